@@ -1,0 +1,45 @@
+"""Every error that a user of Dubflow can meet.
+
+    DubflowError
+    ├── InputError              what the user gave can't be used
+    │   ├── MediaError          a video, sound or picture can't be read
+    │   └── SettingsError       a setting is unknown, out of range or contradicts another
+    ├── StoreError              the artifact store can't do what was asked
+    │   ├── DamagedArtifact     stored bytes differ from what was committed
+    │   └── StoreFull           no space left where the store lies
+    └── MissingWeights          a published checkpoint is needed and not there
+
+A message says what is wrong, in which file or frame range, and what to do next, on one line.
+"""
+
+
+class DubflowError(Exception):
+    """Base of all errors that the command prints as one line, without a traceback."""
+
+
+class InputError(DubflowError):
+    """What the user gave can't be used."""
+
+
+class MediaError(InputError):
+    """A video, sound or picture can't be read."""
+
+
+class SettingsError(InputError):
+    """A setting is unknown, out of range or contradicts another one."""
+
+
+class StoreError(DubflowError):
+    """The artifact store can't do what was asked."""
+
+
+class DamagedArtifact(StoreError):
+    """Stored bytes differ from what was committed."""
+
+
+class StoreFull(StoreError):
+    """No space is left where the store lies."""
+
+
+class MissingWeights(DubflowError):
+    """A published checkpoint is needed and is not there."""
