@@ -1,0 +1,1 @@
+"""Persistence: artifacts, catalog, media files, shipped weights."""

@@ -1,0 +1,112 @@
+"""A committed artifact, open for reading."""
+
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from stores.backend import Backend
+from stores.errors import DamagedArtifact
+from stores.manifest import Manifest
+
+
+class Artifact:
+    """Arrays and facts of one committed artifact. Nothing is read until it is asked for."""
+
+    def __init__(self, backend: Backend, prefix: str, manifest: Manifest) -> None:
+        self._backend = backend
+        self._prefix = prefix
+        self._group: zarr.Group | None = None
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.key[:12]} {self.manifest.sizes}>"
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
+
+    @property
+    def key(self) -> str:
+        return self.manifest.key
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Facts found while computing."""
+        return self.manifest.attributes
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Dimension name → size."""
+        return self.manifest.sizes
+
+    @property
+    def group(self) -> zarr.Group:
+        """The Zarr group, read-only."""
+        if self._group is None:
+            store = self._backend.zarr(self._prefix, read_only=True)
+            try:
+                self._group = zarr.open_group(store, mode="r", zarr_format=3)
+            except Exception as error:
+                raise self._damage(f"its metadata can't be read ({error})") from error
+        return self._group
+
+    def read(self, name: str, start: int | None = None, stop: int | None = None) -> NDArray[Any]:
+        """Rows [start, stop) of an array.
+
+        Raises:
+            DamagedArtifact: a checksum does not fit, or a file is not what was committed.
+        """
+        try:
+            array = self.group[name]
+            assert isinstance(array, zarr.Array)
+            return np.asarray(array[slice(start, stop)])
+        except DamagedArtifact:
+            raise
+        except Exception as error:  # any failure to read what was committed whole is damage
+            raise self._damage(f"array {name!r}: {error}") from error
+
+    def read_ragged(self, name: str, shard: int) -> NDArray[Any]:
+        """One shard of a ragged array, 1-D.
+
+        Raises:
+            DamagedArtifact: as `read`.
+        """
+        return self.read(f"{name}/{shard:06d}")
+
+    def file(self, name: str) -> Any:
+        """Path of a plain file in the artifact."""
+        return self._backend.local_path(f"{self._prefix}/{name}")
+
+    def check_sizes(self) -> None:
+        """Compare every file's size with the manifest: one `stat` each.
+
+        Raises:
+            DamagedArtifact: naming the first file that is missing or has another size.
+        """
+        for name, record in self.manifest.files.items():
+            size = self._backend.size(f"{self._prefix}/{name}")
+            if size != record.size:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise self._damage(f"{name} {found}, {record.size} were committed")
+
+    def damage(self) -> list[str]:
+        """Compare every file's bytes with the manifest; one line per difference."""
+        found = []
+        for name, record in self.manifest.files.items():
+            path = f"{self._prefix}/{name}"
+            size = self._backend.size(path)
+            if size is None:
+                found.append(f"{name} is missing")
+            elif size != record.size:
+                found.append(f"{name} has {size} bytes, {record.size} were committed")
+            elif self._backend.record(path) != record:
+                found.append(f"{name} has other bytes than were committed")
+        return found
+
+    def _damage(self, what: str) -> DamagedArtifact:
+        return DamagedArtifact(
+            f"{self.kind} {self.key} is damaged: {what}; `dubflow artifacts verify --remove` takes "
+            "it out of the store, and the next run makes it again"
+        )

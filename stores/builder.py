@@ -1,0 +1,184 @@
+"""An artifact in the making: shard by shard, in a staging folder, until it is committed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zarr
+from numpy.typing import NDArray
+
+from stores.artifact import Artifact
+from stores.backend import Backend, explain_full_disk
+from stores.codecs import create_arrays, shard_files, write_ragged
+from stores.manifest import FileRecord, Manifest
+from stores.schema import Schema
+from stores.versions import software_versions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that an artifact is made of; its key follows from it.
+
+    Attributes:
+        schema: Its arrays.
+        key: Content key.
+        stage_version: Version of the stage.
+        inputs: Argument name → (kind, key).
+        parameters: Settings in the key.
+        sizes: Sizes of the dimensions that the schema leaves open.
+    """
+
+    schema: Schema
+    key: str
+    stage_version: int
+    inputs: Mapping[str, tuple[str, str]]
+    parameters: Mapping[str, Any]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the staging folder."""
+        return f"{self.schema.kind}-{self.key}"
+
+
+class Builder:
+    """Writes one artifact. Only whole shards are written, each by one caller.
+
+    A shard counts as finished when its marker exists (written last, at once) and its files have
+    the sizes that the marker gives. Any process that knows the recipe may write shards; one
+    process, which holds the key's lock, prepares and commits.
+    """
+
+    def __init__(self, backend: Backend, recipe: Recipe) -> None:
+        self._backend = backend
+        self._recipe = recipe
+        self._staging = f"staging/{recipe.name}"
+        self._markers = f"staging/{recipe.name}.done"
+        self._group: zarr.Group | None = None
+
+    def prepare(self) -> None:
+        """Create the group and its empty arrays, or take up what an earlier builder left."""
+        with explain_full_disk(self._backend.url):
+            store = self._backend.zarr(self._staging, read_only=False)
+            group = zarr.open_group(store, mode="a", zarr_format=3)
+            create_arrays(group, self._recipe.schema, self._recipe.sizes)
+
+    def finished(self) -> set[int]:
+        """Shards that need not be computed again."""
+        done = set()
+        for name in self._backend.names(self._markers):
+            files = self._marker(name)["files"]
+            if all(
+                self._backend.size(f"{self._staging}/{file}") == record["size"]
+                for file, record in files.items()
+            ):
+                done.add(int(name.removesuffix(".json")))
+        return done
+
+    def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], *, seconds: float) -> None:
+        """Write one shard of every array and mark it as finished.
+
+        Raises:
+            ValueError: if the arrays are not those of the schema, or differ in their rows.
+            StoreFull: if the disk is full.
+        """
+        schema = self._recipe.schema
+        if set(arrays) != set(schema.arrays):
+            raise ValueError(
+                f"{schema.kind} wants {sorted(schema.arrays)}, the stage made {sorted(arrays)}"
+            )
+        files: dict[str, FileRecord] = {}
+        with explain_full_disk(self._backend.url):
+            for name, data in arrays.items():
+                spec = schema.arrays[name]
+                schema.check(name, data, self._recipe.sizes)
+                if spec.ragged:
+                    write_ragged(self._open(), name, shard, data)
+                else:
+                    start = shard * spec.shard
+                    array = self._open()[name]
+                    assert isinstance(array, zarr.Array)
+                    stop = min(start + spec.shard, array.shape[0])
+                    if len(data) != stop - start:
+                        raise ValueError(
+                            f"{schema.kind}.{name}: shard {shard} has rows [{start}, {stop}), "
+                            f"got {len(data)} rows"
+                        )
+                    array[start:stop] = data
+                for file in shard_files(spec, name, shard):
+                    files[file] = self._backend.record(f"{self._staging}/{file}")
+        marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
+        self._backend.write(f"{self._markers}/{shard:06d}.json", json.dumps(marker).encode())
+
+    def write_whole(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays of their full length; each may have several shards of its own.
+
+        Raises:
+            ValueError, StoreFull: as `write`.
+        """
+        with explain_full_disk(self._backend.url):
+            for name, data in arrays.items():
+                self._recipe.schema.check(name, data, self._recipe.sizes)
+                array = self._open()[name]
+                assert isinstance(array, zarr.Array)
+                if data.shape != array.shape:
+                    raise ValueError(f"{name} is {array.shape}, got {data.shape}")
+                array[...] = data
+
+    def file(self, name: str) -> Path:
+        """Where to write a plain file that is to lie beside the arrays."""
+        return self._backend.local_path(f"{self._staging}/{name}")
+
+    def commit(self, final: str, attributes: Mapping[str, Any], *, seconds: float) -> Artifact:
+        """Write the manifest and make the artifact appear at `final`, at once."""
+        recipe = self._recipe
+        known: dict[str, FileRecord] = {}
+        for name in self._backend.names(self._markers):
+            marker = self._marker(name)
+            known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
+            seconds += marker["seconds"]
+        described = {
+            "kind": recipe.schema.kind,
+            "key": recipe.key,
+            "stage_version": recipe.stage_version,
+            "inputs": {name: list(value) for name, value in recipe.inputs.items()},
+            "parameters": dict(recipe.parameters),
+            "attributes": dict(attributes),
+        }
+        with explain_full_disk(self._backend.url):
+            self._open().update_attributes({"doc": recipe.schema.doc, **described})
+        files = {
+            name: known.get(name) or self._backend.record(f"{self._staging}/{name}")
+            for name in self._backend.names(self._staging)
+            if not name.endswith(".partial")
+        }
+        manifest = Manifest(
+            kind=recipe.schema.kind,
+            key=recipe.key,
+            stage_version=recipe.stage_version,
+            inputs=dict(recipe.inputs),
+            parameters=dict(recipe.parameters),
+            attributes=json.loads(json.dumps(dict(attributes))),
+            sizes={**recipe.schema.sizes, **recipe.sizes},
+            versions=software_versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            wall_seconds=round(seconds, 3),
+            files=files,
+        )
+        self._backend.write(f"{self._staging}/manifest.json", manifest.to_json().encode())
+        self._backend.publish(self._staging, final)
+        self._backend.delete(self._markers)
+        return Artifact(self._backend, final, manifest)
+
+    def _open(self) -> zarr.Group:
+        if self._group is None:
+            store = self._backend.zarr(self._staging, read_only=False)
+            self._group = zarr.open_group(store, mode="r+", zarr_format=3)
+        return self._group
+
+    def _marker(self, name: str) -> dict[str, Any]:
+        marker: dict[str, Any] = json.loads(self._backend.read(f"{self._markers}/{name}"))
+        return marker

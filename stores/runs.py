@@ -1,0 +1,117 @@
+"""Records of finished runs, and the collector that removes what none of them refers to."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stores.errors import DamagedArtifact, StoreError
+from stores.store import Store
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a finished run used and made.
+
+    Attributes:
+        command: For example "dub".
+        settings: As the user gave them, defaults filled in.
+        artifacts: (kind, key) of every artifact that it touched.
+        output: File that it wrote, or None.
+        created: UTC, ISO 8601.
+        id: Name of its file in `runs/`.
+    """
+
+    command: str
+    settings: dict[str, Any]
+    artifacts: list[tuple[str, str]]
+    output: str | None
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What the collector removed, or would remove."""
+
+    artifacts: list[tuple[str, str]]
+    runs: list[str]
+    leftovers: list[str]
+    freed_bytes: int
+
+
+def record_run(store: Store, run: RunRecord) -> None:
+    """Keep the record; from now on its artifacts are not collected."""
+    store.backend.write(f"runs/{run.id}.json", json.dumps(run.__dict__, indent=1).encode())
+
+
+def recorded_runs(store: Store) -> list[RunRecord]:
+    """All records, oldest first."""
+    runs = []
+    for name in store.backend.names("runs"):
+        fields = json.loads(store.backend.read(f"runs/{name}"))
+        fields["artifacts"] = [(kind, key) for kind, key in fields["artifacts"]]
+        runs.append(RunRecord(**fields))
+    return sorted(runs, key=lambda run: run.created)
+
+
+def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool) -> Collected:
+    """Remove artifacts that no recorded run refers to, and what dead runs left in staging.
+
+    Args:
+        older_than: Forget runs recorded longer ago than this first; None forgets none.
+        dry_run: Only say what would go.
+
+    Raises:
+        StoreError: a run is working on the store.
+    """
+    with store.backend.unused() as unused:
+        if not unused:
+            raise StoreError(f"a run is working on the store {store.url}; collect when it is done")
+        forgotten, kept = _split(recorded_runs(store), older_than)
+        live = _reachable(store, (item for run in kept for item in run.artifacts))
+        dead = [item for item in store.committed() if item not in live]
+        leftovers = store.backend.folders("staging")
+        freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
+        freed += sum(_bytes(store, f"staging/{name}") for name in leftovers)
+        if not dry_run:
+            for run in forgotten:
+                store.backend.delete(f"runs/{run.id}.json")
+            for kind, key in dead:
+                store.remove(kind, key)
+            store.backend.delete("staging")
+        return Collected(dead, [run.id for run in forgotten], leftovers, freed)
+
+
+def _split(
+    runs: list[RunRecord], older_than: timedelta | None
+) -> tuple[list[RunRecord], list[RunRecord]]:
+    if older_than is None:
+        return [], runs
+    limit = datetime.now(UTC) - older_than
+    old = [run for run in runs if datetime.fromisoformat(run.created) < limit]
+    return old, [run for run in runs if run not in old]
+
+
+def _reachable(store: Store, roots: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    live: set[tuple[str, str]] = set()
+    waiting = list(roots)
+    while waiting:
+        item = waiting.pop()
+        if item in live:
+            continue
+        live.add(item)
+        try:
+            artifact = store.find(*item)
+        except DamagedArtifact:
+            continue
+        if artifact is not None:
+            waiting += [i for i in artifact.manifest.inputs.values() if i[0] != "source"]
+    return live
+
+
+def _bytes(store: Store, prefix: str) -> int:
+    names = store.backend.names(prefix)
+    return sum(store.backend.size(f"{prefix}/{name}") or 0 for name in names)

@@ -1,0 +1,151 @@
+"""The artifact store: the only cache, and the only place where anything is kept.
+
+<root>/<kind>/<key[:2]>/<key>/    Zarr v3 group and manifest.json; no manifest, no artifact
+<root>/staging/<kind>-<key>/      an artifact in the making, and its .done markers and .lock
+<root>/runs/<id>.json             what a finished run made and used; roots for the collector
+<root>/catalog.parquet            a table of all artifacts, for people and their tools
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from stores.artifact import Artifact
+from stores.backend import Backend, LocalBackend
+from stores.builder import Builder, Recipe
+from stores.errors import DamagedArtifact, StoreError
+from stores.manifest import Manifest
+
+NOT_KINDS = frozenset({"staging", "runs"})
+
+
+def default_store() -> str:
+    """DUBFLOW_STORE, else `dubflow` in the user's cache folder."""
+    named = os.environ.get("DUBFLOW_STORE")
+    if named:
+        return named
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return str((Path(cache) if cache else Path.home() / ".cache") / "dubflow")
+
+
+class Store:
+    """Artifacts by kind and content key.
+
+    Raises:
+        StoreError: for a URL whose scheme is not supported.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.backend = _backend(str(url))
+
+    @property
+    def url(self) -> str:
+        """What `Store(url)` opens again."""
+        return self.backend.url
+
+    def find(self, kind: str, key: str) -> Artifact | None:
+        """The committed artifact, every file's size checked; None if there is none.
+
+        Raises:
+            DamagedArtifact: it was committed, but is no longer what it was.
+        """
+        prefix = _prefix(kind, key)
+        try:
+            text = self.backend.read(f"{prefix}/manifest.json").decode()
+        except FileNotFoundError:
+            return None
+        try:
+            manifest = Manifest.from_json(text)
+        except ValueError as error:
+            raise DamagedArtifact(
+                f"{kind} {key} is damaged: its manifest is {error}; `dubflow artifacts verify "
+                "--remove` takes it out of the store"
+            ) from error
+        artifact = Artifact(self.backend, prefix, manifest)
+        artifact.check_sizes()
+        return artifact
+
+    def get(self, kind: str, key: str) -> Artifact:
+        """As `find`.
+
+        Raises:
+            StoreError: there is no such artifact.
+        """
+        artifact = self.find(kind, key)
+        if artifact is None:
+            raise StoreError(f"the store {self.url} has no {kind} {key}")
+        return artifact
+
+    @contextmanager
+    def build(self, recipe: Recipe) -> Iterator[Builder | Artifact]:
+        """The sole right to build; the artifact itself if another builder was faster.
+
+        Waits while another process builds the same key.
+        """
+        with self.backend.building(recipe.name):
+            there = self.find(recipe.schema.kind, recipe.key)
+            if there is not None:
+                yield there
+                return
+            builder = self.builder(recipe)
+            builder.prepare()
+            yield builder
+
+    def builder(self, recipe: Recipe) -> Builder:
+        """A builder for a worker that writes shards while another process holds the key."""
+        return Builder(self.backend, recipe)
+
+    def final(self, recipe: Recipe) -> str:
+        """Where the recipe's artifact will lie."""
+        return _prefix(recipe.schema.kind, recipe.key)
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Hold while working, so that nothing is collected meanwhile."""
+        return self.backend.in_use()
+
+    def committed(self) -> Iterator[tuple[str, str]]:
+        """Kind and key of every committed artifact, damaged ones too."""
+        for kind in self.backend.folders(""):
+            if kind in NOT_KINDS:
+                continue
+            for first in self.backend.folders(kind):
+                for key in self.backend.folders(f"{kind}/{first}"):
+                    if self.backend.size(f"{kind}/{first}/{key}/manifest.json") is not None:
+                        yield kind, key
+
+    def match(self, text: str) -> Artifact:
+        """The one artifact whose key, or `kind/key`, begins with `text`.
+
+        Raises:
+            StoreError: none or several match.
+        """
+        kind, _, start = text.rpartition("/")
+        found = [
+            (k, key) for k, key in self.committed() if key.startswith(start) and kind in ("", k)
+        ]
+        if len(found) == 1:
+            return self.get(*found[0])
+        if not found:
+            raise StoreError(
+                f"no artifact begins with {text!r}; `dubflow artifacts list` shows all"
+            )
+        some = ", ".join(f"{k}/{key[:12]}" for k, key in found[:5])
+        raise StoreError(f"{len(found)} artifacts begin with {text!r}: {some}; give more digits")
+
+    def remove(self, kind: str, key: str) -> None:
+        """Take an artifact out; it disappears at once."""
+        self.backend.delete(_prefix(kind, key))
+
+
+def _prefix(kind: str, key: str) -> str:
+    return f"{kind}/{key[:2]}/{key}"
+
+
+def _backend(url: str) -> Backend:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return LocalBackend(Path(url).expanduser().absolute())
+    if scheme == "file":
+        return LocalBackend(Path(rest))
+    raise StoreError(f"no store can be opened at {url}: only folders and file:// are supported")
