@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ class Recipe:
         stage_version: Version of the stage.
         inputs: Argument name → (kind, key).
         parameters: Settings in the key.
-        sizes: Sizes of the dimensions that the schema leaves open.
     """
 
     schema: Schema
@@ -36,7 +35,6 @@ class Recipe:
     stage_version: int
     inputs: Mapping[str, tuple[str, str]]
     parameters: Mapping[str, Any]
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -52,9 +50,13 @@ class Builder:
     process, which holds the key's lock, prepares and commits.
     """
 
-    def __init__(self, backend: Backend, recipe: Recipe) -> None:
+    def __init__(
+        self, backend: Backend, recipe: Recipe, sizes: Mapping[str, int], final: str
+    ) -> None:
         self._backend = backend
         self._recipe = recipe
+        self._sizes = dict(sizes)
+        self._final = final
         self._staging = f"staging/{recipe.name}"
         self._markers = f"staging/{recipe.name}.done"
         self._group: zarr.Group | None = None
@@ -64,7 +66,7 @@ class Builder:
         with explain_full_disk(self._backend.url):
             store = self._backend.zarr(self._staging, read_only=False)
             group = zarr.open_group(store, mode="a", zarr_format=3)
-            create_arrays(group, self._recipe.schema, self._recipe.sizes)
+            create_arrays(group, self._recipe.schema, self._sizes)
 
     def finished(self) -> set[int]:
         """Shards that need not be computed again."""
@@ -94,7 +96,7 @@ class Builder:
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
                 spec = schema.arrays[name]
-                schema.check(name, data, self._recipe.sizes)
+                schema.check(name, data, self._sizes)
                 if spec.ragged:
                     write_ragged(self._open(), name, shard, data)
                 else:
@@ -121,19 +123,30 @@ class Builder:
         """
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
-                self._recipe.schema.check(name, data, self._recipe.sizes)
+                self._recipe.schema.check(name, data, self._sizes)
                 array = self._open()[name]
                 assert isinstance(array, zarr.Array)
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
                 array[...] = data
 
-    def file(self, name: str) -> Path:
-        """Where to write a plain file that is to lie beside the arrays."""
-        return self._backend.local_path(f"{self._staging}/{name}")
+    @property
+    def folder(self) -> Path:
+        """Where to write plain files that are to lie beside the arrays."""
+        return self._backend.local_path(self._staging)
 
-    def commit(self, final: str, attributes: Mapping[str, Any], *, seconds: float) -> Artifact:
-        """Write the manifest and make the artifact appear at `final`, at once."""
+    def discard(self) -> None:
+        """Forget what an earlier builder left."""
+        self._backend.delete(self._staging)
+        self._backend.delete(self._markers)
+
+    def commit(self, attributes: Mapping[str, Any], *, seconds: float) -> Artifact:
+        """Write the manifest and make the artifact appear, at once.
+
+        Args:
+            attributes: Facts found while computing; must be JSON.
+            seconds: Time spent outside `write`.
+        """
         recipe = self._recipe
         known: dict[str, FileRecord] = {}
         for name in self._backend.names(self._markers):
@@ -162,16 +175,16 @@ class Builder:
             inputs=dict(recipe.inputs),
             parameters=dict(recipe.parameters),
             attributes=json.loads(json.dumps(dict(attributes))),
-            sizes={**recipe.schema.sizes, **recipe.sizes},
+            sizes={**recipe.schema.sizes, **self._sizes},
             versions=software_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             wall_seconds=round(seconds, 3),
             files=files,
         )
         self._backend.write(f"{self._staging}/manifest.json", manifest.to_json().encode())
-        self._backend.publish(self._staging, final)
+        self._backend.publish(self._staging, self._final)
         self._backend.delete(self._markers)
-        return Artifact(self._backend, final, manifest)
+        return Artifact(self._backend, self._final, manifest)
 
     def _open(self) -> zarr.Group:
         if self._group is None:

@@ -21,7 +21,7 @@ def create_arrays(group: zarr.Group, schema: Schema, sizes: Mapping[str, int]) -
     for name, spec in schema.arrays.items():
         if name in group:
             continue
-        attributes = {"units": spec.units, "doc": spec.doc}
+        attributes: dict[str, Any] = {"units": spec.units, "doc": spec.doc}
         if spec.ragged:
             group.create_group(name, attributes=attributes)
             continue

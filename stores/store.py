@@ -7,7 +7,7 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -78,27 +78,17 @@ class Store:
         return artifact
 
     @contextmanager
-    def build(self, recipe: Recipe) -> Iterator[Builder | Artifact]:
-        """The sole right to build; the artifact itself if another builder was faster.
+    def building(self, recipe: Recipe) -> Iterator[Artifact | None]:
+        """The sole right to build a key; holds the artifact if another process was faster.
 
         Waits while another process builds the same key.
         """
         with self.backend.building(recipe.name):
-            there = self.find(recipe.schema.kind, recipe.key)
-            if there is not None:
-                yield there
-                return
-            builder = self.builder(recipe)
-            builder.prepare()
-            yield builder
+            yield self.find(recipe.schema.kind, recipe.key)
 
-    def builder(self, recipe: Recipe) -> Builder:
-        """A builder for a worker that writes shards while another process holds the key."""
-        return Builder(self.backend, recipe)
-
-    def final(self, recipe: Recipe) -> str:
-        """Where the recipe's artifact will lie."""
-        return _prefix(recipe.schema.kind, recipe.key)
+    def builder(self, recipe: Recipe, sizes: Mapping[str, int]) -> Builder:
+        """Writes the recipe's arrays; `sizes` are those that the schema leaves open."""
+        return Builder(self.backend, recipe, sizes, _prefix(recipe.schema.kind, recipe.key))
 
     def in_use(self) -> AbstractContextManager[None]:
         """Hold while working, so that nothing is collected meanwhile."""
@@ -121,9 +111,8 @@ class Store:
             StoreError: none or several match.
         """
         kind, _, start = text.rpartition("/")
-        found = [
-            (k, key) for k, key in self.committed() if key.startswith(start) and kind in ("", k)
-        ]
+        kinds = (kind,) if kind else tuple(self.backend.folders(""))
+        found = [(k, key) for k, key in self.committed() if k in kinds and key.startswith(start)]
         if len(found) == 1:
             return self.get(*found[0])
         if not found:

@@ -1,0 +1,1 @@
+"""Stages: each reads artifacts, calls models, and makes one artifact."""

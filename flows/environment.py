@@ -1,0 +1,28 @@
+"""Environment that must be set before Prefect, Dask or mediapipe are imported.
+
+Nothing is sent anywhere: analytics and telemetry of the dependencies are off. What a user has set
+stays as it is.
+"""
+
+import os
+
+_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+    "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "DASK_LOGGING__DISTRIBUTED": "warning",
+    "GLOG_minloglevel": "2",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OPENCV_LOG_LEVEL": "ERROR",
+}
+
+
+def quiet_and_private() -> None:
+    """Set each default that the user has not set."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,67 @@
+"""Who performs the calls of a stage: this process, or the Prefect run that it is part of."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from stores.artifact import Artifact
+from stores.store import Store
+from tasks.run import Run
+
+Call = Mapping[str, Any]
+"""JSON: {"stage": address, "store": URL, "key": …, "arguments": …, "shards": [index, …] | None}."""
+
+
+class Executor(Protocol):
+    """Performs calls, and tells whoever watches what was found in the store."""
+
+    def perform(self, stage: str, calls: Sequence[Call]) -> None:
+        """Return when all are done; the first error is raised, after the others have stopped."""
+
+    def note_hit(self, stage: str, artifact: Artifact) -> None:
+        """A result was found in the store."""
+
+
+def executor(run: Run) -> Executor:
+    """The Prefect flow run that is active here, else this process."""
+    module = sys.modules.get("prefect.context")
+    if module is not None and module.FlowRunContext.get() is not None:
+        from tasks.prefect_executor import PrefectExecutor
+
+        return PrefectExecutor()
+    return DirectExecutor(run)
+
+
+def perform_call(call: Call) -> dict[str, Any]:
+    """Do one call; runs on any worker that reaches the store."""
+    from tasks.stage import load_stage
+
+    load_stage(call["stage"]).compute(Store(call["store"]), call)
+    return {"stage": call["stage"], "key": call["key"], "shards": call["shards"]}
+
+
+class DirectExecutor:
+    """Threads of this process; a single call is made in the calling thread."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def perform(self, stage: str, calls: Sequence[Call]) -> None:
+        if len(calls) < 2:
+            for call in calls:
+                perform_call(call)
+            return
+        with ThreadPoolExecutor(len(calls), thread_name_prefix=stage) as pool:
+            futures = [pool.submit(copy_context().run, perform_call, call) for call in calls]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self._run.stop.set()
+                wait(futures)
+                raise
+
+    def note_hit(self, stage: str, artifact: Artifact) -> None:
+        return

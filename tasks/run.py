@@ -1,0 +1,115 @@
+"""One run of a flow: where its artifacts go, how many work at once, and what happened."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stores.artifact import Artifact
+from stores.store import Store
+
+
+class Progress(Protocol):
+    """Whoever shows progress. Rows are frames in most stages."""
+
+    def begin(self, stage: str, rows: int | None, done: int) -> None:
+        """A stage starts; `rows` is None where its length is not known."""
+
+    def advance(self, stage: str, rows: int) -> None:
+        """Some rows are finished. Called from any thread."""
+
+    def end(self, stage: str, *, cached: bool) -> None:
+        """The stage is in the store."""
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def begin(self, stage: str, rows: int | None, done: int) -> None:
+        return
+
+    def advance(self, stage: str, rows: int) -> None:
+        return
+
+    def end(self, stage: str, *, cached: bool) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What one stage did in this run.
+
+    Attributes:
+        name: Kind of the artifact.
+        key: Its content key.
+        seconds: Wall time in this run.
+        hits: Ranges that were in the store already (1 for a stage without ranges).
+        computed: Ranges that were computed now.
+    """
+
+    name: str
+    key: str
+    seconds: float
+    hits: int
+    computed: int
+
+
+@dataclass
+class Run:
+    """Context that every stage of a run shares.
+
+    Attributes:
+        store: Where artifacts go.
+        workers: Ranges of a stage that are computed at the same time.
+        progress: Who shows it.
+        records: One per stage call, in order.
+    """
+
+    store: Store
+    workers: int = 1
+    progress: Progress = field(default_factory=NoProgress)
+    records: list[StageRecord] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def active(self) -> Iterator["Run"]:
+        """Make this the run that stages report to; holds the store against the collector."""
+        token = _current.set(self)
+        try:
+            with self.store.in_use():
+                yield self
+        finally:
+            _current.reset(token)
+
+    def record(self, artifact: Artifact, *, seconds: float, hits: int, computed: int) -> None:
+        """Note what a stage did."""
+        self.records.append(
+            StageRecord(artifact.kind, artifact.key, round(seconds, 3), hits, computed)
+        )
+
+    @property
+    def touched(self) -> list[tuple[str, str]]:
+        """(kind, key) of every artifact used or made, without repeats."""
+        return list(dict.fromkeys((record.name, record.key) for record in self.records))
+
+
+_current: ContextVar[Run | None] = ContextVar("dubflow_run", default=None)
+
+
+def current_run() -> Run:
+    """The run that is active here.
+
+    Raises:
+        RuntimeError: a stage was called outside `Run.active()`.
+    """
+    run = _current.get()
+    if run is None:
+        raise RuntimeError("stages run inside `with Run(store).active():`")
+    return run
+
+
+def current_run_or_none() -> Run | None:
+    """As `current_run`; None on a worker of another process."""
+    return _current.get()
