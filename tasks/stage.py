@@ -39,6 +39,11 @@ Arrays = Mapping[str, NDArray[Any]]
 Blocks = Iterator[Arrays]
 
 
+_PROVIDED = frozenset({"shards", "folder", "progress"})
+"""Arguments of a body that the decorator provides: the shards to compute, a folder for plain
+files, and a function to call with the number of rows just finished."""
+
+
 @dataclass(frozen=True)
 class Shard:
     """Rows [start, stop) that are computed and written at once."""
@@ -108,7 +113,9 @@ class Stage:
 
     @cached_property
     def _signature(self) -> inspect.Signature:
-        return inspect.signature(self.plan or self.body)
+        signature = inspect.signature(self.body)
+        given = [p for name, p in signature.parameters.items() if name not in _PROVIDED]
+        return signature.replace(parameters=given)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:

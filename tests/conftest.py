@@ -1,0 +1,38 @@
+"""Fixtures that every part of the tests shares."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.environment import quiet_and_private
+
+quiet_and_private()
+
+from stores.store import Store  # noqa: E402  (the environment comes first)
+from tasks.run import Run  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips, where there is one: DUBFLOW_CLIPS, else beside the checkout."""
+    folder = Path(os.environ.get("DUBFLOW_CLIPS", ROOT.parent / "shared" / "clips"))
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip("no real clips here; set DUBFLOW_CLIPS to a folder with a manifest.csv")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store: Store) -> Iterator[Run]:
+    """An active run on an empty store, with two workers."""
+    with Run(store, workers=2).active() as active:
+        yield active

@@ -1,0 +1,156 @@
+"""What the store promises: damage is found, a full disk explained, nothing in use collected."""
+
+import errno
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from stores.artifact import Artifact
+from stores.catalog import write_catalog
+from stores.errors import DamagedArtifact, StoreError, StoreFull
+from stores.keys import canonical_json, content_key
+from stores.runs import RunRecord, collect, record_run
+from stores.store import Store
+from tasks.run import Run
+from tests.tasks.toy_stages import ToySettings, numbers, total
+
+
+def files_of(store: Store, artifact: Artifact) -> list[Path]:
+    folder = artifact.file("")
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def test_keys_are_canonical() -> None:
+    assert content_key({"a": 1, "b": [1.5, None]}) == content_key({"b": [1.5, None], "a": 1})
+    assert content_key({"a": 1}) != content_key({"a": 1.0})
+    for unstable in ({1, 2}, Path("x"), np.float32(1)):
+        with pytest.raises(TypeError):
+            canonical_json({"x": unstable})
+    with pytest.raises(ValueError):
+        canonical_json(float("nan"))
+
+
+def test_a_flipped_byte_anywhere_is_found(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    rng = np.random.default_rng(0)
+    for path in files_of(store, artifact):
+        if path.name == "manifest.json":
+            continue
+        original = path.read_bytes()
+        for position in rng.integers(0, len(original), 5):
+            damaged = bytearray(original)
+            damaged[position] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged)
+            name = path.relative_to(artifact.file("")).as_posix()
+            assert artifact.damage() == [f"{name} has other bytes than were committed"]
+        path.write_bytes(original)
+    assert artifact.damage() == []
+
+
+def test_damaged_chunks_are_never_read(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    shard = artifact.file("value/c/1/0")
+    original = shard.read_bytes()
+    for position in range(0, len(original), 7):
+        damaged = bytearray(original)
+        damaged[position] ^= 0x10
+        shard.write_bytes(damaged)
+        try:
+            values = store.get("numbers", artifact.key).read("value")
+        except DamagedArtifact as error:
+            assert artifact.key in str(error)
+        else:  # the flipped bit lies in bytes that hold no data of these rows
+            np.testing.assert_array_equal(values[:, 0], np.arange(40) * 2)
+
+
+@pytest.mark.parametrize("harm", ["missing", "emptied", "cut"])
+def test_a_file_of_another_size_is_refused_at_opening(run: Run, store: Store, harm: str) -> None:
+    artifact = numbers(40, ToySettings())
+    shard = artifact.file("value/c/0/0")
+    if harm == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:10] if harm == "cut" else b"")
+    with pytest.raises(DamagedArtifact, match=r"value/c/0/0 .*verify --remove"):
+        numbers(40, ToySettings())
+
+
+def test_no_manifest_no_artifact(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    artifact.file("manifest.json").unlink()
+    assert store.find("numbers", artifact.key) is None
+    assert list(store.committed()) == []
+
+
+def test_full_disk_is_explained_and_the_store_stays_usable(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreFull, match="finished ranges are kept"):
+        numbers(40, ToySettings())
+    monkeypatch.setattr(os, "fsync", fsync)
+    artifact = numbers(40, ToySettings())
+    assert artifact.damage() == []
+
+
+def test_a_block_of_zeros_is_data(run: Run) -> None:
+    artifact = numbers(40, ToySettings(factor=0))
+    assert artifact.damage() == []
+    assert not artifact.read("value").any()
+
+
+def test_collector_waits_for_running_work(run: Run, store: Store) -> None:
+    with pytest.raises(StoreError, match="working on the store"):
+        collect(store, dry_run=False)
+
+
+def test_collector_follows_inputs(store: Store) -> None:
+    with Run(store).active():
+        source = numbers(20, ToySettings())
+        kept, loose = total(source), numbers(20, ToySettings(factor=5))
+    record_run(store, RunRecord("dub", {}, [("total", kept.key)], None))
+    planned = collect(store, dry_run=True)
+    assert planned.artifacts == [("numbers", loose.key)]
+    assert store.find("numbers", loose.key) is not None
+    done = collect(store, dry_run=False)
+    assert done == planned
+    assert set(store.committed()) == {("total", kept.key), ("numbers", source.key)}
+    everything = collect(store, older_than=timedelta(seconds=-1), dry_run=False)
+    assert len(everything.runs) == 1
+    assert list(store.committed()) == []
+
+
+def test_match_wants_one_artifact(run: Run, store: Store) -> None:
+    artifact = numbers(20, ToySettings())
+    assert store.match(artifact.key[:6]).key == artifact.key
+    assert store.match(f"numbers/{artifact.key[:6]}").key == artifact.key
+    with pytest.raises(StoreError, match="no artifact begins"):
+        store.match("total/")
+    total(artifact)
+    with pytest.raises(StoreError, match="2 artifacts begin"):
+        store.match("")
+
+
+def test_catalog_is_a_table_of_all_artifacts(run: Run, store: Store) -> None:
+    first = numbers(20, ToySettings())
+    total(first)
+    write_catalog(store)
+    rows = pq.read_table(store.backend.local_path("catalog.parquet")).to_pylist()
+    assert {row["kind"] for row in rows} == {"numbers", "total"}
+    (row,) = (row for row in rows if row["kind"] == "total")
+    assert row["inputs"] == [f"numbers/{first.key}"]
+    assert row["stored_bytes"] > 0
+
+
+def test_unknown_scheme_is_refused() -> None:
+    with pytest.raises(StoreError, match="s3://bucket"):
+        Store("s3://bucket")
