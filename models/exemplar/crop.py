@@ -1,0 +1,128 @@
+"""The aligned lower-face crop: geometry, cutting, and which frames make the bank.
+
+Convention: a crop is a square of `size` px around the lower face, from the nose bridge to the neck,
+upright and of one face size whatever the head does in the image plane. `transform` (2, 3) maps
+frame px to crop px; both have pixel centres on integers + 0.5, as the landmarks do.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh.align import Pose
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int32]
+
+CROP_SIDE = 0.96
+"""Side of the crop [face heights]."""
+
+CROP_CENTRE = (0.0, 0.56, -0.05)
+"""Centre of the crop, canonical: between mouth and chin."""
+
+SIZE_STEP = 32
+"""Crop sizes are multiples of this [px]."""
+
+RUN_FRAMES = 75
+"""Length of the runs that a thinned bank keeps [frames]: long enough for words."""
+
+
+def crop_size(scale: Floats, valid: Bools, *, max_size: int = 512) -> int:
+    """Side [px] that keeps the median face at native sharpness: a multiple of 32 up to max_size.
+
+    Args:
+        scale: (frame,) float32, `Pose.scale` [px per face height].
+        valid: (frame,) bool.
+    """
+    if not valid.any():
+        raise ValueError("no valid frame: a crop size needs at least one face")
+    native = CROP_SIDE * float(np.median(scale[valid]))
+    return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
+
+
+def crop_transforms(pose: Pose, *, size: int) -> Floats:
+    """Similarity transforms (frame, 2, 3) float32, frame px → crop px, from the head's pose."""
+    centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(pose.scale), 1, 3))
+    at = pose.to_image(centre)[:, 0, :2]
+    roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
+    zoom = size / (CROP_SIDE * np.maximum(pose.scale, 1e-6))
+    c, s = np.cos(roll) * zoom, np.sin(roll) * zoom
+    linear = np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], axis=1)
+    offset = size / 2 - np.einsum("fij,fj->fi", linear, at)
+    return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def to_crop(points: Floats, transform: Floats) -> Floats:
+    """Points (frame, point, 3) [frame px] → (frame, point, 3) [crop px]; z scales along."""
+    zoom = np.hypot(transform[:, 0, 0], transform[:, 1, 0])
+    xy = np.einsum("fij,fpj->fpi", transform[:, :, :2], points[..., :2])
+    xy = xy + transform[:, None, :, 2]
+    return np.asarray(np.concatenate([xy, points[..., 2:] * zoom[:, None, None]], -1), np.float32)
+
+
+def pixel_matrix(transform: Floats) -> NDArray[np.float64]:
+    """The same map (2, 3) for cv2, whose pixel centres lie on integers."""
+    matrix = transform.astype(np.float64)
+    matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
+    return matrix
+
+
+def invert(transform: Floats) -> Floats:
+    """The transform (2, 3) the other way."""
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    return np.asarray(inverse, np.float32)
+
+
+def cut(image: Image, transform: Floats, size: int) -> Image:
+    """The crop (size, size, 3) uint8 RGB of a frame (h, w, 3) uint8 RGB.
+
+    Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
+    it is averaged, so that nothing aliases.
+    """
+    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
+    factor = int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
+    crop = cv2.warpAffine(
+        image,
+        pixel_matrix(transform * np.float32(factor)),
+        (size * factor, size * factor),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if factor > 1:
+        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(crop, np.uint8)
+
+
+def bank_frames(usable: Bools, *, limit: int = 3000) -> Ints:
+    """Which frames to keep as donors: all usable ones, or evenly spread runs if they are many.
+
+    Args:
+        usable: (frame,) bool: a valid face with a free mouth.
+        limit: most frames to keep.
+
+    Returns:
+        Rising frame numbers (row,) int32.
+    """
+    frames: Ints = np.flatnonzero(usable).astype(np.int32)
+    if len(frames) <= limit:
+        return frames
+    runs = max(1, limit // RUN_FRAMES)
+    length = min(RUN_FRAMES, limit)
+    starts = np.linspace(0, len(frames) - length, runs).astype(int)
+    rows = np.unique(np.concatenate([np.arange(start, start + length) for start in starts]))
+    return np.asarray(frames[rows], np.int32)
+
+
+def bank_runs(frames: Ints, scene_start: Bools) -> Ints:
+    """Run number (row,) int32 of each bank row: rows of one number follow each other in the source.
+
+    Args:
+        frames: (row,) int32, rising frame numbers.
+        scene_start: (frame,) bool of the whole source.
+    """
+    if len(frames) == 0:
+        return np.zeros(0, np.int32)
+    breaks = np.concatenate([[False], (np.diff(frames) != 1) | scene_start[frames[1:]]])
+    return np.asarray(np.cumsum(breaks), np.int32)

@@ -1,0 +1,221 @@
+"""From borrowed crops to the mouth that a frame shall show.
+
+Each frame's patch is one borrowed crop (two during a cross-fade) warped onto the frame's own mesh
+with the predicted mouth. The frame's own pixels around the jaw move along (`own_shift`), so the
+chin is where the new mouth needs it, once, and the patch ends inside the face.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.exemplar.mesh import lower_face
+from models.exemplar.settings import RenderSettings
+from models.exemplar.shapes import closure, lip_gap
+from models.exemplar.warp import full_size, rasterise, remap
+from models.face_mesh.align import Pose
+from models.face_mesh.indices import JAW, MOUTH
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int32]
+Image = NDArray[np.uint8]
+
+SHIFT_GRID = 32
+"""Cells along a side of `Rendered.own_shift`."""
+
+_CHIN = tuple(MOUTH.index(i) for i in (149, 176, 148, 152, 377, 400, 378))
+_JAW = tuple(MOUTH.index(i) for i in JAW)
+_MAX_CHIN_MOVE = 0.10
+"""Farther than this [face heights] a chin moves only through a detector's mistake."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Which bank rows each frame shows: `first`, cross-faded with `second` by `weight`.
+
+    Attributes:
+        first: (frame,) int32 bank rows.
+        second: (frame,) int32 bank rows, equal to `first` outside cross-fades.
+        weight: (frame,) float32 0..1, share of `second`.
+    """
+
+    first: Ints
+    second: Ints
+    weight: Floats
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One frame's mouth in crop px.
+
+    Attributes:
+        patch: (size, size, 3) uint8 RGB.
+        mask: (size, size) uint8, 255 = patch only, 0 = frame only; 0 on the border.
+        own_shift: (32, 32, 2) float32 [crop px]: the frame's own crop shall show at p what it has
+            at p + own_shift(p), before the patch goes on top. 0 on the border.
+    """
+
+    patch: Image
+    mask: Image
+    own_shift: Floats
+
+
+def mix_donors(path: Ints, run: Ints, *, scene_start: Bools, fade_frames: int) -> Mix:
+    """Cross-fade where the path jumps: both runs go on a little under the fade.
+
+    Args:
+        path: (frame,) int32 bank rows, as `choose_donors` gives.
+        run: (row,) int32, `Bank.run`.
+        scene_start: (frame,) bool; a cut is not faded.
+        fade_frames: length of a fade [frames]; 0 for none.
+    """
+    second, weight = path.copy(), np.zeros(len(path), np.float32)
+    if fade_frames == 0 or len(path) < 2:
+        return Mix(path, second, weight)
+    steps = np.diff(path)
+    jump = (steps != 0) & ((steps != 1) | (run[path[1:]] != run[path[:-1]])) & ~scene_start[1:]
+    before = fade_frames // 2
+    for at in (np.flatnonzero(jump) + 1).tolist():
+        for offset in range(-before, fade_frames - before):
+            frame = at + offset
+            if not 0 <= frame < len(path) or scene_start[min(frame, at) + 1 : max(frame, at)].any():
+                continue
+            share = abs(offset + 0.5) / (fade_frames + 1)
+            side = path[at] if offset < 0 else path[at - 1]
+            other = _walk(int(side), offset if offset < 0 else offset + 1, run)
+            if 0.5 - share > weight[frame]:
+                second[frame], weight[frame] = other, 0.5 - share
+    return Mix(path, second, weight)
+
+
+def _walk(row: int, steps: int, run: Ints) -> int:
+    """The bank row `steps` on from `row`, as far as its run goes."""
+    stride = 1 if steps > 0 else -1
+    for _ in range(abs(steps)):
+        after = row + stride
+        if not 0 <= after < len(run) or run[after] != run[row]:
+            break
+        row = after
+    return row
+
+
+def mouth_displacement(
+    wanted: Floats,
+    borrowed: Floats,
+    own: Floats,
+    *,
+    neutral: Floats,
+    settings: RenderSettings | None = None,
+) -> Floats:
+    """How far the frame's own mouth points move, (frame, 57, 3) float32, canonical.
+
+    Args:
+        wanted: (frame, 57, 3) float32, canonical, the predicted mouth.
+        borrowed: the bank's mouths that the frames show (mixed by weight during cross-fades).
+        own: the mouths that the frames had.
+        neutral: (57, 3) float32, the closed mouth.
+
+    The lips go to the borrowed shape plus `correction` of what it lacks, wholly so where lips shall
+    be shut. Of the jaw only the chin's way up and down is taken over: the detector's
+    contour slides along the face when the head turns, and following that would pull at the neck.
+    """
+    settings = settings or RenderSettings()
+    rest_gap = float(lip_gap(neutral[None])[0])
+    shut = closure(lip_gap(wanted), rest_gap)
+    share = settings.correction + (1 - settings.correction) * shut
+    lacking = wanted - borrowed
+    length = np.linalg.norm(lacking, axis=-1, keepdims=True)
+    lacking = lacking * np.minimum(1, settings.max_correction / np.maximum(length, 1e-6))
+    final = borrowed + share[:, None, None] * lacking
+    moved = final - own
+    chin = np.median(final[:, _CHIN] - own[:, _CHIN], axis=1)
+    chin[:, 0] = 0
+    chin = np.clip(chin, -_MAX_CHIN_MOVE, _MAX_CHIN_MOVE)
+    moved[:, _JAW] = chin[:, None]
+    return np.asarray(moved, np.float32)
+
+
+def canonical_to_crop(pose: Pose, transform: Floats) -> Floats:
+    """Linear maps (frame, 2, 3) float32 that take canonical displacements to crop px."""
+    projected = pose.scale[:, None, None] * pose.rotation[:, :2]
+    return np.asarray(np.einsum("fij,fjk->fik", transform[:, :, :2], projected), np.float32)
+
+
+class Renderer:
+    """Renders frames of one crop size.
+
+    Args:
+        mean_face: (478, 3) float32, canonical.
+        size: side of the crops [px].
+    """
+
+    def __init__(self, mean_face: Floats, *, size: int) -> None:
+        self._mesh, self._size = lower_face(mean_face), size
+        self._grid = size // 2
+        self._border = self._mesh.border * np.float32(size)
+        self._edge = _edge_taper(self._grid)
+
+    def render(
+        self,
+        target: Floats,
+        displacement: Floats,
+        to_crop: Floats,
+        *,
+        donors: Sequence[tuple[Image, Floats, float]],
+        opacity: float = 1.0,
+    ) -> Rendered:
+        """One frame's patch, mask and own shift.
+
+        Args:
+            target: (478, 3) float32, the frame's own landmarks [crop px].
+            displacement: (57, 3) float32, canonical, one row of `mouth_displacement`.
+            to_crop: (2, 3) float32, one row of `canonical_to_crop`.
+            donors: one or more of crop (size, size, 3) uint8 RGB, its landmarks (478, 3) [crop px]
+                and its share; shares add up to 1.
+            opacity: 0..1, for fading in and out.
+        """
+        mesh = self._mesh
+        own = np.concatenate([target[mesh.points, :2], self._border])
+        moved = own.copy()
+        moved[: len(mesh.points)] += (mesh.spread @ displacement) @ to_crop.T
+        depth = np.concatenate([target[mesh.points, 2], np.full(len(self._border), 1e6)])
+        raster = rasterise(
+            moved, mesh.triangles, depth=depth.astype(np.float32), size=self._size, grid=self._grid
+        )
+        # Displacements rather than positions: errors in slivers of triangles then stay small.
+        fields = [mesh.mask[:, None], own - moved]
+        fields += [
+            np.concatenate([landmarks[mesh.points, :2], self._border]) - moved
+            for _, landmarks, _ in donors
+        ]
+        values = raster.interpolate(np.concatenate(fields, axis=1).astype(np.float32))
+        soft = cv2.GaussianBlur(values[..., 0], (0, 0), 0.012 * self._grid) * self._edge
+        alpha = full_size(soft[..., None], self._size)[..., 0]
+        mask = np.clip(alpha * (255 * opacity) + 0.5, 0, 255).astype(np.uint8)
+        own_shift = values[..., 1:3] * (self._edge[..., None] * opacity)
+        shares = [share for _, _, share in donors]
+        warped = [
+            remap(crop, values[..., 3 + 2 * i : 5 + 2 * i]) for i, (crop, _, _) in enumerate(donors)
+        ]
+        small = cv2.resize(own_shift, (SHIFT_GRID, SHIFT_GRID), interpolation=cv2.INTER_AREA)
+        return Rendered(_mixed(warped, shares), mask, small.astype(np.float32))
+
+
+def _mixed(images: list[Image], shares: list[float]) -> Image:
+    out = images[0]
+    total = shares[0]
+    for image, share in zip(images[1:], shares[1:], strict=True):
+        total += share
+        out = np.asarray(cv2.addWeighted(out, 1 - share / total, image, share / total, 0), np.uint8)
+    return out
+
+
+def _edge_taper(grid: int) -> Floats:
+    """(grid, grid) float32: 1 inside, falling to 0 over the last 6 % before the border."""
+    centre = (np.arange(grid) + 0.5) / grid
+    inwards = np.clip(np.minimum(centre, 1 - centre) / 0.06 - 0.1, 0, 1)
+    return np.minimum(inwards[:, None], inwards).astype(np.float32)

@@ -1,0 +1,82 @@
+"""Settings of the exemplar method, with units."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CropSettings(_Settings):
+    """The aligned lower-face crop and the bank made of it."""
+
+    max_size: int = Field(
+        default=512, ge=96, le=1024, multiple_of=32, description="largest side of a crop [px]"
+    )
+    bank_limit: int = Field(
+        default=3000, ge=50, le=20000, description="most frames kept to borrow mouths from"
+    )
+
+
+class PathSettings(_Settings):
+    """Which of the speaker's frames is borrowed for each output frame."""
+
+    candidates: int = Field(
+        default=24, ge=4, le=128, description="nearest bank frames tried per frame"
+    )
+    pose_weight: float = Field(
+        default=0.035,
+        ge=0,
+        description="cost of 1 rad of head turn, in face heights of lip distance",
+    )
+    quality_weight: float = Field(
+        default=0.05, ge=0, description="cost of a doubtful bank frame (quality 0), in face heights"
+    )
+    jump_cost: float = Field(
+        default=0.004, ge=0, description="cost of leaving the source's order, in face heights"
+    )
+    jump_shape_weight: float = Field(
+        default=0.6, ge=0, description="cost of the shape change seen at a jump, per face height"
+    )
+    hold_cost: float = Field(
+        default=0.001,
+        ge=0,
+        description="cost of showing a bank frame twice running, in face heights",
+    )
+
+
+class RenderSettings(_Settings):
+    """The warp of a borrowed mouth to the predicted one."""
+
+    correction: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="share of the remaining lip difference that the warp takes out",
+    )
+    max_correction: float = Field(
+        default=0.035, ge=0, description="largest correction of a lip point [face heights]"
+    )
+    fade_frames: int = Field(
+        default=2, ge=0, le=6, description="frames over which two borrowed runs are cross-faded"
+    )
+    occlusion_fade_frames: int = Field(
+        default=4,
+        ge=0,
+        le=25,
+        description="frames over which the own mouth fades in before an occlusion",
+    )
+
+
+class BlendSettings(_Settings):
+    """How a rendered mouth is put into its frame."""
+
+    mode: Literal["feather", "multiband"] = Field(
+        default="feather", description="feather: one soft edge; multiband: softer for coarse detail"
+    )
+    colour_match: bool = Field(
+        default=True, description="take out slow colour differences at the edge"
+    )
+    strength: float = Field(default=1.0, ge=0, le=1, description="opacity of the rendered mouth")

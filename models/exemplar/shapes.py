@@ -1,0 +1,76 @@
+"""Lip shapes as vectors whose distance says how different two mouths look.
+
+Convention: mouths are canonical (frame, 57, 3) float32 in MOUTH order, unit = face height; the
+distance of two descriptors is in face heights (root mean square over weighted points).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh.align import Pose
+from models.face_mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
+
+Floats = NDArray[np.float32]
+
+_JAW_N, _OUTER_N = len(JAW), len(OUTER_LIP)
+
+GAP_PAIRS = tuple(
+    (MOUTH.index(upper), MOUTH.index(lower))
+    for upper, lower in ((81, 178), (82, 87), (13, 14), (312, 317), (311, 402))
+)
+"""Facing points of the upper and the lower inner lip, as rows of MOUTH."""
+
+CORNERS = (MOUTH.index(61), MOUTH.index(291))
+
+_POINT_WEIGHT = np.concatenate(
+    [np.full(_JAW_N, 0.15), np.full(_OUTER_N, 1.0), np.full(len(INNER_LIP), 1.4)]
+).astype(np.float32)
+_POINT_WEIGHT[5:12] = 0.45  # the chin moves with the jaw, the rest of the contour with the head
+
+_AXIS_WEIGHT = np.array([1.0, 1.0, 0.25], np.float32)
+"""Depth is the detector's guess."""
+
+CLOSED_GAP = 0.012
+"""Inner-lip gap under which lips look shut [face heights]."""
+
+
+def lip_gap(mouth: Floats) -> Floats:
+    """Mean inner-lip gap (frame,) float32 [face heights] over the middle five point pairs."""
+    upper, lower = (list(rows) for rows in zip(*GAP_PAIRS, strict=True))
+    gap = mouth[:, lower, :2] - mouth[:, upper, :2]
+    return np.asarray(np.linalg.norm(gap, axis=-1).mean(-1), np.float32)
+
+
+def closure(gap: Floats, rest_gap: float) -> Floats:
+    """How closed lips look, 0 (open) to 1 (shut), from gaps (frame,) and the neutral's own gap."""
+    excess = np.maximum(gap - rest_gap, 0.0) / CLOSED_GAP
+    return np.asarray(np.exp(-(excess**2)), np.float32)
+
+
+def lip_descriptor(mouth: Floats, neutral: Floats) -> Floats:
+    """Shape vectors (frame, d) float32 of mouths (frame, 57, 3) around a neutral (57, 3).
+
+    Weighted point displacements, then the inner-lip gap and how closed it looks: people see a
+    /p/ that does not close long before they see a corner that is off.
+    """
+    weight = _POINT_WEIGHT / np.sqrt(np.square(_POINT_WEIGHT).sum())
+    moved = (mouth - neutral) * weight[:, None] * _AXIS_WEIGHT
+    gap = lip_gap(mouth)
+    shut = closure(gap, float(lip_gap(neutral[None])[0]))
+    extra = np.stack([0.5 * gap, 0.012 * shut], axis=1)
+    return np.asarray(np.concatenate([moved.reshape(len(mouth), -1), extra], axis=1), np.float32)
+
+
+def pose_descriptor(pose: Pose) -> Floats:
+    """Head turn out of the image plane and face size, (frame, 3) float32: yaw, pitch [rad], size.
+
+    Roll is missing on purpose: crops are upright.
+    """
+    forward = pose.rotation[:, :, 2]
+    roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
+    c, s = np.cos(roll), np.sin(roll)
+    x = c * forward[:, 0] + s * forward[:, 1]
+    y = -s * forward[:, 0] + c * forward[:, 1]
+    yaw, pitch = np.arctan2(x, forward[:, 2]), np.arctan2(y, forward[:, 2])
+    size = 0.5 * np.log(np.maximum(pose.scale, 1e-6))
+    return np.asarray(np.stack([yaw, pitch, size], axis=1), np.float32)

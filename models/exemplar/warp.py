@@ -1,0 +1,96 @@
+"""Piecewise-linear warps between two shapes of one mesh, as dense maps for cv2.remap.
+
+Convention: vertices are (vertex, 2) float32 in crop px with pixel centres on integers + 0.5; maps
+are (grid, grid, 2) float32 and say from where (x, y; cv2's integer centres) an output pixel comes.
+Triangles are drawn on a grid of half the crop's resolution and the map is interpolated from there.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Image = NDArray[np.uint8]
+
+_SUBPIXEL_BITS = 4
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Which triangle covers each grid cell, and where in it the cell's centre lies.
+
+    Attributes:
+        triangle: (grid, grid) int32, row of `triangles`; -1 where none.
+        weight: (grid, grid, 3) float32, barycentric coordinates in that triangle.
+        triangles: (triangle, 3) int32.
+    """
+
+    triangle: Ints
+    weight: Floats
+    triangles: Ints
+
+    def interpolate(self, values: Floats) -> Floats:
+        """Vertex values (vertex, c) → (grid, grid, c) float32, linear in each triangle."""
+        corners = values[self.triangles[self.triangle]]
+        return np.asarray(np.einsum("yxk,yxkc->yxc", self.weight, corners), np.float32)
+
+
+def rasterise(vertices: Floats, triangles: Ints, *, depth: Floats, size: int, grid: int) -> Raster:
+    """Draw the mesh on a grid x grid raster of a size x size crop, far triangles first.
+
+    Args:
+        vertices: (vertex, 2) float32 [crop px].
+        triangles: (triangle, 3) int32.
+        depth: (vertex,) float32, larger is farther.
+        size: side of the crop [px].
+        grid: side of the raster [cells].
+    """
+    scale = grid / size
+    corners = vertices[triangles] * scale
+    order = np.argsort(-depth[triangles].mean(1), kind="stable")
+    fixed = np.round((corners - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    index = np.full((grid, grid), -1, np.int32)
+    for triangle in order.tolist():
+        cv2.fillConvexPoly(index, fixed[triangle], triangle, shift=_SUBPIXEL_BITS)
+    return Raster(index, _weights(index, corners), triangles)
+
+
+def _weights(index: Ints, corners: Floats) -> Floats:
+    """Barycentric coordinates (grid, grid, 3) of the cells' centres."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    area = np.where(np.abs(area) < 1e-4, np.float32(np.inf), area)
+    x, y = np.meshgrid(*[np.arange(len(index), dtype=np.float32) + 0.5] * 2)
+    at = index
+    px, py = x - a[at, 0], y - a[at, 1]
+    v = (px * ac[at, 1] - py * ac[at, 0]) / area[at]
+    w = (py * ab[at, 0] - px * ab[at, 1]) / area[at]
+    # Cells on a thin triangle's rim may lie a little outside of it; far outside is never meant.
+    v, w = np.clip(v, -0.5, 1.5), np.clip(w, -0.5, 1.5)
+    return np.asarray(np.stack([1 - v - w, v, w], axis=-1), np.float32)
+
+
+def full_size(field: Floats, size: int) -> Floats:
+    """A field on the grid → (size, size, c) by linear interpolation."""
+    large = np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    return large.reshape(size, size, field.shape[2])
+
+
+def remap(image: Image, shift: Floats) -> Image:
+    """Move pixels: out(p) = image(p + shift(p)).
+
+    Args:
+        image: (size, size, c) uint8.
+        shift: (grid, grid, 2) float32 [crop px].
+    """
+    size = image.shape[0]
+    moved = full_size(shift, size)
+    x = np.arange(size, dtype=np.float32)
+    map_x = moved[..., 0] + x
+    map_y = moved[..., 1] + x[:, None]
+    out = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.uint8)

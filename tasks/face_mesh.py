@@ -1,0 +1,293 @@
+"""Finding faces in frames: the only module that imports mediapipe.
+
+Two networks of its wheel are used, both on images of 192 x 192: the full-range detector finds
+faces, the face mesh with attention reads 478 points from a square, upright region around each. The
+region follows the previous frame's points, so the detector runs only now and then.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("GLOG_minloglevel", "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+MESH_SIZE = 192
+"""Side of the mesh network's input [px]; other sizes would be resampled once more inside."""
+
+REGION_MARGIN = 1.5
+"""Side of the mesh region over the longer side of the points' box (as the network was trained)."""
+
+MIN_FACE_PX = 24
+"""Faces narrower than this have no readable mouth."""
+
+_LEFT_EYE, _RIGHT_EYE = 263, 33
+"""Outer eye corners: the line that turns the region upright."""
+
+_MESH_GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "with_attention"
+output_stream: "landmarks"
+node {
+  calculator: "FaceLandmarkCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  input_side_packet: "WITH_ATTENTION:with_attention"
+  output_stream: "LANDMARKS:landmarks"
+}
+"""
+_PRESENCE_STREAM = "facelandmarkcpu__face_presence_score"
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what native code writes to file descriptor 2: start-up notes of TFLite and absl."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+class _MeshNetwork:
+    """478 points and a presence score from one 192 x 192 face image."""
+
+    def __init__(self) -> None:
+        import mediapipe as mp
+        from google.protobuf import text_format  # type: ignore[import-untyped]
+        from mediapipe.framework import calculator_pb2
+        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.python import packet_creator, packet_getter
+
+        mp.resource_util.set_resource_dir(str(Path(mp.__file__).parents[1]))
+        self._mp, self._create, self._get = mp, packet_creator, packet_getter
+        self._whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
+        config = text_format.Parse(_MESH_GRAPH, calculator_pb2.CalculatorGraphConfig())
+        self._graph: Any = mp.CalculatorGraph(graph_config=config)
+        self._out: dict[str, Any] = {}
+        for stream in ("landmarks", _PRESENCE_STREAM):
+            self._graph.observe_output_stream(stream, self._out.__setitem__, False)
+        self._graph.start_run({"with_attention": packet_creator.create_bool(True)})
+        self._time = 0
+
+    def __call__(self, image: Image) -> tuple[Floats | None, float]:
+        """image: (192, 192, 3) uint8 RGB -> points (478, 3) in units of the side, score 0..1."""
+        self._time += 1
+        self._out.clear()
+        frame = self._create.create_image_frame(image, image_format=self._mp.ImageFormat.SRGB)
+        self._graph.add_packet_to_input_stream("image", frame.at(self._time))
+        whole = self._create.create_proto(self._whole)
+        self._graph.add_packet_to_input_stream("roi", whole.at(self._time))
+        self._graph.wait_until_idle()
+        score = self._get.get_float(self._out[_PRESENCE_STREAM])
+        if "landmarks" not in self._out:
+            return None, score
+        found = self._get.get_proto(self._out["landmarks"]).landmark
+        return np.array([(p.x, p.y, p.z) for p in found], dtype=np.float32), score
+
+    def close(self) -> None:
+        self._graph.close()
+
+
+class FaceMeshDetector:
+    """Meshes of all faces of a frame, following each from frame to frame.
+
+    Args:
+        max_faces: most faces a frame may give, largest first.
+        min_score: presence score (0..1) under which a face counts as lost.
+        search_every: frames between two searches for further faces while at least one is followed.
+    """
+
+    def __init__(
+        self, *, max_faces: int = 4, min_score: float = 0.5, search_every: int = 15
+    ) -> None:
+        if not 1 <= max_faces <= 16:
+            raise ValueError(f"max_faces must be 1 to 16, got {max_faces}")
+        self._max_faces, self._min_score, self._search_every = max_faces, min_score, search_every
+        with _silent_stderr():
+            from mediapipe.python.solutions.face_detection import FaceDetection
+
+            self._mesh = _MeshNetwork()
+            self._far = FaceDetection(min_detection_confidence=0.5, model_selection=1)
+            self._near = FaceDetection(min_detection_confidence=0.5, model_selection=0)
+            blank = np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8)
+            self._mesh(blank)  # the networks write their notes at first use
+            self._far.process(blank)
+            self._near.process(blank)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the faces followed so far: at a cut, or where another range of frames starts."""
+        self._followed: list[Floats] = []
+        self._frames_since_search = self._search_every
+        self._frames_without = 0
+
+    def close(self) -> None:
+        self._mesh.close()
+        self._far.close()
+        self._near.close()
+
+    def detect(self, rgb: Image) -> tuple[Floats, Floats]:
+        """Faces of the next frame.
+
+        Args:
+            rgb: (h, w, 3) uint8 RGB, upright.
+
+        Returns:
+            landmarks (k, 478, 3) float32 [px], largest face first, and scores (k,) float32 0..1;
+            k may be 0.
+        """
+        found: list[tuple[Floats, float]] = []
+        for points in self._followed:
+            self._add(found, self._read(rgb, _region(points)))
+        self._frames_since_search += 1
+        lost = len(found) < len(self._followed)
+        if lost or not found or self._frames_since_search >= self._search_every:
+            self._frames_since_search = 0
+            for box in self._search(rgb, thorough=not found):
+                if any(_overlap(box, _box(points)) > 0.3 for points, _ in found):
+                    continue
+                first = self._read(rgb, _region_of_detection(box))
+                if first is not None:  # once more on the region that later frames will use
+                    self._add(found, self._read(rgb, _region(first[0])))
+        self._frames_without = 0 if found else self._frames_without + 1
+        found.sort(key=lambda face: -_area(_box(face[0])))
+        found = found[: self._max_faces]
+        self._followed = [points for points, _ in found]
+        landmarks = np.zeros((len(found), 478, 3), np.float32)
+        for slot, (points, _) in enumerate(found):
+            landmarks[slot] = points
+        return landmarks, np.array([score for _, score in found], np.float32)
+
+    def _add(self, found: list[tuple[Floats, float]], face: tuple[Floats, float] | None) -> None:
+        """Append a face unless it is one that is there already."""
+        if face is None:
+            return
+        box = _box(face[0])
+        if all(_overlap(box, _box(points)) < 0.4 for points, _ in found):
+            found.append(face)
+
+    def _read(self, rgb: Image, region: Floats) -> tuple[Floats, float] | None:
+        """The mesh inside a square region (2, 3): affine, region pixels (0..192) -> frame [px]."""
+        side = float(np.hypot(region[0, 0], region[1, 0])) * MESH_SIZE
+        if side < MIN_FACE_PX:
+            return None
+        points, score = self._mesh(_cut(rgb, region, side))
+        if points is None or score < self._min_score:
+            return None
+        out = points * np.float32(MESH_SIZE)
+        out[:, :2] = out[:, :2] @ region[:, :2].T + region[:, 2]
+        out[:, 2] *= side / MESH_SIZE
+        box = _box(out)
+        centre = (box[:2] + box[2:]) / 2
+        if not (0 <= centre[0] < rgb.shape[1] and 0 <= centre[1] < rgb.shape[0]):
+            return None
+        if box[2] - box[0] < MIN_FACE_PX:
+            return None
+        return out, score
+
+    def _search(self, rgb: Image, *, thorough: bool) -> list[Floats]:
+        """Boxes (x0, y0, x1, y1) [px] of faces, from the whole frame and from square tiles."""
+        h, w = rgb.shape[:2]
+        boxes = self._boxes(self._far, rgb, 0, 0)
+        if not boxes:
+            boxes = self._boxes(self._near, rgb, 0, 0)
+        # Tiles see small faces of wide frames; while a face is missing they run on every fourth
+        # frame only, since most frames without a face come in long stretches.
+        tiles = not thorough or self._frames_without % 4 == 0
+        side = min(h, w)
+        if tiles and not (boxes and thorough) and max(h, w) > side * 1.2 and side > MESH_SIZE:
+            n = int(np.ceil((max(h, w) - side) / (0.7 * side))) + 1
+            for start in np.linspace(0, max(h, w) - side, n).astype(int):
+                y, x = (start, 0) if h > w else (0, start)
+                tile = rgb[y : y + side, x : x + side]
+                boxes += self._boxes(self._far, tile, int(x), int(y))
+        kept: list[Floats] = []
+        for box in sorted(boxes, key=lambda b: -_area(b)):
+            if all(_overlap(box, other) < 0.3 for other in kept):
+                kept.append(box)
+        return kept[: self._max_faces]
+
+    def _boxes(self, network: Any, rgb: Image, x: int, y: int) -> list[Floats]:
+        h, w = rgb.shape[:2]
+        scale = min(1.0, 2 * MESH_SIZE / max(h, w))
+        size = (max(1, round(w * scale)), max(1, round(h * scale)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
+        found = network.process(np.ascontiguousarray(small)).detections or []
+        boxes = []
+        for detection in found:
+            b = detection.location_data.relative_bounding_box
+            box = (b.xmin * w + x, b.ymin * h + y, (b.xmin + b.width) * w + x, 0.0)
+            boxes.append(np.array([*box[:3], (b.ymin + b.height) * h + y], np.float32))
+        return boxes
+
+
+def _cut(rgb: Image, region: Floats, side: float) -> Image:
+    """The region as (192, 192, 3), averaged where it shrinks: aliasing would make points jump."""
+    factor = int(np.clip(round(side / MESH_SIZE), 1, 4))
+    to_frame = region.copy()
+    to_frame[:, :2] /= factor
+    # Pixel centres lie on integers + 0.5 here, on integers in cv2.
+    to_frame[:, 2] += to_frame[:, :2] @ np.array([0.5, 0.5], np.float32) - 0.5
+    cut = cv2.warpAffine(
+        rgb,
+        to_frame,
+        (MESH_SIZE * factor, MESH_SIZE * factor),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    if factor > 1:
+        cut = cv2.resize(cut, (MESH_SIZE, MESH_SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cut, np.uint8)
+
+
+def _square(centre: Floats, side: float, angle: float) -> Floats:
+    """Affine (2, 3) from region pixels (0..192) to frame pixels."""
+    c, s = np.cos(angle) * side / MESH_SIZE, np.sin(angle) * side / MESH_SIZE
+    linear = np.array([[c, -s], [s, c]], np.float32)
+    offset = centre - linear @ np.full(2, MESH_SIZE / 2, np.float32)
+    return np.asarray(np.concatenate([linear, offset[:, None]], axis=1), np.float32)
+
+
+def _region(points: Floats) -> Floats:
+    """The square around known points, turned so that the eyes lie level."""
+    eyes = points[_LEFT_EYE, :2] - points[_RIGHT_EYE, :2]
+    box = _box(points)
+    side = REGION_MARGIN * float(max(box[2] - box[0], box[3] - box[1]))
+    return _square((box[:2] + box[2:]) / 2, side, float(np.arctan2(eyes[1], eyes[0])))
+
+
+def _region_of_detection(box: Floats) -> Floats:
+    side = REGION_MARGIN * 1.1 * float(max(box[2] - box[0], box[3] - box[1]))
+    return _square((box[:2] + box[2:]) / 2, side, 0.0)
+
+
+def _box(points: Floats) -> Floats:
+    return np.concatenate([points[:, :2].min(0), points[:, :2].max(0)])
+
+
+def _area(box: Floats) -> float:
+    return float(max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]))
+
+
+def _overlap(a: Floats, b: Floats) -> float:
+    """Intersection over union."""
+    inner = np.concatenate([np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])])
+    shared = _area(inner) if (inner[2:] > inner[:2]).all() else 0.0
+    return shared / max(_area(a) + _area(b) - shared, 1e-6)
