@@ -1,0 +1,294 @@
+"""Sound as blocks of float samples, aligned with the container's clock.
+
+A block is float32 (sample, channel), full scale -1..1. Sample 0 of a file is time 0 of its
+container: what an encoder put before it is cut, and a late start is filled with silence.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+
+from stores.errors import MediaError
+from stores.media.facts import AudioFacts
+from stores.media.scanning import audio_facts_of, layout_name
+from stores.media.source import only, open_source
+
+Block = npt.NDArray[np.float32]
+
+BLOCK_SAMPLES = 1 << 14
+_GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds
+_SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5  # missing at the end: more than this is a cut file
+
+
+def audio_facts(path: str | Path) -> AudioFacts:
+    """Read the facts of a file's first sound stream.
+
+    Raises:
+        MediaError: There is no sound in it, or it can't be opened.
+    """
+    path = Path(path)
+    with open_source(path) as container:
+        return audio_facts_of(_audio_stream(container, path))
+
+
+def audio_blocks(
+    path: str | Path,
+    *,
+    rate: int | None = None,
+    mono: bool = False,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> Iterator[Block]:
+    """Decode a file's sound block by block, in bounded memory.
+
+    Args:
+        path: A local file with sound, with or without pictures.
+        rate: Hz to resample to; None keeps the file's own.
+        mono: Whether to mix all channels to one.
+        start: Seconds of the container's clock at which to begin.
+        stop: Seconds at which to end; None reads to the end of the sound.
+
+    Yields:
+        float32 (sample, channel), -1..1, at most `BLOCK_SAMPLES` long, none of them empty.
+
+    Raises:
+        MediaError: No sound in it, damaged, cut short, or empty.
+    """
+    path = Path(path)
+    with open_source(path) as container:
+        stream = _audio_stream(container, path)
+        only(container, stream)
+        out_rate = rate or int(stream.codec_context.sample_rate)
+        first = round(start * out_rate)
+        last = None if stop is None else round(stop * out_rate)
+        position = 0
+        for block in _checked(_placed(container, stream, path, out_rate, mono), path):
+            begin = min(max(first - position, 0), len(block))
+            end = len(block) if last is None else min(max(last - position, 0), len(block))
+            position += len(block)
+            for piece in range(begin, end, BLOCK_SAMPLES):
+                yield block[piece : min(end, piece + BLOCK_SAMPLES)]
+            if last is not None and position >= last:
+                return
+        if position == 0:
+            raise MediaError(f"{path}: its sound is empty; give a file with speech")
+        _check_length(stream, position / out_rate, path)
+
+
+def decode_audio(
+    path: str | Path,
+    *,
+    rate: int | None = None,
+    mono: bool = False,
+    start: float = 0.0,
+    stop: float | None = None,
+) -> Block:
+    """Decode a file's sound into one array; see `audio_blocks`.
+
+    Returns:
+        float32 (sample, channel), -1..1.
+
+    Raises:
+        MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
+    """
+    blocks = list(audio_blocks(path, rate=rate, mono=mono, start=start, stop=stop))
+    if not blocks:
+        raise MediaError(
+            f"{path}: no sound from {start:g} s"
+            + ("" if stop is None else f" to {stop:g} s")
+            + "; choose a range within its length"
+        )
+    return np.concatenate(blocks)
+
+
+def exact_length(blocks: Iterable[Block], samples: int, *, channels: int) -> Iterator[Block]:
+    """Cut blocks off, or go on in silence, at exactly `samples` samples."""
+    left = samples
+    for block in blocks:
+        if left <= 0:
+            return
+        yield block[:left]
+        left -= len(block)
+    while left > 0:
+        yield np.zeros((min(left, BLOCK_SAMPLES), channels), np.float32)
+        left -= BLOCK_SAMPLES
+
+
+def mixed(blocks: Iterable[Block], background: Iterable[Block], *, gain: float) -> Iterator[Block]:
+    """Add a background to sound of the same rate; it never outlasts the sound.
+
+    Args:
+        blocks: float32 (sample, channel), the sound; its length and channels are kept.
+        background: float32 (sample, channel), of one channel, of as many, or averaged to one.
+        gain: factor on the background (0.5 is -6 dB).
+    """
+    rest = np.zeros((0, 1), np.float32)
+    source = iter(background)
+    for block in blocks:
+        parts, have = [rest], len(rest)
+        while have < len(block):
+            more = next(source, None)
+            if more is None:
+                break
+            more = _as_channels(more, block.shape[1])
+            parts.append(more)
+            have += len(more)
+        joined = np.concatenate([_as_channels(part, block.shape[1]) for part in parts])
+        mixture = block.astype(np.float32, copy=True)
+        length = min(len(joined), len(block))
+        mixture[:length] += np.float32(gain) * joined[:length]
+        rest = joined[length:]
+        yield mixture
+
+
+def _as_channels(block: Block, channels: int) -> Block:
+    if block.shape[1] == channels:
+        return block
+    if block.shape[1] > 1:
+        block = block.mean(axis=1, keepdims=True, dtype=np.float32)
+    return np.repeat(block, channels, axis=1)
+
+
+def _audio_stream(container: av.container.InputContainer, path: Path) -> AudioStream:
+    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not streams:
+        raise MediaError(f"{path}: no sound in it that can be decoded; give a file with speech")
+    stream = streams[0]
+    if stream.codec_context.sample_rate <= 0 or stream.codec_context.layout.nb_channels <= 0:
+        raise MediaError(f"{path}: its sound has no sample rate; the file is damaged")
+    return stream
+
+
+def _placed(
+    container: av.container.InputContainer,
+    stream: AudioStream,
+    path: Path,
+    rate: int,
+    mono: bool,
+) -> Iterator[Block]:
+    """Decode, put each frame at its time, resample."""
+    source_rate = int(stream.codec_context.sample_rate)
+    layout = "mono" if mono else layout_name(stream.codec_context)
+    resampler = AudioResampler(format="flt", layout=layout, rate=rate)
+    given = taken = 0  # samples out and in
+    ends = _end_sample(container, stream, source_rate)
+    channels = 1 if mono else int(stream.codec_context.layout.nb_channels)
+    for frame in _frames(container, stream, path):
+        if frame.sample_rate != source_rate:
+            raise MediaError(
+                f"{path}: the sound changes from {source_rate} to {frame.sample_rate} Hz on the "
+                "way; convert it to one rate first"
+            )
+        skip, gap = _offset(frame, taken, source_rate)
+        if ends is not None and taken + gap + frame.samples - skip > ends:
+            frame = _shortened(frame, max(0, ends - taken - gap) + skip)
+        if gap:
+            silence = np.zeros((round((taken + gap) * rate / source_rate) - given, channels))
+            taken += gap
+            given += len(silence)
+            yield silence.astype(np.float32)
+        if skip >= frame.samples:
+            continue
+        taken += frame.samples - skip
+        # Times are kept here by counting; the resampler would warn about jitter.
+        frame.pts = None
+        drop = round(skip * rate / source_rate)
+        for out in resampler.resample(frame):
+            block = _samples(out, channels)[drop:]
+            given += len(block)
+            yield block
+    wanted = round(taken * rate / source_rate) - given
+    for out in resampler.resample(None):
+        block = _samples(out, channels)[: max(wanted, 0)]
+        wanted -= len(block)
+        yield block
+    if wanted > 0 and taken:
+        yield np.zeros((wanted, channels), np.float32)
+
+
+def _end_sample(
+    container: av.container.InputContainer, stream: AudioStream, rate: int
+) -> int | None:
+    """Give the sample at which an MP4's edit list ends the sound; decoders leave the padding on."""
+    known = stream.duration and stream.time_base == Fraction(1, rate)
+    if "mp4" not in container.format.name.split(",") or not known:
+        return None
+    return max(0, stream.start_time or 0) + int(stream.duration or 0)
+
+
+def _shortened(frame: AudioFrame, samples: int) -> AudioFrame:
+    """Cut a frame off after so many samples."""
+    array = frame.to_ndarray()
+    per_sample = 1 if frame.format.is_planar else frame.layout.nb_channels
+    cut = AudioFrame.from_ndarray(
+        np.ascontiguousarray(array[:, : samples * per_sample]),
+        format=frame.format.name,
+        layout=frame.layout.name,
+    )
+    cut.sample_rate, cut.pts, cut.time_base = frame.sample_rate, frame.pts, frame.time_base
+    return cut
+
+
+def _offset(frame: AudioFrame, taken: int, rate: int) -> tuple[int, int]:
+    """Compare a frame's time with the samples so far: (samples to skip, samples of silence)."""
+    if frame.pts is None or frame.time_base is None:
+        return 0, 0
+    ahead = round(frame.pts * frame.time_base * rate) - taken
+    if taken == 0 and ahead < 0:
+        return -ahead, 0
+    if (taken == 0 and ahead > 0) or ahead > _GAP_SECONDS * rate:
+        return 0, ahead
+    return 0, 0
+
+
+def _frames(
+    container: av.container.InputContainer, stream: AudioStream, path: Path
+) -> Iterator[AudioFrame]:
+    for number, packet in enumerate(container.demux(stream)):
+        try:
+            frames = stream.decode(packet)
+        except av.error.FFmpegError as error:
+            raise MediaError(
+                f"{path}: damaged (its sound, packet {number}, can't be decoded); export or copy "
+                "the file again"
+            ) from error
+        if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+            raise MediaError(
+                f"{path}: damaged (its sound, packet {number}); export or copy the file again"
+            )
+        yield from frames
+
+
+def _samples(frame: AudioFrame, channels: int) -> Block:
+    packed = frame.to_ndarray()
+    return np.asarray(packed, dtype=np.float32).reshape(-1, channels)
+
+
+def _checked(blocks: Iterable[Block], path: Path) -> Iterator[Block]:
+    for block in blocks:
+        if not np.isfinite(block).all():
+            raise MediaError(
+                f"{path}: its sound holds values that are no numbers; export it again as WAV"
+            )
+        if len(block):
+            yield block
+
+
+def _check_length(stream: AudioStream, seconds: float, path: Path) -> None:
+    """Compare what was decoded with what the header promises."""
+    if not stream.duration or stream.time_base is None:
+        return
+    promised = float(stream.duration * stream.time_base)
+    if promised - seconds > _SHORT_SECONDS + _SHORT_SHARE * promised:
+        raise MediaError(
+            f"{path}: cut short, its sound holds {seconds:.1f} of {promised:.1f} seconds; copy or "
+            "download it again"
+        )

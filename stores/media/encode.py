@@ -1,0 +1,182 @@
+"""Encode frames to closed segments of compressed packets that are joined without re-encoding."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
+from pydantic import BaseModel, ConfigDict, Field
+
+from stores.errors import MediaError
+from stores.media.facts import VideoFacts
+from stores.media.frame import Frame
+
+REORDER_FRAMES = 2
+"""Frames by which decoding runs ahead of showing: B-frames that refer to B-frames, one level."""
+
+_THREADS = 4  # x264's and x265's bytes depend on it, so it is no setting
+_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
+
+
+class EncodeSettings(BaseModel):
+    """How the output's pictures are compressed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    codec: Literal["h264", "hevc"] = Field(
+        default="h264",
+        description="Video codec. hevc is about half the size and several times slower.",
+    )
+    crf: float = Field(
+        default=17.0,
+        ge=0.0,
+        le=40.0,
+        description="Constant rate factor: 0 best, 17 can't be told from the source, 23 usual, "
+        "+6 halves the size.",
+    )
+    preset: Preset = Field(
+        default="superfast",
+        description="Effort of the encoder. A slower one makes smaller files of equal quality.",
+    )
+    keyframe_seconds: float = Field(
+        default=4.0, gt=0.0, le=60.0, description="Longest time between keyframes, in seconds."
+    )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Compressed frames that decode without any others.
+
+    Attributes:
+        payload: uint8 (byte,), the packets one after the other, in decoding order.
+        size: int64 (packet,), bytes of each packet.
+        order: int64 (packet,), place of each packet's frame in the segment as shown, from 0.
+        keyframe: bool (packet,), decoding can start here; the first always is one.
+        extradata: parameter sets of the encoder, the same in all segments that are joined.
+        codec: `h264` or `hevc`.
+    """
+
+    payload: npt.NDArray[np.uint8]
+    size: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    keyframe: npt.NDArray[np.bool_]
+    extradata: bytes
+    codec: str
+
+    def __post_init__(self) -> None:
+        packets = len(self.size)
+        if not packets or len(self.order) != packets or len(self.keyframe) != packets:
+            raise ValueError("a segment needs one size, order and keyframe flag for each packet")
+        if int(self.size.sum()) != len(self.payload) or not self.keyframe[0]:
+            raise ValueError("a segment's packets must fill its payload and start with a keyframe")
+        place = np.arange(packets)
+        if np.any(np.sort(self.order) != place) or np.any(place - self.order > REORDER_FRAMES):
+            raise ValueError(f"a segment's frames must be reordered by at most {REORDER_FRAMES}")
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def __repr__(self) -> str:
+        return f"Segment({len(self)} frames, {len(self.payload)} bytes, {self.codec})"
+
+    def to_record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Split into arrays and attributes that JSON can hold."""
+        arrays = {name: getattr(self, name) for name in ("payload", "size", "order", "keyframe")}
+        return arrays, {"extradata": self.extradata.hex(), "codec": self.codec}
+
+    @classmethod
+    def from_record(cls, arrays: dict[str, npt.NDArray[Any]], attributes: dict[str, Any]) -> Self:
+        """Rebuild from `to_record`."""
+        return cls(
+            payload=np.asarray(arrays["payload"], dtype=np.uint8),
+            size=np.asarray(arrays["size"], dtype=np.int64),
+            order=np.asarray(arrays["order"], dtype=np.int64),
+            keyframe=np.asarray(arrays["keyframe"], dtype=np.bool_),
+            extradata=bytes.fromhex(attributes["extradata"]),
+            codec=str(attributes["codec"]),
+        )
+
+
+def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeSettings) -> Segment:
+    """Encode frames to one closed segment.
+
+    The bytes depend on nothing but the frames and the arguments. The number of threads is fixed,
+    as it would change them; encode several segments at once to use more cores.
+
+    Args:
+        frames: In the order in which they are shown; at least one.
+        video: Facts of the stream they come from: size, colours, rate.
+        settings: How to compress.
+
+    Returns:
+        The segment.
+
+    Raises:
+        MediaError: The encoder refuses the frames.
+    """
+    context = encoder_context(
+        av.CodecContext.create(_ENCODERS[settings.codec], "w"), video, settings
+    )
+    packets: list[av.Packet] = []  # type: ignore[type-arg]
+    count = 0
+    try:
+        for frame in frames:
+            native = frame.native()
+            native.pts, native.time_base = count, context.time_base
+            native.pict_type = 0  # the decoder's choice of frame type would be repeated
+            packets += context.encode(native)
+            count += 1
+        packets += context.encode(None)
+    except av.error.FFmpegError as error:
+        raise MediaError(
+            f"frame {count} of a segment of {video.width}x{video.height} {video.frame_format} "
+            f"can't be encoded as {settings.codec} ({error.strerror}); choose another codec"
+        ) from error
+    if not count:
+        raise ValueError("a segment needs at least one frame")
+    return Segment(
+        payload=np.frombuffer(b"".join(bytes(packet) for packet in packets), dtype=np.uint8),
+        size=np.array([packet.size for packet in packets], dtype=np.int64),
+        order=np.array([packet.pts for packet in packets], dtype=np.int64),
+        keyframe=np.array([packet.is_keyframe for packet in packets], dtype=np.bool_),
+        extradata=bytes(context.extradata or b""),
+        codec=settings.codec,
+    )
+
+
+def encoder_name(settings: EncodeSettings) -> str:
+    """Name of the encoder in the libraries."""
+    return _ENCODERS[settings.codec]
+
+
+def encoder_context(
+    context: VideoCodecContext, video: VideoFacts, settings: EncodeSettings
+) -> VideoCodecContext:
+    """Set an encoder up for a stream's size, colours and rate; returns the same context."""
+    rate = video.rate.limit_denominator(1001)
+    context.width, context.height = video.width, video.height
+    context.pix_fmt = video.frame_format
+    context.framerate = rate
+    context.time_base = 1 / rate
+    context.sample_aspect_ratio = Fraction(video.sample_aspect_num, video.sample_aspect_den)
+    context.color_range = video.color_range
+    context.color_primaries = video.color_primaries
+    context.color_trc = video.color_transfer
+    context.colorspace = video.color_matrix
+    context.thread_count = _THREADS
+    context.gop_size = max(1, round(settings.keyframe_seconds * rate))
+    context.flags |= Flags.global_header | Flags.closed_gop
+    options = {"preset": settings.preset, "crf": f"{settings.crf:g}"}
+    if settings.codec == "hevc":
+        options["x265-params"] = "log-level=none:open-gop=0:frame-threads=2:repeat-headers=0"
+    else:
+        options["x264-params"] = "open-gop=0:sliced-threads=0:b-pyramid=normal"
+    context.options = options
+    return context

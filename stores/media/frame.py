@@ -1,0 +1,259 @@
+"""One frame of a video as an upright picture that can be looked at, cut from and pasted into."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from stores.media.facts import VideoFacts
+from stores.media.pixels import Codes, Floats, Rgb, blend_patch, planes_to_rgb, upsampled
+from stores.media.planes import Plane, plane_views
+
+_SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """What the frames of one video have in common.
+
+    Attributes:
+        facts: the video stream's facts.
+        codes: what the samples mean.
+        shift_x: log2 of the luma columns to a chroma column.
+        shift_y: log2 of the luma rows to a chroma row.
+    """
+
+    facts: VideoFacts
+    codes: Codes
+    shift_x: int
+    shift_y: int
+
+    @classmethod
+    def of(cls, facts: VideoFacts) -> Self:
+        """Derive the layout from a stream's facts."""
+        red, blue = facts.matrix_weights
+        bits = 10 if facts.frame_format.endswith("10le") else 8
+        shift_x, shift_y = _SHIFTS[facts.frame_format[3:6]]
+        return cls(facts, Codes(red, blue, facts.full_range, bits), shift_x, shift_y)
+
+
+class Frame:
+    """A decoded frame, upright, in one of `stores.media.facts.FRAME_FORMATS`.
+
+    Attributes:
+        index: number of the frame in its source, in presentation order.
+        pts: ticks of the source's time base.
+        seconds: presentation time.
+        width: px.
+        height: px.
+    """
+
+    def __init__(self, native: VideoFrame, layout: FrameLayout, *, index: int, pts: int) -> None:
+        self._native = native
+        self._layout = layout
+        self._own = False
+        self.index = index
+        self.pts = pts
+        self.seconds = float(pts * layout.facts.time_base)
+        self.width = layout.facts.width
+        self.height = layout.facts.height
+
+    def __repr__(self) -> str:
+        return f"Frame({self.index}, {self.seconds:.3f} s, {self.width}x{self.height})"
+
+    def native(self) -> VideoFrame:
+        """Give the picture for an encoder; it shares this frame's memory."""
+        return self._native
+
+    def copy(self) -> "Frame":
+        """Give an independent frame, for a source frame that is shown more than once."""
+        native = VideoFrame(self.width, self.height, self._native.format.name)
+        _copy_tags(self._native, native)
+        for target, source in zip(plane_views(native), plane_views(self._native), strict=True):
+            target[...] = source
+        return Frame(native, self._layout, index=self.index, pts=self.pts)
+
+    def rgb(self, max_side: int | None = None) -> Rgb:
+        """Convert the whole picture, scaled down first where it is larger than asked.
+
+        Args:
+            max_side: px, longest side of the result at most; None keeps the size.
+
+        Returns:
+            uint8 (height, width, 3), RGB.
+        """
+        longest = max(self.width, self.height)
+        if max_side is None or longest <= max_side:
+            return self.crop_rgb(0, 0, self.width, self.height)
+        scale = max_side / longest
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        luma, blue, red = (_resized(plane, size) for plane in plane_views(self._native))
+        return planes_to_rgb(luma, blue, red, self._layout.codes)
+
+    def crop_rgb(self, x0: int, y0: int, x1: int, y1: int) -> Rgb:
+        """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture.
+
+        Returns:
+            uint8 (y1 - y0, x1 - x0, 3), RGB.
+        """
+        self._check_inside(x0, y0, x1, y1)
+        luma, blue, red = plane_views(self._native)
+        layout = self._layout
+        chroma = [
+            upsampled(
+                plane,
+                shift_x=layout.shift_x,
+                shift_y=layout.shift_y,
+                x0=x0,
+                y0=y0,
+                width=x1 - x0,
+                height=y1 - y0,
+            )
+            for plane in (blue, red)
+        ]
+        return planes_to_rgb(luma[y0:y1, x0:x1], chroma[0], chroma[1], layout.codes)
+
+    def paste_rgb(
+        self, x0: int, y0: int, rgb: Rgb, mask: npt.NDArray[np.floating[Any]] | None = None
+    ) -> None:
+        """Blend a patch into the picture; what the mask leaves out stays bit for bit.
+
+        Args:
+            x0: px, left edge of the patch.
+            y0: px, upper edge of the patch; the patch must lie inside the picture.
+            rgb: uint8 (height, width, 3), RGB.
+            mask: (height, width), 0 keeps, 1 replaces; None replaces all. A chroma sample is kept
+                if every luma sample that it covers is.
+        """
+        height, width = rgb.shape[:2]
+        self._check_inside(x0, y0, x0 + width, y0 + height)
+        if rgb.dtype != np.uint8 or rgb.shape[2:] != (3,):
+            raise ValueError(f"a patch is uint8 (height, width, 3), got {rgb.dtype} {rgb.shape}")
+        weights = np.ones((height, width), np.float32) if mask is None else np.asarray(mask)
+        if weights.shape != (height, width):
+            raise ValueError(f"the mask is {weights.shape}, the patch {(height, width)}")
+        rows, columns = np.flatnonzero(weights.any(axis=1)), np.flatnonzero(weights.any(axis=0))
+        if not len(rows):
+            return
+        # Only the part under the mask, out to whole chroma samples, is worked on.
+        top, bottom = y0 + int(rows[0]), y0 + int(rows[-1]) + 1
+        left, right = x0 + int(columns[0]), x0 + int(columns[-1]) + 1
+        grid_x, grid_y = 1 << self._layout.shift_x, 1 << self._layout.shift_y
+        ax0, ay0 = left - left % grid_x, top - top % grid_y
+        ax1, ay1 = right + -right % grid_x, bottom + -bottom % grid_y
+        old = self.crop_rgb(ax0, ay0, ax1, ay1)
+        new = old.copy()
+        amount: Floats = np.zeros(old.shape[:2], np.float32)
+        inner = (slice(top - ay0, bottom - ay0), slice(left - ax0, right - ax0))
+        part = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+        new[inner] = rgb[part]
+        amount[inner] = np.clip(weights[part], 0.0, 1.0)
+        self._blend(ax0, ay0, ax1, ay1, old, new, amount)
+
+    def _blend(self, x0: int, y0: int, x1: int, y1: int, old: Rgb, new: Rgb, mask: Floats) -> None:
+        if not self._own:
+            # The decoder may still predict later frames from this memory.
+            self._native.make_writable()
+            self._own = True
+        layout = self._layout
+        luma, blue, red = plane_views(self._native)
+        rows = slice(y0 >> layout.shift_y, y1 >> layout.shift_y)
+        columns = slice(x0 >> layout.shift_x, x1 >> layout.shift_x)
+        blend_patch(
+            (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns]),
+            old,
+            new,
+            mask,
+            layout.codes,
+            shift_x=layout.shift_x,
+            shift_y=layout.shift_y,
+        )
+
+    def _check_inside(self, x0: int, y0: int, x1: int, y1: int) -> None:
+        if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
+            raise ValueError(
+                f"the rectangle x {x0}..{x1}, y {y0}..{y1} must have an area and lie inside the "
+                f"{self.width}x{self.height} picture; clip it first"
+            )
+
+
+class FrameMaker:
+    """Makes upright frames of one layout from what a decoder gives."""
+
+    def __init__(self, facts: VideoFacts) -> None:
+        self._facts = facts
+        self._layout = FrameLayout.of(facts)
+        self._reformatter = VideoReformatter()
+
+    def make(self, decoded: VideoFrame, *, index: int, pts: int) -> Frame:
+        """Wrap a decoded frame, converting and turning it only if need be."""
+        native = self._planar(decoded)
+        if not self._facts.upright_as_stored:
+            native = self._turned(native)
+        elif native.format.name != self._facts.frame_format:
+            native = self._relabelled(native)
+        return Frame(native, self._layout, index=index, pts=pts)
+
+    def _planar(self, decoded: VideoFrame) -> VideoFrame:
+        """Convert exotic layouts to the frame format; twins that differ by name only pass."""
+        wanted = self._facts.frame_format
+        name = decoded.format.name
+        upright = all(plane.line_size > 0 for plane in decoded.planes)
+        if upright and name.replace("yuvj", "yuv") == wanted:
+            return decoded
+        layout = av.VideoFormat(name)
+        if layout.is_rgb or layout.has_palette:
+            return self._reformatter.reformat(
+                decoded,
+                format=wanted,
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+        return self._reformatter.reformat(decoded, format=wanted)
+
+    def _relabelled(self, frame: VideoFrame) -> VideoFrame:
+        return self._filled(frame, list(plane_views(frame)))
+
+    def _turned(self, frame: VideoFrame) -> VideoFrame:
+        facts = self._facts
+        turned = []
+        for plane in plane_views(frame):
+            if facts.transposed:
+                plane = cv2.transpose(plane)  # type: ignore[assignment]
+            if facts.flipped_x or facts.flipped_y:
+                code = -1 if facts.flipped_x and facts.flipped_y else int(facts.flipped_x)
+                plane = cv2.flip(plane, code)  # type: ignore[assignment]
+            turned.append(plane)
+        return self._filled(frame, turned)
+
+    def _filled(self, source: VideoFrame, planes: list[Plane]) -> VideoFrame:
+        facts = self._facts
+        native = VideoFrame(facts.width, facts.height, facts.frame_format)
+        _copy_tags(source, native)
+        for target, plane in zip(plane_views(native), planes, strict=True):
+            target[...] = plane
+        return native
+
+
+def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:
+    target.pts = source.pts
+    target.time_base = source.time_base
+    target.color_range = source.color_range
+    target.color_primaries = source.color_primaries
+    target.color_trc = source.color_trc
+    target.colorspace = source.colorspace
+
+
+def _resized(plane: Plane, size: tuple[int, int]) -> Plane:
+    """Scale a plane to (width, height) px."""
+    width, height = size
+    if plane.shape == (height, width):
+        return plane
+    smaller = plane.shape[1] >= width and plane.shape[0] >= height
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(plane, size, interpolation=method)  # type: ignore[return-value]

@@ -1,0 +1,210 @@
+"""Colour arithmetic between planes of luma and chroma and RGB, on rectangles.
+
+Convention: an image is (row, column[, channel]); x runs right along columns, y down along rows.
+RGB is uint8, 0..255, in that channel order. Chroma of 4:2:0 and 4:2:2 lies level with the even luma
+columns and, in 4:2:0, half way between two rows, as H.264 and HEVC have it by default.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from stores.media.planes import Plane
+
+Rgb = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+_KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How a video's samples stand for colours.
+
+    Attributes:
+        red_weight: share of red in luma.
+        blue_weight: share of blue in luma.
+        full_range: whether samples use all codes; else the limited ("studio") range.
+        bits: depth of a sample.
+    """
+
+    red_weight: float
+    blue_weight: float
+    full_range: bool
+    bits: int
+
+    @property
+    def maximum(self) -> int:
+        """Largest code."""
+        return (1 << self.bits) - 1
+
+    @property
+    def neutral(self) -> int:
+        """Code of colourless chroma."""
+        return 1 << (self.bits - 1)
+
+    def from_rgb(self) -> Floats:
+        """Give float32 (3, 4): the affine map of RGB 0..255 to (luma, blue, red) codes."""
+        red, blue = self.red_weight, self.blue_weight
+        green = 1.0 - red - blue
+        luma = np.array([red, green, blue])
+        rows = np.stack(
+            [
+                luma,
+                (np.array([0.0, 0.0, 1.0]) - luma) / (2.0 * (1.0 - blue)),
+                (np.array([1.0, 0.0, 0.0]) - luma) / (2.0 * (1.0 - red)),
+            ]
+        )
+        unit = float(1 << (self.bits - 8))
+        if self.full_range:
+            scale = np.full(3, self.maximum / 255.0)
+            offset = np.array([0.0, self.neutral, self.neutral])
+        else:
+            scale = np.array([219.0, 224.0, 224.0]) / 255.0 * unit
+            offset = np.array([16.0 * unit, self.neutral, self.neutral])
+        return np.hstack([rows * scale[:, None], offset[:, None]]).astype(np.float32)
+
+    def to_rgb(self) -> Floats:
+        """Give float32 (3, 4): the affine map of (luma, blue, red) codes to RGB 0..255."""
+        forward = self.from_rgb().astype(np.float64)
+        inverse = np.linalg.inv(forward[:, :3])
+        return np.hstack([inverse, -inverse @ forward[:, 3:]]).astype(np.float32)
+
+
+def planes_to_rgb(luma: Plane, blue: Plane, red: Plane, codes: Codes) -> Rgb:
+    """Convert three planes of one size to RGB.
+
+    Args:
+        luma: (height, width), codes.
+        blue: (height, width), codes of the blue difference.
+        red: (height, width), codes of the red difference.
+        codes: What the codes mean.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+    """
+    merged = cv2.merge([luma, blue, red])
+    converted = cv2.transform(merged, codes.to_rgb())
+    if codes.bits > 8:
+        converted = np.minimum(converted, 255).astype(np.uint8)
+    return np.asarray(converted, dtype=np.uint8)
+
+
+def upsampled(
+    chroma: Plane, *, shift_x: int, shift_y: int, x0: int, y0: int, width: int, height: int
+) -> Plane:
+    """Interpolate a rectangle of a chroma plane at luma positions.
+
+    Args:
+        chroma: (height, width), the whole plane.
+        shift_x: log2 of the luma columns to a chroma column.
+        shift_y: log2 of the luma rows to a chroma row.
+        x0: px, left edge of the rectangle in the luma plane.
+        y0: px, upper edge.
+        width: px.
+        height: px.
+
+    Returns:
+        (height, width), codes.
+    """
+    if not shift_x and not shift_y:
+        return chroma[y0 : y0 + height, x0 : x0 + width]
+    left, top = max(0, (x0 >> shift_x) - 1), max(0, (y0 >> shift_y) - 1)
+    right, bottom = ((x0 + width) >> shift_x) + 2, ((y0 + height) >> shift_y) + 2
+    part = np.ascontiguousarray(chroma[top:bottom, left:right])
+    step_x, step_y = 1.0 / (1 << shift_x), 1.0 / (1 << shift_y)
+    above = 0.5 * step_y - 0.5  # a chroma row lies in the middle of its luma rows
+    place = np.array([[step_x, 0.0, x0 * step_x - left], [0.0, step_y, y0 * step_y + above - top]])
+    warped = cv2.warpAffine(
+        part,
+        place,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return warped  # type: ignore[return-value]
+
+
+def downsampled(values: Floats, *, shift_x: int, shift_y: int) -> Floats:
+    """Filter values at luma positions to chroma positions.
+
+    Args:
+        values: float32 (height, width), both even where subsampled.
+        shift_x: log2 of the luma columns to a chroma column.
+        shift_y: log2 of the luma rows to a chroma row.
+
+    Returns:
+        float32 (height >> shift_y, width >> shift_x).
+    """
+    if shift_y:
+        values = 0.5 * (values[0::2] + values[1::2])
+    if shift_x:
+        even, odd = values[:, 0::2], values[:, 1::2]
+        before = np.empty_like(odd)
+        before[:, 1:] = odd[:, :-1]
+        before[:, 0] = even[:, 0]
+        values = 0.5 * even + 0.25 * (odd + before)
+    return values
+
+
+def covered(mask: Floats, *, shift_x: int, shift_y: int) -> Floats:
+    """Average a mask over the luma samples that each chroma sample covers.
+
+    Args:
+        mask: float32 (height, width), both even where subsampled.
+        shift_x: log2 of the luma columns to a chroma column.
+        shift_y: log2 of the luma rows to a chroma row.
+
+    Returns:
+        float32 (height >> shift_y, width >> shift_x); 0 exactly where no covered sample is above 0.
+    """
+    if shift_y:
+        mask = 0.5 * (mask[0::2] + mask[1::2])
+    if shift_x:
+        mask = 0.5 * (mask[:, 0::2] + mask[:, 1::2])
+    return mask
+
+
+def blend_patch(
+    planes: tuple[Plane, Plane, Plane],
+    old: Rgb,
+    new: Rgb,
+    mask: Floats,
+    codes: Codes,
+    *,
+    shift_x: int,
+    shift_y: int,
+) -> None:
+    """Blend an RGB patch into views of the planes, in place.
+
+    What 8-bit RGB can't say of the old samples (more bits, colours outside RGB, fine chroma) is
+    carried over where the patch hardly differs from them: an unchanged patch changes nothing.
+
+    Args:
+        planes: luma (height, width) and both chroma planes of the rectangle, codes.
+        old: uint8 (height, width, 3), RGB of the rectangle as it is.
+        new: uint8 (height, width, 3), RGB to blend in.
+        mask: float32 (height, width), 0 keeps a sample bit for bit, 1 replaces it.
+        codes: What the codes mean.
+        shift_x: log2 of the luma columns to a chroma column.
+        shift_y: log2 of the luma rows to a chroma row.
+    """
+    change = cv2.absdiff(new, old).max(axis=2).astype(np.float32)
+    rest = np.clip(1.0 - change / _KEEP_REST_LEVELS, 0.0, 1.0)
+    affine = codes.from_rgb()
+    target: Floats = cv2.transform(new.astype(np.float32), affine)  # type: ignore[assignment]
+    before: Floats = cv2.transform(old.astype(np.float32), affine)  # type: ignore[assignment]
+    rest_chroma = downsampled(rest, shift_x=shift_x, shift_y=shift_y)
+    mask_chroma = covered(mask, shift_x=shift_x, shift_y=shift_y)
+    for index, plane in enumerate(planes):
+        if index == 0:
+            wanted, was, keep, amount = target[..., 0], before[..., 0], rest, mask
+        else:
+            wanted = downsampled(target[..., index], shift_x=shift_x, shift_y=shift_y)
+            was = downsampled(before[..., index], shift_x=shift_x, shift_y=shift_y)
+            keep, amount = rest_chroma, mask_chroma
+        codes_now = plane.astype(np.float32)
+        blended = codes_now + amount * (wanted + keep * (codes_now - was) - codes_now)
+        plane[...] = np.clip(np.rint(blended), 0, codes.maximum).astype(plane.dtype)

@@ -1,0 +1,148 @@
+"""Read ranges of frames by number, each checked against the timeline."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.container
+import numpy as np
+from av.video.frame import VideoFrame
+
+from stores.errors import MediaError
+from stores.media.frame import Frame, FrameMaker
+from stores.media.source import only, open_source, video_stream
+from stores.media.timeline import Timeline
+
+__all__ = ["Frame", "read_frames", "read_frames_reversed"]
+
+_MAX_DECODER_THREADS = 8  # each holds a frame
+_REVERSED_BYTES = 128 * 2**20
+_ATTEMPTS = 3  # keyframes further and further back, the last of them the first frame
+
+
+class _Missed(Exception):
+    """The decoder did not reach the wanted frame from where it started."""
+
+
+def read_frames(path: str | Path, timeline: Timeline, start: int, stop: int) -> Iterator[Frame]:
+    """Decode the frames [start, stop) of a scanned file.
+
+    Args:
+        path: The file that `timeline` was scanned from.
+        timeline: Its timeline.
+        start: First frame.
+        stop: One past the last frame.
+
+    Yields:
+        The frames in presentation order, each independent of the decoder.
+
+    Raises:
+        MediaError: The file is damaged or no longer the one that was scanned.
+    """
+    path = Path(path)
+    if not 0 <= start <= stop <= len(timeline):
+        raise ValueError(f"frames {start}..{stop} are not within the {len(timeline)} of {path}")
+    if start == stop:
+        return
+    maker = FrameMaker(timeline.video)
+    index = start
+    for decoded in _decoded(path, timeline, start):
+        _check_frame(decoded, timeline, index, path)
+        yield maker.make(decoded, index=index, pts=int(timeline.pts[index]))
+        index += 1
+        if index == stop:
+            return
+    raise MediaError(
+        f"{path}: ends at frame {index} of {len(timeline)}; it changed or was cut short since it "
+        "was scanned, run again"
+    )
+
+
+def read_frames_reversed(
+    path: str | Path, timeline: Timeline, start: int, stop: int
+) -> Iterator[Frame]:
+    """Decode the frames [start, stop) of a scanned file from the last to the first.
+
+    Reads forward in pieces that fit in 128 MiB, so that memory does not grow with the range.
+
+    Raises:
+        MediaError: The file is damaged or no longer the one that was scanned.
+    """
+    video = timeline.video
+    frame_bytes = 3 * video.width * video.height * (2 if video.frame_format.endswith("le") else 1)
+    piece = max(4, _REVERSED_BYTES // frame_bytes)
+    for end in range(stop, start, -piece):
+        yield from reversed(list(read_frames(path, timeline, max(start, end - piece), end)))
+
+
+def _decoded(path: Path, timeline: Timeline, start: int) -> Iterator[VideoFrame]:
+    """Decode from frame `start` on to the end of the file."""
+    keyframes = np.flatnonzero(timeline.keyframe[: start + 1])[::-1]
+    # Frames that share a time can't be told apart after a seek.
+    seekable = len(timeline) > 1 and bool(np.all(np.diff(timeline.decoded_pts) > 0))
+    origins = [int(key) for key in keyframes[: _ATTEMPTS - 1] if key > 0] if seekable else []
+    for origin in [*origins, 0]:
+        with open_source(path) as container:
+            frames = _from_keyframe(container, timeline, origin, path)
+            try:
+                first = _advance(frames, timeline, start, counted=origin == 0)
+            except (_Missed, av.error.InvalidDataError):
+                continue
+            yield first
+            yield from frames
+            return
+    raise MediaError(
+        f"{path}: frame {start} is not where it was; the file changed since it was scanned, "
+        "run again"
+    )
+
+
+def _from_keyframe(
+    container: av.container.InputContainer, timeline: Timeline, key: int, path: Path
+) -> Iterator[VideoFrame]:
+    stream = video_stream(container, path)
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+    only(container, stream)
+    if key > 0:
+        container.seek(int(timeline.decoded_pts[key]), stream=stream)
+    for packet in container.demux(stream):
+        yield from stream.decode(packet)
+
+
+def _advance(
+    frames: Iterator[VideoFrame], timeline: Timeline, start: int, *, counted: bool
+) -> VideoFrame:
+    """Skip to frame `start`; from the file's beginning by counting, else by time."""
+    if counted:
+        for index, frame in enumerate(frames):
+            if index == start:
+                return frame
+        raise _Missed
+    wanted = int(timeline.decoded_pts[start])
+    key_seen = False
+    for frame in frames:
+        pts = frame.pts if frame.pts is not None else frame.dts
+        if pts is None or pts > wanted:
+            raise _Missed
+        key_seen |= bool(frame.key_frame)
+        if pts == wanted:
+            if not key_seen:
+                # Frames that lead a keyframe in time lack what they are predicted from.
+                raise _Missed
+            return frame
+    raise _Missed
+
+
+def _check_frame(decoded: VideoFrame, timeline: Timeline, index: int, path: Path) -> None:
+    if decoded.is_corrupt:
+        raise MediaError(f"{path}: frame {index} is damaged; export or copy the file again")
+    pts = decoded.pts if decoded.pts is not None else decoded.dts
+    expected = int(timeline.decoded_pts[index])
+    known = pts is not None and expected >= 0
+    if known and not timeline.still and pts != expected:
+        raise MediaError(
+            f"{path}: frame {index} is shown at tick {pts}, not {expected}; the file changed since "
+            "it was scanned, run again"
+        )

@@ -1,0 +1,145 @@
+"""The timeline of a video: when each frame is shown, by decoding every one of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from stores.errors import MediaError
+from stores.media.facts import AudioFacts, VideoFacts
+from stores.media.source import Probe, probe
+
+__all__ = ["AudioFacts", "Probe", "Timeline", "VideoFacts", "probe", "scan"]
+
+_ARRAYS = {
+    "pts": np.dtype(np.int64),
+    "decoded_pts": np.dtype(np.int64),
+    "keyframe": np.dtype(np.bool_),
+    "scene_start": np.dtype(np.bool_),
+}
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Each frame of a video in presentation order, and what the streams are.
+
+    Attributes:
+        pts: int64 (frame,), ticks of `video.time_base`, strictly increasing.
+        decoded_pts: int64 (frame,), ticks as the decoder gave them, by which frames are found
+            again; differs from `pts` only where the file repeats or lacks a time.
+        keyframe: bool (frame,), decoding can start here.
+        scene_start: bool (frame,), first frame of a scene; the first frame always is.
+        end_pts: ticks at which the last frame ends.
+        video: facts of the picture stream.
+        audio: facts of the sound stream, or None.
+        metadata: tags of the container.
+        still: a single picture, not a video.
+    """
+
+    pts: npt.NDArray[np.int64]
+    decoded_pts: npt.NDArray[np.int64]
+    keyframe: npt.NDArray[np.bool_]
+    scene_start: npt.NDArray[np.bool_]
+    end_pts: int
+    video: VideoFacts
+    audio: AudioFacts | None
+    metadata: dict[str, str]
+    still: bool
+
+    def __post_init__(self) -> None:
+        frames = len(self.pts)
+        for name, dtype in _ARRAYS.items():
+            array = getattr(self, name)
+            if array.shape != (frames,) or array.dtype != dtype:
+                raise ValueError(
+                    f"{name} must be {dtype} of {frames} frames, got {array.dtype} {array.shape}"
+                )
+        if not frames or np.any(np.diff(self.pts) <= 0) or self.end_pts <= self.pts[-1]:
+            raise ValueError("pts must be of at least one frame and increase up to end_pts")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def __repr__(self) -> str:
+        video = self.video
+        return (
+            f"Timeline({len(self)} frames, {video.width}x{video.height} {video.frame_format}, "
+            f"{float(video.rate):.3f} fps, {self.duration_seconds:.3f} s)"
+        )
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds of one tick."""
+        return self.video.time_base
+
+    @property
+    def seconds(self) -> npt.NDArray[np.float64]:
+        """float64 (frame,), presentation times in seconds of the container's clock."""
+        return self.pts * float(self.time_base)
+
+    @property
+    def start_seconds(self) -> float:
+        """Time of the first frame."""
+        return float(self.pts[0] * self.time_base)
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the first frame's start to the last frame's end."""
+        return float((self.end_pts - int(self.pts[0])) * self.time_base)
+
+    def to_record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Split into arrays (frame first) and attributes that JSON can hold."""
+        attributes = {
+            "end_pts": self.end_pts,
+            "video": self.video.to_dict(),
+            "audio": self.audio.to_dict() if self.audio else None,
+            "metadata": self.metadata,
+            "still": self.still,
+        }
+        return {name: getattr(self, name) for name in _ARRAYS}, attributes
+
+    @classmethod
+    def from_record(cls, arrays: dict[str, npt.NDArray[Any]], attributes: dict[str, Any]) -> Self:
+        """Rebuild from `to_record`."""
+        audio = attributes["audio"]
+        columns: dict[str, Any] = {
+            name: np.asarray(arrays[name], dtype=dtype) for name, dtype in _ARRAYS.items()
+        }
+        return cls(
+            **columns,
+            end_pts=int(attributes["end_pts"]),
+            video=VideoFacts.from_dict(attributes["video"]),
+            audio=AudioFacts.from_dict(audio) if audio else None,
+            metadata=dict(attributes["metadata"]),
+            still=bool(attributes["still"]),
+        )
+
+
+def scan(path: str | Path, *, progress: Callable[[int], None] | None = None) -> Timeline:
+    """Decode a whole video and give its timeline.
+
+    Args:
+        path: A local video or still image.
+        progress: Called now and then with the number of frames decoded so far.
+
+    Returns:
+        The timeline; a still image has one frame that lasts 1/25 s.
+
+    Raises:
+        MediaError: The file is missing, empty, cut short or damaged, has no picture, or holds a
+            video of a single frame or without duration.
+    """
+    # Reading a stored timeline needs no decoder.
+    from stores.media.scanning import Scanner
+
+    path = Path(path)
+    found = Scanner(path, progress=progress).run()
+    if not found.still and len(found) < 2:
+        raise MediaError(
+            f"{path}: a video of a single frame; give a longer one, or the frame as PNG or JPEG"
+        )
+    return found
