@@ -1,16 +1,13 @@
 """Progress bars of a run, on the error stream, so that standard output stays clean."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+from tasks.run import NoProgress, Progress
 
 
 class Bars:
@@ -21,18 +18,18 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = Progress(
-            SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description:14}"),
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+        self._bars = progress.Progress(
+            progress.SpinnerColumn(finished_text="[green]✓"),
+            progress.TextColumn("{task.description:14}"),
+            progress.BarColumn(24),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[note]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Bars":
         self._bars.start()
@@ -56,3 +53,22 @@ class Bars:
         self._bars.update(task, total=total, completed=total, note=note)
         if not self._console.is_terminal:
             self._console.print(f"{stage}: {'from the store' if cached else 'computed'}")
+
+
+_watcher: ContextVar[Progress | None] = ContextVar("dubflow_watcher", default=None)
+
+
+@contextmanager
+def watched(console: Console) -> Iterator[Bars]:
+    """Show bars on a console; `watcher()` gives them to whatever runs inside."""
+    with Bars(console) as bars:
+        token = _watcher.set(bars)
+        try:
+            yield bars
+        finally:
+            _watcher.reset(token)
+
+
+def watcher() -> Progress:
+    """Who shows progress here; nobody on a worker."""
+    return _watcher.get() or NoProgress()

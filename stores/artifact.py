@@ -1,5 +1,7 @@
 """A committed artifact, open for reading."""
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 from stores.backend import Backend
 from stores.errors import DamagedArtifact
 from stores.manifest import Manifest
+
+_BLOCK_BYTES = 1 << 22
 
 
 class Artifact:
@@ -75,9 +79,23 @@ class Artifact:
         """
         return self.read(f"{name}/{shard:06d}")
 
-    def file(self, name: str) -> Any:
+    def file(self, name: str) -> Path:
         """Path of a plain file in the artifact."""
         return self._backend.local_path(f"{self._prefix}/{name}")
+
+    def copy_file(self, name: str, target: Path) -> None:
+        """Copy a plain file of the artifact, checking its bytes on the way.
+
+        Raises:
+            DamagedArtifact: the bytes are not those that were committed.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        with Path(self.file(name)).open("rb") as file, target.open("wb") as copy:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                copy.write(block)
+        if digest.hexdigest() != self.manifest.files[name].digest:
+            raise self._damage(f"{name} has other bytes than were committed")
 
     def check_sizes(self) -> None:
         """Compare every file's size with the manifest: one `stat` each.

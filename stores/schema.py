@@ -6,9 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = -1
-"""Size of a first dimension that is known only when the stage runs."""
-
 
 @dataclass(frozen=True)
 class ArraySpec:

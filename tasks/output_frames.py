@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stores.artifact import Artifact
 from stores.errors import SettingsError
-from stores.schema import ROWS, ArraySpec, Schema
+from stores.schema import ArraySpec, Schema
 from tasks.stage import Made, stage
 from tasks.timeline import load_timeline
 
@@ -27,7 +27,7 @@ SCHEMA = Schema(
             ("frame",), "int64", "time_base ticks", "presentation time", chunk=4096, shard=65536
         ),
     },
-    {"frame": ROWS},
+    {},
     "The output's frames in presentation order.",
 )
 
@@ -38,15 +38,17 @@ class SyncSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mode: Literal["silence", "cut_off", "loop", "bounce"] = Field(
-        "silence",
+        default="silence",
         description="silence: as long as the video, the sound padded with silence or cut; "
         "cut_off: as long as the shorter of the two; loop, bounce: as long as the speech, the "
         "video repeated from its start, or played forwards and backwards",
     )
     start_seconds: float | None = Field(
-        None, ge=0, description="dub the source from here [s]; the output begins here"
+        default=None, ge=0, description="dub the source from here [s]; the output begins here"
     )
-    end_seconds: float | None = Field(None, gt=0, description="dub the source up to here [s]")
+    end_seconds: float | None = Field(
+        default=None, gt=0, description="dub the source up to here [s]"
+    )
 
 
 @stage(SCHEMA, version=1)
@@ -57,8 +59,7 @@ def output_frames(timeline: Artifact, waveform: Artifact, sync: SyncSettings) ->
         SettingsError: the time range holds no frame, or the speech is shorter than one frame.
     """
     source = load_timeline(timeline)
-    numerator, denominator = source.time_base
-    tick_seconds = numerator / denominator
+    tick_seconds = float(source.time_base)
     speech_seconds = float(waveform.attributes["seconds"])
     if source.still:
         count = max(1, round(speech_seconds * STILL_RATE))
@@ -69,7 +70,6 @@ def output_frames(timeline: Artifact, waveform: Artifact, sync: SyncSettings) ->
         rows, pts, end = _cut(source.pts, source.end_pts, tick_seconds, sync)
         rows, pts, end = _fit(rows, pts, end, round(speech_seconds / tick_seconds), sync.mode)
     attributes = {
-        "time_base": [numerator, denominator],
         "end_pts": int(end),
         "seconds": float(end * tick_seconds),
         "speech_seconds": speech_seconds,

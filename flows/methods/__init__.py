@@ -1,0 +1,98 @@
+"""Methods by name. Each is what happens between the prepared inputs and the renders.
+
+Adding one: a package in models/, a file here with a `METHOD`, a preset in configs/methods/.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from stores.artifact import Artifact
+from stores.errors import SettingsError
+from stores.shipped import shipped_file
+from stores.source import Source
+
+NAMES = ("exemplar",)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every method gets of the source video.
+
+    Attributes:
+        video: The file.
+        timeline: Its frames.
+        landmarks: The chosen face.
+        mel: Of the source's own sound; None if it has none.
+        output_frames: Which source frame each output frame shows, and when.
+    """
+
+    video: Source
+    timeline: Artifact
+    landmarks: Artifact
+    mel: Artifact | None
+    output_frames: Artifact
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make the mouth.
+
+    Attributes:
+        name: As in `--method`.
+        settings: Model of its settings.
+        run: (prepared source, mel of the new speech, settings) → `render` artifact.
+    """
+
+    name: str
+    settings: type[BaseModel]
+    run: Callable[[Prepared, Artifact, Any], Artifact]
+
+
+@cache
+def find_method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        SettingsError: there is none; the message lists those that exist.
+    """
+    if name not in NAMES:
+        raise SettingsError(f"there is no method {name!r}; there is {', '.join(NAMES)}")
+    found = importlib.import_module(f"flows.methods.{name}").METHOD
+    assert isinstance(found, Method)
+    return found
+
+
+def method_settings(name: str, changes: dict[str, Any]) -> BaseModel:
+    """The method's preset from configs/methods/, with changes on top.
+
+    Args:
+        changes: Nested; what is not named stays as in the preset.
+
+    Raises:
+        SettingsError: a setting is unknown or out of range.
+    """
+    preset = yaml.safe_load(shipped_file(f"configs/methods/{name}.yaml").read_text()) or {}
+    try:
+        return find_method(name).settings.model_validate(merge(preset, changes))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"method {name}: {where}: {first['msg'].lower()}") from None
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings with changes on top."""
+    merged = dict(base)
+    for name, value in changes.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[name] = merge(below, value)
+        else:
+            merged[name] = value
+    return merged

@@ -1,0 +1,137 @@
+"""Dub one video: the whole pipeline, top to bottom.
+
+video ─ timeline ─ faces ─ track ─ landmarks ────────┐
+  └──── waveform ─ mel (its own speech, if any) ─────┼─ method ─ render ─ composite ─ mux
+speech ─ waveform ─ mel ─────────────────────────────┘
+"""
+
+import os
+from pathlib import Path
+
+from flows.methods import Prepared, find_method, method_settings
+from flows.report import DubReport, false_ranges, stage_reports
+from flows.settings import DubSettings
+from stores.artifact import Artifact
+from stores.backend import explain_full_disk
+from stores.catalog import write_catalog
+from stores.errors import InputError, SettingsError
+from stores.media.audio import audio_facts
+from stores.media.mux import check_output
+from stores.media.timeline import probe
+from stores.runs import RunRecord, record_run
+from stores.source import Source
+from stores.store import Store
+from stores.versions import software_versions
+from tasks.audio import mel, waveform
+from tasks.composite import composite
+from tasks.faces import faces, landmarks, track
+from tasks.mux import dubbed
+from tasks.output_frames import output_frames
+from tasks.run import NoProgress, Progress, Run
+from tasks.timeline import timeline
+
+
+def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport:
+    """Dub `settings.video` with `settings.audio`; write `settings.output`.
+
+    Raises:
+        InputError: the video, the speech or a setting can't be used; found before long work.
+        StoreError: the store is damaged or full.
+    """
+    method = find_method(settings.method)
+    method_options = method_settings(settings.method, settings.method_settings)
+    check_inputs(settings)
+    run = Run(
+        Store(settings.store),
+        workers=settings.workers or os.cpu_count() or 1,
+        progress=progress or NoProgress(),
+    )
+    with run.active():
+        video, speech = Source.of(settings.video), Source.of(settings.audio)
+        new_speech = waveform(speech)
+        clip = timeline(video)
+        frames = output_frames(clip, new_speech, settings.sync)
+        found = faces(video, clip)
+        face = landmarks(found, track(found, clip, settings.face), clip)
+        own_mel = mel(waveform(video)) if clip.attributes["audio"] else None
+        render: Artifact | None = None
+        if face.read("valid").any():
+            prepared = Prepared(video, clip, face, own_mel, frames)
+            render = method.run(prepared, mel(new_speech), method_options)
+        picture = composite(video, clip, frames, render, settings.blend, settings.encode)
+        result = dubbed(
+            picture,
+            clip,
+            frames,
+            speech,
+            video if settings.keep_background_db is not None else None,
+            settings.keep_background_db,
+            settings.encode,
+            settings.sound,
+            settings.output.suffix.lower(),
+        )
+        report = finish(run, settings, result, frames, render)
+    if any(record.computed for record in run.records):
+        write_catalog(run.store)
+    return report
+
+
+def check_inputs(settings: DubSettings) -> None:
+    """Refuse at once what could only fail later.
+
+    Raises:
+        InputError: naming the file or setting and what to do.
+    """
+    for given in (settings.video, settings.audio):
+        if settings.output.exists() and given.exists() and given.samefile(settings.output):
+            raise InputError(f"the output {settings.output} would overwrite an input")
+    if probe(settings.video).kind == "audio":
+        raise InputError(f"{settings.video} holds no picture; give a video or a still picture")
+    if not probe(settings.audio).has_audio:
+        raise InputError(f"{settings.audio} holds no sound; give another file")
+    check_output(settings.output, settings.sound, rate=audio_facts(settings.audio).rate)
+    if settings.keep_background_db is not None:
+        if settings.sync.mode in ("loop", "bounce"):
+            raise SettingsError("--keep-background can't be used with --sync-mode loop or bounce")
+        if not probe(settings.video).has_audio:
+            raise SettingsError(f"--keep-background: {settings.video} has no sound to keep")
+
+
+def finish(
+    run: Run,
+    settings: DubSettings,
+    result: Artifact,
+    frames: Artifact,
+    render: Artifact | None,
+) -> DubReport:
+    """Copy the result to where the user wants it, and record the run."""
+    write_output(result, settings.output)
+    count = frames.sizes["frame"]
+    untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
+    report = DubReport(
+        output=settings.output,
+        frames=count,
+        valid_frames=count - sum(stop - start for start, stop in untouched),
+        no_face_ranges=untouched,
+        seconds=round(frames.attributes["seconds"], 6),
+        speech_seconds=round(frames.attributes["speech_seconds"], 6),
+        stages=stage_reports(run),
+        notes=[] if render is None else list(render.attributes.get("notes", [])),
+        versions=software_versions(),
+    )
+    record_run(
+        run.store,
+        RunRecord("dub", settings.model_dump(mode="json"), run.touched, str(settings.output)),
+    )
+    return report
+
+
+def write_output(result: Artifact, output: Path) -> None:
+    """Copy the dubbed file out of the store, whole or not at all."""
+    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        with explain_full_disk(str(output.parent)):
+            result.copy_file(result.attributes["file"], beside)
+            beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)

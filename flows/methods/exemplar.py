@@ -1,0 +1,46 @@
+"""The default method: the speaker's own frames, picked, warped and blended. Needs no download."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.methods import Method, Prepared
+from models.exemplar.settings import CropSettings, PathSettings, RenderSettings
+from stores.artifact import Artifact
+from tasks.crops import crops, visibility
+from tasks.exemplar import path, render
+from tasks.motion import model_key, motion, speaker
+
+
+class ExemplarSettings(BaseModel):
+    """Settings of the method, by stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crops: CropSettings = Field(default_factory=CropSettings)
+    path: PathSettings = Field(default_factory=PathSettings)
+    render: RenderSettings = Field(default_factory=RenderSettings)
+    exclude_within_s: float | None = Field(
+        None, ge=0, description="never borrow from this near in time [s]; for evaluation"
+    )
+
+
+def run(source: Prepared, speech_mel: Artifact, settings: ExemplarSettings) -> Artifact:
+    """Prepared source and speech → `render` artifact."""
+    bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
+    seen = visibility(bank, source.landmarks)
+    person = speaker(source.landmarks, source.timeline, source.mel, model_key())
+    wanted = motion(speech_mel, person, source.output_frames, source.timeline)
+    lenders = path(
+        wanted,
+        source.landmarks,
+        bank,
+        seen,
+        source.timeline,
+        source.output_frames,
+        settings.path,
+        settings.render,
+        settings.exclude_within_s,
+    )
+    return render(lenders, wanted, source.landmarks, bank, source.output_frames, settings.render)
+
+
+METHOD = Method("exemplar", ExemplarSettings, run)

@@ -1,0 +1,56 @@
+"""Sound as the models hear it: a mono waveform at 16 kHz, and its log-mel spectrogram."""
+
+import numpy as np
+
+from models.audio.mel import N_MELS, SAMPLE_RATE, mel_spectrogram
+from stores.artifact import Artifact
+from stores.media.audio import decode_audio
+from stores.schema import ArraySpec, Schema
+from stores.source import Source
+from tasks.stage import Made, stage
+
+WAVEFORM = Schema(
+    "waveform",
+    {
+        "sample": ArraySpec(
+            ("sample",), "float32", "", "mono, 16 kHz, -1..1", chunk=1 << 16, shard=1 << 22
+        )
+    },
+    {},
+    "Sample 0 is time 0 of the container.",
+)
+
+MEL = Schema(
+    "mel",
+    {
+        "mel": ArraySpec(
+            ("column", "band"),
+            "float32",
+            "",
+            "log-mel, -4..4, column c centred on c / 80 s (Wav2Lip's parameters)",
+            chunk=800,
+            shard=16000,
+        )
+    },
+    {"band": N_MELS},
+    "80 columns a second.",
+)
+
+
+@stage(WAVEFORM, version=1)
+def waveform(audio: Source) -> Made:
+    """Decode, mix down and resample the sound of an audio or video file.
+
+    Raises:
+        MediaError: there is no sound in the file, or it is damaged.
+    """
+    samples = decode_audio(audio.path, rate=SAMPLE_RATE, mono=True)[:, 0]
+    facts = {"rate_hz": SAMPLE_RATE, "seconds": len(samples) / SAMPLE_RATE}
+    return Made({"sample": samples}, facts)
+
+
+@stage(MEL, version=1)
+def mel(waveform: Artifact) -> Made:
+    """Log-mel spectrogram of a waveform."""
+    columns = mel_spectrogram(waveform.read("sample"))
+    return Made({"mel": np.ascontiguousarray(columns)}, {"columns_per_second": 80})

@@ -1,0 +1,139 @@
+"""New mouths into the source's frames, and those into compressed segments.
+
+Whole frames exist only here, one at a time: what is kept is the encoder's output. A frame without
+a new mouth goes to the encoder as it was decoded, bit for bit.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.exemplar.blend import composite as blend_into
+from models.exemplar.render import Rendered
+from models.exemplar.settings import BlendSettings
+from stores.artifact import Artifact
+from stores.media.encode import EncodeSettings, Segment, encode_segment
+from stores.media.frame import Frame
+from stores.media.read import read_frames, read_frames_reversed
+from stores.media.timeline import Timeline
+from stores.schema import ArraySpec, Schema
+from stores.source import Source
+from tasks.pixels import area_of_crop
+from tasks.stage import Blocks, Plan, Shard, stage
+from tasks.timeline import load_timeline
+
+COMPOSITE = Schema(
+    "composite",
+    {
+        "size": ArraySpec(("frame",), "int64", "byte", "of each packet, in decoding order"),
+        "order": ArraySpec(("frame",), "int64", "", "place of the packet's frame in its segment"),
+        "keyframe": ArraySpec(("frame",), "bool", "", "the packet can be decoded alone"),
+        "payload": ArraySpec(("byte",), "uint8", "", "packets of a segment", ragged=True),
+        "extradata": ArraySpec(("byte",), "uint8", "", "the encoder's parameters", ragged=True),
+    },
+    {},
+    "The dubbed picture, compressed in segments of 256 frames that are joined as they are.",
+)
+
+_CODEC = "codec"
+
+
+def _plan(
+    video: Source,
+    timeline: Artifact,
+    output_frames: Artifact,
+    render: Artifact | None,
+    blend: BlendSettings,
+    encode: EncodeSettings,
+) -> Plan:
+    return Plan(output_frames.sizes["frame"], attributes={_CODEC: encode.codec})
+
+
+@stage(COMPOSITE, version=1, plan=_plan)
+def composite(
+    video: Source,
+    timeline: Artifact,
+    output_frames: Artifact,
+    render: Artifact | None,
+    blend: BlendSettings,
+    encode: EncodeSettings,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Blend each render into its frame and encode."""
+    clip = load_timeline(timeline)
+    source = output_frames.read("source_frame")
+    for shard in shards:
+        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        if render is not None:
+            frames = _blended(frames, render, shard, blend)
+        segment = encode_segment(frames, clip.video, encode)
+        yield {
+            "size": segment.size,
+            "order": segment.order,
+            "keyframe": segment.keyframe,
+            "payload": segment.payload,
+            "extradata": np.frombuffer(segment.extradata, np.uint8),
+        }
+
+
+def load_segments(composite: Artifact) -> Iterator[Segment]:
+    """The segments in order, one in memory at a time."""
+    shard_rows = COMPOSITE.arrays["size"].shard
+    for shard, start in enumerate(range(0, composite.sizes["frame"], shard_rows)):
+        stop = min(start + shard_rows, composite.sizes["frame"])
+        yield Segment(
+            payload=composite.read_ragged("payload", shard),
+            size=composite.read("size", start, stop),
+            order=composite.read("order", start, stop),
+            keyframe=composite.read("keyframe", start, stop),
+            extradata=composite.read_ragged("extradata", shard).tobytes(),
+            codec=composite.attributes[_CODEC],
+        )
+
+
+def frames_in_order(video: Source, clip: Timeline, rows: NDArray[np.int64]) -> Iterator[Frame]:
+    """Source frames in any order of rows; runs on, back and in place are read as such."""
+    start = 0
+    while start < len(rows):
+        step, stop = _run(rows, start)
+        first, last = int(rows[start]), int(rows[stop - 1])
+        if step == 0:
+            (frame,) = read_frames(video.path, clip, first, first + 1)
+            yield from (frame.copy() for _ in range(stop - start))
+        elif step > 0:
+            yield from read_frames(video.path, clip, first, last + 1)
+        else:
+            yield from read_frames_reversed(video.path, clip, last, first + 1)
+        start = stop
+
+
+def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
+    """Step (1, -1 or 0) and end of the run of rows that begins at `start`."""
+    steps = np.diff(rows[start:])
+    if len(steps) == 0 or abs(steps[0]) > 1:
+        return 1, start + 1
+    step = int(steps[0])
+    other = np.flatnonzero(steps != step)
+    return step, start + (int(other[0]) + 1 if len(other) else len(steps) + 1)
+
+
+def _blended(
+    frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
+) -> Iterator[Frame]:
+    rows = (shard.start, shard.stop)
+    valid, transforms = render.read("valid", *rows), render.read("transform", *rows)
+    patch, mask = render.read("patch", *rows), render.read("mask", *rows)
+    shift = render.read("own_shift", *rows)
+    size = patch.shape[1]
+    for row, frame in enumerate(frames):
+        area = area_of_crop(frame, transforms[row], size) if valid[row] else None
+        if area is not None:
+            rendered = Rendered(patch[row], mask[row], shift[row])
+            new = blend_into(
+                area.rgb, area.crop(size), rendered, transform=area.transform, settings=settings
+            )
+            changed = (new != area.rgb).any(axis=2)
+            frame.paste_rgb(area.x0, area.y0, new, changed.astype(np.float32))
+        yield frame

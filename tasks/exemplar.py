@@ -1,0 +1,247 @@
+"""The exemplar method's own stages: which frames lend their mouth, and the mouths made of them."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.exemplar.crop import bank_runs, to_crop
+from models.exemplar.occlusion import opacity
+from models.exemplar.path import Bank, choose_donors
+from models.exemplar.render import (
+    SHIFT_GRID,
+    Renderer,
+    canonical_to_crop,
+    mix_donors,
+    mouth_displacement,
+)
+from models.exemplar.settings import PathSettings, RenderSettings
+from stores.artifact import Artifact
+from stores.schema import ArraySpec, Schema
+from tasks.faces import load_pose, mean_face
+from tasks.stage import Blocks, Made, Plan, Shard, stage
+from tasks.timeline import load_timeline
+
+PATH = Schema(
+    "path",
+    {
+        "first": ArraySpec(("frame",), "int32", "", "source frame that lends its mouth"),
+        "second": ArraySpec(("frame",), "int32", "", "cross-faded with this one"),
+        "weight": ArraySpec(("frame",), "float32", "", "share of the second, 0..1"),
+        "opacity": ArraySpec(("frame",), "float32", "", "0: left as it is, 1: mouth made anew"),
+    },
+    {},
+    "A way through the speaker's own frames, one row per output frame.",
+)
+
+RENDER = Schema(
+    "render",
+    {
+        "patch": ArraySpec(("frame", "y", "x", "rgb"), "uint8", "", "RGB 0..255, in crop px"),
+        "mask": ArraySpec(("frame", "y", "x"), "uint8", "", "0 frame .. 255 patch"),
+        "own_shift": ArraySpec(
+            ("frame", "v", "u", "xy"), "float32", "crop px", "how the frame's own pixels move"
+        ),
+        "transform": ArraySpec(
+            ("frame", "row", "column"), "float32", "px", "similarity, frame px to crop px"
+        ),
+        "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew"),
+    },
+    {"rgb": 3, "row": 2, "column": 3, "xy": 2, "v": SHIFT_GRID, "u": SHIFT_GRID},
+    "New mouths, one row per output frame, in the aligned crops' coordinates.",
+)
+
+
+@stage(PATH, version=1)
+def path(
+    motion: Artifact,
+    landmarks: Artifact,
+    crops: Artifact,
+    visibility: Artifact,
+    timeline: Artifact,
+    output_frames: Artifact,
+    settings: PathSettings,
+    render: RenderSettings,
+    exclude_within_s: float | None = None,
+) -> Made:
+    """Choose the source frame that lends its mouth to each output frame."""
+    clip = load_timeline(timeline)
+    source = output_frames.read("source_frame")
+    valid = landmarks.read("valid")
+    usable = valid & ~visibility.read("covered")
+    donors = np.flatnonzero(crops.read("in_bank") & usable).astype(np.int32)
+    count = len(source)
+    if len(donors) == 0:
+        nothing = np.zeros(count, np.int32)
+        none = np.zeros(count, np.float32)
+        return Made({"first": nothing, "second": nothing, "weight": none, "opacity": none})
+    bank = Bank(
+        mouth=landmarks.read("mouth")[donors],
+        pose=load_pose(landmarks, donors.astype(np.int64)),
+        time_s=clip.seconds[donors],
+        run=bank_runs(donors, clip.scene_start),
+        quality=visibility.read("quality")[donors],
+    )
+    scene_start = _scene_starts(clip.scene_start, source)
+    rows = choose_donors(
+        motion.read("mouth"),
+        bank,
+        target_pose=load_pose(landmarks, source),
+        scene_start=scene_start,
+        neutral=motion.read("neutral"),
+        settings=settings,
+        target_time_s=clip.seconds[source],
+        exclude_within_s=exclude_within_s,
+    )
+    mix = mix_donors(rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
+    shown = opacity(
+        usable[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames
+    )
+    return Made(
+        {
+            "first": donors[mix.first],
+            "second": donors[mix.second],
+            "weight": mix.weight,
+            "opacity": shown,
+        },
+        {"bank_frames": len(donors)},
+    )
+
+
+def _scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Cuts of the output: those of the source, and wherever a repeated video starts again."""
+    starts = scene_start[source].copy()
+    starts[1:] |= np.abs(np.diff(source)) > 1
+    backwards = np.flatnonzero(np.diff(source) < 0) + 1
+    starts[backwards] = scene_start[np.minimum(source[backwards] + 1, len(scene_start) - 1)]
+    starts[0] = True
+    return starts
+
+
+def _plan_render(
+    path: Artifact,
+    motion: Artifact,
+    landmarks: Artifact,
+    crops: Artifact,
+    output_frames: Artifact,
+    settings: RenderSettings,
+) -> Plan:
+    size = int(crops.attributes["crop_size_px"])
+    return Plan(output_frames.sizes["frame"], {"y": size, "x": size}, _notes(path, motion))
+
+
+def _notes(path: Artifact, motion: Artifact) -> dict[str, list[str]]:
+    notes = list(motion.attributes.get("notes", []))
+    bank = path.attributes.get("bank_frames", 0)
+    if bank < 50:
+        notes.append(f"only {bank} source frames show a free mouth; a longer source looks better")
+    return {"notes": notes}
+
+
+@stage(RENDER, version=1, plan=_plan_render)
+def render(
+    path: Artifact,
+    motion: Artifact,
+    landmarks: Artifact,
+    crops: Artifact,
+    output_frames: Artifact,
+    settings: RenderSettings,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Warp the borrowed mouths to the predicted ones."""
+    size = int(crops.attributes["crop_size_px"])
+    renderer = Renderer(mean_face(), size=size)
+    source = output_frames.read("source_frame")
+    mouths, transforms = landmarks.read("mouth"), crops.read("transform")
+    neutral = motion.read("neutral")
+    first, second = path.read("first"), path.read("second")
+    weight, shown = path.read("weight"), path.read("opacity")
+    for shard in shards:
+        part = slice(shard.start, shard.stop)
+        frames, count = source[part], shard.stop - shard.start
+        share = weight[part, None, None]
+        moved = mouth_displacement(
+            motion.read("mouth", shard.start, shard.stop),
+            (1 - share) * mouths[first[part]] + share * mouths[second[part]],
+            mouths[frames],
+            neutral=neutral,
+            settings=settings,
+        )
+        lenders = _Lenders(landmarks, crops, transforms)
+        pose = load_pose(landmarks, frames)
+        linear = canonical_to_crop(pose, transforms[frames])
+        patch = np.zeros((count, size, size, 3), np.uint8)
+        mask = np.zeros((count, size, size), np.uint8)
+        shift = np.zeros((count, SHIFT_GRID, SHIFT_GRID, 2), np.float32)
+        for row, frame in enumerate(range(shard.start, shard.stop)):
+            if shown[frame] == 0:
+                continue
+            shares = [(first[frame], 1 - weight[frame]), (second[frame], weight[frame])]
+            rendered = renderer.render(
+                lenders.points(int(source[frame])),
+                moved[row],
+                linear[row],
+                donors=[(*lenders.crop(int(f)), float(w)) for f, w in shares if w > 0],
+                opacity=float(shown[frame]),
+            )
+            patch[row], mask[row], shift[row] = rendered.patch, rendered.mask, rendered.own_shift
+        yield {
+            "patch": patch,
+            "mask": mask,
+            "own_shift": shift,
+            "transform": transforms[frames],
+            "valid": shown[part] > 0,
+        }
+
+
+class _Lenders:
+    """Crops and landmarks of source frames, read in the chunks that they are stored in.
+
+    Paths follow the source for a while, so the last few chunks serve most frames.
+    """
+
+    _CHUNK = 4
+    _KEPT = 32
+
+    def __init__(
+        self, landmarks: Artifact, crops: Artifact, transforms: NDArray[np.float32]
+    ) -> None:
+        self._landmarks, self._crops, self._transforms = landmarks, crops, transforms
+        self._crop_chunks: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._point_chunks: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+
+    def crop(self, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Crop (size, size, 3) uint8 RGB and landmarks (478, 3) float32 [crop px]."""
+        chunk = self._chunk(self._crop_chunks, frame, self._read_crops)
+        return chunk[frame % self._CHUNK], self.points(frame)
+
+    def points(self, frame: int) -> NDArray[np.float32]:
+        """Landmarks (478, 3) float32 [crop px]."""
+        return np.asarray(
+            self._chunk(self._point_chunks, frame, self._read_points)[frame % self._CHUNK]
+        )
+
+    def _chunk(
+        self,
+        kept: "OrderedDict[int, NDArray[Any]]",
+        frame: int,
+        read: Callable[[int, int], NDArray[Any]],
+    ) -> NDArray[Any]:
+        number = frame // self._CHUNK
+        if number in kept:
+            kept.move_to_end(number)
+        else:
+            kept[number] = read(number * self._CHUNK, (number + 1) * self._CHUNK)
+            if len(kept) > self._KEPT:
+                kept.popitem(last=False)
+        return kept[number]
+
+    def _read_crops(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return self._crops.read("crop", start, stop)
+
+    def _read_points(self, start: int, stop: int) -> NDArray[np.float32]:
+        points = self._landmarks.read("landmarks", start, stop)
+        return to_crop(points, self._transforms[start : start + len(points)])

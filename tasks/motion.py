@@ -1,0 +1,142 @@
+"""How this speaker's mouth moves, and how it shall move for the new speech."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from models.face_mesh.indices import MOUTH
+from models.speech_to_lips.adapt import adapt
+from models.speech_to_lips.adapter import Adapter
+from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
+from models.speech_to_lips.neutral import neutral_mouth, opening_scale
+from models.speech_to_lips.predict import load_model, predict_motion
+from stores.artifact import Artifact
+from stores.keys import file_key
+from stores.schema import ArraySpec, Schema
+from stores.shipped import shipped_file
+from tasks.stage import Made, stage
+from tasks.timeline import load_timeline
+
+SPEAKER = Schema(
+    "speaker",
+    {
+        "neutral": ArraySpec(
+            ("mouth_point", "xyz"), "float32", "face heights", "closed, relaxed mouth, canonical"
+        ),
+        "scale": ArraySpec(("one",), "float32", "", "opening, as a factor of the usual person's"),
+        "weight": ArraySpec(("feature", "component"), "float32", "", "correction of the model"),
+        "bias": ArraySpec(("component",), "float32", "", "correction of the model"),
+    },
+    {"xyz": 3},
+    "What the source shows of the speaker's own way to move the mouth.",
+)
+
+MOTION = Schema(
+    "motion",
+    {
+        "mouth": ArraySpec(
+            ("frame", "mouth_point", "xyz"), "float32", "face heights", "wanted mouth, canonical"
+        ),
+        "neutral": ArraySpec(("mouth_point", "xyz"), "float32", "face heights", "closed mouth"),
+    },
+    {"mouth_point": len(MOUTH), "xyz": 3},
+    "The mouth that speech asks for, one row per output frame.",
+)
+
+
+def model_key() -> str:
+    """Content key of the shipped weights: new weights make new motion."""
+    return file_key(_weights_file())
+
+
+@stage(SPEAKER, version=1)
+def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model: str) -> Made:
+    """Neutral mouth and opening scale; and the model's fit to the speaker's own speech.
+
+    Args:
+        mel: Of the source's own sound; None without.
+        model: `model_key()`, so that the result follows the weights.
+    """
+    valid, mouth = landmarks.read("valid"), landmarks.read("mouth")
+    neutral = neutral_mouth(mouth[valid])
+    scale = opening_scale(mouth[valid], neutral)
+    network = _model()
+    plain = Adapter.plain(
+        features=network.size.hidden, components=network.size.components, scale=scale
+    )
+    facts: dict[str, object] = {"adapted": False, "reason": "the source has no sound"}
+    adapter = plain
+    if mel is not None:
+        times = load_timeline(timeline).seconds
+        motion, seen = _at_ticks(mouth - neutral, valid, times)
+        found = adapt(network, mel.read("mel"), motion=motion, seen=seen, scale=scale)
+        adapter = found.adapter
+        facts = {
+            "adapted": not adapter.is_plain,
+            "reason": found.reason,
+            "lag_seconds": found.lag_seconds,
+            "correlation": found.correlation,
+            "error_before": found.error_before,
+            "error_after": found.error_after,
+        }
+    arrays = adapter.to_arrays() | {"scale": np.reshape(adapter.scale, 1), "neutral": neutral}
+    return Made(arrays, facts)
+
+
+@stage(MOTION, version=1)
+def motion(mel: Artifact, speaker: Artifact, output_frames: Artifact, timeline: Artifact) -> Made:
+    """Predict the mouth from the new speech, at each output frame's time."""
+    adapter = Adapter(
+        speaker.read("scale").reshape(()), speaker.read("weight"), speaker.read("bias")
+    )
+    predicted = predict_motion(_model(), mel.read("mel"), adapter=adapter)
+    tick_seconds = float(load_timeline(timeline).time_base)
+    times = output_frames.read("pts") * tick_seconds
+    neutral = speaker.read("neutral")
+    notes = []
+    if not speaker.attributes["adapted"]:
+        notes.append(f"not adapted to the speaker: {speaker.attributes['reason']}")
+    return Made(
+        {"mouth": neutral + at_times(predicted, times), "neutral": neutral}, {"notes": notes}
+    )
+
+
+def at_times(motion: NDArray[np.float32], seconds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Motion (tick, 57, 3) at 25 Hz → (frame, 57, 3) at given times; none beyond its end."""
+    position = np.clip(seconds * TICKS_PER_SECOND, 0, None)
+    left = np.floor(position).astype(np.int64)
+    share = (position - left).astype(np.float32)[:, None, None]
+    ended = np.concatenate([motion, np.zeros((2, *motion.shape[1:]), np.float32)])
+    last = len(ended) - 1
+    mixed = (1 - share) * ended[np.minimum(left, last)] + share * ended[np.minimum(left + 1, last)]
+    return np.asarray(mixed, np.float32)
+
+
+def _at_ticks(
+    motion: NDArray[np.float32], valid: NDArray[np.bool_], seconds: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Observed motion (frame, 57, 3) at frame times → at 25 Hz, and which ticks saw the face."""
+    ticks = np.arange(int(seconds[-1] * TICKS_PER_SECOND) + 1) / TICKS_PER_SECOND
+    after = np.clip(np.searchsorted(seconds, ticks), 1, len(seconds) - 1)
+    before = after - 1
+    gap = seconds[after] - seconds[before]
+    share = np.clip((ticks - seconds[before]) / np.maximum(gap, 1e-9), 0, 1)
+    mixed = motion[before] + share[:, None, None] * (motion[after] - motion[before])
+    seen = valid[before] & valid[after] & (gap < 0.2)
+    return mixed.astype(np.float32), seen.astype(np.float32)
+
+
+def _weights_file() -> Path:
+    return shipped_file("models/speech_to_lips/speech_to_lips.safetensors")
+
+
+@cache
+def _model() -> SpeechToLips:
+    with safe_open(_weights_file(), framework="numpy") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = json.loads(file.metadata()["config"])
+    return load_model(weights, config)

@@ -1,0 +1,1 @@
+"""Looking at artifacts: reads the store, changes nothing."""
