@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import av
 import numpy as np
@@ -121,9 +121,8 @@ def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeS
     Raises:
         MediaError: The encoder refuses the frames.
     """
-    context = encoder_context(
-        av.CodecContext.create(_ENCODERS[settings.codec], "w"), video, settings
-    )
+    created = cast(VideoCodecContext, av.CodecContext.create(encoder_name(settings), "w"))
+    context = encoder_context(created, video, settings)
     packets: list[av.Packet] = []  # type: ignore[type-arg]
     count = 0
     try:

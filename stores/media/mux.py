@@ -2,6 +2,7 @@
 
 import math
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import av.container
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
+from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from av.video.stream import VideoStream
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -307,6 +309,10 @@ class _SoundTrack:
         self._sound = sound
         self._blocks: Iterator[Block] | None = iter(sound.blocks)
         self._written = 0
+        self._encoded = 0
+        self._priming = 0
+        self._is_aac = settings.audio_codec == "aac"
+        self._held: Any = None
         stream: Any = container.add_stream(codec, rate=sound.rate)
         stream.codec_context.layout = sound.layout
         stream.codec_context.format = self._format
@@ -325,13 +331,36 @@ class _SoundTrack:
         while self._blocks is not None and self._written < seconds * self._sound.rate:
             block = next(self._blocks, None)
             if block is None:
-                self._container.mux(self._stream.encode(None))
-                self._blocks = None
+                self._write(self._stream.encode(None))
+                self._end()
                 return
             for begin in range(0, len(block), _FRAME_SAMPLES):
-                self._container.mux(
-                    self._stream.encode(self._frame(block[begin:][:_FRAME_SAMPLES]))
-                )
+                self._write(self._stream.encode(self._frame(block[begin : begin + _FRAME_SAMPLES])))
+
+    def _write(self, packets: list[Any]) -> None:
+        """Write packets, the last of them only once there is another."""
+        for packet in packets:
+            if self._held is not None:
+                self._container.mux(self._held)
+            elif packet.pts is not None:
+                self._priming = max(0, -packet.pts)
+            self._held = packet
+            self._encoded += self._stream.codec_context.frame_size
+
+    def _end(self) -> None:
+        """Write the last packet, marked with how much of it is padding."""
+        self._blocks = None
+        if self._held is None:
+            return
+        padding = self._encoded - self._priming - self._written
+        if padding > 0 and self._is_aac:
+            # MP4 says it in the edit list; Matroska takes it from here.
+            kind = packet_sidedata_type_from_literal("skip_samples")
+            note = PacketSideData(kind, 10)  # type: ignore[call-arg]  # its stub has no __init__
+            note.update(struct.pack("<IIBB", 0, padding, 0, 0))
+            note.to_packet(self._held)
+        self._container.mux(self._held)
+        self._held = None
 
     def _frame(self, samples: Block) -> av.AudioFrame:
         packed = np.ascontiguousarray(samples, dtype=np.float32)

@@ -174,7 +174,7 @@ class Scanner:
             raw = np.asarray(self._pts, dtype=np.int64)
             nominal = max(1, self._nominal_ticks(stream, time_base))
             pts = _increasing(raw, nominal, self._path)
-            end = int(pts[-1]) + self._last_ticks(pts, nominal)
+            end = int(pts[-1]) + self._last_ticks(stream, pts, nominal)
         seconds = float((end - int(pts[0])) * time_base)
         if seconds > MAX_SECONDS:
             raise MediaError(
@@ -201,11 +201,15 @@ class Scanner:
         rate = stream.average_rate or stream.guessed_rate
         return round(1 / (rate * time_base)) if rate else 1
 
-    def _last_ticks(self, pts: npt.NDArray[np.int64], nominal: int) -> int:
-        """Length of the last frame: by the file, else as long as usual."""
-        if self._last_duration > 0:
-            return self._last_duration
-        return int(np.median(np.diff(pts))) if len(pts) > 1 else nominal
+    def _last_ticks(self, stream: VideoStream, pts: npt.NDArray[np.int64], nominal: int) -> int:
+        """Length of the last frame: by the stream's end, by the frame, or as long as usual."""
+        usual = int(np.median(np.diff(pts))) if len(pts) > 1 else nominal
+        if stream.start_time is not None and stream.duration:
+            ticks = stream.start_time + stream.duration - int(pts[-1])
+            # The header only decides what the frames leave open, and only if it makes sense.
+            if 0 < ticks <= 4 * max(usual, nominal):
+                return ticks
+        return self._last_duration if self._last_duration > 0 else usual
 
 
 def _increasing(raw: npt.NDArray[np.int64], nominal: int, path: Path) -> npt.NDArray[np.int64]:
