@@ -176,7 +176,8 @@ def _tree(artifact: Artifact) -> Tree:
     manifest = artifact.manifest
     tree = Tree(f"[bold]{manifest.kind}[/] {manifest.key}")
     arrays = tree.add("arrays")
-    for name, member in sorted(artifact.group.members()):
+    for name in artifact.array_names:
+        member = artifact.group[name]
         facts = dict(member.attrs)
         units = f" [cyan]\\[{facts['units']}][/]" if facts.get("units") else ""
         if isinstance(member, zarr.Array):

@@ -46,6 +46,11 @@ class Artifact:
         return self.manifest.sizes
 
     @property
+    def array_names(self) -> list[str]:
+        """Names of the arrays, and of the groups that ragged ones are."""
+        return sorted({n.split("/")[0] for n in self.manifest.files if n.endswith("/zarr.json")})
+
+    @property
     def group(self) -> zarr.Group:
         """The Zarr group, read-only."""
         if self._group is None:

@@ -9,7 +9,6 @@ from safetensors.numpy import load_file
 
 from models.face_mesh.align import Pose, estimate_pose
 from models.face_mesh.indices import MOUTH, N_POINTS
-from models.faces.smooth import smooth_landmarks, smooth_pose
 from models.faces.tracks import choose_track, face_boxes, gather_track, link_faces
 from stores.artifact import Artifact
 from stores.errors import SettingsError
@@ -143,6 +142,8 @@ def landmarks(
     faces: Artifact, track: Artifact, timeline: Artifact, *, shards: Sequence[Shard]
 ) -> Blocks:
     """Take the chosen face out, smooth it, and split it into pose and mouth shape."""
+    from models.faces.smooth import smooth_landmarks, smooth_pose  # scipy.signal takes seconds
+
     clip = load_timeline(timeline)
     slots = track.read("slot")
     rate = float(clip.video.rate)

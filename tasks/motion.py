@@ -1,25 +1,33 @@
-"""How this speaker's mouth moves, and how it shall move for the new speech."""
+"""How this speaker's mouth moves, and how it shall move for the new speech.
+
+The network's modules are imported where they are used: importing torch costs seconds, which a run
+served from the store does not have to spend.
+"""
 
 import json
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
 from models.face_mesh.indices import MOUTH
-from models.speech_to_lips.adapt import adapt
 from models.speech_to_lips.adapter import Adapter
-from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
 from models.speech_to_lips.neutral import neutral_mouth, opening_scale
-from models.speech_to_lips.predict import load_model, predict_motion
 from stores.artifact import Artifact
 from stores.keys import file_key
 from stores.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
 from tasks.stage import Made, stage
 from tasks.timeline import load_timeline
+
+if TYPE_CHECKING:
+    from models.speech_to_lips.network import SpeechToLips
+
+TICKS_PER_SECOND = 25
+"""Clock of the motion that the network predicts."""
 
 SPEAKER = Schema(
     "speaker",
@@ -61,6 +69,8 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
         mel: Of the source's own sound; None without.
         model: `model_key()`, so that the result follows the weights.
     """
+    from models.speech_to_lips.adapt import adapt
+
     valid, mouth = landmarks.read("valid"), landmarks.read("mouth")
     neutral = neutral_mouth(mouth[valid])
     scale = opening_scale(mouth[valid], neutral)
@@ -90,6 +100,8 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
 @stage(MOTION, version=1)
 def motion(mel: Artifact, speaker: Artifact, output_frames: Artifact, timeline: Artifact) -> Made:
     """Predict the mouth from the new speech, at each output frame's time."""
+    from models.speech_to_lips.predict import predict_motion
+
     adapter = Adapter(
         speaker.read("scale").reshape(()), speaker.read("weight"), speaker.read("bias")
     )
@@ -135,7 +147,9 @@ def _weights_file() -> Path:
 
 
 @cache
-def _model() -> SpeechToLips:
+def _model() -> "SpeechToLips":
+    from models.speech_to_lips.predict import load_model
+
     with safe_open(_weights_file(), framework="numpy") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])

@@ -42,12 +42,13 @@ class Pose:
     def to_image(self, points: Array) -> Array:
         """Canonical points (frame, point, 3) → image points (frame, point, 3) [px]."""
         turned = np.einsum("fij,fpj->fpi", self.rotation, points)
-        return (self.scale[:, None, None] * turned + self.translation[:, None]).astype(np.float32)
+        placed = self.scale[:, None, None] * turned + self.translation[:, None]
+        return np.asarray(placed, np.float32)
 
     def to_canonical(self, points: Array) -> Array:
         """Image points (frame, point, 3) [px] → canonical points (frame, point, 3)."""
         centred = (points - self.translation[:, None]) / self.scale[:, None, None]
-        return np.einsum("fji,fpj->fpi", self.rotation, centred).astype(np.float32)
+        return np.asarray(np.einsum("fji,fpj->fpi", self.rotation, centred), np.float32)
 
 
 def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
@@ -79,4 +80,4 @@ def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
 def mouth_opening(canonical: Array) -> Array:
     """Inner-lip distance (frame,) in face heights, of canonical meshes (frame, 478, 3)."""
     gap = canonical[:, LOWER_INNER_LIP] - canonical[:, UPPER_INNER_LIP]
-    return np.linalg.norm(gap[:, :2], axis=-1).astype(np.float32)
+    return np.asarray(np.linalg.norm(gap[:, :2], axis=-1), np.float32)

@@ -1,0 +1,230 @@
+"""Draw an artifact: a contact sheet, a plot, or a video.
+
+crops, render            the pictures, landmarks drawn over crops
+faces, landmarks         the meshes, on black
+dubbed                   frames of the file
+mel                      as a picture
+waveform                 its envelope
+timeline                 time between frames, and cuts
+motion, path             mouth opening against the speech's loudness
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stores.artifact import Artifact
+from stores.errors import SettingsError
+from stores.store import Store
+
+Image = NDArray[np.uint8]
+
+SHEET_PICTURES = 48
+SHEET_COLUMNS = 8
+PICTURE_PX = 160
+VIDEO_RATE = 25
+
+
+def draw(store: Store, artifact: Artifact, target: Path) -> None:
+    """Draw `artifact` into a .png or .mp4 file.
+
+    Raises:
+        SettingsError: the suffix is another, or this kind has no such drawing.
+    """
+    suffix = target.suffix.lower()
+    if suffix not in (".png", ".mp4"):
+        raise SettingsError(f"--preview {target}: name it .png or .mp4")
+    pictures, plot = _PICTURES.get(artifact.kind), _PLOTS.get(artifact.kind)
+    if pictures is not None:
+        source, count = pictures(store, artifact)
+        if suffix == ".png":
+            _write_sheet(source, count, target)
+        else:
+            _write_video(source, count, target)
+    elif plot is not None and suffix == ".png":
+        _write_plot(plot, store, artifact, target)
+    elif plot is not None:
+        raise SettingsError(f"--preview {target}: {artifact.kind} is drawn as .png only")
+    else:
+        known = ", ".join(sorted({*_PICTURES, *_PLOTS}))
+        raise SettingsError(f"there is no preview of {artifact.kind}; there is one of {known}")
+
+
+Pictures = tuple[Callable[[int], Image], int]
+
+
+def _crops(store: Store, artifact: Artifact) -> Pictures:
+    landmarks = store.get(*artifact.manifest.inputs["landmarks"])
+
+    def picture(row: int) -> Image:
+        crop = artifact.read("crop", row, row + 1)[0].copy()
+        transform = artifact.read("transform", row, row + 1)[0]
+        points = landmarks.read("landmarks", row, row + 1)[0, :, :2]
+        return _dotted(crop, points @ transform[:, :2].T + transform[:, 2])
+
+    return picture, artifact.sizes["frame"]
+
+
+def _render(store: Store, artifact: Artifact) -> Pictures:
+    def picture(row: int) -> Image:
+        patch = artifact.read("patch", row, row + 1)[0].astype(np.float32)
+        mask = artifact.read("mask", row, row + 1)[0][..., None] / 255
+        return np.asarray(patch * mask + 32 * (1 - mask), np.uint8)
+
+    return picture, artifact.sizes["frame"]
+
+
+def _meshes(store: Store, artifact: Artifact) -> Pictures:
+    valid_box = artifact.read("landmarks", 0, 256)[..., :2].reshape(-1, 2)
+    seen = valid_box[valid_box.any(axis=1)]
+    low, high = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.ones(2))
+    scale = 0.8 * PICTURE_PX / max(float((high - low).max()), 1.0)
+
+    def picture(row: int) -> Image:
+        points = artifact.read("landmarks", row, row + 1)[0].reshape(-1, 3)[:, :2]
+        canvas = np.zeros((PICTURE_PX, PICTURE_PX, 3), np.uint8)
+        points = points[points.any(axis=1)]
+        return _dotted(canvas, (points - low) * scale + 0.1 * PICTURE_PX)
+
+    return picture, artifact.sizes["frame"]
+
+
+def _dubbed(store: Store, artifact: Artifact) -> Pictures:
+    path, count = artifact.file(artifact.attributes["file"]), int(artifact.attributes["frames"])
+    frames: dict[int, Image] = {}
+    wanted = set(_spread(count))
+    with av.open(str(path)) as container:
+        for row, frame in enumerate(container.decode(video=0)):
+            if row in wanted:
+                frames[row] = _fitted(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+    return lambda row: frames[row], count
+
+
+def _dotted(picture: Image, points: NDArray[np.floating[Any]]) -> Image:
+    for x, y in points:
+        cv2.circle(picture, (round(float(x)), round(float(y))), 0, (90, 255, 140), -1)
+    return picture
+
+
+def _fitted(picture: Image) -> Image:
+    height, width = picture.shape[:2]
+    scale = PICTURE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _spread(count: int) -> list[int]:
+    return [int(row) for row in np.linspace(0, count - 1, min(count, SHEET_PICTURES))]
+
+
+def _write_sheet(picture: Callable[[int], Image], count: int, target: Path) -> None:
+    cells = []
+    for row in _spread(count):
+        cell = np.zeros((PICTURE_PX, PICTURE_PX, 3), np.uint8)
+        small = _fitted(picture(row))
+        cell[: small.shape[0], : small.shape[1]] = small
+        cv2.putText(cell, str(row), (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
+        cells.append(cell)
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % SHEET_COLUMNS)
+    lines = [np.hstack(cells[i : i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
+    cv2.imwrite(str(target), cv2.cvtColor(np.vstack(lines), cv2.COLOR_RGB2BGR))
+
+
+def _write_video(picture: Callable[[int], Image], count: int, target: Path) -> None:
+    first = picture(0)
+    height, width = (side - side % 2 for side in first.shape[:2])
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=VIDEO_RATE)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for row in range(count):
+            cut = np.ascontiguousarray(picture(row)[:height, :width])
+            frame = av.VideoFrame.from_ndarray(cut, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _write_plot(
+    plot: Callable[[Any, Store, Artifact], None], store: Store, artifact: Artifact, target: Path
+) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    axes = figure.add_subplot()
+    plot(axes, store, artifact)
+    axes.set_title(f"{artifact.kind} {artifact.key[:12]}")
+    figure.savefig(target, dpi=100)
+
+
+def _plot_mel(axes: Any, store: Store, artifact: Artifact) -> None:
+    mel = artifact.read("mel", 0, 80 * 60)
+    axes.imshow(mel.T, origin="lower", aspect="auto", extent=(0, len(mel) / 80, 0, 80))
+    axes.set(xlabel="time [s]", ylabel="mel band")
+
+
+def _plot_waveform(axes: Any, store: Store, artifact: Artifact) -> None:
+    samples, rate = artifact.read("sample"), artifact.attributes["rate_hz"]
+    step = max(1, len(samples) // 4000)
+    blocks = samples[: len(samples) // step * step].reshape(-1, step)
+    times = np.arange(len(blocks)) * step / rate
+    axes.fill_between(times, blocks.min(1), blocks.max(1), linewidth=0.2)
+    axes.set(xlabel="time [s]", ylabel="amplitude", ylim=(-1, 1))
+
+
+def _plot_timeline(axes: Any, store: Store, artifact: Artifact) -> None:
+    video = artifact.attributes["video"]
+    tick = video["time_base_num"] / video["time_base_den"]
+    times = artifact.read("pts") * tick
+    axes.plot(times[1:], np.diff(times) * 1000, ".-", linewidth=0.5, markersize=2)
+    for cut in times[artifact.read("scene_start")][1:]:
+        axes.axvline(cut, color="tab:red", linewidth=0.8)
+    axes.set(xlabel="time [s]", ylabel="to the next frame [ms]; cuts in red", ylim=(0, None))
+
+
+def _plot_motion(axes: Any, store: Store, artifact: Artifact) -> None:
+    inputs = artifact.manifest.inputs
+    frames, clip = store.get(*inputs["output_frames"]), store.get(*inputs["timeline"])
+    video = clip.attributes["video"]
+    times = frames.read("pts") * (video["time_base_num"] / video["time_base_den"])
+    axes.plot(times, 100 * _opening(artifact.read("mouth")), label="asked for by the speech")
+    axes.set(xlabel="time [s]", ylabel="mouth opening [% of face height]", ylim=(0, None))
+    mel = store.get(*inputs["mel"]).read("mel")
+    loud = axes.twinx()
+    loud.plot(np.arange(len(mel)) / 80, mel.mean(1), color="tab:orange", linewidth=0.6, alpha=0.7)
+    loud.set(ylabel="mean log-mel of the speech", ylim=(-4, 4))
+    axes.legend(loc="upper right")
+
+
+def _plot_path(axes: Any, store: Store, artifact: Artifact) -> None:
+    axes.plot(artifact.read("first"), ".", markersize=2, label="frame that lends its mouth")
+    axes.set(xlabel="output frame", ylabel="source frame")
+    axes.legend(loc="upper right")
+
+
+_UPPER_ROW, _LOWER_ROW = 42, 52
+"""Rows of the MOUTH points 13 and 14, the middle of the inner lips."""
+
+
+def _opening(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
+    gap = mouth[:, _LOWER_ROW, :2] - mouth[:, _UPPER_ROW, :2]
+    return np.asarray(np.linalg.norm(gap, axis=-1), np.float32)
+
+
+_PICTURES: dict[str, Callable[[Store, Artifact], Pictures]] = {
+    "crops": _crops,
+    "render": _render,
+    "faces": _meshes,
+    "landmarks": _meshes,
+    "dubbed": _dubbed,
+}
+_PLOTS: dict[str, Callable[[Any, Store, Artifact], None]] = {
+    "mel": _plot_mel,
+    "waveform": _plot_waveform,
+    "timeline": _plot_timeline,
+    "motion": _plot_motion,
+    "path": _plot_path,
+}
