@@ -6,6 +6,7 @@ columns and, in 4:2:0, half way between two rows, as H.264 and HEVC have it by d
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -113,18 +114,19 @@ def upsampled(
         return chroma[y0 : y0 + height, x0 : x0 + width]
     left, top = max(0, (x0 >> shift_x) - 1), max(0, (y0 >> shift_y) - 1)
     right, bottom = ((x0 + width) >> shift_x) + 2, ((y0 + height) >> shift_y) + 2
-    part = np.ascontiguousarray(chroma[top:bottom, left:right])
-    step_x, step_y = 1.0 / (1 << shift_x), 1.0 / (1 << shift_y)
-    above = 0.5 * step_y - 0.5  # a chroma row lies in the middle of its luma rows
-    place = np.array([[step_x, 0.0, x0 * step_x - left], [0.0, step_y, y0 * step_y + above - top]])
-    warped = cv2.warpAffine(
-        part,
-        place,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return warped  # type: ignore[return-value]
+    part: Any = chroma[top:bottom, left:right]
+    rows, columns = part.shape
+    # Rows lie in the middle of their luma rows, which is how `resize` interpolates.
+    if shift_y:
+        part = cv2.resize(part, (columns, 2 * rows), interpolation=cv2.INTER_LINEAR)
+    # Columns lie level with the even luma columns.
+    between = part.copy()
+    cv2.addWeighted(part[:, :-1], 0.5, part[:, 1:], 0.5, 0.0, dst=between[:, :-1])
+    whole: Any = np.empty((part.shape[0], 2 * columns), part.dtype)
+    whole[:, 0::2] = part
+    whole[:, 1::2] = between
+    row, column = y0 - (top << shift_y), x0 - (left << shift_x)
+    return cast(Plane, whole[row : row + height, column : column + width])
 
 
 def downsampled(values: Floats, *, shift_x: int, shift_y: int) -> Floats:
@@ -191,20 +193,20 @@ def blend_patch(
         shift_x: log2 of the luma columns to a chroma column.
         shift_y: log2 of the luma rows to a chroma row.
     """
-    change = cv2.absdiff(new, old).max(axis=2).astype(np.float32)
-    rest = np.clip(1.0 - change / _KEEP_REST_LEVELS, 0.0, 1.0)
+    first, second, third = cv2.split(cv2.absdiff(new, old))
+    change = cv2.max(cv2.max(first, second), third)
+    rest = np.clip(1.0 - change * np.float32(1.0 / _KEEP_REST_LEVELS), 0.0, 1.0)
     affine = codes.from_rgb()
-    target: Floats = cv2.transform(new.astype(np.float32), affine)  # type: ignore[assignment]
-    before: Floats = cv2.transform(old.astype(np.float32), affine)  # type: ignore[assignment]
+    target: Any = cv2.split(cv2.transform(new.astype(np.float32), affine))
+    before: Any = cv2.split(cv2.transform(old.astype(np.float32), affine))
     rest_chroma = downsampled(rest, shift_x=shift_x, shift_y=shift_y)
     mask_chroma = covered(mask, shift_x=shift_x, shift_y=shift_y)
-    for index, plane in enumerate(planes):
-        if index == 0:
-            wanted, was, keep, amount = target[..., 0], before[..., 0], rest, mask
-        else:
-            wanted = downsampled(target[..., index], shift_x=shift_x, shift_y=shift_y)
-            was = downsampled(before[..., index], shift_x=shift_x, shift_y=shift_y)
+    for plane, wanted, was in zip(planes, target, before, strict=True):
+        keep, amount = rest, mask
+        if plane.shape != mask.shape or plane is not planes[0]:
+            wanted = downsampled(wanted, shift_x=shift_x, shift_y=shift_y)
+            was = downsampled(was, shift_x=shift_x, shift_y=shift_y)
             keep, amount = rest_chroma, mask_chroma
-        codes_now = plane.astype(np.float32)
-        blended = codes_now + amount * (wanted + keep * (codes_now - was) - codes_now)
-        plane[...] = np.clip(np.rint(blended), 0, codes.maximum).astype(plane.dtype)
+        now = plane.astype(np.float32)
+        blended = now + amount * (wanted - now + keep * (now - was))
+        plane[...] = np.clip(np.rint(blended), 0, codes.maximum)

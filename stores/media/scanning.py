@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from stores.errors import MediaError
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
+from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
@@ -54,7 +55,12 @@ class Scanner:
         with open_source(self._path) as container:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
-            audio = container.streams.audio[0] if container.streams.audio else None
+            if "matroska" in container.format.name:
+                damage = find_damage(self._path)
+                if damage:
+                    raise self._damage(damage)
+            heard = [sound for sound in container.streams.audio if sound.codec_context is not None]
+            audio = heard[0] if heard else None
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (
                 container.format.name == "gif" and len(self._pts) == 1
@@ -76,32 +82,32 @@ class Scanner:
             if packet.size:
                 self._packets[index] = self._packets.get(index, 0) + 1
             if packet.is_corrupt:
-                raise self._damage(f"packet {self._packets[index]} is marked as damaged")
+                raise self._damage(f"packet {self._packets[index]} is marked as such")
             if index == stream.index:
                 self._shown += bool(packet.size and not packet.is_discard)
                 try:
                     frames = stream.decode(packet)
                 except av.error.FFmpegError as error:
-                    raise self._damage(f"frame {len(self._pts)} or soon after") from error
+                    raise self._damage(
+                        f"frame {len(self._pts)} or soon after can't be decoded"
+                    ) from error
                 for frame in frames:
                     self._take(frame)
-            elif audio is not None and index == audio.index and audio.codec_context is not None:
+            elif audio is not None and index == audio.index:
                 try:
                     audio.decode(packet)
                 except av.error.FFmpegError as error:
                     number = self._packets[index]
-                    raise self._damage(f"its sound, packet {number}") from error
+                    raise self._damage(f"packet {number} of its sound can't be decoded") from error
 
     def _damage(self, where: str) -> MediaError:
-        return MediaError(
-            f"{self._path}: damaged ({where} can't be decoded); export or copy the file again"
-        )
+        return MediaError(f"{self._path}: damaged ({where}); export or copy the file again")
 
     def _take(self, frame: VideoFrame) -> None:
         """Note one decoded frame, in presentation order."""
         index = len(self._pts)
         if frame.is_corrupt:
-            raise self._damage(f"frame {index}")
+            raise self._damage(f"frame {index} can't be decoded")
         first = self._first
         if first is None:
             self._first = first = frame
@@ -141,7 +147,7 @@ class Scanner:
                 if last.pos + last.size > self._path.stat().st_size:
                     raise self._cut_short(f"not all of its {other.type}")
         if frames < self._shown:
-            raise self._damage(f"{self._shown - frames} of {self._shown} frames")
+            raise self._damage(f"{self._shown - frames} of {self._shown} frames can't be decoded")
         # Formats without counts: the header's length against what came.
         promised = container.duration / av.time_base if container.duration else 0.0
         known = [pts for pts in (self._pts[0], self._pts[-1]) if pts != _NO_PTS]
@@ -150,6 +156,11 @@ class Scanner:
             only_picture = not container.streams.audio
             if only_picture and promised > seconds + 2 + 0.02 * promised and frames > 1:
                 raise self._cut_short(f"{seconds:.1f} of {promised:.1f} seconds")
+        said = _seconds_tag(stream)
+        if said is not None and len(known) == 2 and stream.time_base is not None:
+            seconds = float(known[1] * stream.time_base)
+            if said - seconds > 0.25 + 3 * seconds / frames:
+                raise self._cut_short(f"{seconds:.1f} of {said:.1f} seconds")
         if self._progress:
             self._progress(frames)
 
@@ -210,6 +221,15 @@ class Scanner:
             if 0 < ticks <= 4 * max(usual, nominal):
                 return ticks
         return self._last_duration if self._last_duration > 0 else usual
+
+
+def _seconds_tag(stream: VideoStream) -> float | None:
+    """Read the end of a stream that Matroska writers leave as a tag, in seconds."""
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except ValueError:
+        return None
 
 
 def _increasing(raw: npt.NDArray[np.int64], nominal: int, path: Path) -> npt.NDArray[np.int64]:

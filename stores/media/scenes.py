@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 THUMBNAIL_COLUMNS = 32
 THUMBNAIL_ROWS = 18
-_STEP_MIN = 7.0  # mean luma difference, of 255
+_STEP_MIN = 12.0  # mean luma difference, of 255; jumps of a tracked crop reach 10
 _STEP_RATIO = 3.5  # against the mean of the steps around
 _RETURN_SHARE = 0.55  # of the step: nearer than this to a frame across it is a return
 _AROUND = 5  # frames on each side that count as around
