@@ -1,0 +1,338 @@
+"""Training of the models that ship with the project: `python -m flows.train --help`."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
+
+from models.audio.mel import SAMPLE_RATE, mel_spectrogram
+from models.face_mesh.align import estimate_pose
+from models.face_mesh.indices import MOUTH, N_POINTS
+from models.speech_to_lips.adapt import adapt
+from models.speech_to_lips.adapter import Adapter
+from models.speech_to_lips.figures import Figures, clip_figures, summarise
+from models.speech_to_lips.fit import Recipe, fit
+from models.speech_to_lips.gate import n_ticks
+from models.speech_to_lips.network import Size, SpeechToLips
+from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
+from models.speech_to_lips.predict import predict_motion
+from models.speech_to_lips.recordings import (
+    Example,
+    Recording,
+    at_ticks,
+    estimate_lags,
+    examples,
+    mean_speech,
+)
+from models.speech_to_lips.training import mirrored_rows
+from stores.errors import InputError, MediaError, SettingsError
+
+Array = NDArray[np.float32]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+console = Console(stderr=True)
+
+FACE_MESH = Path(__file__).parents[1] / "models" / "face_mesh" / "mean_face.safetensors"
+FIRST_ROUND_STEPS = 600
+"""Of the model that only finds the lags."""
+DETECTION_FACE_PX = 256
+"""Faces larger than this are made smaller before the landmarks are looked for."""
+MAX_TURN_DEG = 40.0
+"""Of faces turned away further, the landmarks of the far side are guesses: left out."""
+TRAINED_ON, REPORTED_ON = "train", "validation"
+"""Values of the manifest's column `split`."""
+ADAPT_MIN_SECONDS = 8.0
+"""Clips so long are parted: the first half to adapt, the second to test."""
+
+
+@app.callback()
+def main() -> None:
+    """Train the models that ship with the project."""
+
+
+@app.command("speech_to_lips")
+def train_speech_to_lips(
+    clips: Annotated[Path, typer.Option(help="Folder of talking-face clips with a manifest.csv")],
+    out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors)")],
+    landmarks: Annotated[
+        Path, typer.Option(help="Folder that keeps landmarks from one run to the next")
+    ] = Path(".dubflow/landmarks"),
+    steps: Annotated[int, typer.Option(min=1, help="Training steps")] = Recipe.steps,
+    seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = Recipe.seed,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that find landmarks")] = 2,
+) -> None:
+    """Speech → mouth motion, from clips whose manifest names file, person, split, face_width_px."""
+    try:
+        everything = read_recordings(clips, landmarks, workers=workers)
+    except InputError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(2) from None
+    training = [r for split, r in everything if split == TRAINED_ON]
+    reported = [r for split, r in everything if split == REPORTED_ON]
+    if not training:
+        console.print(f"[red]{clips / 'manifest.csv'} marks no usable clip as {TRAINED_ON}")
+        raise typer.Exit(2)
+    rows = mirrored_rows(load_file(FACE_MESH)["mirror"])
+    mean = mean_speech(training)
+    first = Recipe(steps=min(steps, FIRST_ROUND_STEPS), seed=seed)
+    model = _fit(examples(training, mean, lags={}), mean, rows, first, "first round")
+    lags = estimate_lags(training, [_opening(model, r) for r in training])
+    recipe = Recipe(steps=steps, seed=seed)
+    model = _fit(examples(training, mean, lags=lags), mean, rows, recipe, "training")
+    save(model, out, recipe=recipe, seconds=_seconds(training), persons=_persons(training))
+    console.print(f"wrote {out}")
+    if reported:
+        report(model, reported, mean)
+
+
+def _fit(
+    made: Sequence[Example], mean: Array, rows: NDArray[np.int64], recipe: Recipe, name: str
+) -> SpeechToLips:
+    with _progress() as progress:
+        task = progress.add_task(name, total=recipe.steps)
+
+        def show(step: int, loss: float) -> None:
+            progress.update(task, completed=step, description=f"{name}, loss {loss:.3f}")
+
+        return fit(made, mean, rows=rows, recipe=recipe, size=Size(), on_step=show)
+
+
+def save(model: SpeechToLips, path: Path, *, recipe: Recipe, seconds: float, persons: int) -> None:
+    """Weights as float16 safetensors, sizes and origin in the metadata."""
+    state = {k: v.to(torch.float16).contiguous() for k, v in model.state_dict().items()}
+    metadata = {
+        "config": json.dumps(model.size.to_dict()),
+        "recipe": json.dumps(asdict(recipe)),
+        "trained_on": json.dumps({"seconds": round(seconds), "persons": persons}),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(state, path, metadata=metadata)
+
+
+def report(model: SpeechToLips, recordings: Sequence[Recording], mean: Array) -> None:
+    """Print the figures on persons that the model has not seen, lags taken out and left in."""
+    table = Table("figure", "as recorded", "lag taken out", "before adapting", "adapted")
+    lags = estimate_lags(recordings, [_opening(model, r) for r in recordings])
+    columns = [
+        _figures(model, examples(recordings, mean, lags={})),
+        _figures(model, examples(recordings, mean, lags={k: v or 0.0 for k, v in lags.items()})),
+        *_adapted_figures(model, recordings),
+    ]
+    summaries = [summarise([f for _, f in c], [p for p, _ in c]) for c in columns if c]
+    for name in summaries[0]:
+        table.add_row(name, *(str(summary[name]) for summary in summaries))
+    table.add_row("clips", *(str(len(column)) for column in columns))
+    Console().print(table)
+
+
+def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Figures]]:
+    """Of each clip of 1 s or more, its person and its figures; motion scaled to the person."""
+    found = []
+    for example in made:
+        plain = Adapter.plain(
+            features=model.size.hidden, components=model.size.components, scale=example.scale
+        )
+        figures = clip_figures(
+            predict_motion(model, example.recording.mel, adapter=plain),
+            example.motion * np.float32(example.scale),
+            neutral=example.neutral,
+            seen=example.weight,
+        )
+        if figures:
+            found.append((example.person, figures))
+    return found
+
+
+def _adapted_figures(
+    model: SpeechToLips, recordings: Sequence[Recording]
+) -> list[list[tuple[str, Figures]]]:
+    """On the second halves of long clips: without and with adaptation on the first halves."""
+    found: list[list[tuple[str, Figures]]] = [[], []]
+    for recording in recordings:
+        ticks = min(len(recording.mouth), n_ticks(len(recording.mel)))
+        if ticks < ADAPT_MIN_SECONDS * 25:
+            continue
+        half = ticks // 10 * 5
+        seen, mouth, mel = recording.seen, recording.mouth, recording.mel
+        if not seen[:half].any():
+            continue
+        shown = mouth[:half][seen[:half] > 0]
+        neutral = neutral_mouth(shown)
+        scale = opening_scale(shown, neutral)
+        motion = mouth - neutral
+        fitted = adapt(
+            model, mel[: half * 16 // 5], motion=motion[:half], seen=seen[:half], scale=scale
+        )
+        plain = Adapter.plain(
+            features=model.size.hidden, components=model.size.components, scale=scale
+        )
+        for column, adapter in zip(found, (plain, fitted.adapter), strict=True):
+            predicted = predict_motion(model, mel, adapter=adapter)[half:ticks]
+            figures = clip_figures(
+                predicted, motion[half:ticks], neutral=neutral, seen=seen[half:ticks]
+            )
+            if figures:
+                column.append((recording.person, figures))
+    return found
+
+
+def _opening(model: SpeechToLips, recording: Recording) -> Array:
+    """Opening (tick,) that the model hears, on the clip's own neutral mouth."""
+    neutral = neutral_mouth(recording.mouth[recording.seen > 0])
+    return opening(neutral + predict_motion(model, recording.mel))
+
+
+def _seconds(recordings: Sequence[Recording]) -> float:
+    return sum(len(r.mouth) for r in recordings) / 25
+
+
+def _persons(recordings: Sequence[Recording]) -> int:
+    return len({r.person for r in recordings})
+
+
+# Reading clips: sound and landmarks, kept from run to run.
+
+
+def read_recordings(clips: Path, landmarks: Path, *, workers: int) -> list[tuple[str, Recording]]:
+    """Each usable clip of the manifest with its split."""
+    manifest = clips / "manifest.csv"
+    if not manifest.is_file():
+        raise SettingsError(f"{clips} has no manifest.csv; give the folder of the clips")
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"file", "person", "split", "face_width_px"} - set(rows[0] if rows else ())
+    if missing:
+        raise SettingsError(f"{manifest} lacks columns {', '.join(sorted(missing))}")
+    landmarks.mkdir(parents=True, exist_ok=True)
+    jobs = [
+        (clips / r["file"], float(r["face_width_px"] or 0), _kept(landmarks, r["file"]))
+        for r in rows
+    ]
+    todo = [job for job in jobs if not job[2].exists()]
+    with _progress() as progress, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        task = progress.add_task("landmarks", total=len(todo))
+        for skipped in pool.map(_keep, todo):
+            progress.advance(task)
+            if skipped:
+                console.print(skipped)
+    return list(_usable(rows, [job[2] for job in jobs]))
+
+
+def _kept(landmarks: Path, file: str) -> Path:
+    return landmarks / (file.replace("/", "_") + ".npz")
+
+
+def _usable(
+    rows: Sequence[dict[str, str]], kept: Sequence[Path]
+) -> Iterator[tuple[str, Recording]]:
+    for row, path in zip(rows, kept, strict=True):
+        if not path.exists():
+            continue
+        with np.load(path) as arrays:
+            if not len(arrays["times"]) or len(arrays["waveform"]) < SAMPLE_RATE // 4:
+                continue
+            mouth, seen = at_ticks(arrays["times"], arrays["mouth"])
+            if not seen.any():
+                continue
+            mel = mel_spectrogram(arrays["waveform"].astype(np.float32) / 32768)
+        yield row["split"], Recording(row["file"], row["person"], mel, mouth, seen)
+
+
+def _keep(job: tuple[Path, float, Path]) -> str:
+    """Read one clip into the landmarks folder; what is wrong with it, if anything."""
+    path, face_width_px, out = job
+    try:
+        times, landmarks, start = _landmarks(path, face_width_px)
+        waveform = _waveform(path, start)
+    except MediaError as error:
+        return str(error)
+    mean_face = load_file(FACE_MESH)["mean_face"]
+    mouth = np.zeros((0, len(MOUTH), 3), np.float32)
+    if len(landmarks):
+        pose = estimate_pose(landmarks, mean_face)
+        facing = np.abs(pose.rotation[:, 0, 2]) < np.sin(np.radians(MAX_TURN_DEG))
+        mouth = pose.to_canonical(landmarks)[facing][:, list(MOUTH)]
+        times = times[facing]
+    part = out.with_suffix(".part.npz")
+    np.savez(part, times=times, mouth=mouth, waveform=waveform)
+    part.replace(out)
+    return ""
+
+
+def _landmarks(path: Path, face_width_px: float) -> tuple[NDArray[np.float64], Array, float]:
+    """Of frames with a face: times (frame,) [s], landmarks (frame, 478, 3) [px]; and the start."""
+    import av
+    import mediapipe
+
+    solution = mediapipe.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True)
+    size = min(1.0, DETECTION_FACE_PX / face_width_px) if face_width_px else 1.0
+    times: list[float] = []
+    found: list[Array] = []
+    start: float | None = None
+    try:
+        with solution, av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                if frame.pts is None:
+                    continue
+                start = frame.time if start is None else min(start, frame.time)
+                width, height = round(frame.width * size), round(frame.height * size)
+                image = frame.to_ndarray(format="rgb24", width=width, height=height)
+                turned = np.ascontiguousarray(np.rot90(image, frame.rotation % 360 // 90))
+                faces = solution.process(turned).multi_face_landmarks
+                if faces:
+                    points = [(p.x, p.y, p.z) for p in faces[0].landmark]
+                    height, width = turned.shape[:2]
+                    times.append(frame.time)
+                    found.append(np.array(points, np.float32) * (width, height, width))
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError(f"{path}: its pictures can't be read ({error}); left out") from error
+    order = np.argsort(times, kind="stable")
+    landmarks = np.array(found, np.float32).reshape(-1, N_POINTS, 3)
+    return np.array(times, np.float64)[order] - (start or 0.0), landmarks[order], start or 0.0
+
+
+def _waveform(path: Path, start_seconds: float) -> NDArray[np.int16]:
+    """Sound (sample,) at 16 kHz, mono, from the time of the first picture."""
+    import av
+
+    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+    first, parts = None, []
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(audio=0):
+                first = (frame.time or 0.0) if first is None else first
+                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    except (av.FFmpegError, IndexError) as error:
+        raise MediaError(f"{path}: its sound can't be read ({error}); left out") from error
+    sound = np.concatenate([np.zeros(0, np.int16), *parts])
+    late = round(((first or 0.0) - start_seconds) * SAMPLE_RATE)
+    return np.concatenate([np.zeros(max(late, 0), np.int16), sound[max(-late, 0) :]])
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,167 @@
+"""Adaptation: the person's own speech shows how this mouth moves.
+
+From a source whose sound fits its picture, a ridge regression from the network's features to what
+its components got wrong. Its strength is chosen on parts of the source that the fit has not seen,
+and if it is not better there than no adaptation, there is none.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh.indices import MOUTH
+from models.speech_to_lips.adapter import Adapter
+from models.speech_to_lips.gate import n_ticks, speech_gate
+from models.speech_to_lips.lag import find_lag, shifted
+from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
+from models.speech_to_lips.neutral import LOWER, UPPER
+from models.speech_to_lips.predict import predict_blocks
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+MIN_SECONDS = 4.0
+"""Less speech than this is not worth a fit."""
+MAX_SECONDS = 600.0
+"""More than this adds nothing: the first ten minutes are taken."""
+RIDGE = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Strengths tried: how far corrections are held back, relative to the features' energy."""
+PIECE_TICKS = 50
+"""The source is parted into pieces of 2 s; every FOLDS-th is held out in turn."""
+FOLDS = 4
+OPENING_EMPHASIS = 6.0
+"""How much the mouth opening counts beside the whole shape, in the error that decides."""
+MIN_GAIN = 0.02
+"""Share of the held-out error that an adaptation must save."""
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Result of `adapt`.
+
+    Attributes:
+        adapter: for `predict_motion`; plain (scale only) when nothing was to be learnt.
+        reason: why it is plain, in words for a report; empty when it is not.
+        lag_seconds: how much later the source's picture is than its sound.
+        correlation: of predicted and observed mouth opening at that lag.
+        error_before: held-out error without adaptation [face heights].
+        error_after: the same with it.
+    """
+
+    adapter: Adapter
+    reason: str
+    lag_seconds: float = 0.0
+    correlation: float = 0.0
+    error_before: float = 0.0
+    error_after: float = 0.0
+
+
+def adapt(
+    model: SpeechToLips,
+    mel: Array,
+    *,
+    motion: Array,
+    seen: Array | None = None,
+    scale: float = 1.0,
+) -> Adaptation:
+    """Fit the model to a person whose speech and mouth are both at hand.
+
+    Args:
+        model: from `predict.load_model`.
+        mel: (column, 80) float32, sound of the source.
+        motion: (tick, 57, 3) float32, what its mouth did, from neutral, at 25 Hz.
+        seen: (tick,) 1 where the face was seen, else 0; None for everywhere.
+        scale: the person's `neutral.opening_scale`.
+    """
+    ticks = min(len(motion), n_ticks(len(mel)), int(MAX_SECONDS * TICKS_PER_SECOND))
+    plain = Adapter.plain(features=model.size.hidden, components=model.size.components, scale=scale)
+    seen = np.ones(ticks, np.float32) if seen is None else seen[:ticks].astype(np.float32)
+    mel = mel[: ticks * 16 // 5]
+    ticks = min(ticks, n_ticks(len(mel)))
+    speech = speech_gate(mel)[:ticks]
+    useful = (seen[:ticks] > 0) & (speech > 0.5)
+    if useful.sum() < MIN_SECONDS * TICKS_PER_SECOND:
+        return Adaptation(plain, f"the source shows less than {MIN_SECONDS:g} s of a speaking face")
+    blocks = [(c, f) for _, c, f in predict_blocks(model, mel)]
+    components = np.concatenate([c for c, _ in blocks])[:ticks]
+    features = np.concatenate([f for _, f in blocks])[:ticks]
+    basis = model.basis.cpu().numpy()
+    observed = motion[:ticks].reshape(ticks, -1) @ basis.T
+    row = opening_row(basis)
+    lag = find_lag((components * speech[:, None]) @ row, observed @ row, seen=seen[:ticks])
+    seconds = lag.ticks / TICKS_PER_SECOND
+    if not lag.reliable:
+        reason = "the source's sound does not fit its picture"
+        return Adaptation(plain, reason, seconds, lag.correlation)
+    useful = useful & (shifted(useful.astype(np.float32), lag.ticks) > 0.99)
+    return _fit(
+        plain,
+        components=components[useful],
+        features=features[useful],
+        observed=shifted(observed.astype(np.float32), lag.ticks)[useful],
+        row=row,
+        lag_seconds=seconds,
+        correlation=lag.correlation,
+    )
+
+
+def opening_row(basis: Array) -> Array:
+    """(component,): how much each row of the basis (component, 171) opens the inner lips."""
+    points = basis.reshape(len(basis), len(MOUTH), 3)
+    row: Array = points[:, LOWER, 1] - points[:, UPPER, 1]
+    return row
+
+
+def _fit(
+    plain: Adapter,
+    *,
+    components: Array,
+    features: Array,
+    observed: Array,
+    row: Array,
+    lag_seconds: float,
+    correlation: float,
+) -> Adaptation:
+    """The best of no adaptation and ridge fits of several strengths, by held-out error."""
+    before = plain(components, features)
+    wrong = (observed - before).astype(np.float64)
+    fold = (np.arange(len(wrong)) // PIECE_TICKS) % FOLDS
+    folds = [fold == k for k in range(FOLDS) if 0 < (fold == k).sum() < len(fold)]
+    error_before = _error(wrong, row)
+    errors = []
+    for strength in RIDGE:
+        left = np.zeros_like(wrong)
+        for held in folds:
+            weight, bias = _ridge(features[~held], wrong[~held], strength)
+            left[held] = wrong[held] - (features[held] @ weight + bias)
+        errors.append(_error(left, row) if folds else np.inf)
+    best = int(np.argmin(errors))
+    found = {"lag_seconds": lag_seconds, "correlation": correlation, "error_before": error_before}
+    if errors[best] > (1 - MIN_GAIN) * error_before:
+        reason = "the person's own speech did not improve on the model"
+        return Adaptation(plain, reason, **found, error_after=error_before)
+    weight, bias = _ridge(features, wrong, RIDGE[best])
+    adapter = Adapter(plain.scale, weight.astype(np.float32), bias.astype(np.float32))
+    return Adaptation(adapter, "", **found, error_after=errors[best])
+
+
+def _ridge(features: Array, wrong: Wide, strength: float) -> tuple[Wide, Wide]:
+    """Least squares of `wrong` on centred features, held back by `strength`."""
+    x = features.astype(np.float64)
+    mean_x, mean_y = x.mean(0), wrong.mean(0)
+    x = x - mean_x
+    energy = np.trace(x.T @ x) / x.shape[1] + 1e-9
+    weight = np.linalg.solve(
+        x.T @ x + strength * energy * np.eye(x.shape[1]), x.T @ (wrong - mean_y)
+    )
+    # A mean from few ticks is believed less.
+    bias = mean_y * len(x) / (len(x) + PIECE_TICKS) - mean_x @ weight
+    return weight, bias
+
+
+def _error(wrong: Wide, row: Array) -> float:
+    """Mean absolute error of shape and, with emphasis, of opening."""
+    return float(
+        np.abs(wrong).sum(1).mean() + OPENING_EMPHASIS * np.abs(wrong @ row.astype(float)).mean()
+    )

@@ -1,0 +1,116 @@
+"""How good the motion is: figures on clips, with their protocol.
+
+Errors are 2D (x, y), the mean over the 40 lip points, in % of face height. `held` is the clip's
+median mouth kept still (it knows the clip), `random` the mouth of another moment of the clip.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh.indices import JAW
+from models.speech_to_lips.neutral import opening
+
+Array = NDArray[np.float32]
+
+MIN_TICKS = 20
+"""Clips with fewer seen ticks give no figures."""
+MIN_OPENING_SPREAD = 0.004
+"""Mouths that move less than this (standard deviation, face heights) have no correlation."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one clip.
+
+    Attributes:
+        correlation: of predicted and true mouth opening, -1..1.
+        spread: standard deviation of the predicted opening over that of the true one.
+        error: of predicted lip points.
+        error_centred: the same after moving the prediction's median mouth onto the clip's.
+        held: of the clip's median mouth, held still.
+        random: of the mouth of a random other moment.
+        mean_opening: of the prediction's opening beyond neutral over that of the clip.
+    """
+
+    correlation: float
+    spread: float
+    error: float
+    error_centred: float
+    held: float
+    random: float
+    mean_opening: float
+
+
+def clip_figures(predicted: Array, truth: Array, *, neutral: Array, seen: Array) -> Figures | None:
+    """Compare predicted and true motion (tick, 57, 3); None where there is nothing to compare.
+
+    Args:
+        predicted: displacement from neutral, in face heights.
+        truth: the same, observed.
+        neutral: (57, 3) canonical.
+        seen: (tick,) 1 where truth was seen.
+    """
+    n = min(len(predicted), len(truth))
+    use = seen[:n] > 0
+    if use.sum() < MIN_TICKS:
+        return None
+    p, t = predicted[:n][use], truth[:n][use]
+    opened, true_opened = opening(neutral + p), opening(neutral + t)
+    if true_opened.std() < MIN_OPENING_SPREAD:
+        return None
+    closed = float(opening(neutral[None])[0])
+    middle = np.median(t, 0)
+    other = np.random.default_rng(0).permutation(len(t))
+    alike = opened.std() < 1e-6
+    return Figures(
+        correlation=0.0 if alike else float(np.corrcoef(opened, true_opened)[0, 1]),
+        spread=float(opened.std() / true_opened.std()),
+        error=_error(p, t),
+        error_centred=_error(p - np.median(p, 0) + middle, t),
+        held=_error(np.broadcast_to(middle, t.shape), t),
+        random=_error(t[other], t),
+        mean_opening=float((opened.mean() - closed) / max(true_opened.mean() - closed, 1e-3)),
+    )
+
+
+def _error(predicted: Array, truth: Array) -> float:
+    off = (predicted - truth)[:, len(JAW) :, :2]
+    return float(np.linalg.norm(off, axis=-1).mean() * 100)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over clips and its 95 % interval, persons drawn anew (bootstrap)."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def summarise(clips: Sequence[Figures], persons: Sequence[str]) -> dict[str, Interval]:
+    """Mean of each figure over clips, by name.
+
+    Args:
+        clips: figures of each clip.
+        persons: of each clip; the bootstrap draws persons, because their clips are alike.
+    """
+    rng = np.random.default_rng(0)
+    names = sorted(set(persons))
+    rows = {name: [i for i, p in enumerate(persons) if p == name] for name in names}
+    draws = [
+        np.concatenate([rows[names[k]] for k in rng.integers(len(names), size=len(names))])
+        for _ in range(2000)
+    ]
+    summary = {}
+    for field in fields(Figures):
+        values = np.array([getattr(clip, field.name) for clip in clips])
+        means = [values[draw].mean() for draw in draws]
+        low, high = np.quantile(means, [0.025, 0.975])
+        summary[field.name] = Interval(float(values.mean()), float(low), float(high))
+    return summary

@@ -1,0 +1,107 @@
+"""The training loop: examples → a network, the same for the same seed and number of threads."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.speech_to_lips.network import Size, SpeechToLips
+from models.speech_to_lips.recordings import Example
+from models.speech_to_lips.training import (
+    LossWeights,
+    augment,
+    draw_batch,
+    mirrored,
+    motion_basis,
+    motion_loss,
+)
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is trained."""
+
+    steps: int = 1500
+    batch: int = 48
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warm_up: int = 50
+    """Steps until the learning rate is reached; from there it falls along a cosine."""
+    average: float = 0.995
+    """Decay of the running average of the weights, which is what is kept."""
+    skewed: int = 4
+    """Components that are not symmetric; the network leaves them at rest."""
+    seed: int = 0
+
+
+def fit(
+    examples: Sequence[Example],
+    speech_mean: Array,
+    *,
+    rows: NDArray[np.int64],
+    recipe: Recipe,
+    size: Size,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> SpeechToLips:
+    """Train a network.
+
+    Args:
+        examples: the clips.
+        speech_mean: (80,) float32, kept in the network.
+        rows: (57,) of `training.mirrored_rows`.
+        recipe: how.
+        size: of the network.
+        on_step: called with the step (from 1) and its loss.
+    """
+    torch.manual_seed(recipe.seed)
+    rng = np.random.default_rng(recipe.seed)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    net = SpeechToLips(size)
+    seen = np.concatenate([e.motion[e.weight > 0] for e in examples])
+    basis = motion_basis(
+        seen, rows, symmetric=size.components - recipe.skewed, skewed=recipe.skewed
+    )
+    net.basis.copy_(torch.from_numpy(basis))
+    net.speech_mean.copy_(torch.from_numpy(speech_mean))
+    targets = [symmetric_components(e.motion, basis, rows) for e in examples]
+    average = copy.deepcopy(net).requires_grad_(False)
+    optimiser = torch.optim.AdamW(
+        net.parameters(),
+        recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
+    )
+    for step in range(1, recipe.steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+        batch = draw_batch(examples, targets, rng=rng, size=recipe.batch)
+        batch = augment(batch, generator=generator)
+        net.train()
+        predicted, _ = net(batch.mel, batch.exists)
+        loss = motion_loss(predicted, batch, basis=net.basis, weights=LossWeights())
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimiser.step()
+        keep = min(recipe.average, step / (step + 10))
+        for kept, now in zip(average.parameters(), net.parameters(), strict=True):
+            kept.lerp_(now.detach(), 1 - keep)
+        on_step(step, loss.item())
+    return average.eval()
+
+
+def symmetric_components(motion: Array, basis: Array, rows: NDArray[np.int64]) -> Array:
+    """Components (tick, component) of the symmetric half of motion (tick, 57, 3)."""
+    half = (motion + mirrored(motion, rows)) / 2
+    components: Array = (half.reshape(len(half), -1) @ basis.T).astype(np.float32)
+    return components
+
+
+def _schedule(step: int, recipe: Recipe) -> float:
+    return min(1.0, step / recipe.warm_up) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))

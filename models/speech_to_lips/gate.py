@@ -1,0 +1,69 @@
+"""Silence closes the mouth: voice activity of a recording, as a factor on motion.
+
+All filters are finite, so the gate of a moment depends on half a second around it and on the
+loudness of the recording as a whole.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.audio.mel import COLUMNS_PER_SECOND
+from models.speech_to_lips.network import COLUMN_STEP, TICK_STEP, loudness_db
+
+Array = NDArray[np.float32]
+
+RANGE_DB = 30.0
+"""Below the loud parts by so much, a recording's sound is no speech any more."""
+FLOOR_DB = -50.5
+"""Nor is what is quieter than this; white noise at -50 dB of full scale has -52 dB here."""
+LEAST_RANGE_DB = 8.0
+"""In quiet recordings so much is left to speech, whatever the floor."""
+SOFT_DB = 6.0
+"""Width of the step between silence and speech."""
+STEADY_DB, LIVELY_DB = (-51.0, -46.0), (-62.0, -57.0)
+"""A recording whose loud parts lie under the first pair holds no speech at all, if its loudness
+is steady, as noise is; under the second, even if it is not."""
+LIVELY_RANGE_DB = 12.0
+"""From the quiet to the loud parts of a recording that is not steady."""
+LEAD_SECONDS = 0.16
+"""The mouth begins to open before it sounds ..."""
+TRAIL_SECONDS = 0.12
+"""... and stays open as long after; shorter pauses don't close it."""
+FADE_SECONDS = 0.24
+"""From open to closed."""
+
+
+def speech_gate(mel: Array) -> Array:
+    """(tick,) float32: 1 while there is speech, 0 in silence, smooth between.
+
+    Args:
+        mel: (column, 80) float32 in -4..4, the whole recording.
+    """
+    ticks = n_ticks(len(mel))
+    if not len(mel):
+        return np.zeros(0, np.float32)
+    loudness = loudness_db(mel).astype(np.float64)
+    loud = float(np.quantile(loudness, 0.95))
+    threshold = max(loud - RANGE_DB, min(FLOOR_DB, loud - LEAST_RANGE_DB))
+    lively = loud - float(np.quantile(loudness, 0.1)) > LIVELY_RANGE_DB
+    present = _step(loud, *(LIVELY_DB if lively else STEADY_DB))
+    active = _step(loudness, threshold, threshold + SOFT_DB) * present
+    lead, trail = (round(s * COLUMNS_PER_SECOND) for s in (LEAD_SECONDS, TRAIL_SECONDS))
+    padded = np.pad(active, (trail, lead))
+    held = np.lib.stride_tricks.sliding_window_view(padded, lead + trail + 1).max(-1)
+    window = np.hanning(round(FADE_SECONDS * COLUMNS_PER_SECOND) + 2)[1:-1]
+    smooth = np.convolve(held, window / window.sum(), mode="same")[: len(held)]
+    at = np.arange(ticks) * (COLUMN_STEP / TICK_STEP)
+    return np.interp(at, np.arange(len(smooth)), smooth).astype(np.float32)
+
+
+def n_ticks(columns: int) -> int:
+    """Ticks of motion that so many mel columns give."""
+    return -(-columns * TICK_STEP // COLUMN_STEP)
+
+
+def _step(x: NDArray[np.float64] | float, low: float, high: float) -> NDArray[np.float64]:
+    """Smooth step: 0 under low, 1 over high."""
+    t = np.clip((np.asarray(x) - low) / (high - low), 0, 1)
+    step: NDArray[np.float64] = t * t * (3 - 2 * t)
+    return step

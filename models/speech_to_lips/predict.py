@@ -1,0 +1,133 @@
+"""Mel spectrogram in, mouth motion out: the network run over a recording of any length.
+
+The network sees a recording in blocks of fixed size with a halo, so the result does not depend
+on where blocks begin, and memory beyond input and output stays the same for hours of speech.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.audio.mel import N_MELS
+from models.face_mesh.indices import INNER_LIP, MOUTH
+from models.speech_to_lips.adapter import Adapter
+from models.speech_to_lips.gate import n_ticks, speech_gate
+from models.speech_to_lips.network import (
+    COLUMN_STEP,
+    HALO,
+    TICK_STEP,
+    Size,
+    SpeechToLips,
+    speech_level,
+)
+
+Array = NDArray[np.float32]
+
+BLOCK_TICKS = 500
+"""Ticks computed at a time (20 s); a multiple of TICK_STEP."""
+
+
+def load_model(
+    weights: Mapping[str, Array | Tensor], config: Mapping[str, int | float]
+) -> SpeechToLips:
+    """The network in evaluation mode on the CPU.
+
+    Args:
+        weights: state dict, float16 or float32.
+        config: fields of `Size`, as the weights file's metadata gives them (numbers).
+    """
+    try:
+        model = SpeechToLips(Size(**config))  # type: ignore[arg-type]
+        state = {name: torch.as_tensor(value).float() for name, value in weights.items()}
+        model.load_state_dict(state)
+    except (TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"these are not weights of this speech_to_lips network ({reason}); "
+            "train them again or use those that ship with this version"
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def predict_motion(
+    model: SpeechToLips,
+    mel: Array,
+    *,
+    adapter: Adapter | None = None,
+    block_ticks: int = BLOCK_TICKS,
+) -> Array:
+    """Mouth motion of a recording.
+
+    Args:
+        model: from `load_model`.
+        mel: (column, 80) float32 in -4..4, the whole recording.
+        adapter: what fits the motion to a person; None for the reference person.
+        block_ticks: ticks computed at a time; changes speed and memory, not the result.
+
+    Returns:
+        (tick, 57, 3) float32, displacement from the neutral mouth in face heights at times
+        i / 25 s, exactly zero in silence.
+    """
+    adapter = adapter or Adapter.plain(features=model.size.hidden, components=model.size.components)
+    gate = speech_gate(mel)
+    basis = model.basis.cpu().numpy()
+    motion = np.zeros((len(gate), basis.shape[1]), np.float32)
+    for first, components, features in predict_blocks(model, mel, block_ticks=block_ticks):
+        part = slice(first, first + len(components))
+        adapted = adapter(components, features) * gate[part, None]
+        motion[part] = adapted @ basis
+    return lips_apart(motion.reshape(len(gate), len(MOUTH), 3))
+
+
+_INNER = len(MOUTH) - len(INNER_LIP)
+_UPPER = _INNER + np.arange(1, 10)
+_LOWER = _INNER + np.arange(19, 10, -1)
+"""Rows of the inner lips between the corners, each upper point with the one below it."""
+
+
+def lips_apart(motion: Array) -> Array:
+    """Motion (tick, 57, 3) whose inner lips meet where they would pass through each other.
+
+    Neutral is closed, so lips that come nearer than in neutral share the difference.
+    """
+    overlap = np.minimum(motion[:, _LOWER, 1] - motion[:, _UPPER, 1], 0) / 2
+    apart = motion.copy()
+    apart[:, _LOWER, 1] -= overlap
+    apart[:, _UPPER, 1] += overlap
+    return apart
+
+
+@torch.inference_mode()
+def predict_blocks(
+    model: SpeechToLips, mel: Array, *, block_ticks: int = BLOCK_TICKS
+) -> Iterator[tuple[int, Array, Array]]:
+    """Blocks (first tick, components (tick, component), features (tick, hidden)), ungated.
+
+    Args:
+        model: from `load_model`.
+        mel: (column, 80) float32 in -4..4, the whole recording.
+        block_ticks: ticks computed at a time, a multiple of TICK_STEP.
+    """
+    if mel.ndim != 2 or mel.shape[1] != N_MELS:
+        raise ValueError(f"mel is (column, {N_MELS}), got {mel.shape}")
+    if block_ticks < TICK_STEP or block_ticks % TICK_STEP:
+        raise ValueError(f"block_ticks must be a multiple of {TICK_STEP}, got {block_ticks}")
+    device = model.basis.device
+    level = speech_level(mel, model.speech_mean.cpu().numpy())
+    ticks = n_ticks(len(mel))
+    columns = block_ticks // TICK_STEP * COLUMN_STEP
+    for first in range(0, ticks, block_ticks):
+        start = first // TICK_STEP * COLUMN_STEP - HALO
+        low, high = max(start, 0), min(start + columns + 2 * HALO, len(mel))
+        block = np.zeros((columns + 2 * HALO, N_MELS), np.float32)
+        exists = np.zeros(len(block), np.float32)
+        block[low - start : high - start] = mel[low:high] - level
+        exists[low - start : high - start] = 1
+        components, features = model(
+            torch.from_numpy(block)[None].to(device), torch.from_numpy(exists)[None].to(device)
+        )
+        count = min(block_ticks, ticks - first)
+        yield first, components[0, :count].cpu().numpy(), features[0, :count].cpu().numpy()

@@ -1,0 +1,186 @@
+"""Clips → training examples: one clock, one neutral mouth per person, sound and picture in step."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
+from models.speech_to_lips.network import TICKS_PER_SECOND, speech_level
+from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
+
+Array = NDArray[np.float32]
+
+MIN_SEEN_TICKS = 10
+"""Clips with a visible face in fewer ticks are left out."""
+OWN_NEUTRAL_TICKS = 100
+"""Shorter clips take the neutral mouth of all clips of their person: 4 s."""
+LONGEST_GAP_SECONDS = 0.15
+"""Ticks between frames further apart than this count as unseen."""
+MIN_SHORT_CLIPS = 5
+"""A person with so many clips shares one lag: they were recorded and cut alike."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a clip shows and sounds.
+
+    Attributes:
+        name: of the file, for messages.
+        person: who speaks.
+        mel: (column, 80) float32 in -4..4.
+        mouth: (tick, 57, 3) float32, canonical MOUTH points at 25 Hz.
+        seen: (tick,) float32, 1 where the face was seen, else 0.
+    """
+
+    name: str
+    person: str
+    mel: Array
+    mouth: Array
+    seen: Array
+
+
+@dataclass(frozen=True)
+class Example:
+    """One clip, ready for training and for figures.
+
+    Attributes:
+        person: who speaks.
+        mel: (column, 80) float32, minus the recording's speech level.
+        motion: (tick, 57, 3) float32, displacement from neutral over the person's opening scale,
+            lag taken out.
+        weight: (tick,) float32, 0 where the face was not seen well.
+        neutral: (57, 3) float32, canonical.
+        scale: the person's opening scale.
+        recording: what it came from.
+    """
+
+    person: str
+    mel: Array
+    motion: Array
+    weight: Array
+    neutral: Array
+    scale: float
+    recording: Recording
+
+
+def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, Array]:
+    """Mouth points of frames with a face, at their times, → at 25 Hz, and which ticks are seen.
+
+    Args:
+        times_seconds: (frame,) presentation times from the start of the sound, ascending.
+        mouth: (frame, 57, 3) float32, canonical.
+    """
+    n = int(times_seconds[-1] * TICKS_PER_SECOND + 1e-6) + 1
+    tick = np.arange(n) / TICKS_PER_SECOND
+    if len(mouth) == 1:
+        return np.repeat(mouth, n, 0), np.zeros(n, np.float32)
+    after = np.clip(np.searchsorted(times_seconds, tick), 1, len(mouth) - 1)
+    gap = times_seconds[after] - times_seconds[after - 1]
+    part = np.clip((tick - times_seconds[after - 1]) / np.maximum(gap, 1e-6), 0, 1)
+    weight = part.astype(np.float32)[:, None, None]
+    points = (1 - weight) * mouth[after - 1] + weight * mouth[after]
+    nearest = np.abs(times_seconds[np.stack([after - 1, after])] - tick).min(0)
+    seen = (nearest < 0.05) & (gap < LONGEST_GAP_SECONDS)
+    return points.astype(np.float32), seen.astype(np.float32)
+
+
+def mean_speech(recordings: Sequence[Recording]) -> Array:
+    """Average mel of speech (80,) over recordings: what `speech_level` draws short ones to."""
+    zero = np.zeros(recordings[0].mel.shape[1], np.float32)
+    mean: Array = np.mean([speech_level(r.mel, zero, prior=1e-3) for r in recordings], 0)
+    return mean.astype(np.float32)
+
+
+def examples(
+    recordings: Sequence[Recording],
+    speech_mean: Array,
+    *,
+    lags: Mapping[str, float | None],
+) -> list[Example]:
+    """Recordings as training examples.
+
+    Args:
+        recordings: the clips; all of a person's together, for they share a neutral mouth.
+        speech_mean: (80,) float32 of `mean_speech`.
+        lags: by name, how many ticks later the picture is than the sound; None leaves a clip out.
+    """
+    made = []
+    for person in dict.fromkeys(r.person for r in recordings):
+        own = [r for r in recordings if r.person == person and r.seen.sum() >= MIN_SEEN_TICKS]
+        if not own:
+            continue
+        mouth = np.concatenate([r.mouth[r.seen > 0] for r in own])
+        neutral = neutral_mouth(mouth)
+        scale = opening_scale(mouth, neutral)
+        for recording in own:
+            lag = lags.get(recording.name, 0.0)
+            if lag is not None:
+                made.append(_example(recording, speech_mean, neutral, scale, lag))
+    return made
+
+
+def _example(
+    recording: Recording, speech_mean: Array, neutral: Array, scale: float, lag: float
+) -> Example:
+    seen = recording.seen > 0
+    if seen.sum() >= OWN_NEUTRAL_TICKS:
+        neutral = neutral_mouth(recording.mouth[seen])
+    motion = (shifted(recording.mouth, lag) - neutral) / np.float32(scale)
+    weight = (shifted(recording.seen, lag) > 0.99).astype(np.float32)
+    # Ticks that the shift took from beyond the clip's ends.
+    at = np.arange(len(weight)) + lag
+    weight[(at < -0.3) | (at > len(weight) - 0.7)] = 0
+    level = speech_level(recording.mel, speech_mean)
+    return Example(
+        recording.person,
+        recording.mel - level,
+        motion.astype(np.float32),
+        weight,
+        neutral,
+        scale,
+        recording,
+    )
+
+
+def estimate_lags(
+    recordings: Sequence[Recording], predicted: Sequence[Array]
+) -> dict[str, float | None]:
+    """Each recording's lag [ticks] by a first model, None where sound and picture don't fit.
+
+    Clips too short to tell take their person's lag if there are many of them, else none.
+
+    Args:
+        recordings: the clips.
+        predicted: (tick,) mouth opening of each clip, from its sound.
+    """
+    lags: dict[str, float | None] = {}
+    for person in dict.fromkeys(r.person for r in recordings):
+        own = [(r, p) for r, p in zip(recordings, predicted, strict=True) if r.person == person]
+        curves = [_curve(r, p) for r, p in own]
+        if len(own) >= MIN_SHORT_CLIPS:
+            common = float(np.clip(peak(np.mean(curves, 0)), -1, 1)) * len(own) / (len(own) + 3)
+            lags.update({r.name: common for r, _ in own})
+            continue
+        for (recording, opened), curve in zip(own, curves, strict=True):
+            lags[recording.name] = _own_lag(recording, opened, curve)
+    return lags
+
+
+def _curve(recording: Recording, predicted: Array) -> NDArray[np.float64]:
+    n = min(len(predicted), len(recording.mouth))
+    return lag_curve(predicted[:n], opening(recording.mouth)[:n], recording.seen[:n])
+
+
+def _own_lag(recording: Recording, predicted: Array, curve: NDArray[np.float64]) -> float | None:
+    n = min(len(predicted), len(recording.mouth))
+    if recording.seen[:n].sum() < MIN_TICKS:
+        return 0.0 if curve[len(curve) // 2] > 0 else None
+    found: Lag = find_lag(predicted[:n], opening(recording.mouth)[:n], seen=recording.seen[:n])
+    if found.correlation < 0.2:
+        return None
+    if not found.reliable:
+        return 0.0
+    # A small lag is half chance: believe half of it.
+    return found.ticks * (0.5 if abs(found.ticks) < 1 else 1.0)

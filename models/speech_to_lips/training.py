@@ -1,0 +1,214 @@
+"""What training needs beside the network: the basis of motion, batches, augmentation, the loss.
+
+Everything here is pure; `flows/train.py` holds the order of the steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.face_mesh.indices import MOUTH
+from models.speech_to_lips.network import COLUMN_STEP, HALO, TICK_STEP
+from models.speech_to_lips.neutral import LOWER, UPPER
+from models.speech_to_lips.recordings import Example
+
+Array = NDArray[np.float32]
+
+WINDOW_TICKS = 30
+"""Ticks of one training example: 1.2 s, the length of most clips."""
+WINDOW_COLUMNS = WINDOW_TICKS * COLUMN_STEP // TICK_STEP
+
+
+def mirrored_rows(mirror: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Row among the 57 of each MOUTH point's partner on the other side (57,)."""
+    return np.array([MOUTH.index(int(mirror[point])) for point in MOUTH])
+
+
+def mirrored(motion: Array, rows: NDArray[np.int64]) -> Array:
+    """Motion (..., 57, 3) as seen in a mirror."""
+    image: Array = motion[..., rows, :] * np.array([-1, 1, 1], np.float32)
+    return image
+
+
+def motion_basis(motion: Array, rows: NDArray[np.int64], *, symmetric: int, skewed: int) -> Array:
+    """Orthonormal basis (symmetric + skewed, 171) of motion.
+
+    Speech moves both sides alike, so the network predicts the symmetric rows; the skewed rows
+    are there for adaptation to a person whose mouth is not symmetric.
+
+    Args:
+        motion: (frame, 57, 3) float32.
+        rows: (57,) of `mirrored_rows`.
+        symmetric: rows that look the same in the mirror, most energy first.
+        skewed: rows that change sign in the mirror.
+    """
+    other = mirrored(motion, rows)
+    parts = []
+    for part, count in (((motion + other) / 2, symmetric), ((motion - other) / 2, skewed)):
+        flat = part.reshape(len(part), -1).astype(np.float64)
+        _, vectors = np.linalg.eigh(flat.T @ flat)
+        parts.append(vectors[:, ::-1][:, :count].T)
+    basis: Array = np.concatenate(parts).astype(np.float32)
+    return basis
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples cut to one length, as tensors with the leading dimension `example`.
+
+    Attributes:
+        mel: (example, column, 80), with HALO on both sides.
+        exists: (example, column), 1 where there is sound.
+        target: (example, tick, component).
+        weight: (example, tick).
+    """
+
+    mel: Tensor
+    exists: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+def draw_batch(
+    examples: Sequence[Example], targets: Sequence[Array], *, rng: np.random.Generator, size: int
+) -> Batch:
+    """A random window of each of `size` random clips; persons by the root of their time.
+
+    Args:
+        examples: the clips.
+        targets: (tick, component) float32 of each clip.
+        rng: source of chance.
+        size: examples in the batch.
+    """
+    ticks = np.array([len(e.motion) for e in examples], np.float64)
+    of_person: dict[str, float] = {}
+    for example, n in zip(examples, ticks, strict=True):
+        of_person[example.person] = of_person.get(example.person, 0) + n
+    chance = ticks / np.sqrt([of_person[e.person] for e in examples])
+    mels = np.zeros((size, WINDOW_COLUMNS + 2 * HALO, examples[0].mel.shape[1]), np.float32)
+    exists = np.zeros(mels.shape[:2], np.float32)
+    target = np.zeros((size, WINDOW_TICKS, targets[0].shape[1]), np.float32)
+    weight = np.zeros(target.shape[:2], np.float32)
+    for row, pick in enumerate(rng.choice(len(examples), size, p=chance / chance.sum())):
+        example = examples[pick]
+        spare = max(0, len(example.motion) - WINDOW_TICKS)
+        tick = int(rng.integers(spare // TICK_STEP + 1)) * TICK_STEP
+        first = tick * COLUMN_STEP // TICK_STEP - HALO
+        low, high = max(first, 0), min(first + mels.shape[1], len(example.mel))
+        mels[row, low - first : high - first] = example.mel[low:high]
+        exists[row, low - first : high - first] = 1
+        part = targets[pick][tick : tick + WINDOW_TICKS]
+        target[row, : len(part)] = part
+        weight[row, : len(part)] = example.weight[tick : tick + WINDOW_TICKS]
+    return Batch(*(torch.from_numpy(a) for a in (mels, exists, target, weight)))
+
+
+def smooth_noise(shape: tuple[int, int], knots: int, generator: torch.Generator) -> Tensor:
+    """Smooth random curves (row, length) of about unit variance: noise at knots, interpolated."""
+    coarse = torch.randn(shape[0], 1, knots, generator=generator)
+    return torch.nn.functional.interpolate(
+        coarse, shape[1], mode="linear", align_corners=True
+    ).squeeze(1)
+
+
+def augment(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) -> Batch:
+    """Other voices, rooms, microphones and noises; some examples become wordless noise.
+
+    Units: 0.08 of the mel scale is 1 dB.
+
+    Args:
+        batch: what was recorded.
+        generator: source of chance.
+        strength: factor on how far voices, rooms and gaps go; noise is not affected.
+    """
+    mel, exists = batch.mel.clone(), batch.exists.clone()
+    n, columns, bands = mel.shape
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(n, *shape, generator=generator) * (high - low) + low
+
+    # Another vocal tract: the bands stretch by up to 12 %.
+    position = (torch.arange(bands) * (1 + strength * uniform(-0.11, 0.12, 1))).clamp(
+        0, bands - 1.001
+    )
+    low = position.long()
+    part = (position - low)[:, None]
+    index = low[:, None].expand(-1, columns, -1)
+    mel = mel.gather(2, index) * (1 - part) + mel.gather(2, index + 1) * part
+    # Another microphone and gain.
+    mel = mel + 0.08 * strength * (3 * torch.randn(n, 1, 1, generator=generator))
+    mel = mel + 0.08 * strength * 3 * smooth_noise((n, bands), 5, generator)[:, None]
+    # Noise of a random colour, 10 to 60 dB below speech, added as power; sometimes nothing else.
+    wordless = torch.rand(n, generator=generator) < 0.06
+    below = torch.where(wordless[:, None], uniform(0, 60, 1), uniform(10, 60, 1))
+    colour = 0.08 * (4 * smooth_noise((n, bands), 4, generator) - below)
+    level = colour[:, None] + 0.08 * 2 * torch.randn(mel.shape, generator=generator)
+    speech = torch.where(wordless[:, None, None], torch.full_like(mel, -20.0), mel)
+    scale = 100 / 8 * np.log(10) / 10
+    mel = torch.logaddexp(speech * scale, level * scale) / scale
+    # Gaps: what stands before and after a moment is often unknown.
+    time = torch.arange(columns)
+    start, length = uniform(0, columns, 1), uniform(0, 10, 1)
+    gap = (time >= start) & (time < start + length) & (uniform(0, 1, 1) < 0.3 * strength)
+    mel = mel.masked_fill(gap[..., None], 0.0)
+    exists = exists.masked_fill(gap, 0.0)
+    # A band goes missing.
+    band = torch.arange(bands)
+    first, width = uniform(0, bands, 1), uniform(0, 10, 1)
+    lost = (band >= first) & (band < first + width) & (uniform(0, 1, 1) < 0.3 * strength)
+    mel = mel.masked_fill(lost[:, None], 0.0)
+    target = batch.target * ~wordless[:, None, None]
+    return Batch(mel, exists, target, batch.weight)
+
+
+def opening_row(basis: Tensor) -> Tensor:
+    """(component,): how much each component opens the mouth (vertical inner-lip gap)."""
+    points = basis.reshape(len(basis), len(MOUTH), 3)
+    row: Tensor = points[:, LOWER, 1] - points[:, UPPER, 1]
+    return row
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each part of the loss counts beside the components' own error."""
+
+    velocity: float = 1.0
+    opening: float = 6.0
+    closure: float = 1.0
+    correlation: float = 0.05
+    offset: float = 0.7
+    """Share of a window's mean error that is forgiven: neutral shapes of short clips are rough."""
+
+
+def motion_loss(predicted: Tensor, batch: Batch, *, basis: Tensor, weights: LossWeights) -> Tensor:
+    """Error of predicted components (example, tick, component); all terms in face heights."""
+    weight = batch.weight[..., None]
+    total = weight.sum().clamp(min=1)
+    error = predicted - batch.target
+    mean = (error * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+    relieved = error - weights.offset * mean
+    both = weight[:, 1:] * weight[:, :-1]
+    loss = (relieved.abs() * weight).sum() / total
+    velocity = (error[:, 1:] - error[:, :-1]).abs() * both
+    loss = loss + weights.velocity * velocity.sum() / both.sum().clamp(min=1)
+    row = opening_row(basis)[:, None]
+    open_error = (relieved @ row).abs()
+    open_target = batch.target @ row
+    closed = (open_target < 0.008).float()
+    emphasis = weight * (1 + weights.closure * closed)
+    loss = loss + weights.opening * (open_error * emphasis).sum() / emphasis.sum().clamp(min=1)
+    if weights.correlation:
+        a, b = (_centred(x @ row, weight) for x in (predicted, batch.target))
+        seen = (b * b).sum(1) > 30 * 0.006**2
+        similar = (a * b).sum(1) / ((a * a).sum(1) * (b * b).sum(1) + 1e-8).sqrt()
+        loss = loss + weights.correlation * ((1 - similar) * seen).sum() / seen.sum().clamp(min=1)
+    return loss
+
+
+def _centred(x: Tensor, weight: Tensor) -> Tensor:
+    mean = (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+    return (x - mean) * weight
