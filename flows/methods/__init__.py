@@ -77,9 +77,10 @@ def method_settings(name: str, changes: dict[str, Any]) -> BaseModel:
     Raises:
         SettingsError: a setting is unknown or out of range.
     """
+    model = find_method(name).settings
     preset = yaml.safe_load(shipped_file(f"configs/methods/{name}.yaml").read_text()) or {}
     try:
-        return find_method(name).settings.model_validate(merge(preset, changes))
+        return model.model_validate(merge(preset, changes))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

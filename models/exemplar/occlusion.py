@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from models.exemplar.crop import CROP_CENTRE, CROP_SIDE
 from models.exemplar.mesh import lower_face
+from models.exemplar.shapes import pose_descriptor
 from models.exemplar.warp import Raster, rasterise
+from models.face_mesh.align import Pose
 from models.face_mesh.indices import INNER_LIP
 
 Floats = NDArray[np.float32]
@@ -23,15 +25,29 @@ Image = NDArray[np.uint8]
 LOOK_SIZE = 32
 """Side of the shape-free picture [px]."""
 
-_UNUSUAL_LEVELS = 26.0
-"""A pixel this far from its explanation is unusual [levels of 0..255]."""
+MAX_YAW_RAD = 0.8
+"""A head turned farther shows half a mouth: the mesh only guesses the other half."""
 
-_UNUSUAL_SHARE = 0.16
+COVERED_SHARE = 0.12
 """Share of unusual pixels from which a mouth counts as covered."""
 
-_RANK = 8
-_SAMPLE = 600
-"""Frames that the low-rank model is made of, at most."""
+_UNUSUAL_LEVELS = 20.0
+"""A pixel this far from its explanation is unusual [levels of 0..255]."""
+
+_RANK = 12
+_SAMPLE = 300
+"""Frames that a scene's model is made of, at most."""
+
+_ENOUGH_FRAMES = 40
+"""Shorter scenes say too little of what is usual in them; their mouths count as free."""
+
+_FIRST_TRUSTED = 0.4
+"""Share of a scene's frames, the nearest to the median picture, that the model starts from."""
+
+_TRUSTED_SHARE = 0.08
+"""Frames with a smaller unusual share join the model in the next round."""
+
+_ROUNDS = 6
 
 
 @lru_cache(maxsize=2)
@@ -78,47 +94,77 @@ def face_look(crop: Image, landmarks: Floats, mean_face: Floats) -> Image:
     return np.asarray(look, np.uint8)
 
 
-def covered_share(looks: Image, usable: Bools, *, mean_face: Floats) -> Floats:
-    """Share 0..1 of the lower face (frame,) that looks unlike this person's usual one.
+def covered_share(
+    looks: Image, usable: Bools, *, mean_face: Floats, scene_start: Bools | None = None
+) -> Floats:
+    """Share 0..1 of the lower face (frame,) float32 that looks unlike the scene's usual one.
 
     Args:
         looks: (frame, 32, 32, 3) uint8 RGB, from `face_look`; any content where not usable.
         usable: (frame,) bool: frames with a face. Other rows get 1.
         mean_face: (478, 3) float32, canonical.
+        scene_start: (frame,) bool; each scene, having its own light, is judged by itself.
     """
-    out = np.ones(len(looks), np.float32)
-    rows = np.flatnonzero(usable)
-    if len(rows) == 0:
-        return out
     _, counted = _layout(np.ascontiguousarray(mean_face, np.float32).tobytes())
-    sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)]
-    seen = _pixels(looks[sample], counted)
-    middle = np.median(seen, axis=0)
-    far = np.abs(_even(seen, middle) - middle).mean(1)
-    usual = seen[far <= np.quantile(far, 0.7)]
-    usual = _even(usual, middle) - middle
-    rank = min(_RANK, len(usual) // 12)
-    basis = np.linalg.svd(usual, full_matrices=False)[2][:rank]
-    for start in range(0, len(rows), 512):
-        part = rows[start : start + 512]
-        rest = _even(_pixels(looks[part], counted), middle) - middle
-        rest = rest - (rest @ basis.T) @ basis
-        unusual = np.abs(rest).reshape(len(part), -1, 3).max(-1) > _UNUSUAL_LEVELS
-        out[part] = unusual.mean(1)
+    starts = [0] if scene_start is None else [0, *(np.flatnonzero(scene_start[1:]) + 1).tolist()]
+    out = np.ones(len(looks), np.float32)
+    for start, stop in zip(starts, [*starts[1:], len(looks)], strict=True):
+        rows = start + np.flatnonzero(usable[start:stop])
+        out[rows] = 0
+        if len(rows) >= _ENOUGH_FRAMES:
+            sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)]
+            middle, basis = _usual_look(_pixels(looks[sample], counted))
+            for part in np.array_split(rows, len(rows) // 512 + 1):
+                out[part] = _unusual(_even(_pixels(looks[part], counted), middle), basis)
     return out
+
+
+def _usual_look(seen: Floats) -> tuple[Floats, Floats]:
+    """Median picture (pixel,) and basis (rank, pixel) of what pictures (frame, pixel) share.
+
+    Starts from the frames nearest to the median and takes in, round by round, those that the model
+    explains: smiles and turns are reached in small steps, a hand is not.
+    """
+    middle = np.median(seen, axis=0)
+    apart = _even(seen, middle)
+    far = np.abs(apart).mean(1)
+    trusted = far <= np.quantile(far, _FIRST_TRUSTED)
+    basis = np.zeros((0, seen.shape[1]), np.float32)
+    for _ in range(_ROUNDS):
+        usual = apart[trusted]
+        rank = min(_RANK, len(usual) // 12)
+        if rank == 0:
+            break
+        values, vectors = np.linalg.eigh(usual @ usual.T)
+        basis = (vectors[:, -rank:].T @ usual) / np.sqrt(np.maximum(values[-rank:, None], 1e-3))
+        trusted = _unusual(apart, basis) < _TRUSTED_SHARE
+    return middle, basis
+
+
+def _unusual(apart: Floats, basis: Floats) -> Floats:
+    """Share (frame,) of pixels that the basis leaves unexplained."""
+    rest = apart - (apart @ basis.T) @ basis
+    far = np.abs(rest).reshape(len(rest), -1, 3).max(-1) > _UNUSUAL_LEVELS
+    return np.asarray(far.mean(1), np.float32)
 
 
 def covered_frames(share: Floats, usable: Bools) -> Bools:
     """Which frames show a covered mouth (frame,) bool, with a margin of two frames around each."""
-    marked = (share > _UNUSUAL_SHARE) & usable
+    marked = (share > COVERED_SHARE) & usable
     # One marked frame alone is noise as often as a hand; a hand stays.
-    steady = np.convolve(marked, np.ones(3), mode="same") >= 2
-    return np.asarray(np.convolve(marked & steady, np.ones(5), mode="same") > 0) & usable
+    steady = np.convolve(np.pad(marked, 1), np.ones(3), mode="valid") >= 2
+    near = np.convolve(np.pad(marked & steady, 2), np.ones(5), mode="valid") > 0
+    return np.asarray(near) & usable
+
+
+def facing(pose: Pose) -> Bools:
+    """Whether the head (frame,) bool is turned little enough to render its mouth."""
+    return np.asarray(np.abs(pose_descriptor(pose)[:, 0]) < MAX_YAW_RAD)
 
 
 def mouth_quality(share: Floats, usable: Bools) -> Floats:
     """Quality 0..1 (frame,) float32 for `Bank.quality`: 1 clear, 0 covered."""
-    return np.where(usable, np.clip(1 - share / _UNUSUAL_SHARE, 0, 1), 0).astype(np.float32)
+    return np.where(usable, np.clip(1 - share / COVERED_SHARE, 0, 1), 0).astype(np.float32)
 
 
 def opacity(shown: Bools, *, scene_start: Bools, fade_frames: int) -> Floats:
@@ -147,8 +193,7 @@ def _pixels(looks: Image, counted: Bools) -> Floats:
 
 
 def _even(pixels: Floats, middle: Floats) -> Floats:
-    """Take out each picture's own brightness and colour cast against the usual picture."""
+    """Difference to the usual picture, without each picture's own brightness and colour cast."""
     apart = (pixels - middle).reshape(len(pixels), -1, 3)
-    cast = np.median(apart, axis=1, keepdims=True)
-    even = (apart - np.clip(cast, -40, 40)).reshape(pixels.shape)
-    return np.asarray(even + middle, np.float32)
+    cast = np.clip(np.median(apart, axis=1, keepdims=True), -40, 40)
+    return np.asarray((apart - cast).reshape(pixels.shape), np.float32)

@@ -1,0 +1,187 @@
+"""The command as a user types it: output streams, exit codes, errors of one line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.dub import dub
+from flows.settings import DubSettings
+from stores.store import Store
+from tests.media_factory import damage, make_audio, make_video
+
+Make = Callable[..., DubSettings]
+
+
+def dubflow(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the installed command in a process of its own."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("dubflow")), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def invoke(*arguments: object) -> Any:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
+    given = settings()
+    dub(given)
+    given.output.unlink()
+    done = dubflow(
+        "dub", given.video, given.audio, "-o", given.output, "--store", given.store, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) >= {
+        *("output", "frames", "valid_frames", "no_face_ranges", "stages", "versions"),
+    }
+    assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key"}
+    assert not any(stage["computed"] for stage in report["stages"])
+    assert "all came from the store" in done.stderr
+    assert given.output.is_file()
+
+
+def test_unusable_videos_are_refused_in_one_line(tmp_path: Path, speech: Path) -> None:
+    talk = make_video(tmp_path / "talk.mp4", frames=50, real_faces=True, audio="aac")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
+    damage(talk, tmp_path / "short.mp4", kind="truncate", seed=1)
+    make_audio(tmp_path / "sound.m4a", codec="aac")
+    make_video(tmp_path / "one.mp4", frames=1)
+    damage(talk, tmp_path / "noise.mp4", kind="noise", seed=3)
+    for name in ("empty", "text", "short", "one", "noise", "missing", "sound"):
+        path = tmp_path / (f"{name}.m4a" if name == "sound" else f"{name}.mp4")
+        done = invoke(
+            "dub", path, speech, "-o", tmp_path / "out.mp4", "--store", tmp_path / "s", "--direct"
+        )
+        assert done.exit_code == 1, name
+        lines = done.stderr.strip().splitlines()
+        assert lines[-1].startswith("dubflow: ")
+        assert path.name in lines[-1]
+        assert "Traceback" not in done.output
+        assert not (tmp_path / "out.mp4").exists()
+
+
+def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path: Path) -> None:
+    given = settings()
+    arguments = ("dub", given.video, given.audio, "-o", given.output, "--store", given.store)
+    shown = invoke(
+        *arguments, "--set", "blend.mode=multiband", "--quality", 20, "--start", 1, "--dry-run"
+    )
+    values = yaml.safe_load(shown.stdout)
+    assert values["blend"]["mode"] == "multiband"
+    assert values["encode"]["crf"] == 20
+    assert values["sync"]["start_seconds"] == 1
+    config = tmp_path / "settings.yaml"
+    config.write_text(shown.stdout)
+    assert invoke(*arguments, "--config", config, "--dry-run").stdout == shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("blend.modus=x", "blend.modus"),
+        ("encode.crf=99", "encode.crf"),
+        ("crf", "NAME=VALUE"),
+        ("method_settings.path.candidates=1", "path.candidates"),
+    ],
+)
+def test_wrong_settings_name_themselves(settings: Make, change: str, message: str) -> None:
+    given = settings()
+    done = invoke("dub", given.video, given.audio, "-o", given.output, "--set", change)
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_artifacts_are_listed_shown_and_drawn(settings: Make, tmp_path: Path) -> None:
+    given = settings()
+    dub(given)
+    store = ("--store", given.store)
+    rows = json.loads(invoke("artifacts", "list", "--json", *store).stdout)
+    kinds = {row["kind"] for row in rows}
+    assert kinds >= {"timeline", "faces", "crops", "mel", "motion", "render", "dubbed"}
+    shown = invoke("artifacts", "show", "landmarks/", *store)
+    if shown.exit_code:  # several videos share the store
+        assert "give more digits" in shown.stderr
+    for kind in ("timeline", "landmarks", "crops", "mel", "motion", "path", "render", "dubbed"):
+        key = next(row["key"] for row in rows if row["kind"] == kind)
+        picture = tmp_path / f"{kind}.png"
+        done = invoke("artifacts", "show", f"{kind}/{key}", "--preview", picture, *store)
+        assert done.exit_code == 0, done.output
+        assert picture.stat().st_size > 1000
+        assert key in done.stdout
+    assert "[px]" in invoke(
+        "artifacts", "show", next(r["key"] for r in rows if r["kind"] == "landmarks"), *store
+    ).stdout.replace("\n", "")
+
+
+def test_preview_as_video(settings: Make, tmp_path: Path) -> None:
+    given = settings()
+    report = dub(given)
+    key = next(stage.key for stage in report.stages if stage.name == "crops")
+    movie = tmp_path / "crops.mp4"
+    assert (
+        invoke("artifacts", "show", key, "--preview", movie, "--store", given.store).exit_code == 0
+    )
+    assert movie.stat().st_size > 1000
+    refused = invoke("artifacts", "show", key, "--preview", "x.gif", "--store", given.store)
+    assert refused.exit_code == 1
+    assert ".png or .mp4" in refused.stderr
+
+
+def test_verify_finds_and_removes_damage(settings: Make, tmp_path: Path) -> None:
+    given = settings(store=str(tmp_path / "store"), sync={"end_seconds": 0.4})
+    report = dub(given)
+    store = ("--store", given.store)
+    assert invoke("artifacts", "verify", *store).exit_code == 0
+    opened = Store(given.store)
+    key = next(stage.key for stage in report.stages if stage.name == "render")
+    shard = opened.get("render", key).file("patch/c/0/0/0/0")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 4
+    shard.write_bytes(data)
+    found = invoke("artifacts", "verify", "--json", *store)
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["damaged"][0]["key"] == key
+    assert invoke("artifacts", "verify", "--remove", *store).exit_code == 0
+    again = dub(given)
+    assert {stage.name for stage in again.stages if stage.computed} == {"render"}
+
+
+def test_gc_keeps_recorded_runs(settings: Make, tmp_path: Path) -> None:
+    given = settings(store=str(tmp_path / "store"), sync={"end_seconds": 0.4})
+    dub(given)
+    store = ("--store", given.store)
+    assert json.loads(invoke("artifacts", "gc", "--json", *store).stdout)["artifacts"] == []
+    forgotten = invoke("artifacts", "gc", "--older-than-days", 0, "--yes", "--json", *store)
+    assert len(json.loads(forgotten.stdout)["artifacts"]) > 10
+    assert list(Store(given.store).committed()) == []
+
+
+def test_doctor_is_content(tmp_path: Path) -> None:
+    done = invoke("doctor", "--json", "--store", tmp_path / "store")
+    assert done.exit_code == 0, done.output
+    findings = json.loads(done.stdout)
+    assert findings["healthy"]
+    assert "libx264" in findings["encoders"]
+
+
+def test_help_teaches() -> None:
+    shown = dubflow("dub", "--help").stdout
+    for word in ("--face", "--sync-mode", "--start", "--keep-background", "--set", "Examples"):
+        assert word in shown

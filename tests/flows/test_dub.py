@@ -1,0 +1,268 @@
+"""Whole dubs: what a user gets, and what is computed again after which change."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from flows.dub import dub
+from flows.settings import DubSettings
+from stores.errors import InputError, MediaError, SettingsError
+from stores.media.audio import decode_audio
+from stores.media.timeline import scan
+from stores.store import Store
+from tests.flows.conftest import FRAMES, computed, cut_wav
+from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
+
+Make = Callable[..., DubSettings]
+
+VIDEO_STAGES = {"timeline", "faces", "track", "landmarks", "crops", "visibility", "speaker"}
+
+
+def luma(path: Path) -> list[np.ndarray[Any, Any]]:
+    """Luma planes of all frames."""
+    with av.open(str(path)) as container:
+        return [f.to_ndarray(format="gray") for f in container.decode(video=0)]
+
+
+def test_dub_keeps_size_times_and_length(settings: Make) -> None:
+    given = settings()
+    report = dub(given)
+    before, after = scan(given.video), scan(given.output)
+    assert report.frames == FRAMES == len(after)
+    assert report.valid_frames == FRAMES
+    assert report.no_face_ranges == []
+    assert (after.video.width, after.video.height) == (400, 300)
+    np.testing.assert_allclose(after.seconds, before.seconds, atol=float(after.time_base))
+    assert len(decode_audio(given.output)) == round(before.end_pts * before.time_base * 16000)
+
+
+def test_the_mouth_moves_and_nothing_else(settings: Make) -> None:
+    given = settings(encode={"crf": 0})
+    dub(given)
+    changed = np.stack([a != b for a, b in zip(luma(given.video), luma(given.output), strict=True)])
+    where = changed.any(axis=0)
+    rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+    assert changed.any(axis=(1, 2)).sum() > FRAMES // 2
+    assert rows[0] > 150, "above the upper lip the frame is untouched"
+    assert columns[-1] - columns[0] < 130
+    assert where.mean() < 0.1
+
+
+def test_second_run_computes_nothing(settings: Make) -> None:
+    given = settings()
+    dub(given)
+    first = given.output.read_bytes()
+    given.output.unlink()
+    report = dub(given)
+    assert computed(report) == set()
+    assert given.output.read_bytes() == first
+
+
+def test_new_speech_leaves_the_video_stages_alone(settings: Make, tmp_path: Path) -> None:
+    dub(settings())
+    other = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 3.2, 5.0)
+    report = dub(settings(audio=other))
+    assert computed(report).isdisjoint(VIDEO_STAGES)
+    assert {"mel", "motion", "path", "render", "composite", "dubbed"} <= computed(report)
+
+
+def test_new_blend_only_composites_and_muxes(settings: Make) -> None:
+    dub(settings())
+    report = dub(settings(blend={"mode": "multiband"}))
+    assert computed(report) == {"composite", "dubbed"}
+
+
+def test_new_sound_setting_only_muxes(settings: Make) -> None:
+    dub(settings())
+    report = dub(settings(sound={"audio_codec": "flac"}))
+    assert computed(report) == {"dubbed"}
+
+
+def test_renamed_inputs_are_the_same_inputs(settings: Make, talk: Path, tmp_path: Path) -> None:
+    dub(settings())
+    moved = tmp_path / "other name.mp4"
+    moved.write_bytes(talk.read_bytes())
+    assert computed(dub(settings(video=moved))) == set()
+
+
+def test_frames_without_a_face_pass_bit_exact(settings: Make, tmp_path: Path) -> None:
+    nobody = make_video(tmp_path / "nobody.mp4", frames=40)
+    given = settings(video=nobody, encode={"crf": 0})
+    report = dub(given)
+    assert report.valid_frames == 0
+    assert report.no_face_ranges == [(0, 40)]
+    for before, after in zip(luma(nobody), luma(given.output), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_face_in_some_frames(settings: Make, tmp_path: Path) -> None:
+    with av.open(str(EXAMPLE)) as container:
+        seen = [f.to_ndarray(format="rgb24") for f, _ in zip(container.decode(video=0), range(40))]  # noqa: B905
+
+    def draw(index: int, width: int, height: int) -> np.ndarray[Any, Any]:
+        return np.full_like(seen[0], 128) if 15 <= index < 30 else seen[index]
+
+    path = make_video(tmp_path / "some.mp4", frames=40, size=(400, 300), draw=draw)
+    report = dub(settings(video=path))
+    assert report.frames == 40
+    assert report.no_face_ranges == [(15, 30)]
+    assert report.valid_frames == 25
+
+
+@pytest.mark.parametrize(
+    ("mode", "seconds"), [("silence", 2.4), ("cut_off", 1.8), ("loop", 2.4), ("bounce", 2.4)]
+)
+def test_sync_modes_with_short_speech(settings: Make, mode: str, seconds: float) -> None:
+    expected = {"loop": 1.8, "bounce": 1.8}.get(mode, seconds)
+    given = settings(sync={"mode": mode})
+    report = dub(given)
+    assert report.seconds == pytest.approx(expected)
+    assert len(decode_audio(given.output)) == round(expected * 16000)
+    assert len(scan(given.output)) == report.frames == round(expected * 25)
+
+
+@pytest.mark.parametrize(("mode", "second_pass"), [("loop", 0), ("bounce", FRAMES - 1)])
+def test_long_speech_repeats_the_video(
+    settings: Make, tmp_path: Path, mode: str, second_pass: int
+) -> None:
+    long = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0, 4)
+    given = settings(audio=long, sync={"mode": mode})
+    report = dub(given)
+    assert report.frames == 100
+    frames = Store(given.store).get(*_of(report, "output_frames"))
+    rows = frames.read("source_frame")
+    assert rows[FRAMES] == second_pass
+    assert rows[99] == (39 if mode == "loop" else FRAMES - 40)
+    assert len(luma(given.output)) == 100
+
+
+def test_a_part_of_the_source(settings: Make) -> None:
+    given = settings(sync={"start_seconds": 0.8, "end_seconds": 1.6})
+    report = dub(given)
+    assert report.frames == 20
+    assert scan(given.output).seconds[0] == 0
+    with pytest.raises(SettingsError, match="the source lasts"):
+        dub(settings(sync={"start_seconds": 80}))
+
+
+def test_a_still_picture_talks(settings: Make, tmp_path: Path) -> None:
+    with av.open(str(EXAMPLE)) as container:
+        picture = next(iter(container.decode(video=0))).to_image  # first frame has a face
+        frame = next(iter(container.decode(video=0)))
+    assert picture is not None
+    path = tmp_path / "face.png"
+    _write_png(path, frame.to_ndarray(format="bgr24"))
+    given = settings(video=path)
+    report = dub(given)
+    assert report.frames == 45
+    assert report.seconds == pytest.approx(1.8)
+    assert len(scan(given.output)) == 45
+
+
+def test_background_is_mixed_in(settings: Make) -> None:
+    given = settings()
+    dub(given)
+    dry = decode_audio(given.output)
+    loud = settings(keep_background_db=-6)
+    dub(loud)
+    wet = decode_audio(loud.output)
+    assert len(dry) == len(wet)
+    assert np.abs(wet[30000:]).max() > 0.1 > np.abs(dry[30000:]).max()
+    with pytest.raises(SettingsError, match="loop or bounce"):
+        dub(settings(keep_background_db=-6, sync={"mode": "loop"}))
+
+
+def test_an_unknown_face_lists_those_there_are(settings: Make) -> None:
+    with pytest.raises(SettingsError, match=r"track:7.*track:0 seen in 60 frames"):
+        dub(settings(face="track:7"))
+    report = dub(settings(face="200,180@1"))
+    assert report.valid_frames == FRAMES
+
+
+@pytest.mark.parametrize("rate", [*NTSC.values(), Fraction(50)], ids=lambda r: f"{float(r):.2f}")
+def test_every_rate_keeps_its_times(settings: Make, tmp_path: Path, rate: Fraction) -> None:
+    path = make_video(tmp_path / "rate.mp4", frames=24, size=(200, 150), rate=rate, real_faces=True)
+    check_times(settings(video=path))
+
+
+def test_variable_rate_keeps_its_times(settings: Make, tmp_path: Path) -> None:
+    path = make_video(
+        tmp_path / "variable.mp4",
+        size=(200, 150),
+        rate=30,
+        pts=variable_times(24),
+        time_base=Fraction(1, 1000),
+        real_faces=True,
+    )
+    check_times(settings(video=path))
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        {"rotation": 90},
+        {"size": (201, 151), "pix_fmt": "yuv444p"},
+        {"pix_fmt": "yuv420p10le"},
+        {"size": (3840, 2160), "frames": 3},
+    ],
+    ids=["rotated", "odd-size", "10-bit", "4K"],
+)
+def test_odd_sources(settings: Make, tmp_path: Path, oddity: dict[str, Any]) -> None:
+    shape: dict[str, Any] = {"frames": 12, "size": (200, 150), "real_faces": True}
+    path = make_video(tmp_path / "odd.mp4", **(shape | oddity))
+    given = settings(video=path)
+    check_times(given)
+    before, after = scan(path).video, scan(given.output).video
+    assert (before.width, before.height) == (after.width, after.height)
+    assert before.bit_depth == after.bit_depth
+
+
+def check_times(given: DubSettings) -> None:
+    """Frames out = frames in, at the same times; sound exact to the sample."""
+    report = dub(given)
+    before, after = scan(given.video), scan(given.output)
+    assert report.frames == len(before) == len(after)
+    tick = max(float(before.time_base), float(after.time_base))
+    np.testing.assert_allclose(after.seconds, before.seconds, atol=tick)
+    samples = round(before.end_pts * before.time_base * 16000)
+    assert len(decode_audio(given.output)) == samples
+
+
+def test_bad_inputs_fail_before_any_work(settings: Make, talk: Path, speech: Path) -> None:
+    store = settings().store
+    for changes, message in (
+        ({"video": talk.with_name("missing.mp4")}, "no such file"),
+        ({"video": speech}, "give a video or a still picture"),
+        ({"output": talk}, "overwrite"),
+        ({"output": talk.with_suffix(".avi")}, "can't write .avi"),
+        ({"output": talk.parent / "no" / "out.mp4"}, "folder does not exist"),
+        ({"method": "magic"}, "no method 'magic'; there is exemplar"),
+        ({"method_settings": {"path": {"candidatez": 3}}}, "path.candidatez"),
+        ({"encode": {"crf": 99}}, "encode.crf"),
+    ):
+        before = set(Store(store).committed())
+        with pytest.raises(InputError, match=message):
+            dub(settings(**changes))
+        assert set(Store(store).committed()) == before
+
+
+def test_media_without_sound_as_speech(settings: Make, tmp_path: Path) -> None:
+    silent = make_still(tmp_path / "picture.png")
+    with pytest.raises((MediaError, InputError), match="sound"):
+        dub(settings(audio=silent))
+
+
+def _of(report: Any, name: str) -> tuple[str, str]:
+    (key,) = (stage.key for stage in report.stages if stage.name == name)
+    return name, key
+
+
+def _write_png(path: Path, bgr: np.ndarray[Any, Any]) -> None:
+    import cv2
+
+    assert cv2.imwrite(str(path), bgr)

@@ -1,0 +1,55 @@
+"""The same composition under Prefect: same artifacts, and states that tell hits from work."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.dub import dub
+from flows.prefect_flows import dub_flow
+from flows.settings import DubSettings
+from stores.store import Store
+
+Make = Callable[..., DubSettings]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A Prefect server with a database of its own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def states() -> list[tuple[str, str]]:
+    """Name of each task run, and of its state."""
+
+    async def read() -> list[tuple[str, str]]:
+        async with get_client() as client:
+            runs = await client.read_task_runs(limit=200)
+            return [(run.name, run.state_name or "") for run in runs]
+
+    return asyncio.run(read())
+
+
+def test_prefect_and_direct_make_the_same_artifacts(
+    server: None, settings: Make, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    under = settings(store=str(tmp_path_factory.mktemp("prefect")), sync={"end_seconds": 0.8})
+    alone = settings(store=str(tmp_path_factory.mktemp("direct")), sync={"end_seconds": 0.8})
+    report = dub_flow(under)
+    direct = dub(alone)
+    assert [s["key"] for s in report["stages"]] == [s.key for s in direct.stages]
+    assert all(stage["computed"] for stage in report["stages"])
+    first, second = Store(under.store), Store(alone.store)
+    for kind, key in first.committed():
+        a, b = first.get(kind, key).manifest, second.get(kind, key).manifest
+        assert a.attributes == b.attributes
+        data = {name: f for name, f in a.files.items() if not name.endswith("zarr.json")}
+        assert data == {n: f for n, f in b.files.items() if not n.endswith("zarr.json")}, kind
+    again = dub_flow(under)
+    assert not any(stage["computed"] for stage in again["stages"])
+    seen = states()
+    assert sum(state == "Cached" for _, state in seen) >= len(again["stages"])
+    assert any(name.startswith("faces ") and state == "Completed" for name, state in seen)
