@@ -7,6 +7,7 @@ container: what an encoder put before it is cut, and a late start is filled with
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -19,7 +20,7 @@ from av.audio.stream import AudioStream
 from stores.errors import MediaError
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
-from stores.media.source import only, open_source
+from stores.media.source import MAX_SECONDS, only, open_source
 
 Block = npt.NDArray[np.float32]
 
@@ -174,44 +175,85 @@ def _placed(
     rate: int,
     mono: bool,
 ) -> Iterator[Block]:
-    """Decode, put each frame at its time, resample."""
+    """Decode, put each frame at its time, resample to exactly as many samples as that takes."""
     source_rate = int(stream.codec_context.sample_rate)
+    channels = 1 if mono else int(stream.codec_context.layout.nb_channels)
     layout = "mono" if mono else layout_name(stream.codec_context)
     resampler = AudioResampler(format="flt", layout=layout, rate=rate)
     given = taken = 0  # samples out and in
-    ends = _end_sample(container, stream, source_rate)
-    channels = 1 if mono else int(stream.codec_context.layout.nb_channels)
-    for frame in _frames(container, stream, path):
-        if frame.sample_rate != source_rate:
-            raise MediaError(
-                f"{path}: the sound changes from {source_rate} to {frame.sample_rate} Hz on the "
-                "way; convert it to one rate first"
-            )
-        skip, gap = _offset(frame, taken, source_rate)
-        if ends is not None and taken + gap + frame.samples - skip > ends:
-            frame = _shortened(frame, max(0, ends - taken - gap) + skip)
-        if gap:
-            silence = np.zeros((round((taken + gap) * rate / source_rate) - given, channels))
-            taken += gap
-            given += len(silence)
-            yield silence.astype(np.float32)
-        if skip >= frame.samples:
-            continue
-        taken += frame.samples - skip
-        # Times are kept here by counting; the resampler would warn about jitter.
-        frame.pts = None
-        drop = round(skip * rate / source_rate)
+    for frame in _timed(container, stream, path):
+        taken += frame.samples
         for out in resampler.resample(frame):
-            block = _samples(out, channels)[drop:]
+            block = _samples(out, channels)
             given += len(block)
             yield block
-    wanted = round(taken * rate / source_rate) - given
+    missing = round(taken * rate / source_rate) - given
     for out in resampler.resample(None):
-        block = _samples(out, channels)[: max(wanted, 0)]
-        wanted -= len(block)
+        block = _samples(out, channels)[: max(missing, 0)]
+        missing -= len(block)
         yield block
-    if wanted > 0 and taken:
-        yield np.zeros((wanted, channels), np.float32)
+    if missing > 0:
+        yield np.zeros((missing, channels), np.float32)
+
+
+def _timed(
+    container: av.container.InputContainer, stream: AudioStream, path: Path
+) -> Iterator[AudioFrame]:
+    """Decode to frames that follow each other without a gap from sample 0 on."""
+    rate = int(stream.codec_context.sample_rate)
+    ends = _end_sample(container, stream, rate)
+    zero = _origin(container, stream)
+    taken = 0
+    for frame in _frames(container, stream, path):
+        if frame.sample_rate != rate:
+            raise MediaError(
+                f"{path}: the sound changes from {rate} to {frame.sample_rate} Hz on the way; "
+                "convert it to one rate first"
+            )
+        ahead = 0
+        if frame.pts is not None and frame.time_base is not None:
+            ahead = round((frame.pts * frame.time_base - zero) * rate) - taken
+        if taken and ahead <= _GAP_SECONDS * rate:
+            ahead = 0  # times of some containers jitter; the samples themselves follow each other
+        if ahead > MAX_SECONDS * rate:
+            raise MediaError(
+                f"{path}: a gap of {ahead / rate:.0f} seconds in its sound; the file is damaged"
+            )
+        while ahead > 0:
+            silence = _silence(frame, min(ahead, BLOCK_SAMPLES))
+            taken += silence.samples
+            ahead -= silence.samples
+            yield silence
+        left = frame.samples if ends is None else min(frame.samples, ends - taken - ahead)
+        if left > -ahead:
+            taken += left + ahead
+            yield _part(frame, -ahead, left)
+
+
+def _part(frame: AudioFrame, begin: int, end: int) -> AudioFrame:
+    """Cut the samples [begin, end) out of a frame."""
+    # The resampler would warn about jitter in the times, and they are seen to.
+    frame.pts = None
+    if begin == 0 and end == frame.samples:
+        return frame
+    step = 1 if frame.format.is_planar else frame.layout.nb_channels
+    return _like(frame, frame.to_ndarray()[:, begin * step : end * step])
+
+
+def _silence(frame: AudioFrame, samples: int) -> AudioFrame:
+    """Make silence in the format of a frame."""
+    array = frame.to_ndarray()
+    step = 1 if frame.format.is_planar else frame.layout.nb_channels
+    level = 128 if frame.format.name.startswith("u8") else 0
+    return _like(frame, np.full((array.shape[0], samples * step), level, array.dtype))
+
+
+def _like(frame: AudioFrame, array: npt.NDArray[Any]) -> AudioFrame:
+    made = AudioFrame.from_ndarray(
+        np.ascontiguousarray(array), format=frame.format.name, layout=frame.layout.name
+    )
+    made.sample_rate = frame.sample_rate
+    return made
 
 
 def _end_sample(
@@ -224,29 +266,14 @@ def _end_sample(
     return max(0, stream.start_time or 0) + int(stream.duration or 0)
 
 
-def _shortened(frame: AudioFrame, samples: int) -> AudioFrame:
-    """Cut a frame off after so many samples."""
-    array = frame.to_ndarray()
-    per_sample = 1 if frame.format.is_planar else frame.layout.nb_channels
-    cut = AudioFrame.from_ndarray(
-        np.ascontiguousarray(array[:, : samples * per_sample]),
-        format=frame.format.name,
-        layout=frame.layout.name,
-    )
-    cut.sample_rate, cut.pts, cut.time_base = frame.sample_rate, frame.pts, frame.time_base
-    return cut
+def _origin(container: av.container.InputContainer, stream: AudioStream) -> Fraction:
+    """Give the time of sample 0: the container's 0 with pictures, the sound's own start alone.
 
-
-def _offset(frame: AudioFrame, taken: int, rate: int) -> tuple[int, int]:
-    """Compare a frame's time with the samples so far: (samples to skip, samples of silence)."""
-    if frame.pts is None or frame.time_base is None:
-        return 0, 0
-    ahead = round(frame.pts * frame.time_base * rate) - taken
-    if taken == 0 and ahead < 0:
-        return -ahead, 0
-    if (taken == 0 and ahead > 0) or ahead > _GAP_SECONDS * rate:
-        return 0, ahead
-    return 0, 0
+    MP3 counts what the encoder put before the sound as time.
+    """
+    if container.streams.video or stream.start_time is None or stream.time_base is None:
+        return Fraction(0)
+    return max(Fraction(0), stream.start_time * stream.time_base)
 
 
 def _frames(

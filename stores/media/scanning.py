@@ -26,6 +26,7 @@ from stores.media.source import (
     limited_metadata,
     open_source,
     video_stream,
+    whole_still,
 )
 from stores.media.timeline import Timeline
 
@@ -65,6 +66,8 @@ class Scanner:
             still = container.format.name.endswith("_pipe") or (
                 container.format.name == "gif" and len(self._pts) == 1
             )
+            if still and not whole_still(self._path):
+                raise self._cut_short("not all of its picture")
             self._check_counts(container, stream)
             return self._timeline(container, stream, audio, still)
 

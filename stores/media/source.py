@@ -28,7 +28,7 @@ MAX_METADATA_CHARACTERS = 1000
 _DEMUXERS = (
     "aac,ac3,aiff,amr,ape,apng,asf,av1,avi,caf,dv,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mov,"
     "mp3,mp4,mpeg,mpegts,mpegtsraw,mpegvideo,mxf,nut,obu,ogg,rm,tta,vc1,w64,wav,webm,wv,"
-    "yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+    "yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe"
 )
 """Demuxers that read one self-contained file."""
 
@@ -37,8 +37,6 @@ _STILL_MAGIC: tuple[tuple[bytes, int, bytes, str], ...] = (
     (b"\xff\xd8\xff", 0, b"", "jpeg_pipe"),
     (b"RIFF", 8, b"WEBP", "webp_pipe"),
     (b"BM", 6, b"\0\0\0\0", "bmp_pipe"),
-    (b"II*\0", 0, b"", "tiff_pipe"),
-    (b"MM\0*", 0, b"", "tiff_pipe"),
 )
 """First bytes, offset and bytes of a second mark, demuxer."""
 
@@ -83,6 +81,14 @@ def still_demuxer(path: Path) -> str | None:
         if head.startswith(magic) and head[offset : offset + len(second)] == second:
             return demuxer
     return None
+
+
+def whole_still(path: Path) -> bool:
+    """Whether a still image has its end; decoders fill what a cut JPEG lacks with grey."""
+    data = path.read_bytes() if path.stat().st_size <= 4 * MAX_PIXELS else b""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return True
+    return data.rfind(b"\xff\xd9") > data.find(b"\xff\xda") > 0
 
 
 def check_file(path: Path) -> None:
