@@ -25,6 +25,8 @@ from stores.media.source import MAX_SECONDS, only, open_source
 Block = npt.NDArray[np.float32]
 
 BLOCK_SAMPLES = 1 << 14
+_MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
+"""Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
 _GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds
 _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5  # missing at the end: more than this is a cut file
 
@@ -177,23 +179,22 @@ def _placed(
 ) -> Iterator[Block]:
     """Decode, put each frame at its time, resample to exactly as many samples as that takes."""
     source_rate = int(stream.codec_context.sample_rate)
-    channels = 1 if mono else int(stream.codec_context.layout.nb_channels)
-    layout = "mono" if mono else layout_name(stream.codec_context)
-    resampler = AudioResampler(format="flt", layout=layout, rate=rate)
+    channels = int(stream.codec_context.layout.nb_channels)
+    resampler = AudioResampler(format="flt", layout=layout_name(stream.codec_context), rate=rate)
     given = taken = 0  # samples out and in
     for frame in _timed(container, stream, path):
         taken += frame.samples
         for out in resampler.resample(frame):
-            block = _samples(out, channels)
+            block = _samples(out, channels, mono)
             given += len(block)
             yield block
     missing = round(taken * rate / source_rate) - given
     for out in resampler.resample(None):
-        block = _samples(out, channels)[: max(missing, 0)]
+        block = _samples(out, channels, mono)[: max(missing, 0)]
         missing -= len(block)
         yield block
     if missing > 0:
-        yield np.zeros((missing, channels), np.float32)
+        yield np.zeros((missing, 1 if mono else channels), np.float32)
 
 
 def _timed(
@@ -294,9 +295,14 @@ def _frames(
         yield from frames
 
 
-def _samples(frame: AudioFrame, channels: int) -> Block:
-    packed = frame.to_ndarray()
-    return np.asarray(packed, dtype=np.float32).reshape(-1, channels)
+def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:
+    samples = np.asarray(frame.to_ndarray(), dtype=np.float32).reshape(-1, channels)
+    if not mono or channels == 1:
+        return samples
+    # In surround sound speech comes from the centre; the deep effects channel says nothing.
+    weights = np.array(_MONO_WEIGHTS.get(channels, (1.0,) * channels), np.float32)
+    mean: Block = samples @ (weights / weights.sum())
+    return mean[:, None]
 
 
 def _checked(blocks: Iterable[Block], path: Path) -> Iterator[Block]:

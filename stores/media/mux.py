@@ -45,6 +45,11 @@ _HOLDS = {
     "mov": ("aac", "alac", "pcm"),
     "matroska": ("aac", "flac", "alac", "pcm"),
 }
+_COMMON_TAGS = {
+    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+    *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+    *("network", "keywords", "track", "disc", "creation_time"),
+}
 _FRAME_SAMPLES = 4096
 _MAX_TIMESCALE = 2**31 - 1
 
@@ -236,8 +241,10 @@ class _Writer:
         scale = math.lcm(self._video.time_base_den, sound.rate if sound else 1)
         if scale > _MAX_TIMESCALE:
             scale = self._video.time_base_den
+        # Only the other kind of tag list takes any key, but fewer players show it.
+        any_key = set(self._metadata) - _COMMON_TAGS
         return {
-            "movflags": "+faststart+use_metadata_tags",
+            "movflags": "+faststart" + ("+use_metadata_tags" if any_key else ""),
             "movie_timescale": str(scale),
             "video_track_timescale": str(self._video.time_base_den),
         }

@@ -102,6 +102,11 @@ def _from_keyframe(
     container: av.container.InputContainer, timeline: Timeline, key: int, path: Path
 ) -> Iterator[VideoFrame]:
     stream = video_stream(container, path)
+    if not timeline.still and stream.time_base != timeline.time_base:
+        raise MediaError(
+            f"{path}: counts time in {stream.time_base} s, not {timeline.time_base} s; the file "
+            "changed since it was scanned, run again"
+        )
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
     only(container, stream)
@@ -138,6 +143,14 @@ def _advance(
 def _check_frame(decoded: VideoFrame, timeline: Timeline, index: int, path: Path) -> None:
     if decoded.is_corrupt:
         raise MediaError(f"{path}: frame {index} is damaged; export or copy the file again")
+    video = timeline.video
+    stored = (video.height, video.width) if video.transposed else (video.width, video.height)
+    if (decoded.width, decoded.height, decoded.format.name) != (*stored, video.pix_fmt):
+        raise MediaError(
+            f"{path}: frame {index} is {decoded.width}x{decoded.height} {decoded.format.name}, not "
+            f"{stored[0]}x{stored[1]} {video.pix_fmt}; the file changed since it was scanned, "
+            "run again"
+        )
     pts = decoded.pts if decoded.pts is not None else decoded.dts
     expected = int(timeline.decoded_pts[index])
     known = pts is not None and expected >= 0

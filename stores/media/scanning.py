@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from stores.errors import MediaError
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
+from stores.media.isomedia import find_cut
 from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
@@ -60,6 +61,10 @@ class Scanner:
                 damage = find_damage(self._path)
                 if damage:
                     raise self._damage(damage)
+            if "mp4" in container.format.name.split(","):
+                cut = find_cut(self._path)
+                if cut:
+                    raise self._damage(cut)
             heard = [sound for sound in container.streams.audio if sound.codec_context is not None]
             audio = heard[0] if heard else None
             self._decode(container, stream, audio)
@@ -247,12 +252,15 @@ def _increasing(raw: npt.NDArray[np.int64], nominal: int, path: Path) -> npt.NDA
         MediaError: Times run back by more than a frame or are missing throughout.
     """
     pts = raw.copy()
+    latest = _NO_PTS
     for index in range(len(pts)):
         before = int(pts[index - 1]) if index else -nominal
         if pts[index] == _NO_PTS:
             pts[index] = before + nominal
-        elif index and pts[index] <= before:
-            if before - pts[index] > nominal:
+            continue
+        latest = max(latest, int(raw[index]))
+        if index and pts[index] <= before:
+            if latest - pts[index] > nominal:
                 raise MediaError(
                     f"{path}: times run backwards at frame {index}; the file was joined or cut "
                     "badly, re-encode it first"

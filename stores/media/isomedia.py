@@ -1,0 +1,29 @@
+"""Check that an MP4 or MOV file has all of its boxes; demuxers make do with what is there."""
+
+from pathlib import Path
+
+
+def find_cut(path: Path) -> str | None:
+    """Walk the outermost boxes of the file.
+
+    Returns:
+        Which box reaches beyond the end of the file, in a few words, or None.
+    """
+    end = path.stat().st_size
+    at = 0
+    with path.open("rb") as file:
+        while at + 8 <= end:
+            file.seek(at)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            if size == 1 and len(head) == 16:
+                size = int.from_bytes(head[8:], "big")
+            if size == 0:
+                return None  # up to the end of the file
+            if size < 8:
+                return None  # no box: bytes that some other program appended
+            at += size
+            if at > end:
+                name = head[4:8].decode("ascii", "replace")
+                return f"{at - end} bytes of its box {name!r} are missing"
+    return None

@@ -1,0 +1,148 @@
+"""What can't be used is refused in one line that names the file, and never concealed."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stores.errors import MediaError
+from stores.media.read import read_frames
+from stores.media.timeline import probe, scan
+from tests.media_factory import DAMAGES, damage, make_audio, make_still, make_video
+
+
+def refusal(path: Path) -> str:
+    """The one line with which a file is refused, without its path."""
+    with pytest.raises(MediaError) as caught:
+        scan(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    assert ";" in message  # what to do next follows
+    return message.removeprefix(f"{path}: ")
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    assert "no such file" in refusal(path)
+    assert "not a regular file" in refusal(tmp_path)
+    path.write_bytes(b"")
+    assert "empty" in refusal(path)
+    path.write_text("no video at all\n" * 100)
+    assert "not a media file" in refusal(path)
+    path.write_bytes(np.random.default_rng(0).bytes(50_000))
+    assert "not a media file" in refusal(path)
+    make_audio(path, codec="aac")
+    assert "only sound" in refusal(path)
+
+
+def test_a_video_of_one_frame_or_none_is_refused(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=1)
+    assert "single frame" in refusal(path)
+    with av.open(str(path), "w") as container:
+        container.add_stream("mpeg4", 25, width=64, height=48)
+        container.start_encoding()
+    refusal(path)
+
+
+@pytest.mark.parametrize("faststart", [True, False])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95, 0.999])
+def test_a_truncated_video_is_refused(tmp_path: Path, share: float, faststart: bool) -> None:
+    options = {"movflags": "faststart"} if faststart else {}
+    path = make_video(tmp_path / "a.mp4", frames=50, audio="aac", container_options=options)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_truncated_still_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = make_still(tmp_path / f"a{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{other}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{other}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+    ],
+    ids=["hls", "concat", "sdp"],
+)
+def test_playlists_reach_no_other_file(tmp_path: Path, content: str) -> None:
+    other = make_video(tmp_path / "other.mp4", frames=5)
+    for name in ("a.mp4", "a.m3u8", "a.txt"):
+        path = tmp_path / name
+        path.write_text(content.format(other=other))
+        assert "not a media file" in refusal(path)
+
+
+def test_names_are_never_addresses(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="no such file"):
+        probe("http://127.0.0.1:9/a.mp4")
+    with pytest.raises(MediaError, match="no such file"):
+        probe("concat:a.mp4|b.mp4")
+    odd = make_video(tmp_path / "a %03d; $(x) 'é'.mp4", frames=3)
+    assert len(scan(odd)) == 3
+
+
+def test_a_picture_that_changes_its_size_is_refused(tmp_path: Path) -> None:
+    parts = [make_video(tmp_path / f"{side}.ts", frames=10, size=(side, 120)) for side in (160, 96)]
+    path = tmp_path / "a.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert "changes from 160x120" in refusal(path) or "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_damage_is_found_unless_it_decodes_like_any_picture(tmp_path: Path, suffix: str) -> None:
+    """Of all damages only single changes inside compressed pictures or sound may pass.
+
+    H.264 and AAC carry no checksums, so a changed bit can decode to a valid, slightly different
+    picture. Matroska made here has checksums.
+    """
+    source = make_video(
+        tmp_path / f"a{suffix}", frames=60, size=(320, 240), real_faces=True, audio="aac"
+    )
+    passed = {kind: 0 for kind in DAMAGES}
+    for seed in range(48):
+        kind = DAMAGES[seed % len(DAMAGES)]
+        damaged = damage(source, tmp_path / f"damaged{suffix}", kind=kind, seed=seed)
+        try:
+            scan(damaged)
+        except MediaError as error:
+            assert str(error).startswith(f"{damaged}: ") and "\n" not in str(error)
+        else:
+            passed[kind] += 1
+    assert passed["flip"] <= 6
+    assert sum(passed.values()) - passed["flip"] <= 1
+
+
+def test_damage_after_the_scan_is_found_when_reading(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=60, size=(320, 240), real_faces=True)
+    timeline = scan(path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 2000] = bytes(2000)
+    path.write_bytes(data)
+    with pytest.raises(MediaError) as caught:
+        list(read_frames(path, timeline, 0, 60))
+    assert str(path) in str(caught.value)
+
+
+def test_huge_pictures_are_refused(tmp_path: Path) -> None:
+    path = make_video(
+        tmp_path / "a.mkv",
+        frames=2,
+        size=(16400, 16),
+        codec="ffv1",
+    )
+    assert "larger than the limit" in refusal(path)
+
+
+@pytest.mark.clips
+@pytest.mark.slow
+def test_real_clips_are_accepted(clips: Path) -> None:
+    files = sorted((clips / "validation").iterdir()) + sorted((clips / "extra").iterdir())
+    for path in files:
+        assert len(scan(path)) > 1
