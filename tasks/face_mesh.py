@@ -70,7 +70,7 @@ class _MeshNetwork:
 
     def __init__(self) -> None:
         import mediapipe as mp
-        from google.protobuf import text_format  # type: ignore[import-untyped]
+        from google.protobuf import text_format
         from mediapipe.framework import calculator_pb2
         from mediapipe.framework.formats import rect_pb2
         from mediapipe.python import packet_creator, packet_getter

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.exemplar.mesh import lower_face
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
-from models.exemplar.warp import full_size, rasterise, remap
+from models.exemplar.warp import active_box, full_size, rasterise, remap
 from models.face_mesh.align import Pose
 from models.face_mesh.indices import JAW, MOUTH
 
@@ -26,6 +26,12 @@ Image = NDArray[np.uint8]
 
 SHIFT_GRID = 32
 """Cells along a side of `Rendered.own_shift`."""
+
+PATCH_MARGIN = 8
+"""The patch goes on so far beyond its mask [px]; past that it is black."""
+
+MAX_GRID = 128
+"""Cells along a side of the warps' raster, at most."""
 
 _CHIN = tuple(MOUTH.index(i) for i in (149, 176, 148, 152, 377, 400, 378))
 _JAW = tuple(MOUTH.index(i) for i in JAW)
@@ -53,7 +59,7 @@ class Rendered:
     """One frame's mouth in crop px.
 
     Attributes:
-        patch: (size, size, 3) uint8 RGB.
+        patch: (size, size, 3) uint8 RGB, black away from the mask.
         mask: (size, size) uint8, 255 = patch only, 0 = frame only; 0 on the border.
         own_shift: (32, 32, 2) float32 [crop px]: the frame's own crop shall show at p what it has
             at p + own_shift(p), before the patch goes on top. 0 on the border.
@@ -155,7 +161,7 @@ class Renderer:
 
     def __init__(self, mean_face: Floats, *, size: int) -> None:
         self._mesh, self._size = lower_face(mean_face), size
-        self._grid = size // 2
+        self._grid = min(size // 2, MAX_GRID)
         self._border = self._mesh.border * np.float32(size)
         self._edge = _edge_taper(self._grid)
 
@@ -187,22 +193,27 @@ class Renderer:
             moved, mesh.triangles, depth=depth.astype(np.float32), size=self._size, grid=self._grid
         )
         # Displacements rather than positions: errors in slivers of triangles then stay small.
-        fields = [mesh.mask[:, None], own - moved]
-        fields += [
+        columns = [mesh.mask[:, None], own - moved]
+        columns += [
             np.concatenate([landmarks[mesh.points, :2], self._border]) - moved
             for _, landmarks, _ in donors
         ]
-        values = raster.interpolate(np.concatenate(fields, axis=1).astype(np.float32))
+        values = raster.interpolate(np.concatenate(columns, axis=1).astype(np.float32))
         soft = cv2.GaussianBlur(values[..., 0], (0, 0), 0.012 * self._grid) * self._edge
         alpha = full_size(soft[..., None], self._size)[..., 0]
         mask = np.clip(alpha * (255 * opacity) + 0.5, 0, 255).astype(np.uint8)
         own_shift = values[..., 1:3] * (self._edge[..., None] * opacity)
-        shares = [share for _, _, share in donors]
-        warped = [
-            remap(crop, values[..., 3 + 2 * i : 5 + 2 * i]) for i, (crop, _, _) in enumerate(donors)
-        ]
         small = cv2.resize(own_shift, (SHIFT_GRID, SHIFT_GRID), interpolation=cv2.INTER_AREA)
-        return Rendered(_mixed(warped, shares), mask, small.astype(np.float32))
+        patch = np.zeros((self._size, self._size, 3), np.uint8)
+        box = active_box(mask, margin=PATCH_MARGIN)
+        if box is not None:
+            fields = [values[..., 3 + 2 * i : 5 + 2 * i] for i in range(len(donors))]
+            warped = [
+                remap(crop, full_size(field, self._size), box)
+                for (crop, _, _), field in zip(donors, fields, strict=True)
+            ]
+            box.of(patch)[...] = _mixed(warped, [share for _, _, share in donors])
+        return Rendered(patch, mask, np.asarray(small, np.float32))
 
 
 def _mixed(images: list[Image], shares: list[float]) -> Image:

@@ -35,13 +35,13 @@ class PathSettings(_Settings):
         default=0.05, ge=0, description="cost of a doubtful bank frame (quality 0), in face heights"
     )
     jump_cost: float = Field(
-        default=0.004, ge=0, description="cost of leaving the source's order, in face heights"
+        default=0.003, ge=0, description="cost of leaving the source's order, in face heights"
     )
     jump_shape_weight: float = Field(
-        default=0.6, ge=0, description="cost of the shape change seen at a jump, per face height"
+        default=0.3, ge=0, description="cost of the shape change seen at a jump, per face height"
     )
     hold_cost: float = Field(
-        default=0.001,
+        default=0.002,
         ge=0,
         description="cost of showing a bank frame twice running, in face heights",
     )
@@ -51,7 +51,7 @@ class RenderSettings(_Settings):
     """The warp of a borrowed mouth to the predicted one."""
 
     correction: float = Field(
-        default=0.7,
+        default=0.8,
         ge=0,
         le=1,
         description="share of the remaining lip difference that the warp takes out",
@@ -60,7 +60,7 @@ class RenderSettings(_Settings):
         default=0.035, ge=0, description="largest correction of a lip point [face heights]"
     )
     fade_frames: int = Field(
-        default=2, ge=0, le=6, description="frames over which two borrowed runs are cross-faded"
+        default=3, ge=0, le=6, description="frames over which two borrowed runs are cross-faded"
     )
     occlusion_fade_frames: int = Field(
         default=4,

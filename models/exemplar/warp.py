@@ -1,11 +1,12 @@
 """Piecewise-linear warps between two shapes of one mesh, as dense maps for cv2.remap.
 
-Convention: vertices are (vertex, 2) float32 in crop px with pixel centres on integers + 0.5; maps
-are (grid, grid, 2) float32 and say from where (x, y; cv2's integer centres) an output pixel comes.
-Triangles are drawn on a grid of half the crop's resolution and the map is interpolated from there.
+Convention: vertices are (vertex, 2) float32 in crop px with pixel centres on integers + 0.5; fields
+of displacement are (grid, grid, 2) float32 crop px, x first. Triangles are drawn on a grid coarser
+than the crop, and the field is interpolated from there.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,22 +76,55 @@ def _weights(index: Ints, corners: Floats) -> Floats:
 
 
 def full_size(field: Floats, size: int) -> Floats:
-    """A field on the grid → (size, size, c) by linear interpolation."""
+    """A field (grid, grid, c) → (size, size, c) by linear interpolation."""
     large = np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     return large.reshape(size, size, field.shape[2])
 
 
-def remap(image: Image, shift: Floats) -> Image:
-    """Move pixels: out(p) = image(p + shift(p)).
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels, [y0, y1) x [x0, x1)."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The part of an array (size, size, ...) inside the box, as a view."""
+        return array[self.y0 : self.y1, self.x0 : self.x1]
+
+
+def active_box(amount: NDArray[Any], *, margin: int) -> Box | None:
+    """The smallest box around values above 0 of (size, size), and a margin [px]; None if none."""
+    rows = np.flatnonzero(cv2.reduce(amount, 1, cv2.REDUCE_MAX))
+    columns = np.flatnonzero(cv2.reduce(amount, 0, cv2.REDUCE_MAX))
+    if len(rows) == 0:
+        return None
+    h, w = amount.shape
+    return Box(
+        max(0, int(rows[0]) - margin),
+        min(h, int(rows[-1]) + 1 + margin),
+        max(0, int(columns[0]) - margin),
+        min(w, int(columns[-1]) + 1 + margin),
+    )
+
+
+def remap(image: Image, shift: Floats, box: Box) -> Image:
+    """Move pixels: out(p) = image(p + shift(p)) inside a box.
 
     Args:
         image: (size, size, c) uint8.
-        shift: (grid, grid, 2) float32 [crop px].
+        shift: (size, size, 2) float32 [px].
+        box: the part that is wanted.
+
+    Returns:
+        (box height, box width, c) uint8.
     """
-    size = image.shape[0]
-    moved = full_size(shift, size)
-    x = np.arange(size, dtype=np.float32)
-    map_x = moved[..., 0] + x
-    map_y = moved[..., 1] + x[:, None]
+    moved = box.of(shift)
+    x = np.arange(box.x0, box.x1, dtype=np.float32)
+    y = np.arange(box.y0, box.y1, dtype=np.float32)[:, None]
+    map_x: Floats = moved[..., 0] + x
+    map_y: Floats = moved[..., 1] + y
     out = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(out, np.uint8)
