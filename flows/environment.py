@@ -1,4 +1,4 @@
-"""Environment that must be set before Prefect, Dask or mediapipe are imported.
+"""Environment that must be set before Prefect, Dask, NumPy, OpenCV or mediapipe are imported.
 
 Nothing is sent anywhere: analytics and telemetry of the dependencies are off. What a user has set
 stays as it is.
@@ -19,6 +19,9 @@ _DEFAULTS = {
     "GLOG_minloglevel": "2",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_LOG_LEVEL": "ERROR",
+    # Ranges are computed side by side; threads inside a call would only get in their way.
+    "OPENCV_FOR_THREADS_NUM": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 

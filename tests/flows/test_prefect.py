@@ -1,16 +1,21 @@
 """The same composition under Prefect: same artifacts, and states that tell hits from work."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.dub import dub
 from flows.prefect_flows import dub_flow
 from flows.settings import DubSettings
 from stores.store import Store
+from tests.conftest import ROOT
 
 Make = Callable[..., DubSettings]
 
@@ -53,3 +58,25 @@ def test_prefect_and_direct_make_the_same_artifacts(
     seen = states()
     assert sum(state == "Cached" for _, state in seen) >= len(again["stages"])
     assert any(name.startswith("faces ") and state == "Completed" for name, state in seen)
+
+
+def test_deployments_can_be_made(server: None) -> None:
+    """`prefect deploy` breaks with some versions of fastapi although flows run: keep the pin."""
+    url = str(PREFECT_API_URL.value())
+    environment = {**os.environ, "PREFECT_API_URL": url, "DUBFLOW_HOME": str(ROOT)}
+
+    def prefect(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    prefect("work-pool", "create", "dubflow", "--type", "process")
+    prefect("deploy", "--all")
+    assert "dub/dub" in prefect("deployment", "ls")
