@@ -1,0 +1,195 @@
+"""Crops, warps and blending."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.exemplar.blend import blend_crop, composite, match_colour
+from models.exemplar.crop import crop_size, crop_transforms, cut, invert, to_crop
+from models.exemplar.render import Rendered, Renderer, canonical_to_crop, mouth_displacement
+from models.exemplar.settings import BlendSettings, RenderSettings
+from models.exemplar.shapes import lip_gap
+from models.face_mesh.align import Pose
+from models.face_mesh.indices import CHIN, MOUTH
+from tests.models.exemplar_scene import MEAN_FACE, NEUTRAL, Scene, make_scene, still_pose
+
+Floats = NDArray[np.float32]
+
+OPEN, SHUT = 0.08, 0.0
+
+
+def render(
+    scene: Scene, *, target: int, donor: int, wanted: Floats, opacity: float = 1.0
+) -> Rendered:
+    moved = mouth_displacement(
+        wanted[None], scene.mouth[donor][None], scene.mouth[target][None], neutral=NEUTRAL
+    )
+    linear = canonical_to_crop(scene.pose, scene.transforms)[target]
+    return Renderer(MEAN_FACE, size=scene.size).render(
+        scene.crop_landmarks[target],
+        moved[0],
+        linear,
+        donors=[(scene.crop, scene.crop_landmarks[donor], 1.0)],
+        opacity=opacity,
+    )
+
+
+def test_the_crop_keeps_native_sharpness_up_to_a_limit() -> None:
+    every = np.ones(5, bool)
+    assert crop_size(np.full(5, 200, np.float32), every) == 192
+    assert crop_size(np.full(5, 900, np.float32), every, max_size=512) == 512
+    with pytest.raises(ValueError, match="no valid frame"):
+        crop_size(np.full(5, 200, np.float32), ~every)
+
+
+def test_the_crop_undoes_place_size_and_roll() -> None:
+    still = still_pose(1)
+    angle = 0.4
+    c, s = np.cos(angle), np.sin(angle)
+    turned = Pose(
+        np.array([220], np.float32),
+        np.array([[[c, -s, 0], [s, c, 0], [0, 0, 1]]], np.float32),
+        np.array([[300, 50, 0]], np.float32),
+    )
+    places = [
+        to_crop(pose.to_image(MEAN_FACE[None]), crop_transforms(pose, size=160))[0]
+        for pose in (still, turned)
+    ]
+    np.testing.assert_allclose(places[0], places[1], atol=0.02)
+    assert (places[0][list(MOUTH), :2] > 8).all() and (places[0][list(MOUTH), :2] < 152).all()
+
+
+def test_a_transform_inverted_is_the_way_back() -> None:
+    transform = crop_transforms(still_pose(1), size=160)
+    points = np.random.default_rng(0).uniform(0, 200, (1, 9, 3)).astype(np.float32)
+    there = to_crop(points, transform)
+    back = to_crop(there, invert(transform[0])[None])
+    np.testing.assert_allclose(back[..., :2], points[..., :2], atol=1e-3)
+
+
+def test_cutting_at_scale_one_copies_pixels() -> None:
+    frame = make_scene(np.zeros(1, np.float32)).frame
+    shifted = np.array([[1, 0, -40], [0, 1, -30]], np.float32)
+    np.testing.assert_array_equal(cut(frame, shifted, 96), frame[30:126, 40:136])
+
+
+def test_the_own_frame_and_shape_give_the_own_crop_back() -> None:
+    scene = make_scene(np.array([OPEN], np.float32))
+    rendered = render(scene, target=0, donor=0, wanted=scene.mouth[0])
+    inside = rendered.mask > 0
+    assert inside.mean() > 0.1
+    off = np.abs(rendered.patch.astype(int) - scene.crop)[inside]
+    assert off.max() <= 2
+    np.testing.assert_array_equal(blend_crop(scene.crop, rendered), scene.crop)
+
+
+def test_the_mask_is_zero_on_the_border_and_full_on_the_mouth() -> None:
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    mask = render(scene, target=0, donor=1, wanted=scene.mouth[1]).mask
+    edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert (edge == 0).all()
+    x, y = scene.crop_landmarks[0, 17, :2].astype(int)
+    assert mask[y, x] == 255
+    x, y = scene.crop_landmarks[0, 1, :2].astype(int)
+    assert mask[y, x] == 0, "the nose is the frame's own"
+
+
+def test_the_borrowed_mouth_lands_where_the_wanted_mouth_is() -> None:
+    """A dot painted on the donor's lower lip comes out on the wanted lower lip."""
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    painted = np.full_like(scene.crop, 100)
+    x, y = scene.crop_landmarks[1, 17, :2]
+    painted[int(y) - 2 : int(y) + 3, int(x) - 2 : int(x) + 3] = 255
+    moved = mouth_displacement(
+        scene.mouth[1][None], scene.mouth[1][None], scene.mouth[0][None], neutral=NEUTRAL
+    )
+    rendered = Renderer(MEAN_FACE, size=scene.size).render(
+        scene.crop_landmarks[0],
+        moved[0],
+        canonical_to_crop(scene.pose, scene.transforms)[0],
+        donors=[(painted, scene.crop_landmarks[1], 1.0)],
+    )
+    bright = np.argwhere(rendered.patch[..., 0] > 180).mean(0)[::-1] + 0.5
+    np.testing.assert_allclose(bright, scene.crop_landmarks[1, 17, :2], atol=1.5)
+
+
+def test_the_chin_goes_down_with_the_jaw_and_takes_the_own_pixels_along() -> None:
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1])
+    own, wanted = scene.crop_landmarks[0, CHIN], scene.crop_landmarks[1, CHIN]
+    cell = (wanted[:2] * 32 / scene.size).astype(int)
+    assert wanted[1] - own[1] > 5
+    share = rendered.own_shift[cell[1], cell[0], 1] / (own[1] - wanted[1])
+    assert 0.6 < share < 1.2
+
+
+def test_a_neutral_target_closes_even_a_borrowed_open_mouth() -> None:
+    scene = make_scene(np.array([OPEN, 0.03], np.float32))
+    moved = mouth_displacement(
+        NEUTRAL[None], scene.mouth[1][None], scene.mouth[0][None], neutral=NEUTRAL
+    )
+    assert lip_gap(scene.mouth[0][None] + moved)[0] < lip_gap(NEUTRAL[None])[0] + 0.002
+    half = RenderSettings(correction=0.5)
+    wanted = NEUTRAL.copy()
+    wanted[:, 1] = (scene.mouth[1][:, 1] + scene.mouth[0][:, 1]) / 2
+    moved = mouth_displacement(
+        wanted[None], scene.mouth[1][None], scene.mouth[0][None], neutral=NEUTRAL, settings=half
+    )
+    gap = float(lip_gap(scene.mouth[0][None] + moved)[0])
+    assert gap == pytest.approx((lip_gap(wanted[None])[0] + lip_gap(scene.mouth[1:])[0]) / 2, 0.05)
+
+
+def test_opacity_zero_leaves_the_frame() -> None:
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1], opacity=0.0)
+    out = composite(scene.frame, scene.crop, rendered, transform=scene.transforms[0])
+    np.testing.assert_array_equal(out, scene.frame)
+
+
+@pytest.mark.parametrize("mode", ["feather", "multiband"])
+def test_compositing_changes_the_lower_face_and_nothing_else(mode: str) -> None:
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1])
+    settings = BlendSettings.model_validate({"mode": mode})
+    out = composite(
+        scene.frame, scene.crop, rendered, transform=scene.transforms[0], settings=settings
+    )
+    changed = np.abs(out.astype(int) - scene.frame).max(-1) > 0
+    rows = np.flatnonzero(changed.any(1))
+    assert changed.any()
+    assert rows[0] > scene.landmarks[0, 4, 1], "nothing above the tip of the nose"
+    assert not changed[:, :60].any() and not changed[:, 260:].any()
+    again = composite(
+        scene.frame.copy(),
+        scene.crop,
+        rendered,
+        transform=scene.transforms[0],
+        settings=settings,
+        in_place=True,
+    )
+    np.testing.assert_array_equal(again, out)
+
+
+@pytest.mark.parametrize("mode", ["feather", "multiband"])
+def test_the_colour_match_takes_out_a_cast_and_a_dimmed_light(mode: str) -> None:
+    scene = make_scene(np.array([OPEN], np.float32))
+    rendered = render(scene, target=0, donor=0, wanted=scene.mouth[0])
+    dimmed = np.clip(rendered.patch * 0.85 + np.array([12, 0, -10]), 0, 255).astype(np.uint8)
+    tinted = Rendered(dimmed, rendered.mask, rendered.own_shift)
+    settings = BlendSettings.model_validate({"mode": mode})
+    plain = BlendSettings.model_validate({"mode": mode, "colour_match": False})
+    inside = rendered.mask > 250
+
+    def off(settings: BlendSettings) -> float:
+        new = blend_crop(scene.crop, tinted, settings=settings).astype(int)
+        return float(np.abs((new - scene.crop)[inside].mean(0)).mean())
+
+    assert off(plain) > 10
+    assert off(settings) < 0.3 * off(plain)
+
+
+def test_the_colour_match_of_equal_pictures_is_nothing() -> None:
+    scene = make_scene(np.zeros(1, np.float32))
+    mask = np.zeros(scene.crop.shape[:2], np.uint8)
+    mask[40:100, 40:100] = 128
+    assert np.abs(match_colour(scene.crop, scene.crop, mask)).max() == 0
