@@ -78,7 +78,7 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
     plain = Adapter.plain(
         features=network.size.hidden, components=network.size.components, scale=scale
     )
-    facts: dict[str, object] = {"adapted": False, "reason": "the source has no sound"}
+    facts: dict[str, object] = {"adapted": False, "reason": "no own speech was given"}
     adapter = plain
     if mel is not None:
         times = load_timeline(timeline).seconds

@@ -18,6 +18,9 @@ class ExemplarSettings(BaseModel):
     crops: CropSettings = Field(default_factory=CropSettings)
     path: PathSettings = Field(default_factory=PathSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
+    adapt: bool = Field(
+        True, description="learn the speaker's way to move the mouth from the source's own speech"
+    )
     exclude_within_s: float | None = Field(
         None, ge=0, description="never borrow from this near in time [s]; for evaluation"
     )
@@ -27,7 +30,8 @@ def run(source: Prepared, speech_mel: Artifact, settings: ExemplarSettings) -> A
     """Prepared source and speech → `render` artifact."""
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
     seen = visibility(bank, source.landmarks)
-    person = speaker(source.landmarks, source.timeline, source.mel, model_key())
+    own_speech = source.mel if settings.adapt else None
+    person = speaker(source.landmarks, source.timeline, own_speech, model_key())
     wanted = motion(speech_mel, person, source.output_frames, source.timeline)
     lenders = path(
         wanted,

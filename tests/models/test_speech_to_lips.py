@@ -11,6 +11,8 @@ from models.audio.mel import mel_spectrogram
 from models.face_mesh.indices import MOUTH
 from models.speech_to_lips.adapt import adapt
 from models.speech_to_lips.adapter import Adapter
+from models.speech_to_lips.figures import clip_figures, summarise
+from models.speech_to_lips.fit import Recipe, fit
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
 from models.speech_to_lips.network import Size, SpeechToLips
@@ -23,6 +25,7 @@ from models.speech_to_lips.neutral import (
     opening_scale,
 )
 from models.speech_to_lips.predict import load_model, predict_motion
+from models.speech_to_lips.recordings import Recording, at_ticks, examples, mean_speech
 from models.speech_to_lips.training import mirrored, mirrored_rows
 
 ROOT = Path(__file__).parents[2]
@@ -254,3 +257,62 @@ def test_lag_is_found(lag: float) -> None:
     found = find_lag(sound, late, seen=np.ones(400, np.float32))
     assert found.reliable
     assert found.ticks == pytest.approx(lag, abs=0.4)
+
+
+def test_lips_do_not_pass_through_each_other(model: SpeechToLips, neutral: np.ndarray) -> None:
+    motion = predict_motion(model, mel_spectrogram(babble(6)))
+    shape = neutral + motion
+    assert (shape[:, LOWER, 1] - shape[:, UPPER, 1]).min() > -1e-5
+
+
+def test_variable_frame_times_land_on_ticks(neutral: np.ndarray) -> None:
+    times = np.array([0.0, 0.03, 0.1, 0.13, 0.5, 0.54])
+    mouth = np.repeat(neutral[None], len(times), 0)
+    mouth[:, LOWER, 1] = times
+    points, seen = at_ticks(times, mouth)
+    np.testing.assert_allclose(points[:, LOWER, 1], np.arange(14) / 25, atol=1e-6)
+    assert seen.tolist() == [1, 1, 1, 1, *[0] * 8, 0, 1]
+
+
+@pytest.fixture(scope="module")
+def clips(model: SpeechToLips, neutral: np.ndarray) -> list[Recording]:
+    made = []
+    for k in range(6):
+        mel = mel_spectrogram(babble(2, k))
+        mouth = neutral + speaker(model, mel, 1.2)
+        made.append(Recording(f"{k}.mp4", f"p{k // 2}", mel, mouth, np.ones(len(mouth), "f4")))
+    return made
+
+
+def test_training_repeats_itself(clips: list[Recording]) -> None:
+    rows = mirrored_rows(read(MEAN_FACE)[0]["mirror"])
+    mean = mean_speech(clips)
+    made = examples(clips, mean, lags={"5.mp4": None})
+    assert len(made) == 5
+    recipe = Recipe(steps=4, batch=4)
+    size = Size(channels=8, hidden=8, components=6)
+    losses: list[float] = []
+    first, second = (
+        fit(made, mean, rows=rows, recipe=recipe, size=size, on_step=lambda _, x: losses.append(x))
+        for _ in range(2)
+    )
+    assert losses[:4] == losses[4:]
+    basis = first.basis.numpy()
+    np.testing.assert_allclose(basis @ basis.T, np.eye(6), atol=1e-5)
+    motion = predict_motion(first, clips[0].mel)
+    np.testing.assert_array_equal(motion, predict_motion(second, clips[0].mel))
+
+
+def test_figures_of_perfect_and_of_still_mouths(clips: list[Recording]) -> None:
+    example = examples(clips, mean_speech(clips), lags={})[0]
+    truth = example.motion * np.float32(example.scale)
+    seen = example.weight
+    perfect = clip_figures(truth, truth, neutral=example.neutral, seen=seen)
+    still = clip_figures(0 * truth, truth, neutral=example.neutral, seen=seen)
+    assert perfect is not None and still is not None
+    assert (perfect.correlation, perfect.error) == (pytest.approx(1), 0)
+    assert still.correlation == 0
+    assert still.error > perfect.held > 0
+    summary = summarise([perfect, still], ["a", "b"])
+    assert summary["correlation"].mean == pytest.approx(0.5)
+    assert summary["correlation"].low == 0

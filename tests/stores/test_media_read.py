@@ -59,6 +59,19 @@ def test_any_range_holds_the_same_frames(tmp_path: Path, options: dict[str, obje
             np.testing.assert_array_equal(frame.rgb(), pictures[frame.index])
 
 
+def test_a_recording_may_start_between_keyframes(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", frames=50, options={"g": "20"})
+    whole = scan(path)
+    packets = path.read_bytes()
+    path.write_bytes(packets[: 188 * 3] + packets[188 * 8 :])
+    rest = scan(path)
+    first = len(whole) - len(rest)
+    assert 0 < first <= 20 and whole.keyframe[first] and rest.keyframe[0]
+    np.testing.assert_array_equal(rest.pts, whole.pts[first:])
+    frames = list(read_frames(path, rest, 15, len(rest)))
+    assert [frame.pts for frame in frames] == whole.pts[first + 15 :].tolist()
+
+
 def test_frames_can_be_read_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_video(tmp_path / "a.mp4", frames=30)
     timeline = scan(path)

@@ -1,0 +1,257 @@
+"""Paired re-synthesis on real clips: does the dub show the mouth that the person really made?
+
+    python -m benchmarks.quality --clips DIR [--split validation] [--store FOLDER] [--limit N]
+
+Each clip is dubbed with its own sound. No frame may borrow from within 1 s of itself, and the
+speech model is not adapted to the clip, whose mouth it would have seen. Landmarks are detected
+anew in the result and compared with the original's, head pose removed. Baselines use the same
+renderer. Clips are those of at least MIN_SECONDS; intervals are bootstraps over clips.
+"""
+
+import argparse
+import csv
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from benchmarks.baselines import closed, other_moment, true_mouth
+from flows.methods import Prepared
+from flows.methods.exemplar import ExemplarSettings
+from models.exemplar.settings import BlendSettings
+from models.face_mesh.indices import LIPS, MOUTH
+from models.speech_to_lips.neutral import opening
+from stores.artifact import Artifact
+from stores.errors import DubflowError
+from stores.media.encode import EncodeSettings
+from stores.media.mux import MuxSettings
+from stores.media.read import read_frames
+from stores.media.timeline import scan
+from stores.source import Source
+from stores.store import Store
+from tasks.audio import mel, waveform
+from tasks.composite import composite
+from tasks.crops import crops, visibility
+from tasks.exemplar import path, render
+from tasks.faces import faces, landmarks, track
+from tasks.motion import model_key, motion, speaker
+from tasks.mux import dubbed
+from tasks.output_frames import SyncSettings, output_frames
+from tasks.run import Run
+from tasks.timeline import timeline
+
+MIN_SECONDS = 4.0
+APART_S = 1.0
+SEED = 0
+_LIP_ROWS = [MOUTH.index(point) for point in LIPS]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One result against the original, means over frames.
+
+    Attributes:
+        lip_distance: mean distance of 40 lip points [% of face height].
+        psnr: in the mouth region [dB].
+        ssim: in the mouth region, on luma, 0..1.
+        opening_correlation: of the mouth opening over time.
+    """
+
+    lip_distance: float
+    psnr: float
+    ssim: float
+    opening_correlation: float
+
+
+def prepare(clip: Path) -> tuple[Prepared, Artifact]:
+    """The shared stages, and the clip's own mel."""
+    video = Source.of(clip)
+    frames = timeline(video)
+    found = faces(video, frames)
+    face = landmarks(found, track(found, frames, "largest"), frames)
+    sound = waveform(video)
+    out = output_frames(frames, sound, SyncSettings())
+    own = mel(sound)
+    return Prepared(video, frames, face, own, out), own
+
+
+def variants(
+    source: Prepared, own: Artifact, person: Artifact
+) -> dict[str, Callable[[], Artifact]]:
+    """Name → what gives the wanted mouth."""
+    return {
+        "exemplar": lambda: motion(own, person, source.output_frames, source.timeline),
+        "closed mouth": lambda: closed(person, source.output_frames),
+        "random other moment": lambda: other_moment(
+            person, source.landmarks, source.timeline, source.output_frames, APART_S, SEED
+        ),
+        "true mouth shapes": lambda: true_mouth(person, source.landmarks, source.output_frames),
+    }
+
+
+def resynthesise(source: Prepared, wanted: Artifact) -> Path:
+    """Render a wanted mouth; the dubbed file."""
+    settings = ExemplarSettings()
+    bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
+    seen = visibility(bank, source.landmarks)
+    lenders = path(
+        wanted, source.landmarks, bank, seen, source.timeline, source.output_frames,
+        settings.path, settings.render, APART_S,
+    )  # fmt: skip
+    made = render(lenders, wanted, source.landmarks, bank, source.output_frames, settings.render)
+    encode = EncodeSettings()
+    picture = composite(
+        source.video, source.timeline, source.output_frames, made, BlendSettings(), encode
+    )
+    result = dubbed(
+        picture, source.timeline, source.output_frames, source.video, None, None, encode,
+        MuxSettings(), ".mp4",
+    )  # fmt: skip
+    return result.file(result.attributes["file"])
+
+
+def compare(source: Prepared, result: Path) -> Score:
+    """Detect the face in the result anew and compare it with the original."""
+    video = Source.of(result)
+    frames = timeline(video)
+    found = faces(video, frames)
+    face = landmarks(found, track(found, frames, "largest"), frames)
+    both = source.landmarks.read("valid") & face.read("valid")
+    before, after = source.landmarks.read("mouth")[both], face.read("mouth")[both]
+    distance = np.linalg.norm((after - before)[:, _LIP_ROWS, :2], axis=-1).mean()
+    correlation = np.corrcoef(opening(before), opening(after))[0, 1]
+    psnr, ssim = _pixels(source, result, both)
+    return Score(100 * float(distance), psnr, ssim, float(correlation))
+
+
+def _pixels(source: Prepared, result: Path, both: NDArray[np.bool_]) -> tuple[float, float]:
+    """PSNR and SSIM in a box around the original's lips, half as large again on every side."""
+    original, dub = scan(source.video.path), scan(result)
+    points = source.landmarks.read("landmarks")[:, list(LIPS), :2]
+    psnr, ssim = [], []
+    pairs = zip(
+        read_frames(source.video.path, original, 0, len(original)),
+        read_frames(result, dub, 0, len(dub)),
+        strict=True,
+    )
+    for row, (a, b) in enumerate(pairs):
+        if not both[row]:
+            continue
+        low, high = points[row].min(0), points[row].max(0)
+        half = 0.5 * (high - low)
+        x0, y0 = np.maximum(low - half, 0).astype(int)
+        x1, y1 = np.minimum(high + half, (a.width, a.height)).astype(int)
+        if min(x1 - x0, y1 - y0) < 8:
+            continue
+        one, two = (f.crop_rgb(int(x0), int(y0), int(x1), int(y1)).astype(float) for f in (a, b))
+        psnr.append(10 * np.log10(255**2 / max(np.square(one - two).mean(), 1e-3)))
+        luma = np.array([0.299, 0.587, 0.114])
+        ssim.append(structural_similarity(one @ luma, two @ luma, data_range=255, win_size=7))
+    return float(np.mean(psnr)), float(np.mean(ssim))
+
+
+def silence(source: Prepared, person: Artifact, folder: Path) -> tuple[float, float, float]:
+    """Opening of the dub under silence, the speaker's closed level, and its open level.
+
+    All in % of face height: mean of the result; mean of the most closed fifth and ninth decile of
+    the original.
+    """
+    import wave
+
+    quiet = folder / "silence.wav"
+    if not quiet.exists():
+        with wave.open(str(quiet), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes(bytes(2 * 16000 * 10))
+    wanted = motion(mel(waveform(Source.of(quiet))), person, source.output_frames, source.timeline)
+    result = resynthesise(source, wanted)
+    video = Source.of(result)
+    frames = timeline(video)
+    found = faces(video, frames)
+    face = landmarks(found, track(found, frames, "largest"), frames)
+    original = opening(source.landmarks.read("mouth")[source.landmarks.read("valid")])
+    closed_level = np.sort(original)[: max(1, len(original) // 5)].mean()
+    made = opening(face.read("mouth")[face.read("valid")]).mean()
+    return 100 * float(made), 100 * float(closed_level), 100 * float(np.quantile(original, 0.9))
+
+
+def interval(values: list[float]) -> str:
+    """Mean and bootstrap 95 % interval over clips."""
+    rng = np.random.default_rng(SEED)
+    array = np.array(values)
+    means = rng.choice(array, (2000, len(array))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return f"{array.mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--out", type=Path, help="JSON lines, one per clip")
+    arguments = parser.parse_args()
+    with (arguments.clips / "manifest.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == arguments.split]
+    rows = [row for row in rows if float(row["seconds"]) >= MIN_SECONDS][: arguments.limit]
+    folder = arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-quality-"))
+    scores: dict[str, list[Score]] = {}
+    quiet: list[tuple[float, float, float]] = []
+    with Run(Store(folder), workers=2).active():
+        for row in rows:
+            try:
+                source, own = prepare(arguments.clips / row["file"])
+                person = speaker(source.landmarks, source.timeline, None, model_key())
+                line = {
+                    name: compare(source, resynthesise(source, wanted()))
+                    for name, wanted in variants(source, own, person).items()
+                }
+                still = silence(source, person, folder)
+            except (DubflowError, ValueError) as error:
+                print(f"{row['file']}: left out: {error}")
+                continue
+            for name, score in line.items():
+                scores.setdefault(name, []).append(score)
+            quiet.append(still)
+            shown = ", ".join(f"{n} {s.lip_distance:.2f}" for n, s in line.items())
+            print(f"{row['file']}: lip distance {shown}; silence {still[0]:.2f}", flush=True)
+            if arguments.out:
+                record = {n: s.__dict__ for n, s in line.items()} | {"silence": still}
+                with arguments.out.open("a") as out:
+                    out.write(json.dumps({"file": row["file"], **record}) + "\n")
+    report(scores, quiet)
+
+
+def report(scores: dict[str, list[Score]], quiet: list[tuple[float, float, float]]) -> None:
+    """Print the tables."""
+    print("\n| | lip distance [% face height] | PSNR [dB] | SSIM | opening correlation | n |")
+    print("|---|---|---|---|---|---|")
+    for name, found in scores.items():
+        columns = [
+            interval([getattr(s, field) for s in found])
+            for field in ("lip_distance", "psnr", "ssim", "opening_correlation")
+        ]
+        print(f"| {name} | {' | '.join(columns)} | {len(found)} |")
+    made, level, wide = (np.array(column) for column in zip(*quiet, strict=True))
+    limit = level + 0.1 * (wide - level)
+    print(f"\nsilence: mean opening {made.mean():.2f} %, closed level {level.mean():.2f} %, ")
+    print(f"closed level + 10 % of the range to the open level {limit.mean():.2f} %; ")
+    print(f"{(made <= limit).sum()} of {len(made)} clips under it")
+    for name in ("closed mouth", "random other moment"):
+        better = [
+            a.lip_distance < b.lip_distance
+            for a, b in zip(scores["exemplar"], scores[name], strict=True)
+        ]
+        print(f"exemplar nearer than {name} in {sum(better)} of {len(better)} clips")
+
+
+if __name__ == "__main__":
+    main()
