@@ -49,6 +49,9 @@ _TRUSTED_SHARE = 0.08
 
 _ROUNDS = 6
 
+_MARGIN_FRAMES = 4
+"""Frames around a covered mouth that count as covered too: the hand is on its way."""
+
 
 @lru_cache(maxsize=2)
 def _layout(mean_bytes: bytes) -> tuple[Raster, Bools]:
@@ -149,11 +152,12 @@ def _unusual(apart: Floats, basis: Floats) -> Floats:
 
 
 def covered_frames(share: Floats, usable: Bools) -> Bools:
-    """Which frames show a covered mouth (frame,) bool, with a margin of two frames around each."""
+    """Which frames show a covered mouth (frame,) bool, with a margin around each."""
     marked = (share > COVERED_SHARE) & usable
     # One marked frame alone is noise as often as a hand; a hand stays.
     steady = np.convolve(np.pad(marked, 1), np.ones(3), mode="valid") >= 2
-    near = np.convolve(np.pad(marked & steady, 2), np.ones(5), mode="valid") > 0
+    margin = np.ones(2 * _MARGIN_FRAMES + 1)
+    near = np.convolve(np.pad(marked & steady, _MARGIN_FRAMES), margin, mode="valid") > 0
     return np.asarray(near) & usable
 
 

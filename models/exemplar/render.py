@@ -182,12 +182,13 @@ class Renderer:
             to_crop: (2, 3) float32, one row of `canonical_to_crop`.
             donors: one or more of crop (size, size, 3) uint8 RGB, its landmarks (478, 3) [crop px]
                 and its share; shares add up to 1.
-            opacity: 0..1, for fading in and out.
+            opacity: 0..1, for fading in and out; scales the displacement as well.
         """
         mesh = self._mesh
         own = np.concatenate([target[mesh.points, :2], self._border])
         moved = own.copy()
-        moved[: len(mesh.points)] += (mesh.spread @ displacement) @ to_crop.T
+        # While fading, the new mouth also takes the old one's shape, so that lips never show twice.
+        moved[: len(mesh.points)] += opacity * ((mesh.spread @ displacement) @ to_crop.T)
         depth = np.concatenate([target[mesh.points, 2], np.full(len(self._border), 1e6)])
         raster = rasterise(
             moved, mesh.triangles, depth=depth.astype(np.float32), size=self._size, grid=self._grid
@@ -202,7 +203,7 @@ class Renderer:
         soft = cv2.GaussianBlur(values[..., 0], (0, 0), 0.012 * self._grid) * self._edge
         alpha = full_size(soft[..., None], self._size)[..., 0]
         mask = np.clip(alpha * (255 * opacity) + 0.5, 0, 255).astype(np.uint8)
-        own_shift = values[..., 1:3] * (self._edge[..., None] * opacity)
+        own_shift = values[..., 1:3] * self._edge[..., None]
         small = cv2.resize(own_shift, (SHIFT_GRID, SHIFT_GRID), interpolation=cv2.INTER_AREA)
         patch = np.zeros((self._size, self._size, 3), np.uint8)
         box = active_box(mask, margin=PATCH_MARGIN)
