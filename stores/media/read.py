@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
-from stores.media.source import only, open_source, video_stream
+from stores.media.source import demuxed, only, open_source, video_stream
 from stores.media.timeline import Timeline
 
 __all__ = ["Frame", "read_frames", "read_frames_reversed"]
@@ -112,8 +112,9 @@ def _from_keyframe(
     only(container, stream)
     if key > 0:
         container.seek(int(timeline.decoded_pts[key]), stream=stream)
-    for packet in container.demux(stream):
-        yield from stream.decode(packet)
+    for packet in demuxed(container, stream):
+        if packet.stream.index == stream.index:
+            yield from stream.decode(packet)
 
 
 def _advance(

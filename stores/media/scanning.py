@@ -24,6 +24,7 @@ from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
     MAX_SECONDS,
+    demuxed,
     limited_metadata,
     open_source,
     video_stream,
@@ -85,7 +86,7 @@ class Scanner:
         for other in container.streams:
             if other.index not in (stream.index, audio.index if audio else -1):
                 other.discard = av.stream.Discard.all
-        for packet in container.demux():
+        for packet in demuxed(container, stream):
             index = packet.stream.index  # the packets that flush know only their stream
             if packet.size:
                 self._packets[index] = self._packets.get(index, 0) + 1

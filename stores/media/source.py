@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import av.container
@@ -31,6 +31,8 @@ _DEMUXERS = (
     "yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe"
 )
 """Demuxers that read one self-contained file."""
+
+_STREAMED_FORMATS = {"mpegts", "mpeg"}
 
 _STILL_MAGIC: tuple[tuple[bytes, int, bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", 0, b"", "png_pipe"),
@@ -210,6 +212,22 @@ def only(container: av.container.InputContainer, stream: av.stream.Stream) -> No
         other.discard = (
             av.stream.Discard.default if other.index == stream.index else av.stream.Discard.all
         )
+
+
+def demuxed(
+    container: av.container.InputContainer, stream: VideoStream
+) -> Iterator["av.Packet[Any]"]:
+    """Read packets, without those pictures that a recording has before its first keyframe.
+
+    Broadcasts are recorded from anywhere on, and what comes before a keyframe can't be decoded.
+    """
+    waiting = bool(_STREAMED_FORMATS & set(container.format.name.split(",")))
+    for packet in container.demux():
+        if waiting and packet.size and packet.stream.index == stream.index:
+            if not packet.is_keyframe:
+                continue
+            waiting = False
+        yield packet
 
 
 def limited_metadata(metadata: dict[str, str]) -> dict[str, str]:
