@@ -6,6 +6,7 @@ a new mouth goes to the encoder as it was decoded, bit for bit.
 
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +38,7 @@ COMPOSITE = Schema(
 )
 
 _CODEC = "codec"
+_ROWS_AT_ONCE = 16
 
 
 def _plan(
@@ -122,18 +124,23 @@ def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
 def _blended(
     frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
 ) -> Iterator[Frame]:
-    rows = (shard.start, shard.stop)
-    valid, transforms = render.read("valid", *rows), render.read("transform", *rows)
-    patch, mask = render.read("patch", *rows), render.read("mask", *rows)
-    shift = render.read("own_shift", *rows)
-    size = patch.shape[1]
-    for row, frame in enumerate(frames):
-        area = area_of_crop(frame, transforms[row], size) if valid[row] else None
+    for frame, (mouth, transform, valid) in zip(frames, _mouths(render, shard), strict=True):
+        size = mouth.patch.shape[0]
+        area = area_of_crop(frame, transform, size) if valid else None
         if area is not None:
-            rendered = Rendered(patch[row], mask[row], shift[row])
             new = blend_into(
-                area.rgb, area.crop(size), rendered, transform=area.transform, settings=settings
+                area.rgb, area.crop(size), mouth, transform=area.transform, settings=settings
             )
-            changed = (new != area.rgb).any(axis=2)
+            changed = cv2.absdiff(new, area.rgb).max(axis=2) > 0
             frame.paste_rgb(area.x0, area.y0, new, changed.astype(np.float32))
         yield frame
+
+
+def _mouths(render: Artifact, shard: Shard) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
+    """Mouth, transform and validity of each frame, read chunk by chunk."""
+    for start in range(shard.start, shard.stop, _ROWS_AT_ONCE):
+        rows = (start, min(start + _ROWS_AT_ONCE, shard.stop))
+        arrays = (render.read(name, *rows) for name in ("patch", "mask", "own_shift", "transform"))
+        valid = render.read("valid", *rows)
+        for patch, mask, shift, transform, seen in zip(*arrays, valid, strict=True):
+            yield Rendered(patch, mask, shift), transform, bool(seen)

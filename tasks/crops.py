@@ -22,6 +22,9 @@ from tasks.pixels import area_of_crop
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
 
+PIXEL_SHARD = 64
+"""Frames per shard of pictures: at 512 px a shard is 50 MB."""
+
 CROPS = Schema(
     "crops",
     {
@@ -31,13 +34,22 @@ CROPS = Schema(
             "",
             "RGB 0..255, aligned lower face at native sharpness; zeros outside the bank",
             chunk=4,
+            shard=PIXEL_SHARD,
         ),
-        "in_bank": ArraySpec(("frame",), "bool", "", "the crop is kept"),
+        "in_bank": ArraySpec(("frame",), "bool", "", "the crop is kept", shard=PIXEL_SHARD),
         "look": ArraySpec(
-            ("frame", "v", "u", "rgb"), "uint8", "", "RGB 0..255, the face in the mean face's shape"
+            ("frame", "v", "u", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, the face in the mean face's shape",
+            shard=PIXEL_SHARD,
         ),
         "transform": ArraySpec(
-            ("frame", "row", "column"), "float32", "px", "similarity, frame px to crop px"
+            ("frame", "row", "column"),
+            "float32",
+            "px",
+            "similarity, frame px to crop px",
+            shard=PIXEL_SHARD,
         ),
     },
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},

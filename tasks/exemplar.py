@@ -20,6 +20,7 @@ from models.exemplar.render import (
 from models.exemplar.settings import PathSettings, RenderSettings
 from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
+from tasks.crops import PIXEL_SHARD
 from tasks.faces import load_pose, mean_face
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
@@ -39,15 +40,31 @@ PATH = Schema(
 RENDER = Schema(
     "render",
     {
-        "patch": ArraySpec(("frame", "y", "x", "rgb"), "uint8", "", "RGB 0..255, in crop px"),
-        "mask": ArraySpec(("frame", "y", "x"), "uint8", "", "0 frame .. 255 patch"),
+        "patch": ArraySpec(
+            ("frame", "y", "x", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, in crop px; black away from the mask",
+            shard=PIXEL_SHARD,
+        ),
+        "mask": ArraySpec(
+            ("frame", "y", "x"), "uint8", "", "0 frame .. 255 patch", shard=PIXEL_SHARD
+        ),
         "own_shift": ArraySpec(
-            ("frame", "v", "u", "xy"), "float32", "crop px", "how the frame's own pixels move"
+            ("frame", "v", "u", "xy"),
+            "float32",
+            "crop px",
+            "how the frame's own pixels move",
+            shard=PIXEL_SHARD,
         ),
         "transform": ArraySpec(
-            ("frame", "row", "column"), "float32", "px", "similarity, frame px to crop px"
+            ("frame", "row", "column"),
+            "float32",
+            "px",
+            "similarity, frame px to crop px",
+            shard=PIXEL_SHARD,
         ),
-        "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew"),
+        "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew", shard=PIXEL_SHARD),
     },
     {"rgb": 3, "row": 2, "column": 3, "xy": 2, "v": SHIFT_GRID, "u": SHIFT_GRID},
     "New mouths, one row per output frame, in the aligned crops' coordinates.",
@@ -159,6 +176,7 @@ def render(
     neutral = motion.read("neutral")
     first, second = path.read("first"), path.read("second")
     weight, shown = path.read("weight"), path.read("opacity")
+    lenders = _Lenders(landmarks, crops, transforms)
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, count = source[part], shard.stop - shard.start
@@ -170,7 +188,6 @@ def render(
             neutral=neutral,
             settings=settings,
         )
-        lenders = _Lenders(landmarks, crops, transforms)
         pose = load_pose(landmarks, frames)
         linear = canonical_to_crop(pose, transforms[frames])
         patch = np.zeros((count, size, size, 3), np.uint8)
