@@ -70,11 +70,16 @@ def _layout(mean_bytes: bytes) -> tuple[Raster, Bools]:
         grid=LOOK_SIZE,
     )
     face = raster.interpolate(mesh.mask[:, None])[..., 0] > 0.3
+    return raster, np.asarray(face & (_inner_lips(mean, grown=3) == 0))
+
+
+def _inner_lips(mean: Floats, *, grown: int) -> Image:
+    """(32, 32) uint8: 1 between the lips, grown by a square of so many pixels."""
+    corner = np.array(CROP_CENTRE[:2]) - CROP_SIDE / 2
     lips = ((mean[list(INNER_LIP), :2] - corner) * (LOOK_SIZE / CROP_SIDE)).astype(np.int32)
     inside = np.zeros((LOOK_SIZE, LOOK_SIZE), np.uint8)
     cv2.fillPoly(inside, [lips], (1,))
-    around = np.asarray(cv2.dilate(inside, np.ones((3, 3), np.uint8)))
-    return raster, np.asarray(face & (around == 0))
+    return np.asarray(cv2.dilate(inside, np.ones((grown, grown), np.uint8)), np.uint8)
 
 
 def face_look(crop: Image, landmarks: Floats, mean_face: Floats) -> Image:
@@ -95,6 +100,18 @@ def face_look(crop: Image, landmarks: Floats, mean_face: Floats) -> Image:
     x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
     look = cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(look, np.uint8)
+
+
+def mouth_interior(looks: Image, mean_face: Floats) -> Floats:
+    """Brightness between the lips, (frame, d) float32 0..1: teeth, tongue or darkness.
+
+    Args:
+        looks: (frame, 32, 32, 3) uint8 RGB, from `face_look`.
+        mean_face: (478, 3) float32, canonical.
+    """
+    mean = np.ascontiguousarray(mean_face, np.float32)
+    inside = looks[:, _inner_lips(mean, grown=1) > 0].astype(np.float32)
+    return np.asarray(inside.mean(-1) / 255, np.float32)
 
 
 def covered_share(

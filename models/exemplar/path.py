@@ -35,6 +35,8 @@ class Bank:
         time_s: (row,) float64 [s].
         run: (row,) int32: rows of one number follow each other in the source.
         quality: (row,) float32, 1 a clear view of the mouth, 0 a doubtful one.
+        interior: (row, d) float32 0..1, `mouth_interior`: where the path jumps, teeth shall not
+            turn into darkness. None: jumps are judged by shape alone.
     """
 
     mouth: Floats
@@ -42,12 +44,15 @@ class Bank:
     time_s: NDArray[np.float64]
     run: Ints
     quality: Floats
+    interior: Floats | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.mouth)
         lengths = (len(self.pose.scale), len(self.time_s), len(self.run), len(self.quality))
         if any(length != rows for length in lengths):
             raise ValueError(f"a bank of {rows} mouths got pose, time, run, quality of {lengths}")
+        if self.interior is not None and len(self.interior) != rows:
+            raise ValueError(f"a bank of {rows} mouths got {len(self.interior)} mouth interiors")
         if rows == 0:
             raise ValueError("the bank is empty: no frame shows a mouth that could be borrowed")
 
@@ -88,9 +93,12 @@ def choose_donors(
         raise ValueError("exclude_within_s needs target_time_s")
     wanted = _features(target_mouth, target_pose, neutral, settings)
     offered = _features(bank.mouth, bank.pose, neutral, settings)
-    shape = lip_descriptor(bank.mouth, neutral)
+    seen = settings.jump_shape_weight * lip_descriptor(bank.mouth, neutral)
+    if bank.interior is not None:
+        inside = bank.interior / np.sqrt(bank.interior.shape[1])
+        seen = np.concatenate([seen, settings.jump_interior_weight * inside], axis=1)
     penalty = settings.quality_weight * (1 - bank.quality)
-    search = _Search(bank, shape, settings)
+    search = _Search(bank, seen, settings)
     for start in range(0, len(wanted), _BLOCK):
         stop = min(start + _BLOCK, len(wanted))
         cost = _distances(wanted[start:stop], offered) + penalty
@@ -122,9 +130,9 @@ def _distances(a: Floats, b: Floats) -> Floats:
 class _Search:
     """Viterbi over candidate lists, one `step` per frame; O(candidates) kept per frame."""
 
-    def __init__(self, bank: Bank, shape: Floats, settings: PathSettings) -> None:
-        self._shape, self._settings, self._run = shape, settings, bank.run
-        self._time_s = bank.time_s
+    def __init__(self, bank: Bank, seen: Floats, settings: PathSettings) -> None:
+        """seen: (row, d) float32: what a jump costs is the distance of these, in face heights."""
+        self._seen, self._settings = seen, settings
         last = np.append(bank.run[1:] != bank.run[:-1], True)
         self._next = np.where(last, -1, np.arange(len(bank)) + 1).astype(np.int32)
         self._rows: list[Ints] = []
@@ -175,8 +183,7 @@ class _Search:
         """What one sees when row `before` is followed by row `after`: (before, after)."""
         s = self._settings
         natural = np.maximum(self._next[before], before * (self._next[before] < 0))
-        change = _distances(self._shape[natural], self._shape[after])
-        out = s.jump_cost + s.jump_shape_weight * change
+        out = s.jump_cost + _distances(self._seen[natural], self._seen[after])
         out[before[:, None] == after] = s.hold_cost
         out[self._next[before][:, None] == after] = 0
         return np.asarray(out, np.float32)

@@ -40,6 +40,11 @@ class PathSettings(_Settings):
     jump_shape_weight: float = Field(
         default=0.3, ge=0, description="cost of the shape change seen at a jump, per face height"
     )
+    jump_interior_weight: float = Field(
+        default=0.08,
+        ge=0,
+        description="cost of teeth turning into darkness (0..1) at a jump, in face heights",
+    )
     hold_cost: float = Field(
         default=0.002,
         ge=0,
