@@ -43,7 +43,7 @@ class Adaptation:
     Attributes:
         adapter: for `predict_motion`; plain (scale only) when nothing was to be learnt.
         reason: why it is plain, in words for a report; empty when it is not.
-        lag_seconds: how much later the source's picture is than its sound.
+        lag_seconds: how much later the source's picture is than its sound; 0 if it can't be told.
         correlation: of predicted and observed mouth opening at that lag.
         error_before: held-out error without adaptation [face heights].
         error_after: the same with it.
@@ -93,7 +93,7 @@ def adapt(
     seconds = lag.ticks / TICKS_PER_SECOND
     if not lag.reliable:
         reason = "the source's sound does not fit its picture"
-        return Adaptation(plain, reason, seconds, lag.correlation)
+        return Adaptation(plain, reason, 0.0, lag.correlation)
     useful = useful & (shifted(useful.astype(np.float32), lag.ticks) > 0.99)
     return _fit(
         plain,

@@ -17,6 +17,8 @@ Array = NDArray[np.float32]
 
 MIN_TICKS = 20
 """Clips with fewer seen ticks give no figures."""
+CLOSED_OPENING = 0.006
+"""A mouth open less than this beyond neutral is closed: a tenth of a wide opening."""
 MIN_OPENING_SPREAD = 0.004
 """Mouths that move less than this (standard deviation, face heights) have no correlation."""
 
@@ -31,8 +33,11 @@ class Figures:
         error: of predicted lip points.
         error_centred: the same after moving the prediction's median mouth onto the clip's.
         held: of the clip's median mouth, held still.
+        closed: of the neutral mouth, held still.
         random: of the mouth of a random other moment.
         mean_opening: of the prediction's opening beyond neutral over that of the clip.
+        closure: the prediction's opening beyond neutral while the true mouth is closed, over
+            that in the rest of the clip; NaN where it never closes or never opens.
     """
 
     correlation: float
@@ -40,8 +45,10 @@ class Figures:
     error: float
     error_centred: float
     held: float
+    closed: float
     random: float
     mean_opening: float
+    closure: float
 
 
 def clip_figures(predicted: Array, truth: Array, *, neutral: Array, seen: Array) -> Figures | None:
@@ -65,15 +72,23 @@ def clip_figures(predicted: Array, truth: Array, *, neutral: Array, seen: Array)
     middle = np.median(t, 0)
     other = np.random.default_rng(0).permutation(len(t))
     alike = opened.std() < 1e-6
+    shut = true_opened - closed < CLOSED_OPENING
     return Figures(
         correlation=0.0 if alike else float(np.corrcoef(opened, true_opened)[0, 1]),
         spread=float(opened.std() / true_opened.std()),
         error=_error(p, t),
         error_centred=_error(p - np.median(p, 0) + middle, t),
         held=_error(np.broadcast_to(middle, t.shape), t),
+        closed=_error(0 * t, t),
         random=_error(t[other], t),
         mean_opening=float((opened.mean() - closed) / max(true_opened.mean() - closed, 1e-3)),
+        closure=_closure(opened - closed, shut),
     )
+
+
+def _closure(opened: Array, shut: NDArray[np.bool_]) -> float:
+    rest = float(opened[~shut].mean()) if not shut.all() else 0.0
+    return float(opened[shut].mean()) / rest if shut.any() and rest > 1e-3 else float("nan")
 
 
 def _error(predicted: Array, truth: Array) -> float:
@@ -110,7 +125,13 @@ def summarise(clips: Sequence[Figures], persons: Sequence[str]) -> dict[str, Int
     summary = {}
     for field in fields(Figures):
         values = np.array([getattr(clip, field.name) for clip in clips])
-        means = [values[draw].mean() for draw in draws]
-        low, high = np.quantile(means, [0.025, 0.975])
-        summary[field.name] = Interval(float(values.mean()), float(low), float(high))
+        means = [_mean(values[draw]) for draw in draws]
+        low, high = np.nanquantile(means, [0.025, 0.975]) if np.isfinite(means).any() else means[:2]
+        summary[field.name] = Interval(_mean(values), float(low), float(high))
     return summary
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of the values that are numbers; NaN when none is."""
+    numbers = values[np.isfinite(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")

@@ -144,6 +144,12 @@ def test_gate_opens_before_the_sound_and_rides_over_short_pauses() -> None:
     assert ((gate >= 0) & (gate <= 1)).all()
 
 
+def test_a_click_in_silence_is_no_speech() -> None:
+    sound = np.concatenate([babble(2), np.zeros(32_000, np.float32)])
+    sound[48_000:48_160] = 0.5
+    assert speech_gate(mel_spectrogram(sound))[65:].max() < 0.05
+
+
 def test_both_sides_move_alike(model: SpeechToLips) -> None:
     rows = mirrored_rows(read(MEAN_FACE)[0]["mirror"])
     motion = predict_motion(model, mel_spectrogram(babble(3)))
