@@ -15,7 +15,7 @@ from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
 from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
-from models.speech_to_lips.neutral import LOWER, UPPER
+from models.speech_to_lips.neutral import CLOSED_OPENING, LOWER, UPPER
 from models.speech_to_lips.predict import predict_blocks
 
 Array = NDArray[np.float32]
@@ -32,6 +32,8 @@ PIECE_TICKS = 50
 FOLDS = 4
 OPENING_EMPHASIS = 6.0
 """How much the mouth opening counts beside the whole shape, in the error that decides."""
+CLOSED_WEIGHT = 3.0
+"""How much a moment with closed lips counts in the fit beside others, or lips would stay ajar."""
 MIN_GAIN = 0.02
 """Share of the held-out error that an adaptation must save."""
 
@@ -129,11 +131,12 @@ def _fit(
     fold = (np.arange(len(wrong)) // PIECE_TICKS) % FOLDS
     folds = [fold == k for k in range(FOLDS) if 0 < (fold == k).sum() < len(fold)]
     error_before = _error(wrong, row)
+    weights = np.where(observed @ row < CLOSED_OPENING, CLOSED_WEIGHT, 1.0)
     errors = []
     for strength in RIDGE:
         left = np.zeros_like(wrong)
         for held in folds:
-            weight, bias = _ridge(features[~held], wrong[~held], strength)
+            weight, bias = _ridge(features[~held], wrong[~held], weights[~held], strength=strength)
             left[held] = wrong[held] - (features[held] @ weight + bias)
         errors.append(_error(left, row) if folds else np.inf)
     best = int(np.argmin(errors))
@@ -141,19 +144,21 @@ def _fit(
     if errors[best] > (1 - MIN_GAIN) * error_before:
         reason = "the person's own speech did not improve on the model"
         return Adaptation(plain, reason, **found, error_after=error_before)
-    weight, bias = _ridge(features, wrong, RIDGE[best])
+    weight, bias = _ridge(features, wrong, weights, strength=RIDGE[best])
     adapter = Adapter(plain.scale, weight.astype(np.float32), bias.astype(np.float32))
     return Adaptation(adapter, "", **found, error_after=errors[best])
 
 
-def _ridge(features: Array, wrong: Wide, strength: float) -> tuple[Wide, Wide]:
-    """Least squares of `wrong` on centred features, held back by `strength`."""
+def _ridge(features: Array, wrong: Wide, weights: Wide, *, strength: float) -> tuple[Wide, Wide]:
+    """Weighted least squares of `wrong` on centred features, held back by `strength`."""
     x = features.astype(np.float64)
-    mean_x, mean_y = x.mean(0), wrong.mean(0)
+    counts = weights / weights.mean()
+    mean_x, mean_y = np.average(x, 0, counts), np.average(wrong, 0, counts)
     x = x - mean_x
-    energy = np.trace(x.T @ x) / x.shape[1] + 1e-9
+    counted = (x * counts[:, None]).T
+    energy = np.trace(counted @ x) / x.shape[1] + 1e-9
     weight = np.linalg.solve(
-        x.T @ x + strength * energy * np.eye(x.shape[1]), x.T @ (wrong - mean_y)
+        counted @ x + strength * energy * np.eye(x.shape[1]), counted @ (wrong - mean_y)
     )
     # A mean from few ticks is believed less.
     bias = mean_y * len(x) / (len(x) + PIECE_TICKS) - mean_x @ weight

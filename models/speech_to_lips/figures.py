@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.face_mesh.indices import JAW
-from models.speech_to_lips.neutral import opening
+from models.speech_to_lips.neutral import CLOSED_OPENING, opening
 
 Array = NDArray[np.float32]
 
 MIN_TICKS = 20
 """Clips with fewer seen ticks give no figures."""
-CLOSED_OPENING = 0.006
-"""A mouth open less than this beyond neutral is closed: a tenth of a wide opening."""
 MIN_OPENING_SPREAD = 0.004
 """Mouths that move less than this (standard deviation, face heights) have no correlation."""
 

@@ -16,6 +16,9 @@ Array = NDArray[np.float32]
 UPPER, LOWER = MOUTH.index(UPPER_INNER_LIP), MOUTH.index(LOWER_INNER_LIP)
 """Rows of the two middle inner-lip points among the 57."""
 
+CLOSED_OPENING = 0.006
+"""A mouth open less beyond neutral is closed [face heights]: a tenth of a wide opening."""
+
 CLOSED_FRACTION = 0.2
 """The most closed fifth of the frames shows the neutral mouth."""
 
