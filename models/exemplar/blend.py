@@ -43,12 +43,13 @@ def match_colour(patch: Image, own: Image, mask: Image) -> Floats:
     ring = 4 * m * (1 - m)
     # Where the two differ much in structure (a shadow edge, hair) the ring says little of colour.
     ring *= 1 / (1 + (np.abs(difference).max(-1) / 30) ** 2)
-    total = np.zeros_like(m)
-    out = np.zeros_like(difference)
-    for sigma, weight in ((3.0, 1.0), (8.0, 0.08), (20.0, 0.01)):
-        total += weight * cv2.GaussianBlur(ring, (0, 0), sigma)
-        out += weight * cv2.GaussianBlur(difference * ring[..., None], (0, 0), sigma)
-    return np.asarray(np.clip(out / (total[..., None] + 1e-5), -_MATCH_LIMIT, _MATCH_LIMIT))
+    weighted = np.dstack([difference * ring[..., None], ring])
+    out = 0.01 * weighted.mean((0, 1))
+    for sigma, weight in ((3.0, 1.0), (8.0, 0.08)):
+        out = out + weight * cv2.GaussianBlur(weighted, (0, 0), sigma)
+    return np.asarray(
+        np.clip(out[..., :3] / (out[..., 3:] + 1e-5), -_MATCH_LIMIT, _MATCH_LIMIT), np.float32
+    )
 
 
 def blend_box(
@@ -72,7 +73,7 @@ def blend_box(
         return None
     base = remap(own, full_size(shift, len(own)), box)
     mask = np.ascontiguousarray(box.of(rendered.mask))
-    patch = np.where(mask[..., None] > 0, box.of(rendered.patch), base)
+    patch = np.asarray(cv2.copyTo(box.of(rendered.patch), mask, base.copy()), np.uint8)
     if settings.colour_match:
         tint = cv2.resize(match_colour(patch, base, mask), mask.shape[::-1])
         patch = np.asarray(cv2.add(patch, tint, dtype=cv2.CV_8U), np.uint8)

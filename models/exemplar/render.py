@@ -210,8 +210,8 @@ class Renderer:
         if box is not None:
             fields = [values[..., 3 + 2 * i : 5 + 2 * i] for i in range(len(donors))]
             warped = [
-                remap(crop, full_size(field, self._size), box)
-                for (crop, _, _), field in zip(donors, fields, strict=True)
+                remap(crop, full_size(field, self._size), box, sharp=share >= 0.5)
+                for (crop, _, share), field in zip(donors, fields, strict=True)
             ]
             box.of(patch)[...] = _mixed(warped, [share for _, _, share in donors])
         return Rendered(patch, mask, np.asarray(small, np.float32))

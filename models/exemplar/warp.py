@@ -110,13 +110,14 @@ def active_box(amount: NDArray[Any], *, margin: int) -> Box | None:
     )
 
 
-def remap(image: Image, shift: Floats, box: Box) -> Image:
+def remap(image: Image, shift: Floats, box: Box, *, sharp: bool = True) -> Image:
     """Move pixels: out(p) = image(p + shift(p)) inside a box.
 
     Args:
         image: (size, size, c) uint8.
         shift: (size, size, 2) float32 [px].
         box: the part that is wanted.
+        sharp: cubic rather than linear interpolation, at six times the cost.
 
     Returns:
         (box height, box width, c) uint8.
@@ -126,5 +127,6 @@ def remap(image: Image, shift: Floats, box: Box) -> Image:
     y = np.arange(box.y0, box.y1, dtype=np.float32)[:, None]
     map_x: Floats = moved[..., 0] + x
     map_y: Floats = moved[..., 1] + y
-    out = cv2.remap(image, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    how = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
+    out = cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(out, np.uint8)

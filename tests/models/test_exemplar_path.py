@@ -140,3 +140,13 @@ def test_jumps_are_cross_faded_and_runs_and_cuts_are_not() -> None:
     assert mix.second[3] == 19 and mix.second[4] == 4
     assert (mix.weight <= 0.5).all()
     assert (mix_donors(path, run, scene_start=scene_start, fade_frames=0).weight == 0).all()
+
+
+def test_a_jump_avoids_teeth_turning_into_darkness() -> None:
+    """Two equal continuations: the one that looks alike between the lips is taken."""
+    amount = talking(20)
+    halves = [amount[:10], amount[10:], amount[10:]]
+    plain = make_bank(np.concatenate(halves), run=np.repeat([0, 1, 2], 10).astype(np.int32))
+    interior = np.repeat([[0.8], [0.1], [0.8]], 10, axis=0).astype(np.float32)
+    bank = Bank(plain.mouth, plain.pose, plain.time_s, plain.run, plain.quality, interior)
+    assert choose(amount, bank).tolist() == [*range(10), *range(20, 30)]
