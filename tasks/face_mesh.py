@@ -7,6 +7,7 @@ region follows the previous frame's points, so the detector runs only now and th
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,19 +51,24 @@ node {
 _PRESENCE_STREAM = "facelandmarkcpu__face_presence_score"
 
 
+_stderr_lock = threading.Lock()
+"""Two threads that save and restore descriptor 2 in turns would leave it silent for good."""
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Drop what native code writes to file descriptor 2: start-up notes of TFLite and absl."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
+    with _stderr_lock:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(null, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(null)
 
 
 class _MeshNetwork:

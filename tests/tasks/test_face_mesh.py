@@ -1,6 +1,8 @@
 """The detector, on frames of the example video."""
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -109,3 +111,11 @@ def test_real_clips_with_and_without_faces(clips: Path, detector: FaceMeshDetect
     assert max(count("no_face.mp4")) == 0
     seen = count("face_noface.mov")
     assert seen[0] == 1 and seen[-1] == 0
+
+
+def test_detectors_made_at_once_leave_stderr_open(capfd: pytest.CaptureFixture[str]) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for detector in pool.map(lambda _: FaceMeshDetector(), range(4)):
+            detector.close()
+    os.write(2, b"still heard")
+    assert "still heard" in capfd.readouterr().err
