@@ -74,12 +74,20 @@ def predict_motion(
     adapter = adapter or Adapter.plain(features=model.size.hidden, components=model.size.components)
     gate = speech_gate(mel)
     basis = model.basis.cpu().numpy()
-    motion = np.zeros((len(gate), basis.shape[1]), np.float32)
-    for first, components, features in predict_blocks(model, mel, block_ticks=block_ticks):
-        part = slice(first, first + len(components))
-        adapted = adapter(components, features) * gate[part, None]
-        motion[part] = adapted @ basis
+    components = np.zeros((len(gate), len(basis)), np.float32)
+    for first, part, features in predict_blocks(model, mel, block_ticks=block_ticks):
+        components[first : first + len(part)] = adapter(part, features)
+    motion = (smoothed(components) * gate[:, None]) @ basis
     return lips_apart(motion.reshape(len(gate), len(MOUTH), 3))
+
+
+def smoothed(components: Array) -> Array:
+    """Components (tick, component) without what is faster than lips: 1-2-1 over three ticks."""
+    if not len(components):
+        return components
+    padded = np.pad(components, ((1, 1), (0, 0)), mode="edge")
+    smooth: Array = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / np.float32(4)
+    return smooth
 
 
 _INNER = len(MOUTH) - len(INNER_LIP)
