@@ -98,7 +98,7 @@ def resynthesise(source: Prepared, wanted: Artifact) -> Path:
     """Render a wanted mouth; the dubbed file."""
     settings = ExemplarSettings()
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
-    seen = visibility(bank, source.landmarks)
+    seen = visibility(bank, source.landmarks, source.timeline)
     lenders = path(
         wanted, source.landmarks, bank, seen, source.timeline, source.output_frames,
         settings.path, settings.render, APART_S,

@@ -10,6 +10,7 @@ from models.exemplar.occlusion import (
     covered_frames,
     covered_share,
     face_look,
+    facing,
     mouth_quality,
 )
 from models.exemplar.settings import CropSettings
@@ -59,8 +60,8 @@ CROPS = Schema(
 VISIBILITY = Schema(
     "visibility",
     {
-        "covered": ArraySpec(
-            ("frame",), "bool", "", "something hides the mouth", chunk=4096, shard=65536
+        "free": ArraySpec(
+            ("frame",), "bool", "", "a face whose mouth can be seen", chunk=4096, shard=65536
         ),
         "quality": ArraySpec(
             ("frame",), "float32", "", "0 hidden .. 1 clear", chunk=4096, shard=65536
@@ -115,12 +116,14 @@ def crops(
 
 
 @stage(VISIBILITY, version=1)
-def visibility(crops: Artifact, landmarks: Artifact) -> Made:
-    """Find the frames in which a hand, a microphone or the like hides the mouth."""
-    valid = landmarks.read("valid")
-    share = covered_share(crops.read("look"), valid, mean_face=mean_face())
+def visibility(crops: Artifact, landmarks: Artifact, timeline: Artifact) -> Made:
+    """Find the frames in which the mouth is hidden, or the head turned too far to see it."""
+    valid, cuts = landmarks.read("valid"), load_timeline(timeline).scene_start
+    share = covered_share(crops.read("look"), valid, mean_face=mean_face(), scene_start=cuts)
     covered = covered_frames(share, valid)
+    turned = valid & ~facing(load_pose(landmarks))
+    free = valid & ~covered & ~turned
     return Made(
-        {"covered": covered, "quality": mouth_quality(share, valid & ~covered)},
-        {"covered_frames": int(covered.sum())},
+        {"free": free, "quality": mouth_quality(share, free)},
+        {"covered_frames": int(covered.sum()), "turned_frames": int(turned.sum())},
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.exemplar.crop import bank_runs, to_crop
-from models.exemplar.occlusion import opacity
+from models.exemplar.occlusion import mouth_interior, opacity
 from models.exemplar.path import Bank, choose_donors
 from models.exemplar.render import (
     SHIFT_GRID,
@@ -86,9 +86,8 @@ def path(
     """Choose the source frame that lends its mouth to each output frame."""
     clip = load_timeline(timeline)
     source = output_frames.read("source_frame")
-    valid = landmarks.read("valid")
-    usable = valid & ~visibility.read("covered")
-    donors = np.flatnonzero(crops.read("in_bank") & usable).astype(np.int32)
+    free = visibility.read("free")
+    donors = np.flatnonzero(crops.read("in_bank") & free).astype(np.int32)
     count = len(source)
     if len(donors) == 0:
         nothing = np.zeros(count, np.int32)
@@ -100,6 +99,7 @@ def path(
         time_s=clip.seconds[donors],
         run=bank_runs(donors, clip.scene_start),
         quality=visibility.read("quality")[donors],
+        interior=mouth_interior(crops.read("look")[donors], mean_face()),
     )
     scene_start = _scene_starts(clip.scene_start, source)
     rows = choose_donors(
@@ -113,9 +113,7 @@ def path(
         exclude_within_s=exclude_within_s,
     )
     mix = mix_donors(rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
-    shown = opacity(
-        usable[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames
-    )
+    shown = opacity(free[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames)
     return Made(
         {
             "first": donors[mix.first],

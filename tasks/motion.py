@@ -148,8 +148,11 @@ def _weights_file() -> Path:
 
 @cache
 def _model() -> "SpeechToLips":
+    import torch
+
     from models.speech_to_lips.predict import load_model
 
+    torch.set_num_threads(1)  # the network is small: threads would wait for each other
     with safe_open(_weights_file(), framework="numpy") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])

@@ -29,7 +29,7 @@ class ExemplarSettings(BaseModel):
 def run(source: Prepared, speech_mel: Artifact, settings: ExemplarSettings) -> Artifact:
     """Prepared source and speech → `render` artifact."""
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
-    seen = visibility(bank, source.landmarks)
+    seen = visibility(bank, source.landmarks, source.timeline)
     own_speech = source.mel if settings.adapt else None
     person = speaker(source.landmarks, source.timeline, own_speech, model_key())
     wanted = motion(speech_mel, person, source.output_frames, source.timeline)
