@@ -119,13 +119,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     line("cold run / floor", [f"{row['cold'].wall / row['floor'].wall:.2f}" for row in rows])
     line("store [MB]", [f"{row['store_mb']:.0f}" for row in rows])
     for name in rows[0]["stages"]:
-        line(
-            f"stage {name} [s]",
-            [
-                f"{row['stages'].get(name, 0):.1f} ({row['stages'].get(name, 0) / row['cold'].wall:.0%})"
-                for row in rows
-            ],
-        )
+        seconds = [row["stages"].get(name, 0.0) for row in rows]
+        shares = [s / row["cold"].wall for s, row in zip(seconds, rows, strict=True)]
+        cells = [f"{s:.1f} ({share:.0%})" for s, share in zip(seconds, shares, strict=True)]
+        line(f"stage {name} [s]", cells)
     line(
         "start-up and rest [s]",
         [f"{row['cold'].wall - sum(row['stages'].values()):.1f}" for row in rows],

@@ -23,7 +23,7 @@ from skimage.metrics import structural_similarity
 from benchmarks.baselines import closed, other_moment, true_mouth
 from flows.methods import Prepared
 from flows.methods.exemplar import ExemplarSettings
-from models.exemplar.settings import BlendSettings
+from models.face_crop.blend import BlendSettings
 from models.face_mesh.indices import LIPS, MOUTH
 from models.speech_to_lips.neutral import opening
 from stores.artifact import Artifact

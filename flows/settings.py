@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.methods import merge, method_settings
-from models.exemplar.settings import BlendSettings
+from models.face_crop.blend import BlendSettings
 from stores.errors import SettingsError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings

@@ -6,13 +6,11 @@ a new mouth goes to the encoder as it was decoded, bit for bit.
 
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.blend import composite as blend_into
-from models.exemplar.render import Rendered
-from models.exemplar.settings import BlendSettings
+from models.face_crop.blend import BlendSettings, blend
+from models.face_crop.rendered import Rendered
 from stores.artifact import Artifact
 from stores.media.encode import EncodeSettings, Segment, encode_segment
 from stores.media.frame import Frame
@@ -125,14 +123,11 @@ def _blended(
     frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
 ) -> Iterator[Frame]:
     for frame, (mouth, transform, valid) in zip(frames, _mouths(render, shard), strict=True):
-        size = mouth.patch.shape[0]
-        area = area_of_crop(frame, transform, size) if valid else None
+        area = area_of_crop(frame, transform, len(mouth.mask)) if valid else None
         if area is not None:
-            new = blend_into(
-                area.rgb, area.crop(size), mouth, transform=area.transform, settings=settings
-            )
-            changed = cv2.absdiff(new, area.rgb).max(axis=2) > 0
-            frame.paste_rgb(area.x0, area.y0, new, changed.astype(np.float32))
+            new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
+            if new is not None:
+                frame.paste_rgb(area.x0 + new.x0, area.y0 + new.y0, new.rgb, new.weight)
         yield frame
 
 

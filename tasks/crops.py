@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.exemplar.crop import bank_frames, crop_size, crop_transforms, to_crop
+from models.exemplar.bank import bank_frames
 from models.exemplar.occlusion import (
     LOOK_SIZE,
     covered_frames,
@@ -14,6 +14,7 @@ from models.exemplar.occlusion import (
     mouth_quality,
 )
 from models.exemplar.settings import CropSettings
+from models.face_crop.crop import crop_size, crop_transforms, to_crop
 from stores.artifact import Artifact
 from stores.media.read import read_frames
 from stores.schema import ArraySpec, Schema
@@ -34,7 +35,7 @@ CROPS = Schema(
             "uint8",
             "",
             "RGB 0..255, aligned lower face at native sharpness; zeros outside the bank",
-            chunk=4,
+            chunk=8,
             shard=PIXEL_SHARD,
         ),
         "in_bank": ArraySpec(("frame",), "bool", "", "the crop is kept", shard=PIXEL_SHARD),

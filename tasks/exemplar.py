@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.crop import bank_runs, to_crop
+from models.exemplar.bank import bank_runs
 from models.exemplar.occlusion import mouth_interior, opacity
 from models.exemplar.path import Bank, choose_donors
 from models.exemplar.render import (
-    SHIFT_GRID,
     Renderer,
     canonical_to_crop,
     mix_donors,
     mouth_displacement,
 )
 from models.exemplar.settings import PathSettings, RenderSettings
+from models.face_crop.crop import to_crop
+from models.face_crop.rendered import SHIFT_GRID
 from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
 from tasks.crops import PIXEL_SHARD
@@ -218,8 +219,8 @@ class _Lenders:
     Paths follow the source for a while, so the last few chunks serve most frames.
     """
 
-    _CHUNK = 4
-    _KEPT = 32
+    _CHUNK = 8
+    _KEPT = 16
 
     def __init__(
         self, landmarks: Artifact, crops: Artifact, transforms: NDArray[np.float32]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.crop import cut
+from models.face_crop.crop import cut
 from stores.media.frame import Frame
 
 _MARGIN_PX = 4

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from models.exemplar.crop import CROP_CENTRE, CROP_SIDE
+from models.face_crop.crop import CROP_CENTRE, CROP_SIDE
 from models.face_mesh.indices import JAW, LIPS, MOUTH
 
 Floats = NDArray[np.float32]

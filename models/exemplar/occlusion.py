@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.crop import CROP_CENTRE, CROP_SIDE
 from models.exemplar.mesh import lower_face
 from models.exemplar.shapes import pose_descriptor
-from models.exemplar.warp import Raster, rasterise
+from models.face_crop.crop import CROP_CENTRE, CROP_SIDE
+from models.face_crop.warp import Raster, rasterise
 from models.face_mesh.align import Pose
 from models.face_mesh.indices import INNER_LIP
 

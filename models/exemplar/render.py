@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from models.exemplar.mesh import lower_face
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
-from models.exemplar.warp import active_box, full_size, rasterise, remap
+from models.face_crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
+from models.face_crop.warp import active_box, full_size, rasterise, remap
 from models.face_mesh.align import Pose
 from models.face_mesh.indices import JAW, MOUTH
 
@@ -23,12 +24,6 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
 Image = NDArray[np.uint8]
-
-SHIFT_GRID = 32
-"""Cells along a side of `Rendered.own_shift`."""
-
-PATCH_MARGIN = 8
-"""The patch goes on so far beyond its mask [px]; past that it is black."""
 
 MAX_GRID = 128
 """Cells along a side of the warps' raster, at most."""
@@ -52,22 +47,6 @@ class Mix:
     first: Ints
     second: Ints
     weight: Floats
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One frame's mouth in crop px.
-
-    Attributes:
-        patch: (size, size, 3) uint8 RGB, black away from the mask.
-        mask: (size, size) uint8, 255 = patch only, 0 = frame only; 0 on the border.
-        own_shift: (32, 32, 2) float32 [crop px]: the frame's own crop shall show at p what it has
-            at p + own_shift(p), before the patch goes on top. 0 on the border.
-    """
-
-    patch: Image
-    mask: Image
-    own_shift: Floats
 
 
 def mix_donors(path: Ints, run: Ints, *, scene_start: Bools, fade_frames: int) -> Mix:

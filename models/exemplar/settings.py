@@ -1,7 +1,5 @@
 """Settings of the exemplar method, with units."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -73,15 +71,3 @@ class RenderSettings(_Settings):
         le=25,
         description="frames over which the own mouth fades in before an occlusion",
     )
-
-
-class BlendSettings(_Settings):
-    """How a rendered mouth is put into its frame."""
-
-    mode: Literal["feather", "multiband"] = Field(
-        default="feather", description="feather: one soft edge; multiband: softer for coarse detail"
-    )
-    colour_match: bool = Field(
-        default=True, description="take out slow colour differences at the edge"
-    )
-    strength: float = Field(default=1.0, ge=0, le=1, description="opacity of the rendered mouth")

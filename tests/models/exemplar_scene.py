@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.exemplar.crop import crop_size, crop_transforms, cut, to_crop
 from models.exemplar.path import Bank
+from models.face_crop.crop import crop_size, crop_transforms, cut, to_crop
 from models.face_mesh.align import Pose
 from models.face_mesh.indices import MOUTH
 

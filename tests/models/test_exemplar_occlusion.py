@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.crop import cut, to_crop
 from models.exemplar.occlusion import (
     covered_frames,
     covered_share,
@@ -13,6 +12,7 @@ from models.exemplar.occlusion import (
     mouth_quality,
     opacity,
 )
+from models.face_crop.crop import cut, to_crop
 from models.face_mesh.align import Pose
 from tests.models.exemplar_scene import MEAN_FACE, make_scene, still_pose
 

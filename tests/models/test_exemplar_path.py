@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.exemplar.crop import bank_frames, bank_runs
+from models.exemplar.bank import bank_frames, bank_runs
 from models.exemplar.path import Bank, _Search, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import PathSettings

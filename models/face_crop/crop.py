@@ -1,4 +1,4 @@
-"""The aligned lower-face crop: geometry, cutting, and which frames make the bank.
+"""The aligned lower-face crop: geometry and cutting.
 
 Convention: a crop is a square of `size` px around the lower face, from the nose bridge to the neck,
 upright and of one face size whatever the head does in the image plane. `transform` (2, 3) maps
@@ -14,7 +14,6 @@ from models.face_mesh.align import Pose
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
-Ints = NDArray[np.int32]
 
 CROP_SIDE = 0.96
 """Side of the crop [face heights]."""
@@ -24,9 +23,6 @@ CROP_CENTRE = (0.0, 0.56, -0.05)
 
 SIZE_STEP = 32
 """Crop sizes are multiples of this [px]."""
-
-RUN_FRAMES = 75
-"""Length of the runs that a thinned bank keeps [frames]: long enough for words."""
 
 
 def crop_size(scale: Floats, valid: Bools, *, max_size: int = 512) -> int:
@@ -93,36 +89,3 @@ def cut(image: Image, transform: Floats, size: int) -> Image:
     if factor > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
-
-
-def bank_frames(usable: Bools, *, limit: int = 3000) -> Ints:
-    """Which frames to keep as donors: all usable ones, or evenly spread runs if they are many.
-
-    Args:
-        usable: (frame,) bool: a valid face with a free mouth.
-        limit: most frames to keep.
-
-    Returns:
-        Rising frame numbers (row,) int32.
-    """
-    frames: Ints = np.flatnonzero(usable).astype(np.int32)
-    if len(frames) <= limit:
-        return frames
-    runs = max(1, limit // RUN_FRAMES)
-    length = min(RUN_FRAMES, limit)
-    starts = np.linspace(0, len(frames) - length, runs).astype(int)
-    rows = np.unique(np.concatenate([np.arange(start, start + length) for start in starts]))
-    return np.asarray(frames[rows], np.int32)
-
-
-def bank_runs(frames: Ints, scene_start: Bools) -> Ints:
-    """Run number (row,) int32 of each bank row: rows of one number follow each other in the source.
-
-    Args:
-        frames: (row,) int32, rising frame numbers.
-        scene_start: (frame,) bool of the whole source.
-    """
-    if len(frames) == 0:
-        return np.zeros(0, np.int32)
-    breaks = np.concatenate([[False], (np.diff(frames) != 1) | scene_start[frames[1:]]])
-    return np.asarray(np.cumsum(breaks), np.int32)
