@@ -42,6 +42,11 @@ from models.speech_to_lips.recordings import (
 )
 from models.speech_to_lips.training import mirrored_rows
 from stores.errors import InputError, MediaError, SettingsError
+from stores.media.audio import decode_audio
+from stores.media.read import read_frames
+from stores.media.timeline import Timeline, scan
+from tasks.face_mesh import FaceMeshDetector
+from tasks.faces import DETECTION_SIDE_PX, mean_face
 
 Array = NDArray[np.float32]
 
@@ -51,8 +56,6 @@ console = Console(stderr=True)
 FACE_MESH = Path(__file__).parents[1] / "models" / "face_mesh" / "mean_face.safetensors"
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
-DETECTION_FACE_PX = 256
-"""Faces larger than this are made smaller before the landmarks are looked for."""
 MAX_TURN_DEG = 40.0
 """Of faces turned away further, the landmarks of the far side are guesses: left out."""
 TRAINED_ON, REPORTED_ON = "train", "validation"
@@ -80,7 +83,7 @@ def train_speech_to_lips(
         bool, typer.Option(help="Report on training persons held out, not on validation persons")
     ] = False,
 ) -> None:
-    """Speech → mouth motion, from clips whose manifest names file, person, split, face_width_px."""
+    """Speech → mouth motion, from clips whose manifest names file, person and split."""
     # So the same seed gives the same weights on any machine of this kind; and it is no slower.
     torch.set_num_threads(1)
     try:
@@ -230,22 +233,19 @@ def read_recordings(clips: Path, landmarks: Path, *, workers: int) -> list[tuple
         raise SettingsError(f"{clips} has no manifest.csv; give the folder of the clips")
     with manifest.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    missing = {"file", "person", "split", "face_width_px"} - set(rows[0] if rows else ())
+    missing = {"file", "person", "split"} - set(rows[0] if rows else ())
     if missing:
         raise SettingsError(f"{manifest} lacks columns {', '.join(sorted(missing))}")
     landmarks.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (clips / r["file"], float(r["face_width_px"] or 0), _kept(landmarks, r["file"]))
-        for r in rows
-    ]
-    todo = [job for job in jobs if not job[2].exists()]
+    jobs = [(clips / r["file"], _kept(landmarks, r["file"])) for r in rows]
+    todo = [job for job in jobs if not job[1].exists()]
     with _progress() as progress, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         task = progress.add_task("landmarks", total=len(todo))
         for skipped in pool.map(_keep, todo):
             progress.advance(task)
             if skipped:
                 console.print(skipped)
-    return list(_usable(rows, [job[2] for job in jobs]))
+    return list(_usable(rows, [kept for _, kept in jobs]))
 
 
 def _kept(landmarks: Path, file: str) -> Path:
@@ -264,22 +264,21 @@ def _usable(
             mouth, seen = at_ticks(arrays["times"], arrays["mouth"])
             if not seen.any():
                 continue
-            mel = mel_spectrogram(arrays["waveform"].astype(np.float32) / 32768)
+            mel = mel_spectrogram(arrays["waveform"])
         yield row["split"], Recording(row["file"], row["person"], mel, mouth, seen)
 
 
-def _keep(job: tuple[Path, float, Path]) -> str:
+def _keep(job: tuple[Path, Path]) -> str:
     """Read one clip into the landmarks folder; what is wrong with it, if anything."""
-    path, face_width_px, out = job
+    path, out = job
     try:
-        times, landmarks, start = _landmarks(path, face_width_px)
-        waveform = _waveform(path, start)
+        times, landmarks = _landmarks(path, scan(path))
+        waveform = decode_audio(path, rate=SAMPLE_RATE, mono=True)[:, 0]
     except MediaError as error:
         return str(error)
-    mean_face = load_file(FACE_MESH)["mean_face"]
     mouth = np.zeros((0, len(MOUTH), 3), np.float32)
     if len(landmarks):
-        pose = estimate_pose(landmarks, mean_face)
+        pose = estimate_pose(landmarks, mean_face())
         facing = np.abs(pose.rotation[:, 0, 2]) < np.sin(np.radians(MAX_TURN_DEG))
         mouth = pose.to_canonical(landmarks)[facing][:, list(MOUTH)]
         times = times[facing]
@@ -289,55 +288,20 @@ def _keep(job: tuple[Path, float, Path]) -> str:
     return ""
 
 
-def _landmarks(path: Path, face_width_px: float) -> tuple[NDArray[np.float64], Array, float]:
-    """Of frames with a face: times (frame,) [s], landmarks (frame, 478, 3) [px]; and the start."""
-    import av
-    import mediapipe
-
-    solution = mediapipe.solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True)
-    size = min(1.0, DETECTION_FACE_PX / face_width_px) if face_width_px else 1.0
+def _landmarks(path: Path, clip: Timeline) -> tuple[NDArray[np.float64], Array]:
+    """Of frames with a face: times (frame,) [s], landmarks (frame, 478, 3) [px]."""
+    detector = FaceMeshDetector(max_faces=1)
     times: list[float] = []
     found: list[Array] = []
-    start: float | None = None
     try:
-        with solution, av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                if frame.pts is None:
-                    continue
-                start = frame.time if start is None else min(start, frame.time)
-                width, height = round(frame.width * size), round(frame.height * size)
-                image = frame.to_ndarray(format="rgb24", width=width, height=height)
-                turned = np.ascontiguousarray(np.rot90(image, frame.rotation % 360 // 90))
-                faces = solution.process(turned).multi_face_landmarks
-                if faces:
-                    points = [(p.x, p.y, p.z) for p in faces[0].landmark]
-                    height, width = turned.shape[:2]
-                    times.append(frame.time)
-                    found.append(np.array(points, np.float32) * (width, height, width))
-    except (av.FFmpegError, IndexError) as error:
-        raise MediaError(f"{path}: its pictures can't be read ({error}); left out") from error
-    order = np.argsort(times, kind="stable")
-    landmarks = np.array(found, np.float32).reshape(-1, N_POINTS, 3)
-    return np.array(times, np.float64)[order] - (start or 0.0), landmarks[order], start or 0.0
-
-
-def _waveform(path: Path, start_seconds: float) -> NDArray[np.int16]:
-    """Sound (sample,) at 16 kHz, mono, from the time of the first picture."""
-    import av
-
-    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-    first, parts = None, []
-    try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(audio=0):
-                first = (frame.time or 0.0) if first is None else first
-                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    except (av.FFmpegError, IndexError) as error:
-        raise MediaError(f"{path}: its sound can't be read ({error}); left out") from error
-    sound = np.concatenate([np.zeros(0, np.int16), *parts])
-    late = round(((first or 0.0) - start_seconds) * SAMPLE_RATE)
-    return np.concatenate([np.zeros(max(late, 0), np.int16), sound[max(-late, 0) :]])
+        for frame in read_frames(path, clip, 0, len(clip)):
+            faces, _ = detector.detect(frame.rgb(DETECTION_SIDE_PX))
+            if len(faces):
+                times.append(frame.seconds)
+                found.append(faces[0])
+    finally:
+        detector.close()
+    return np.array(times, np.float64), np.array(found, np.float32).reshape(-1, N_POINTS, 3)
 
 
 def _progress() -> Progress:

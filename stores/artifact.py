@@ -22,6 +22,7 @@ class Artifact:
         self._backend = backend
         self._prefix = prefix
         self._group: zarr.Group | None = None
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self.manifest = manifest
 
     def __repr__(self) -> str:
@@ -68,9 +69,11 @@ class Artifact:
             DamagedArtifact: a checksum does not fit, or a file is not what was committed.
         """
         try:
-            array = self.group[name]
-            assert isinstance(array, zarr.Array)
-            return np.asarray(array[slice(start, stop)])
+            if name not in self._arrays:  # opening one costs as much as reading a chunk
+                array = self.group[name]
+                assert isinstance(array, zarr.Array)
+                self._arrays[name] = array
+            return np.asarray(self._arrays[name][slice(start, stop)])
         except DamagedArtifact:
             raise
         except Exception as error:  # any failure to read what was committed whole is damage

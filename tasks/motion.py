@@ -70,6 +70,7 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
         model: `model_key()`, so that the result follows the weights.
     """
     from models.speech_to_lips.adapt import adapt
+    from models.speech_to_lips.recordings import at_ticks
 
     valid, mouth = landmarks.read("valid"), landmarks.read("mouth")
     neutral = neutral_mouth(mouth[valid])
@@ -82,7 +83,7 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
     adapter = plain
     if mel is not None:
         times = load_timeline(timeline).seconds
-        motion, seen = _at_ticks(mouth - neutral, valid, times)
+        motion, seen = at_ticks(times[valid], (mouth - neutral)[valid])
         found = adapt(network, mel.read("mel"), motion=motion, seen=seen, scale=scale)
         adapter = found.adapter
         facts = {
@@ -126,20 +127,6 @@ def at_times(motion: NDArray[np.float32], seconds: NDArray[np.float64]) -> NDArr
     last = len(ended) - 1
     mixed = (1 - share) * ended[np.minimum(left, last)] + share * ended[np.minimum(left + 1, last)]
     return np.asarray(mixed, np.float32)
-
-
-def _at_ticks(
-    motion: NDArray[np.float32], valid: NDArray[np.bool_], seconds: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Observed motion (frame, 57, 3) at frame times → at 25 Hz, and which ticks saw the face."""
-    ticks = np.arange(int(seconds[-1] * TICKS_PER_SECOND) + 1) / TICKS_PER_SECOND
-    after = np.clip(np.searchsorted(seconds, ticks), 1, len(seconds) - 1)
-    before = after - 1
-    gap = seconds[after] - seconds[before]
-    share = np.clip((ticks - seconds[before]) / np.maximum(gap, 1e-9), 0, 1)
-    mixed = motion[before] + share[:, None, None] * (motion[after] - motion[before])
-    seen = valid[before] & valid[after] & (gap < 0.2)
-    return mixed.astype(np.float32), seen.astype(np.float32)
 
 
 def _weights_file() -> Path:
