@@ -28,6 +28,7 @@ from tasks.faces import faces, landmarks, track
 from tasks.mux import dubbed
 from tasks.output_frames import output_frames
 from tasks.run import NoProgress, Progress, Run
+from tasks.sfd import SfdBoxes
 from tasks.timeline import timeline
 
 
@@ -51,7 +52,8 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
         new_speech = waveform(speech)
         clip = timeline(video)
         frames = output_frames(clip, new_speech, settings.sync)
-        found = faces(video, clip)
+        weights = Source.of(settings.sfd_weights) if settings.sfd_weights else None
+        found = faces(video, clip, weights)
         face = landmarks(found, track(found, clip, settings.face), clip)
         own_mel = mel(waveform(video)) if clip.attributes["audio"] else None
         render: Artifact | None = None
@@ -85,6 +87,8 @@ def check_inputs(settings: DubSettings) -> None:
     for given in (settings.video, settings.audio):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
+    if settings.sfd_weights is not None:
+        SfdBoxes(settings.sfd_weights)
     if probe(settings.video).kind == "audio":
         raise InputError(f"{settings.video} holds no picture; give a video or a still picture")
     if not probe(settings.audio).has_audio:

@@ -28,6 +28,10 @@ class DubSettings(BaseModel):
     face: str = Field(
         "largest", description="which face: largest, track:N, or x,y@seconds (a point on it)"
     )
+    sfd_weights: Path | None = Field(
+        None,
+        description="S3FD weights: find faces with face-alignment's detector, not mediapipe's",
+    )
     sync: SyncSettings = Field(default_factory=SyncSettings)
     blend: BlendSettings = Field(default_factory=BlendSettings)
     encode: EncodeSettings = Field(default_factory=EncodeSettings)

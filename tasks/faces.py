@@ -17,6 +17,7 @@ from stores.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
 from stores.source import Source
 from tasks.face_mesh import FaceMeshDetector
+from tasks.sfd import SfdBoxes
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
 
@@ -81,15 +82,27 @@ def mean_face() -> NDArray[np.float32]:
     return load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mean_face"]
 
 
-def _plan_frames(video: Source, timeline: Artifact) -> Plan:
+def _plan_frames(video: Source, timeline: Artifact, sfd_weights: Source | None) -> Plan:
     return Plan(timeline.sizes["frame"])
 
 
 @stage(FACES, version=1, plan=_plan_frames)
-def faces(video: Source, timeline: Artifact, *, shards: Sequence[Shard]) -> Blocks:
-    """Detect up to MAX_FACES faces in each frame; the tracker forgets at shards and at cuts."""
+def faces(
+    video: Source,
+    timeline: Artifact,
+    sfd_weights: Source | None = None,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Detect up to MAX_FACES faces in each frame; the tracker forgets at shards and at cuts.
+
+    Args:
+        sfd_weights: S3FD's weights, to find faces with face-alignment's detector; None for
+            mediapipe's own.
+    """
     clip = load_timeline(timeline)
-    detector = FaceMeshDetector(max_faces=MAX_FACES)
+    find_boxes = None if sfd_weights is None else SfdBoxes(sfd_weights.path)
+    detector = FaceMeshDetector(max_faces=MAX_FACES, find_boxes=find_boxes)
     try:
         for shard in shards:
             detector.reset()

@@ -3,7 +3,7 @@
 Convention: sound is mono float32 in -1..1 at 16 kHz. Column c is centred on sample 200 c, that is
 on c / 80 s; both ends are padded with zeros (librosa 0.9 and later). The steps and constants are
 those of Wav2Lip's `audio.py` and `hparams.py`. The filter bank is librosa's (Slaney scale and
-norm), written out because importing librosa costs seconds; the stored golden holds both equal.
+norm).
 """
 
 from collections.abc import Iterator
@@ -119,27 +119,9 @@ def _window() -> NDArray[np.float64]:
 @cache
 def mel_basis() -> NDArray[np.float64]:
     """Triangular filters (80, 401), mel band by frequency bin: Slaney's scale, unit area each."""
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(FMIN_HZ), _hz_to_mel(FMAX_HZ), N_MELS + 2))
-    bins = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
-    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    basis: NDArray[np.float64] = triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]
-    return basis.astype(np.float32).astype(np.float64)
+    import librosa.filters  # takes a second to import, which a run from the store need not spend
 
-
-# Slaney's mel scale: linear to 1 kHz (15 mel), then logarithmic, 27 mel for a factor of 6.4.
-_BREAK_HZ, _BREAK_MEL = 1000.0, 15.0
-_HZ_PER_MEL = _BREAK_HZ / _BREAK_MEL
-_LOG_STEP = np.log(6.4) / 27.0
-
-
-def _hz_to_mel(hz: float) -> float:
-    if hz < _BREAK_HZ:
-        return hz / _HZ_PER_MEL
-    return float(_BREAK_MEL + np.log(hz / _BREAK_HZ) / _LOG_STEP)
-
-
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    logarithmic = _BREAK_HZ * np.exp(_LOG_STEP * (mel - _BREAK_MEL))
-    return np.where(mel < _BREAK_MEL, mel * _HZ_PER_MEL, logarithmic)
+    basis = librosa.filters.mel(
+        sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=N_MELS, fmin=FMIN_HZ, fmax=FMAX_HZ
+    )
+    return np.asarray(basis, np.float64)

@@ -8,10 +8,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 
 from flows.dub import dub
 from flows.settings import DubSettings
-from stores.errors import InputError, MediaError, SettingsError
+from stores.errors import InputError, MediaError, MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.timeline import scan
 from stores.store import Store
@@ -255,6 +256,15 @@ def test_media_without_sound_as_speech(settings: Make, tmp_path: Path) -> None:
     silent = make_still(tmp_path / "picture.png")
     with pytest.raises((MediaError, InputError), match="sound"):
         dub(settings(audio=silent))
+
+
+def test_missing_and_wrong_weights_say_where_to_get_them(settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(MissingWeights, match=r"https://www\.adrianbulat\.com"):
+        dub(settings(sfd_weights=tmp_path / "none.pth"))
+    wrong = tmp_path / "wrong.pth"
+    torch.save({"weight": torch.zeros(3)}, wrong)
+    with pytest.raises(MissingWeights, match="holds no S3FD weights"):
+        dub(settings(sfd_weights=wrong))
 
 
 def _of(report: Any, name: str) -> tuple[str, str]:

@@ -18,19 +18,6 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "cap13.mp4"
 Frames = list[NDArray[np.uint8]]
 
 
-@pytest.fixture(scope="module")
-def frames() -> Frames:
-    """Frames 100 to 115 of the example, 400 x 300."""
-    with av.open(str(EXAMPLE)) as video:
-        found = []
-        for index, frame in enumerate(video.decode(video=0)):
-            if index >= 116:
-                break
-            if index >= 100:
-                found.append(frame.to_ndarray(format="rgb24"))
-    return found
-
-
 @pytest.fixture
 def detector() -> Iterator[FaceMeshDetector]:
     made = FaceMeshDetector()
