@@ -31,6 +31,9 @@ from tasks.run import NoProgress, Progress, Run
 from tasks.sfd import SfdBoxes
 from tasks.timeline import timeline
 
+MAX_WORKERS = 8
+"""Ranges computed at once unless asked otherwise; each holds some 100 MB."""
+
 
 def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport:
     """Dub `settings.video` with `settings.audio`; write `settings.output`.
@@ -44,7 +47,7 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
     check_inputs(settings)
     run = Run(
         Store(settings.store),
-        workers=settings.workers or os.cpu_count() or 1,
+        workers=settings.workers or default_workers(),
         progress=progress or NoProgress(),
     )
     with run.active():
@@ -76,6 +79,13 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
     if any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
+
+
+def default_workers() -> int:
+    """One per processor that this process may use; no more than MAX_WORKERS, for memory's sake."""
+    available = getattr(os, "sched_getaffinity", None)
+    count = len(available(0)) if available else os.cpu_count() or 1
+    return min(count, MAX_WORKERS)
 
 
 def check_inputs(settings: DubSettings) -> None:

@@ -42,7 +42,9 @@ class DubSettings(BaseModel):
     method_settings: dict[str, Any] = Field(
         default_factory=dict, description="settings of the method, checked against its own model"
     )
-    workers: int = Field(0, ge=0, description="ranges computed at once; 0: one per processor")
+    workers: int = Field(
+        0, ge=0, description="ranges computed at once; 0: one per processor, 8 at most"
+    )
 
 
 def explain(error: ValidationError) -> SettingsError:
