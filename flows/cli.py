@@ -12,9 +12,10 @@ import typer
 import yaml
 from rich.console import Console
 
-from flows.environment import quiet_and_private
+from flows.environment import give_memory_back, quiet_and_private
 
 quiet_and_private()
+give_memory_back()
 
 from flows.cli_artifacts import artifacts  # noqa: E402  (the environment comes first)
 from stores.errors import DubflowError  # noqa: E402
@@ -101,16 +102,17 @@ def dub(
         ),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(help="From here on [s].", rich_help_panel="What is dubbed")
+        float | None,
+        typer.Option(help="From here on, in seconds.", rich_help_panel="What is dubbed"),
     ] = None,
     end: Annotated[
-        float | None, typer.Option(help="Up to here [s].", rich_help_panel="What is dubbed")
+        float | None, typer.Option(help="Up to here, in seconds.", rich_help_panel="What is dubbed")
     ] = None,
     keep_background: Annotated[
         float | None,
         typer.Option(
             metavar="DB",
-            help="Mix the source's own sound in at this gain [dB], for example -20.",
+            help="Mix the source's own sound in at this gain in dB, for example -20.",
             rich_help_panel="What is dubbed",
         ),
     ] = None,
