@@ -173,7 +173,7 @@ class Stage:
         missing = [shard for shard in shards if shard.index not in finished]
         run.progress.begin(name, plan.rows, plan.rows - sum(s.stop - s.start for s in missing))
         calls = [
-            call | {"shards": [shard.index for shard in group], "rows": plan.rows}
+            call | {"shards": [shard.index for shard in group]}
             for group in _groups(missing, run.workers)
         ]
         executor(run).perform(name, calls)
