@@ -44,4 +44,4 @@ def give_memory_back() -> None:
     except OSError:
         return
     libc.mallopt(arena_max, 2)
-    libc.mallopt(mmap_threshold, 1 << 20)
+    libc.mallopt(mmap_threshold, 8 << 20)
