@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from models.face_crop.crop import to_crop
 from models.face_crop.rendered import SHIFT_GRID
 from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
-from tasks.crops import PIXEL_SHARD
-from tasks.faces import load_pose, mean_face
+from tasks.crops import CROPS, PIXEL_SHARD
+from tasks.faces import LANDMARKS, load_pose, mean_face
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
 
@@ -214,50 +215,47 @@ def render(
 
 
 class _Lenders:
-    """Crops and landmarks of source frames, read in the chunks that they are stored in.
-
-    Paths follow the source for a while, so the last few chunks serve most frames.
-    """
-
-    _CHUNK = 8
-    _KEPT = 16
+    """Crops and landmarks of source frames, in crop px."""
 
     def __init__(
         self, landmarks: Artifact, crops: Artifact, transforms: NDArray[np.float32]
     ) -> None:
-        self._landmarks, self._crops, self._transforms = landmarks, crops, transforms
-        self._crop_chunks: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._point_chunks: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        def points(start: int, stop: int) -> NDArray[np.float32]:
+            meshes = landmarks.read("landmarks", start, stop)
+            return to_crop(meshes, transforms[start : start + len(meshes)])
+
+        self._crops = _Chunks(partial(crops.read, "crop"), CROPS.arrays["crop"].chunk, kept=16)
+        self._points = _Chunks(points, LANDMARKS.arrays["landmarks"].chunk, kept=128)
 
     def crop(self, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Crop (size, size, 3) uint8 RGB and landmarks (478, 3) float32 [crop px]."""
-        chunk = self._chunk(self._crop_chunks, frame, self._read_crops)
-        return chunk[frame % self._CHUNK], self.points(frame)
+        return self._crops.row(frame), self._points.row(frame)
 
     def points(self, frame: int) -> NDArray[np.float32]:
         """Landmarks (478, 3) float32 [crop px]."""
-        return np.asarray(
-            self._chunk(self._point_chunks, frame, self._read_points)[frame % self._CHUNK]
-        )
+        return self._points.row(frame)
 
-    def _chunk(
-        self,
-        kept: "OrderedDict[int, NDArray[Any]]",
-        frame: int,
-        read: Callable[[int, int], NDArray[Any]],
-    ) -> NDArray[Any]:
-        number = frame // self._CHUNK
-        if number in kept:
-            kept.move_to_end(number)
+
+class _Chunks:
+    """Rows of a stored array, read by the chunk; paths follow the source, so few chunks serve.
+
+    Args:
+        read: gives the rows [start, stop), or as many of them as there are.
+        rows: rows of a chunk.
+        kept: chunks held in memory.
+    """
+
+    def __init__(self, read: Callable[[int, int], NDArray[Any]], rows: int, *, kept: int) -> None:
+        self._read, self._rows, self._kept = read, rows, kept
+        self._chunks: OrderedDict[int, NDArray[Any]] = OrderedDict()
+
+    def row(self, index: int) -> NDArray[Any]:
+        number, place = divmod(index, self._rows)
+        if number in self._chunks:
+            self._chunks.move_to_end(number)
         else:
-            kept[number] = read(number * self._CHUNK, (number + 1) * self._CHUNK)
-            if len(kept) > self._KEPT:
-                kept.popitem(last=False)
-        return kept[number]
-
-    def _read_crops(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return self._crops.read("crop", start, stop)
-
-    def _read_points(self, start: int, stop: int) -> NDArray[np.float32]:
-        points = self._landmarks.read("landmarks", start, stop)
-        return to_crop(points, self._transforms[start : start + len(points)])
+            start = number * self._rows
+            self._chunks[number] = self._read(start, start + self._rows)
+            if len(self._chunks) > self._kept:
+                self._chunks.popitem(last=False)
+        return np.asarray(self._chunks[number][place])
