@@ -27,6 +27,14 @@ from tasks.timeline import load_timeline
 PIXEL_SHARD = 64
 """Frames per shard of pictures: at 512 px a shard is 50 MB."""
 
+TRANSFORM = ArraySpec(
+    ("frame", "row", "column"),
+    "float32",
+    "px",
+    "similarity, frame px to crop px",
+    shard=PIXEL_SHARD,
+)
+
 CROPS = Schema(
     "crops",
     {
@@ -46,13 +54,7 @@ CROPS = Schema(
             "RGB 0..255, the face in the mean face's shape",
             shard=PIXEL_SHARD,
         ),
-        "transform": ArraySpec(
-            ("frame", "row", "column"),
-            "float32",
-            "px",
-            "similarity, frame px to crop px",
-            shard=PIXEL_SHARD,
-        ),
+        "transform": TRANSFORM,
     },
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
     "The lower face upright and of one size; pixel centres on integers + 0.5.",

@@ -22,7 +22,7 @@ from models.face_crop.crop import to_crop
 from models.face_crop.rendered import SHIFT_GRID
 from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
-from tasks.crops import CROPS, PIXEL_SHARD
+from tasks.crops import CROPS, PIXEL_SHARD, TRANSFORM
 from tasks.faces import LANDMARKS, load_pose, mean_face
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
@@ -59,13 +59,7 @@ RENDER = Schema(
             "how the frame's own pixels move",
             shard=PIXEL_SHARD,
         ),
-        "transform": ArraySpec(
-            ("frame", "row", "column"),
-            "float32",
-            "px",
-            "similarity, frame px to crop px",
-            shard=PIXEL_SHARD,
-        ),
+        "transform": TRANSFORM,
         "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew", shard=PIXEL_SHARD),
     },
     {"rgb": 3, "row": 2, "column": 3, "xy": 2, "v": SHIFT_GRID, "u": SHIFT_GRID},
