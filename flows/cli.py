@@ -235,8 +235,9 @@ def _dub(settings: Any, *, prefect: bool | None, as_json: bool) -> None:
     from flows.progress import watched
 
     console = Console(stderr=True)
-    check_inputs(settings)
     under_prefect = bool(os.environ.get("PREFECT_API_URL")) if prefect is None else prefect
+    if under_prefect:  # before a server is started for nothing
+        check_inputs(settings)
     if under_prefect and not os.environ.get("PREFECT_API_URL"):
         console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
     if under_prefect:

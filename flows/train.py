@@ -45,6 +45,7 @@ from stores.errors import InputError, MediaError, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.timeline import Timeline, scan
+from stores.shipped import shipped_file
 from tasks.face_mesh import FaceMeshDetector
 from tasks.faces import DETECTION_SIDE_PX, mean_face
 
@@ -53,7 +54,6 @@ Array = NDArray[np.float32]
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 console = Console(stderr=True)
 
-FACE_MESH = Path(__file__).parents[1] / "models" / "face_mesh" / "mean_face.safetensors"
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
 MAX_TURN_DEG = 40.0
@@ -99,7 +99,9 @@ def train_speech_to_lips(
     if not training:
         console.print(f"[red]{clips / 'manifest.csv'} marks no usable clip as {TRAINED_ON}")
         raise typer.Exit(2)
-    rows = mirrored_rows(load_file(FACE_MESH)["mirror"])
+    rows = mirrored_rows(
+        load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mirror"]
+    )
     mean = mean_speech(training)
     first = Recipe(steps=min(steps, FIRST_ROUND_STEPS), seed=seed)
     model = _fit(examples(training, mean, lags={}), mean, rows, first, "first round")

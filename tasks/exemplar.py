@@ -89,9 +89,10 @@ def path(
         nothing = np.zeros(count, np.int32)
         none = np.zeros(count, np.float32)
         return Made({"first": nothing, "second": nothing, "weight": none, "opacity": none})
+    pose = load_pose(landmarks)
     bank = Bank(
         mouth=landmarks.read("mouth")[donors],
-        pose=load_pose(landmarks, donors.astype(np.int64)),
+        pose=pose.at(donors),
         time_s=clip.seconds[donors],
         run=bank_runs(donors, clip.scene_start),
         quality=visibility.read("quality")[donors],
@@ -101,7 +102,7 @@ def path(
     rows = choose_donors(
         motion.read("mouth"),
         bank,
-        target_pose=load_pose(landmarks, source),
+        target_pose=pose.at(source),
         scene_start=scene_start,
         neutral=motion.read("neutral"),
         settings=settings,
@@ -166,7 +167,8 @@ def render(
     size = int(crops.attributes["crop_size_px"])
     renderer = Renderer(mean_face(), size=size)
     source = output_frames.read("source_frame")
-    mouths, transforms = landmarks.read("mouth"), crops.read("transform")
+    pose, mouths = load_pose(landmarks), landmarks.read("mouth")
+    transforms = crops.read("transform")
     neutral = motion.read("neutral")
     first, second = path.read("first"), path.read("second")
     weight, shown = path.read("weight"), path.read("opacity")
@@ -182,8 +184,7 @@ def render(
             neutral=neutral,
             settings=settings,
         )
-        pose = load_pose(landmarks, frames)
-        linear = canonical_to_crop(pose, transforms[frames])
+        linear = canonical_to_crop(pose.at(frames), transforms[frames])
         patch = np.zeros((count, size, size, 3), np.uint8)
         mask = np.zeros((count, size, size), np.uint8)
         shift = np.zeros((count, SHIFT_GRID, SHIFT_GRID, 2), np.float32)

@@ -180,10 +180,6 @@ def landmarks(
         }
 
 
-def load_pose(landmarks: Artifact, rows: NDArray[np.int64] | slice = slice(None)) -> Pose:
-    """Head pose of some frames of a `landmarks` artifact."""
-    return Pose(
-        landmarks.read("scale")[rows],
-        landmarks.read("rotation")[rows],
-        landmarks.read("translation")[rows],
-    )
+def load_pose(landmarks: Artifact) -> Pose:
+    """Head pose of every frame of a `landmarks` artifact."""
+    return Pose(landmarks.read("scale"), landmarks.read("rotation"), landmarks.read("translation"))

@@ -103,9 +103,8 @@ def motion(mel: Artifact, speaker: Artifact, output_frames: Artifact, timeline: 
     """Predict the mouth from the new speech, at each output frame's time."""
     from models.speech_to_lips.predict import predict_motion
 
-    adapter = Adapter(
-        speaker.read("scale").reshape(()), speaker.read("weight"), speaker.read("bias")
-    )
+    learnt = {name: speaker.read(name) for name in ("weight", "bias")}
+    adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
     predicted = predict_motion(_model(), mel.read("mel"), adapter=adapter)
     tick_seconds = float(load_timeline(timeline).time_base)
     times = output_frames.read("pts") * tick_seconds

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_crop.crop import cut
+from models.face_crop.crop import covered, cut
+from models.face_crop.warp import Box
 from stores.media.frame import Frame
 
 _MARGIN_PX = 4
@@ -41,14 +41,11 @@ def area_of_crop(frame: Frame, transform: NDArray[np.float32], size: int) -> Are
         transform: (2, 3) float32, frame px to crop px.
         size: Side of the crop [px].
     """
-    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
-    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) @ inverse[:, :2].T
-    low = np.floor((corners + inverse[:, 2]).min(0)).astype(int) - _MARGIN_PX
-    high = np.ceil((corners + inverse[:, 2]).max(0)).astype(int) + _MARGIN_PX
-    x0, y0 = max(0, int(low[0])), max(0, int(low[1]))
-    x1, y1 = min(frame.width, int(high[0])), min(frame.height, int(high[1]))
-    if x1 - x0 < 2 or y1 - y0 < 2:
+    whole = Box(0, size, 0, size)
+    rect = covered(whole, transform, (frame.height, frame.width), margin=_MARGIN_PX)
+    if rect is None:
         return None
     moved = transform.copy()
-    moved[:, 2] += moved[:, :2] @ np.array([x0, y0], np.float32)
-    return Area(x0, y0, frame.crop_rgb(x0, y0, x1, y1), moved)
+    moved[:, 2] += moved[:, :2] @ np.array([rect.x0, rect.y0], np.float32)
+    rgb = frame.crop_rgb(rect.x0, rect.y0, rect.x1, rect.y1)
+    return Area(rect.x0, rect.y0, rgb, moved)

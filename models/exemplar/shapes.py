@@ -20,8 +20,6 @@ GAP_PAIRS = tuple(
 )
 """Facing points of the upper and the lower inner lip, as rows of MOUTH."""
 
-CORNERS = (MOUTH.index(61), MOUTH.index(291))
-
 _POINT_WEIGHT = np.concatenate(
     [np.full(_JAW_N, 0.15), np.full(_OUTER_N, 1.0), np.full(len(INNER_LIP), 1.4)]
 ).astype(np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.face_crop.crop import pixel_matrix
+from models.face_crop.crop import covered, pixel_matrix
 from models.face_crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
 from models.face_crop.warp import Box, active_box
 
@@ -88,7 +88,7 @@ def blend(
     box = _changed_box(rendered)
     if box is None or settings.strength == 0:
         return None
-    rect = _rectangle(box, transform, area.shape)
+    rect = covered(box, transform, area.shape)
     if rect is None:
         return None
     to_crop = pixel_matrix(transform)
@@ -157,17 +157,6 @@ def _changed_box(rendered: Rendered) -> Box | None:
         min(drawn.x0, int(cells.x0 * scale)),
         max(drawn.x1, int(np.ceil(cells.x1 * scale))),
     )
-
-
-def _rectangle(box: Box, transform: Floats, shape: tuple[int, ...]) -> Box | None:
-    """The rectangle of the area that a box of the crop covers; None if it is outside."""
-    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
-    corners = np.array([[x, y] for x in (box.x0, box.x1) for y in (box.y0, box.y1)])
-    placed = corners @ inverse[:, :2].T + inverse[:, 2]
-    low, high = np.floor(placed.min(0)).astype(int), np.ceil(placed.max(0)).astype(int)
-    y0, y1 = max(0, int(low[1])), min(shape[0], int(high[1]))
-    x0, x1 = max(0, int(low[0])), min(shape[1], int(high[0]))
-    return Box(y0, y1, x0, x1) if y1 - y0 > 1 and x1 - x0 > 1 else None
 
 
 def _brought(picture: Image, to_crop: NDArray[np.float64], rect: Box, how: int) -> Image:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.face_crop.warp import Box
 from models.face_mesh.align import Pose
 
 Floats = NDArray[np.float32]
@@ -89,3 +90,22 @@ def cut(image: Image, transform: Floats, size: int) -> Image:
     if factor > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
+
+
+def covered(box: Box, transform: Floats, shape: tuple[int, ...], *, margin: int = 0) -> Box | None:
+    """The rectangle of a picture that a box of the crop covers; None if it lies outside.
+
+    Args:
+        box: whole crop px.
+        transform: (2, 3) float32, picture px → crop px.
+        shape: (h, w, ...) of the picture.
+        margin: px added on every side, as far as the picture goes.
+    """
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    corners = np.array([[x, y] for x in (box.x0, box.x1) for y in (box.y0, box.y1)])
+    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    low = np.floor(placed.min(0)).astype(int) - margin
+    high = np.ceil(placed.max(0)).astype(int) + margin
+    y0, y1 = max(0, int(low[1])), min(shape[0], int(high[1]))
+    x0, x1 = max(0, int(low[0])), min(shape[1], int(high[0]))
+    return Box(y0, y1, x0, x1) if y1 - y0 > 1 and x1 - x0 > 1 else None

@@ -8,11 +8,12 @@ points.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import LOWER_INNER_LIP, RIGID, UPPER_INNER_LIP
+from models.face_mesh.indices import RIGID
 
 Array = NDArray[np.float32]
 
@@ -38,6 +39,10 @@ class Pose:
                 f"a pose of {n} frames needs rotation ({n}, 3, 3) and translation ({n}, 3), "
                 f"got {self.rotation.shape} and {self.translation.shape}"
             )
+
+    def at(self, rows: NDArray[np.integer[Any]]) -> "Pose":
+        """The pose in some frames, in their order."""
+        return Pose(self.scale[rows], self.rotation[rows], self.translation[rows])
 
     def to_image(self, points: Array) -> Array:
         """Canonical points (frame, point, 3) → image points (frame, point, 3) [px]."""
@@ -75,9 +80,3 @@ def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
     return Pose(
         scale.astype(np.float32), rotation.astype(np.float32), translation.astype(np.float32)
     )
-
-
-def mouth_opening(canonical: Array) -> Array:
-    """Inner-lip distance (frame,) in face heights, of canonical meshes (frame, 478, 3)."""
-    gap = canonical[:, LOWER_INNER_LIP] - canonical[:, UPPER_INNER_LIP]
-    return np.asarray(np.linalg.norm(gap[:, :2], axis=-1), np.float32)

@@ -41,6 +41,3 @@ FOREHEAD, CHIN = 10, 152
 
 UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
 """The two points whose distance is the mouth opening."""
-
-LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 291, 61
-"""The subject's left and right."""

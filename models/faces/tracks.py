@@ -79,10 +79,6 @@ class _Piece:
         self.area += float((box[2] - box[0]) * (box[3] - box[1]))
         self.box = box
 
-    @property
-    def mean_size(self) -> float:
-        return float(np.sqrt(self.area / len(self.frames)))
-
 
 def link_faces(
     boxes: Floats, scores: Floats, *, scene_start: Bools, time_s: NDArray[np.float64]

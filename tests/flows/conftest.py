@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from flows.dub import dub
 from flows.report import DubReport
 from flows.settings import DubSettings, read_settings
 from tests.media_factory import EXAMPLE, make_video
@@ -63,18 +62,6 @@ def settings(
     return make
 
 
-def counts(report: DubReport) -> dict[str, tuple[int, int]]:
-    """Stage → (hits, computed), summed over calls of the same stage."""
-    found: dict[str, tuple[int, int]] = {}
-    for stage in report.stages:
-        hits, computed = found.get(stage.name, (0, 0))
-        found[stage.name] = hits + stage.hits, computed + stage.computed
-    return found
-
-
 def computed(report: DubReport) -> set[str]:
     """Stages that computed anything."""
     return {stage.name for stage in report.stages if stage.computed}
-
-
-__all__ = ["FRAMES", "computed", "counts", "cut_wav", "dub"]
