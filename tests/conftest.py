@@ -16,6 +16,10 @@ from tasks.run import Run  # noqa: E402
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--goldens-table", metavar="FILE", help="write how near each golden was")
+
+
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real clips, where there is one: DUBFLOW_CLIPS, else beside the checkout."""

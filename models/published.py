@@ -1,0 +1,89 @@
+"""The published networks by name, ready for their published state dicts.
+
+network = build("wav2lip_generator")
+network.load_state_dict(weights)      # keys, shapes and order are those of the published file
+"""
+
+import importlib
+from typing import Any, NamedTuple
+
+from torch import nn
+
+
+class _Maker(NamedTuple):
+    module: str
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+_NETWORKS = {
+    # Wav2Lip
+    "wav2lip_generator": _Maker("models.wav2lip.generator", "Generator"),
+    "wav2lip_disc_qual": _Maker("models.wav2lip.critic", "QualityCritic"),
+    "wav2lip_syncnet_color": _Maker("models.wav2lip.expert", "SyncExpert"),
+    # SyncNet v2
+    "syncnet_v2": _Maker("models.syncnet.network", "SyncNet"),
+    # IP-LAP
+    "ip_lap_landmark_generator": _Maker("models.ip_lap.landmark_generator", "LandmarkGenerator"),
+    "ip_lap_renderer": _Maker("models.ip_lap.renderer", "Renderer"),
+    "ip_lap_discriminator": _Maker("models.ip_lap.critic", "PatchCritic"),
+    # VideoReTalking
+    "vrt_dnet": _Maker("models.video_retalking.dnet", "DNet"),
+    "vrt_lnet": _Maker("models.video_retalking.lnet", "LNet"),
+    "vrt_enet": _Maker("models.video_retalking.enet", "ENet"),
+    "ganimation_generator": _Maker("models.ganimation.generator", "Generator"),
+    # StyleGAN2 and what is built on it
+    "stylegan2_generator64": _Maker("models.stylegan2.generator", "Generator", {"size": 64}),
+    "stylegan2_discriminator64": _Maker(
+        "models.stylegan2.discriminator", "Discriminator", {"size": 64}
+    ),
+    "gpen_bfr_512": _Maker("models.restore.gpen", "FullGenerator", {"size": 512}),
+    "gfpgan_v1clean_512": _Maker("models.restore.gfpgan", "gfpgan_v1_clean"),
+    # PC-AVS, the feature-driven StyleGAN2 talking face
+    "pcavs_audio_encoder": _Maker("models.pc_avs.audio_encoder", "AudioEncoder"),
+    "pcavs_generator": _Maker("models.pc_avs.generator", "Generator"),
+    "pcavs_identity_encoder": _Maker("models.pc_avs.identity_encoder", "IdentityEncoder"),
+    "pcavs_pose_encoder": _Maker("models.pc_avs.pose_encoder", "PoseEncoder"),
+    # Faces: detection, landmarks, parsing, recognition
+    "s3fd": _Maker("models.face_detection.s3fd", "face_alignment_s3fd"),
+    "s3fd_syncnet": _Maker("models.face_detection.s3fd", "syncnet_s3fd"),
+    "retinaface_resnet50": _Maker("models.face_detection.retinaface", "retinaface_resnet50"),
+    "fan_2dfan4": _Maker("models.face_landmarks.fan", "fan_2d"),
+    "bisenet_parsing": _Maker("models.face_parsing.bisenet", "bisenet"),
+    "parsenet": _Maker("models.face_parsing.parsenet", "parsenet"),
+    "arcface_r50": _Maker("models.arcface.network", "IResNet", {"layers": (3, 4, 14, 3)}),
+    "arcface_r100": _Maker("models.arcface.network", "IResNet", {"layers": (3, 13, 30, 3)}),
+    # 3DMM
+    "deep3d_recon_resnet50": _Maker("models.deep3d.regressor", "Regressor"),
+    # AudioDVP, the base of Meta Talk
+    "audiodvp_atnet": _Maker("models.audiodvp.atnet", "ATNet"),
+    "audiodvp_expression": _Maker("models.audiodvp.expression", "AudioToExpression"),
+    "audiodvp_nfr_generator": _Maker("models.audiodvp.renderer", "NeuralFaceRenderer"),
+    "audiodvp_nfr_discriminator": _Maker("models.audiodvp.critic", "PatchCritic"),
+    "audiodvp_resnet50_vggface2": _Maker("models.audiodvp.regressor", "vggface2_resnet50"),
+    # Metrics
+    "lpips_alex": _Maker("models.metrics.lpips", "Lpips", {"net": "alex"}),
+    "lpips_vgg": _Maker("models.metrics.lpips", "Lpips", {"net": "vgg"}),
+    "fid_inception_v3": _Maker("models.metrics.inception", "FidInception"),
+}
+
+NAMES = tuple(_NETWORKS)
+
+
+def build(name: str, **changes: Any) -> nn.Module:
+    """The network of that name, with fresh weights.
+
+    Args:
+        name: One of NAMES.
+        changes: Constructor arguments in place of the published ones (another size, say).
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    if name not in _NETWORKS:
+        raise ValueError(f"there is no network {name!r}; there is {', '.join(NAMES)}")
+    maker = _NETWORKS[name]
+    make = getattr(importlib.import_module(maker.module), maker.name)
+    network = make(**{**maker.arguments, **changes})
+    assert isinstance(network, nn.Module)
+    return network
