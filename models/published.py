@@ -5,6 +5,8 @@ network.load_state_dict(weights)      # keys, shapes and order are those of the 
 """
 
 import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -13,7 +15,7 @@ from torch import nn
 class _Maker(NamedTuple):
     module: str
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: Mapping[str, Any] = MappingProxyType({})
 
 
 _NETWORKS = {

@@ -11,7 +11,7 @@ The rules, first match wins:
     *.running_mean / *.running_var              0.1 z / uniform in [0.5, 1.5)
     *noise* of shape (1, 1, H, W)               z
     *modulation.bias / *bias                    1 + 0.1 z / 0.05 z
-    vectors and (C, 1, 1)                       one value: 0.1 z; *prelu*: 0.25 + 0.05 z; else 1 + 0.1 z
+    vectors and (C, 1, 1)                       1 + 0.1 z; one value: 0.1 z; *prelu*: 0.25 + 0.05 z
     anything else                               gain z / sqrt(fan in)
 """
 
