@@ -1,0 +1,146 @@
+"""Wav2Lip's convolution blocks, which many talking-face networks share.
+
+Prajwal et al., "A Lip Sync Expert Is All You Need", 2020; public repository Rudrabha/Wav2Lip. The
+names `conv_block.0` (convolution) and `conv_block.1` (batch norm) are those of the published files.
+"""
+
+from torch import Tensor, nn
+
+Size = int | tuple[int, int]
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm, ReLU; a residual block adds its input before the ReLU.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the output; those of the input in a residual block.
+        kernel: Side or (height, width) of the kernel.
+        stride: Step along both axes or (down, across).
+        padding: Zeros around the input.
+        residual: Add the input; the block must keep its shape.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: Size = 3,
+        stride: Size = 1,
+        padding: Size = 1,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        if residual and channels_in != channels_out:
+            raise ValueError(
+                f"a residual block keeps its channels: {channels_in} in, {channels_out} out"
+            )
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.act = nn.ReLU()
+        self.residual = residual
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+        found: Tensor = self.conv_block(features)
+        if self.residual:
+            found = found + features
+        activated: Tensor = self.act(found)
+        return activated
+
+
+class ConvTransposeNorm(nn.Module):
+    """Transposed convolution, batch norm, ReLU.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the output.
+        kernel: Side or (height, width) of the kernel.
+        stride: Enlargement.
+        padding: Taken off each border.
+        output_padding: Put on at the lower right, for even sizes.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: Size = 3,
+        stride: Size = 2,
+        padding: Size = 1,
+        output_padding: Size = 1,
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding, output_padding),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.act = nn.ReLU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+        found: Tensor = self.act(self.conv_block(features))
+        return found
+
+
+class ConvLeaky(nn.Module):
+    """Convolution and leaky ReLU of slope 0.01, without a norm.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the output.
+        kernel: Side or (height, width) of the kernel.
+        stride: Step along both axes or (down, across).
+        padding: Zeros around the input.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: Size = 3,
+        stride: Size = 1,
+        padding: Size = 1,
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+        )
+        self.act = nn.LeakyReLU(0.01)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+        found: Tensor = self.act(self.conv_block(features))
+        return found
+
+
+def mel_encoder(*, residuals_256: int = 1) -> nn.Sequential:
+    """Mel window (batch, 1, 80, 16) → embedding (batch, 512, 1, 1).
+
+    Wav2Lip's generator, its expert (with `residuals_256=2`) and VideoReTalking's L-Net and E-Net
+    begin with it.
+
+    Args:
+        residuals_256: Residual blocks of 256 channels.
+    """
+
+    def kept(channels: int, count: int) -> list[nn.Module]:
+        return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
+
+    return nn.Sequential(
+        ConvNorm(1, 32),
+        *kept(32, 2),
+        ConvNorm(32, 64, stride=(3, 1)),
+        *kept(64, 2),
+        ConvNorm(64, 128, stride=3),
+        *kept(128, 2),
+        ConvNorm(128, 256, stride=(3, 2)),
+        *kept(256, residuals_256),
+        ConvNorm(256, 512, padding=0),
+        ConvNorm(512, 512, kernel=1, padding=0),
+    )
