@@ -1,0 +1,39 @@
+"""Adaptive instance normalisation: statistics of a feature map set by a vector."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class AdaIN(nn.Module):
+    """Instance norm, then a scale and shift per channel that an MLP makes from a vector.
+
+    Huang and Belongie 2017, in the form of PIRender (Ren et al. 2021), which IP-LAP and
+    VideoReTalking share: hidden width 128, scale 1 + gamma.
+
+    Args:
+        channels: Of the feature map.
+        vector_channels: Of the modulating vector.
+        hidden: Width of the MLP.
+    """
+
+    def __init__(self, channels: int, vector_channels: int, *, hidden: int = 128) -> None:
+        super().__init__()
+        self.mlp_shared = nn.Sequential(nn.Linear(vector_channels, hidden), nn.ReLU())
+        self.mlp_gamma = nn.Linear(hidden, channels)
+        self.mlp_beta = nn.Linear(hidden, channels)
+
+    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+        """Modulated features.
+
+        Args:
+            features: (B, channels, H, W).
+            vector: (B, vector_channels), or with axes of length 1 behind or between.
+
+        Returns:
+            (B, channels, H, W).
+        """
+        hidden = self.mlp_shared(vector.flatten(1))
+        gamma: Tensor = self.mlp_gamma(hidden)[:, :, None, None]
+        beta: Tensor = self.mlp_beta(hidden)[:, :, None, None]
+        return torch.addcmul(beta, functional.instance_norm(features), 1 + gamma)

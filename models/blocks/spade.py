@@ -1,0 +1,38 @@
+"""Spatially adaptive normalisation: statistics of a feature map set by another map."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Spade(nn.Module):
+    """Instance norm, then a scale and shift per pixel that convolutions make from a map.
+
+    Park et al. 2019, in IP-LAP's form: no nonlinearity after the first convolution.
+
+    Args:
+        channels: Of the feature map.
+        map_channels: Of the modulating map.
+        hidden: Channels between the convolutions.
+    """
+
+    def __init__(self, channels: int, map_channels: int, *, hidden: int = 256) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(map_channels, hidden, 3, padding=1)
+        self.gamma = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.beta = nn.Conv2d(hidden, channels, 3, padding=1)
+
+    def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
+        """Modulated features.
+
+        Args:
+            features: (B, channels, H, W).
+            modulation: (B, map_channels, H, W).
+
+        Returns:
+            (B, channels, H, W).
+        """
+        hidden = self.conv1(modulation)
+        gamma: Tensor = self.gamma(hidden)
+        beta: Tensor = self.beta(hidden)
+        return torch.addcmul(beta, functional.instance_norm(features), 1 + gamma)
