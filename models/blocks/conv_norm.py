@@ -40,14 +40,14 @@ class ConvNorm(nn.Module):
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
             nn.BatchNorm2d(channels_out),
         )
-        self.act = nn.ReLU()
+        self.act = nn.ReLU(inplace=True)
         self.residual = residual
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels in, height, width) → (batch, channels out, height', width')."""
         found: Tensor = self.conv_block(features)
         if self.residual:
-            found = found + features
+            found += features
         activated: Tensor = self.act(found)
         return activated
 
@@ -79,7 +79,7 @@ class ConvTransposeNorm(nn.Module):
             nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding, output_padding),
             nn.BatchNorm2d(channels_out),
         )
-        self.act = nn.ReLU()
+        self.act = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels in, height, width) → (batch, channels out, height', width')."""
@@ -111,7 +111,7 @@ class ConvLeaky(nn.Module):
         self.conv_block = nn.Sequential(
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
         )
-        self.act = nn.LeakyReLU(0.01)
+        self.act = nn.LeakyReLU(0.01, inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels in, height, width) → (batch, channels out, height', width')."""

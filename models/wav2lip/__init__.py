@@ -1,0 +1,1 @@
+"""Wav2Lip (Prajwal et al., 2020): generator, visual-quality critic, expert, and inference steps."""

@@ -1,0 +1,110 @@
+"""Wav2Lip's generator: a mel window and a face with its lower half hidden → the face speaking.
+
+Prajwal et al., "A Lip Sync Expert Is All You Need for Speech to Lip Generation in the Wild", ACM
+Multimedia 2020, section 4.1; public repository Rudrabha/Wav2Lip, class Wav2Lip.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks.conv_norm import ConvNorm, ConvTransposeNorm, mel_encoder
+
+SIZE = 96
+"""Side of a face [px]; the encoder ends at 1 x 1 for this size only."""
+MEL_WINDOW = 16
+"""Mel columns under one frame: 0.2 s."""
+
+
+def _kept(channels: int, count: int) -> list[nn.Module]:
+    return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
+
+
+def _halved(channels_in: int, channels_out: int, residuals: int) -> nn.Sequential:
+    return nn.Sequential(
+        ConvNorm(channels_in, channels_out, stride=2), *_kept(channels_out, residuals)
+    )
+
+
+def _doubled(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(ConvTransposeNorm(channels_in, channels_out), *_kept(channels_out, 2))
+
+
+class Generator(nn.Module):
+    """U-Net from faces to a face whose innermost features come from the sound.
+
+    Convention: BGR in 0..1 in and out, no mean or deviation. Channels 0-2 of the faces are the
+    target frame with its lower half zeroed, channels 3-5 a reference frame, whole (at inference the
+    same frame). Mel is -4..4 (`models.audio.mel`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face_encoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(ConvNorm(6, 16, kernel=7, padding=3)),
+                _halved(16, 32, 2),
+                _halved(32, 64, 3),
+                _halved(64, 128, 2),
+                _halved(128, 256, 2),
+                _halved(256, 512, 1),
+                nn.Sequential(
+                    ConvNorm(512, 512, padding=0), ConvNorm(512, 512, kernel=1, padding=0)
+                ),
+            ]
+        )
+        self.audio_encoder = mel_encoder()
+        # inputs: what the block before gives plus the encoder's features of that size
+        self.face_decoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(ConvNorm(512, 512, kernel=1, padding=0)),
+                nn.Sequential(
+                    ConvTransposeNorm(512 + 512, 512, stride=1, padding=0, output_padding=0),
+                    *_kept(512, 1),
+                ),
+                _doubled(512 + 512, 512),
+                _doubled(512 + 256, 384),
+                _doubled(384 + 128, 256),
+                _doubled(256 + 64, 128),
+                _doubled(128 + 32, 64),
+            ]
+        )
+        self.output_block = nn.Sequential(
+            ConvNorm(64 + 16, 32), nn.Conv2d(32, 3, kernel_size=1), nn.Sigmoid()
+        )
+
+    def forward(self, audio_sequences: Tensor, face_sequences: Tensor) -> Tensor:
+        """Faces that speak, BGR in 0..1.
+
+        Args:
+            audio_sequences: (batch, 1, 80, 16), or (batch, time, 1, 80, 16) for sequences.
+            face_sequences: (batch, 6, 96, 96), or (batch, 6, time, 96, 96) for sequences.
+
+        Returns:
+            (batch, 3, 96, 96), or (batch, 3, time, 96, 96).
+        """
+        if face_sequences.ndim == 5:
+            # time before batch, as in the original: batch norm in training does not mind
+            times = face_sequences.shape[2]
+            faces = self._faces(
+                audio_sequences.transpose(0, 1).flatten(0, 1),
+                face_sequences.permute(2, 0, 1, 3, 4).flatten(0, 1),
+            )
+            return faces.reshape(times, -1, *faces.shape[1:]).permute(1, 2, 0, 3, 4)
+        return self._faces(audio_sequences, face_sequences)
+
+    def _faces(self, mel: Tensor, faces: Tensor) -> Tensor:
+        """(batch, 1, 80, 16) and (batch, 6, 96, 96) → (batch, 3, 96, 96)."""
+        if faces.shape[1:] != (6, SIZE, SIZE) or mel.shape != (len(faces), 1, 80, MEL_WINDOW):
+            raise ValueError(
+                f"expected mel (n, 1, 80, {MEL_WINDOW}) and faces (n, 6, {SIZE}, {SIZE}), "
+                f"got {tuple(mel.shape)} and {tuple(faces.shape)}"
+            )
+        encoded = []
+        for block in self.face_encoder_blocks:
+            faces = block(faces)
+            encoded.append(faces)
+        features: Tensor = self.audio_encoder(mel)
+        for block in self.face_decoder_blocks:
+            features = torch.cat((block(features), encoded.pop()), dim=1)
+        found: Tensor = self.output_block(features)
+        return found
