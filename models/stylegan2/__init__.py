@@ -1,0 +1,1 @@
+"""StyleGAN2 and the layers that its descendants share."""

@@ -1,0 +1,92 @@
+"""StyleGAN2's layers without filters, as GFPGAN's "clean" version and VideoReTalking store them.
+
+Against models.stylegan2.layers: weights are stored as they act, sizes change bilinearly before the
+convolution, the output of a modulated convolution is multiplied by sqrt(2) and the leaky ReLU is
+plain, and the strength of the noise and the bias belong to the styled convolution itself.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.stylegan2.layers import GAIN, SLOPE, modulated_conv2d
+
+
+def twice(image: Tensor) -> Tensor:
+    """Twice as large, bilinearly."""
+    return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class ModulatedConv2d(nn.Module):
+    """Convolution modulated by a style (N x style size); optionally doubling the size first."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        style_dim: int,
+        *,
+        demodulate: bool = True,
+        upsample: bool = False,
+    ) -> None:
+        super().__init__()
+        fan_in = in_channels * kernel_size**2
+        self.weight = nn.Parameter(
+            torch.randn(1, out_channels, in_channels, kernel_size, kernel_size) / math.sqrt(fan_in)
+        )
+        self.modulation = nn.Linear(style_dim, in_channels)
+        nn.init.kaiming_normal_(self.modulation.weight, nonlinearity="linear")
+        nn.init.ones_(self.modulation.bias)
+        self.demodulate = demodulate
+        self.upsample = upsample
+
+    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+        return modulated_conv2d(
+            twice(image) if self.upsample else image,
+            self.weight[0],
+            self.modulation(style),
+            demodulate=self.demodulate,
+        )
+
+
+class StyleConv(nn.Module):
+    """Modulated convolution, sqrt(2), noise (fresh if none is given), bias, leaky ReLU."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        style_dim: int,
+        *,
+        upsample: bool = False,
+    ) -> None:
+        super().__init__()
+        self.modulated_conv = ModulatedConv2d(
+            in_channels, out_channels, kernel_size, style_dim, upsample=upsample
+        )
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+
+    def forward(self, image: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+        out: Tensor = self.modulated_conv(image, style) * GAIN
+        if noise is None:
+            shape = (len(out), 1, *out.shape[2:])
+            noise = torch.randn(shape, dtype=out.dtype, device=out.device)
+        return F.leaky_relu(out + self.weight * noise + self.bias, SLOPE)
+
+
+class ToRGB(nn.Module):
+    """Features to colours, added to the colours of the level below, which are half as large."""
+
+    def __init__(self, in_channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.modulated_conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+    def forward(self, image: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
+        out: Tensor = self.modulated_conv(image, style) + self.bias
+        return out if skip is None else out + twice(skip)

@@ -1,0 +1,69 @@
+"""StyleGAN2's critic (Karras et al. 2020), as rosinality/stylegan2-pytorch publishes it."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.layers import EPS, ConvLayer, EqualLinear
+from models.stylegan2.pyramid import channels_of
+
+STDDEV_GROUP = 4
+"""Samples among which the standard deviation is taken."""
+
+
+class ResBlock(nn.Module):
+    """Two convolutions and a shortcut, half as large on output."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvLayer(in_channels, in_channels, 3)
+        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True)
+        self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(image)) + self.skip(image)
+        return out / math.sqrt(2)
+
+
+def append_stddev(features: Tensor) -> Tensor:
+    """Appends the minibatch standard deviation as a channel: N x (C + 1) x H x W.
+
+    Samples i, i + N / G, i + 2 N / G, ... form a group of G = min(N, 4) (Karras et al. 2018,
+    section 3).
+    """
+    batch, _, height, width = features.shape
+    group = min(batch, STDDEV_GROUP)
+    if batch % group:
+        raise ValueError(f"a batch of {batch} does not divide into groups of {group}")
+    grouped = features.view(group, batch // group, -1)
+    stddev = (grouped.var(0, correction=0) + EPS).sqrt().mean(1)
+    stddev = stddev.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
+    return torch.cat([features, stddev.to(features.dtype)], 1)
+
+
+class Discriminator(nn.Module):
+    """Scores how real images look.
+
+    Args:
+        size: Side of the images, a power of 2 [px].
+        channel_multiplier: Of the channels from 64 px on; 2 in the published files.
+    """
+
+    def __init__(self, size: int, channel_multiplier: int = 2) -> None:
+        super().__init__()
+        channels = channels_of(size, channel_multiplier)[::-1]
+        blocks = [ResBlock(*pair) for pair in pairwise(channels)]
+        self.convs = nn.Sequential(ConvLayer(3, channels[0], 1), *blocks)
+        last = channels[-1]
+        self.final_conv = ConvLayer(last + 1, last, 3)
+        self.final_linear = nn.Sequential(
+            EqualLinear(last * 4 * 4, last, activate=True), EqualLinear(last, 1)
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """N x 3 x size x size, RGB -1..1 → N x 1 scores; N must divide by 4 if above."""
+        features: Tensor = self.final_conv(append_stddev(self.convs(input)))
+        score: Tensor = self.final_linear(features.flatten(1))
+        return score

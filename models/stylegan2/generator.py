@@ -1,0 +1,55 @@
+"""StyleGAN2's generator (Karras et al. 2020), as rosinality/stylegan2-pytorch publishes it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.pyramid import Pyramid, channels_of
+
+
+class Generator(Pyramid):
+    """Images in -1..1 (RGB, not clipped) from normal z.
+
+    Args:
+        size: Side of the images, a power of 2 [px].
+        style_dim: Length of z and of w.
+        n_mlp: Layers of the mapping network.
+        channel_multiplier: Of the channels from 64 px on; 2 in the published files.
+    """
+
+    def __init__(
+        self, size: int, style_dim: int = 512, n_mlp: int = 8, channel_multiplier: int = 2
+    ) -> None:
+        super().__init__(channels_of(size, channel_multiplier), style_dim, n_mlp)
+        self.noises = nn.Module()
+        for layer, side in enumerate(self.noise_sides()):
+            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+
+    def forward(
+        self,
+        styles: Sequence[Tensor],
+        return_latents: bool = False,
+        inject_index: int | None = None,
+        truncation: float = 1.0,
+        truncation_latent: Tensor | None = None,
+        input_is_latent: bool = False,
+        noise: Sequence[Tensor | None] | None = None,
+        randomize_noise: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(N x 3 x size x size image, the styles of its layers if return_latents).
+
+        Args:
+            noise: For each styled convolution; otherwise drawn anew, or, if not randomize_noise,
+                the stored noise of the file.
+        """
+        latents = self.latents(
+            styles,
+            inject_index,
+            truncation=truncation,
+            truncation_latent=truncation_latent,
+            input_is_latent=input_is_latent,
+        )
+        if noise is None:
+            noise = [None] * self.num_layers if randomize_noise else list(self.noises.buffers())
+        return self.synthesise(latents, noise), latents if return_latents else None
