@@ -1,0 +1,85 @@
+"""GANimation's generator: a face with given facial action units.
+
+Pumarola et al. 2018, equation 1, in the form that VideoReTalking ships (six residual blocks, 17
+action units; it feeds BGR). Attribute names are those of the published state dict.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+ACTION_UNITS = 17
+"""Intensities of AU 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45."""
+
+
+class Layers(NamedTuple):
+    """What the generator paints, and where the image is kept.
+
+    Attributes:
+        color: (B, 3, H, W) in -1..1.
+        attention: (B, 1, H, W) in 0..1, the share of the original image.
+    """
+
+    color: Tensor
+    attention: Tensor
+
+    def over(self, image: Tensor) -> Tensor:
+        """The changed image: (B, 3, H, W) → (B, 3, H, W)."""
+        return self.attention * image + (1 - self.attention) * self.color
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with instance norms, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        change: Tensor = self.conv_block(features)
+        return features + change
+
+
+def _normed(conv: nn.Module, channels: int) -> list[nn.Module]:
+    return [conv, nn.InstanceNorm2d(channels), nn.ReLU()]
+
+
+class Generator(nn.Module):
+    """Image and action units → colour and attention maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            *_normed(nn.Conv2d(3 + ACTION_UNITS, 64, 7, padding=3), 64),
+            *_normed(nn.Conv2d(64, 128, 4, stride=2, padding=1), 128),
+            *_normed(nn.Conv2d(128, 256, 4, stride=2, padding=1), 256),
+            *(ResidualBlock(256) for _ in range(6)),
+            *_normed(nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1), 128),
+            *_normed(nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), 64),
+        )
+        self.color_top = nn.Sequential(nn.Conv2d(64, 3, 7, padding=3, bias=False), nn.Tanh())
+        self.au_top = nn.Sequential(nn.Conv2d(64, 1, 7, padding=3, bias=False), nn.Sigmoid())
+
+    def forward(self, image: Tensor, action_units: Tensor) -> Layers:
+        """What to paint, and where.
+
+        Args:
+            image: (B, 3, H, W) in -1..1, H and W multiples of 4 (128 published).
+            action_units: (B, 17), intensities in 0..1.
+
+        Returns:
+            Colour and attention; `.over(image)` is the changed image.
+        """
+        if image.shape[-1] % 4 or image.shape[-2] % 4:
+            raise ValueError(f"sides must be multiples of 4, not {tuple(image.shape[-2:])}")
+        spread = action_units[:, :, None, None].expand(-1, -1, *image.shape[-2:])
+        features = self.model(torch.cat((image, spread.to(image.dtype)), 1))
+        return Layers(self.color_top(features), self.au_top(features))

@@ -1,0 +1,253 @@
+"""D-Net: a face with the expression and pose of given 3DMM coefficients.
+
+VideoReTalking, section 3.2 (there for a neutral expression: the stabilised reference); the
+architecture is PIRender's (Ren et al., ICCV 2021). Public repository: OpenTalker/video-retalking.
+Attribute names are those of the published state dict.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.blocks.adain import AdaIN
+from models.blocks.flow_warp import flow_to_grid, warp
+from models.video_retalking.blocks import (
+    SLOPE,
+    ConvLayerNorm,
+    LayerNorm2d,
+    ModulatedStage,
+    SkipDecoder,
+)
+
+COEFFICIENTS = 73
+"""Expression 64, angles 3, translation 3, scale and shift of the crop 3."""
+VECTOR = 256
+"""Channels of the motion descriptor."""
+WARP_WIDTHS = (32, 64, 128, 256, 256, 256)
+WARP_DECODED = 3
+"""Levels that the flow's decoder climbs: the flow is a quarter of the image in size."""
+EDIT_WIDTHS = (64, 128, 256, 256)
+
+
+def _leaky(features: Tensor) -> Tensor:
+    return functional.leaky_relu(features, SLOPE)
+
+
+class MappingNet(nn.Module):
+    """Coefficients of a window of frames → motion descriptor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv1d(COEFFICIENTS, VECTOR, 7))
+        for layer in range(3):
+            block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
+            self.add_module(f"encoder{layer}", block)
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """(B, 73, T) with T of 25 or more → (B, 256, 1)."""
+        found: Tensor = self.first(coefficients)
+        for layer in range(3):
+            # Valid convolutions: what is added loses the same three frames at both ends.
+            found = self.get_submodule(f"encoder{layer}")(found) + found[:, :, 3:-3]
+        return found.mean(2, keepdim=True)
+
+
+class DownBlock(nn.Module):
+    """Halves the size: AdaIN, leaky ReLU, convolution, twice."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv_0 = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1)
+        self.conv_1 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.norm_0 = AdaIN(channels_in, VECTOR)
+        self.norm_1 = AdaIN(channels_out, VECTOR)
+
+    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+        """(B, channels in, H, W) → (B, channels out, H / 2, W / 2)."""
+        features = self.conv_0(_leaky(self.norm_0(features, vector)))
+        features = self.conv_1(_leaky(self.norm_1(features, vector)))
+        return features
+
+
+class UpBlock(nn.Module):
+    """Doubles the size: a residual block whose shortcut is a convolution too."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv_0 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.conv_1 = nn.ConvTranspose2d(channels_out, channels_out, 3, 2, 1, output_padding=1)
+        self.conv_s = nn.ConvTranspose2d(channels_in, channels_out, 3, 2, 1, output_padding=1)
+        self.norm_0 = AdaIN(channels_in, VECTOR)
+        self.norm_1 = AdaIN(channels_out, VECTOR)
+        self.norm_s = AdaIN(channels_in, VECTOR)
+
+    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+        """(B, channels in, H, W) → (B, channels out, 2 H, 2 W)."""
+        shortcut: Tensor = self.conv_s(_leaky(self.norm_s(features, vector)))
+        found: Tensor = self.conv_0(_leaky(self.norm_0(features, vector)))
+        found = self.conv_1(_leaky(self.norm_1(found, vector)))
+        return shortcut + found
+
+
+class HourglassEncoder(nn.Module):
+    """Image → features at six sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_layer = nn.Conv2d(3, WARP_WIDTHS[0], 7, padding=3)
+        self.levels = len(WARP_WIDTHS) - 1
+        for level in range(self.levels):
+            block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
+            self.add_module(f"encoder{level}", block)
+
+    def forward(self, image: Tensor, vector: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) → (B, widths[i], H / 2^i, W / 2^i) for i = 0 .. 5."""
+        features = [self.input_layer(image)]
+        for level in range(self.levels):
+            features.append(self.get_submodule(f"encoder{level}")(features[-1], vector))
+        return features
+
+
+class HourglassDecoder(nn.Module):
+    """Climbs three levels, with the encoder's features beside at each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = len(WARP_WIDTHS) - 1
+        self.climbed = tuple(reversed(range(levels - WARP_DECODED, levels)))
+        for level in self.climbed:
+            beside = 1 if level == levels - 1 else 2
+            block = UpBlock(beside * WARP_WIDTHS[level + 1], WARP_WIDTHS[level])
+            self.add_module(f"decoder{level}", block)
+        self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
+
+    def forward(self, features: list[Tensor], vector: Tensor) -> Tensor:
+        """Features of the encoder → (B, 256, H / 4, W / 4)."""
+        found = features[-1]
+        for level in self.climbed:
+            found = self.get_submodule(f"decoder{level}")(found, vector)
+            found = torch.cat((found, features[level]), 1)
+        return found
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder of the flow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = HourglassEncoder()
+        self.decoder = HourglassDecoder()
+
+    def forward(self, image: Tensor, vector: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, 256, 1) → (B, 256, H / 4, W / 4)."""
+        found: Tensor = self.decoder(self.encoder(image, vector), vector)
+        return found
+
+
+class WarpingNet(nn.Module):
+    """Image and motion → flow at a quarter of the size, and the image warped by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hourglass = Hourglass()
+        channels = self.hourglass.decoder.channels
+        self.flow_out = nn.Sequential(
+            LayerNorm2d(channels), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 2, 7, padding=3)
+        )
+
+    def forward(self, image: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W), (B, 256, 1) → flow (B, 2, H / 4, W / 4), image (B, 3, H, W)."""
+        flow: Tensor = self.flow_out(self.hourglass(image, vector))
+        return flow, warp(image, flow_to_grid(flow))
+
+
+class EditResidual(nn.Module):
+    """Convolution and AdaIN, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # Dead in the published code, which overwrites the block's first half: only keys need it.
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1).requires_grad_(False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
+        self.norm2 = AdaIN(channels, VECTOR)
+
+    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+        """(B, C, H, W), (B, 256, 1) → (B, C, H, W)."""
+        change: Tensor = self.norm2(self.conv2(features), vector)
+        return change + features
+
+
+class EditEncoder(nn.Module):
+    """Image and warped image → features at four sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = ConvLayerNorm(6, EDIT_WIDTHS[0], kernel=7)
+        self.levels = len(EDIT_WIDTHS) - 1
+        for level in range(self.levels):
+            block = ConvLayerNorm(EDIT_WIDTHS[level], EDIT_WIDTHS[level + 1], resample="down")
+            self.add_module(f"down{level}", block)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, 6, H, W) → (B, widths[i], H / 2^i, W / 2^i) for i = 0 .. 3."""
+        features = [self.first(images)]
+        for level in range(self.levels):
+            features.append(self.get_submodule(f"down{level}")(features[-1]))
+        return features
+
+
+class EditingNet(nn.Module):
+    """Image, warped image and motion → final image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = EditEncoder()
+        self.decoder = SkipDecoder(
+            EDIT_WIDTHS,
+            image_channels=3,
+            make_stage=lambda width: ModulatedStage([EditResidual(width) for _ in range(2)]),
+            activation=nn.Tanh(),
+            spectral=False,
+        )
+
+    def forward(self, image: Tensor, warped: Tensor, vector: Tensor) -> Tensor:
+        """(B, 3, H, W), (B, 3, H, W), (B, 256, 1) → (B, 3, H, W)."""
+        found: Tensor = self.decoder(self.encoder(torch.cat((image, warped), 1)), vector)
+        return found
+
+
+class DNet(nn.Module):
+    """Image and 3DMM coefficients of a window of frames → image with that expression and pose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mapping_net = MappingNet()
+        self.warpping_net = WarpingNet()  # spelt so in the published keys
+        self.editing_net = EditingNet()
+
+    def forward(
+        self, image: Tensor, coefficients: Tensor, stage: Literal["warp"] | None = None
+    ) -> dict[str, Tensor]:
+        """The image re-posed.
+
+        Args:
+            image: (B, 3, H, W) RGB in -1..1, H and W multiples of 32 (256 published).
+            coefficients: (B, 73, T): expression, angles, translation, crop, of T = 26 frames
+                (13 before, the frame, 12 behind); see `steps.coefficient_windows`.
+            stage: "warp" leaves the editing out, as the first stage of training does.
+
+        Returns:
+            `flow_field` (B, 2, H / 4, W / 4) in its own pixels, x first; `warp_image` (B, 3, H, W);
+            without a stage `fake_image` (B, 3, H, W), RGB in -1..1.
+        """
+        if image.shape[-1] % 32 or image.shape[-2] % 32:
+            raise ValueError(f"D-Net needs sides that 32 divides, not {tuple(image.shape[-2:])}")
+        vector = self.mapping_net(coefficients)
+        flow, warped = self.warpping_net(image, vector)
+        found = {"flow_field": flow, "warp_image": warped}
+        if stage != "warp":
+            found["fake_image"] = self.editing_net(image, warped, vector)
+        return found
