@@ -1,0 +1,1 @@
+"""ArcFace: embeddings by which faces are recognised (Deng et al., CVPR 2019)."""
