@@ -1,0 +1,239 @@
+"""257 coefficients → a lit face in front of a camera (Deep3DFaceRecon, section 3.1).
+
+The public implementation is sicxu/Deep3DFaceRecon_pytorch. What is drawn from the vertices is up
+to a rasteriser; all that one needs (vertices, clip coordinates, colours, triangles) is here.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.deep3d.basis import N_EXPRESSION, N_IDENTITY, N_TEXTURE, FaceBasis
+from models.deep3d.geometry import N_LIGHT, euler_rotation, shade, vertex_normals
+
+AMBIENT = 0.8
+"""Added to the first lighting coefficient of each colour."""
+
+
+class Coefficients(NamedTuple):
+    """A face in numbers, each (batch, n).
+
+    Attributes:
+        identity: (batch, 80) shape of the person [standard deviations].
+        expression: (batch, 64) likewise.
+        texture: (batch, 80) albedo, likewise.
+        angles: (batch, 3) pitch, yaw, roll [rad].
+        light: (batch, 27) 9 spherical harmonics of red, then of green, then of blue.
+        translation: (batch, 3) x right, y up, z towards the camera [dm].
+    """
+
+    identity: Tensor
+    expression: Tensor
+    texture: Tensor
+    angles: Tensor
+    light: Tensor
+    translation: Tensor
+
+
+COEFFICIENTS: Mapping[str, int] = MappingProxyType(
+    dict(
+        zip(
+            Coefficients._fields,
+            (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3),
+            strict=True,
+        )
+    )
+)
+"""Group → how many, in the order in which the regressor gives them."""
+N_COEFFICIENTS = sum(COEFFICIENTS.values())
+
+
+def split(coefficients: Tensor) -> Coefficients:
+    """(batch, 257) by groups; views."""
+    if coefficients.ndim != 2 or coefficients.shape[1] != N_COEFFICIENTS:
+        raise ValueError(
+            f"a face has (batch, {N_COEFFICIENTS}) coefficients, not {tuple(coefficients.shape)}"
+        )
+    return Coefficients(*coefficients.split(list(COEFFICIENTS.values()), 1))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera on the z axis that looks at the origin.
+
+    Attributes:
+        focal: Focal length [px].
+        centre: Of the image, x and y [px].
+        distance: From the origin [dm].
+        near: Nearest depth drawn [dm].
+        far: Farthest depth drawn [dm].
+    """
+
+    focal: float = 1015.0
+    centre: float = 112.0
+    distance: float = 10.0
+    near: float = 5.0
+    far: float = 15.0
+
+    @property
+    def field_of_view_degrees(self) -> float:
+        """Angle between opposite edges of the image [deg]."""
+        return 2 * math.degrees(math.atan(self.centre / self.focal))
+
+    def intrinsics(self) -> Tensor:
+        """(3, 3) to multiply points [dm] with from the right."""
+        return torch.tensor([[self.focal, 0, 0], [0, self.focal, 0], [self.centre, self.centre, 1]])
+
+    def clip_matrix(self) -> Tensor:
+        """(4, 4) camera space with y down → clip space; applied to columns."""
+        depth = self.far - self.near
+        zoom = self.focal / self.centre
+        return torch.tensor(
+            [
+                [zoom, 0, 0, 0],
+                [0, zoom, 0, 0],
+                [0, 0, (self.far + self.near) / depth, -2 * self.far * self.near / depth],
+                [0, 0, 1, 0],
+            ]
+        )
+
+
+class Face(NamedTuple):
+    """A face as the camera sees it.
+
+    Attributes:
+        shape: (batch, vertex, 3) before the pose [dm].
+        albedo: (batch, vertex, 3) RGB, about 0..1, not clipped.
+        normals: (batch, vertex, 3) unit, before the pose.
+        rotation: (batch, 3, 3), rows of points are multiplied with it from the right.
+        world: (batch, vertex, 3) posed, y up, z towards the camera [dm].
+        camera: (batch, vertex, 3) the same with z the distance from the camera [dm].
+        projection: (batch, vertex, 2) [px], y UP: the image row is height - 1 - y.
+        color: (batch, vertex, 3) lit albedo, not clipped.
+        landmarks: (batch, 68, 2) of the projection.
+    """
+
+    shape: Tensor
+    albedo: Tensor
+    normals: Tensor
+    rotation: Tensor
+    world: Tensor
+    camera: Tensor
+    projection: Tensor
+    color: Tensor
+    landmarks: Tensor
+
+
+class FaceModel(nn.Module):
+    """The parametric face model on a basis; it has no weights of its own.
+
+    Args:
+        basis: As published; its mean is centred here.
+        camera: As published, for images of 224 x 224.
+    """
+
+    mean_shape: Tensor
+    identity: Tensor
+    expression: Tensor
+    mean_texture: Tensor
+    texture: Tensor
+    triangles: Tensor
+    vertex_triangles: Tensor
+    landmark_vertices: Tensor
+    skin: Tensor
+    intrinsics: Tensor
+    clip_matrix: Tensor
+
+    def __init__(self, basis: FaceBasis, camera: Camera | None = None) -> None:
+        super().__init__()
+        self.distance = (camera or Camera()).distance
+        centred = basis.mean_shape.view(-1, 3)
+        constants = {
+            "mean_shape": (centred - centred.mean(0)).flatten(),
+            "identity": basis.identity,
+            "expression": basis.expression,
+            "mean_texture": basis.mean_texture,
+            "texture": basis.texture,
+            "triangles": basis.triangles,
+            "vertex_triangles": basis.vertex_triangles,
+            "landmark_vertices": basis.landmarks,
+            "skin": basis.skin,
+            "intrinsics": (camera or Camera()).intrinsics(),
+            "clip_matrix": (camera or Camera()).clip_matrix(),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Vertices (batch, vertex, 3) before the pose [dm].
+
+        Args:
+            identity: (batch, 80).
+            expression: (batch, 64).
+        """
+        flat = identity @ self.identity.T + expression @ self.expression.T + self.mean_shape
+        return flat.unflatten(1, (-1, 3))
+
+    def albedo(self, texture: Tensor) -> Tensor:
+        """Colours (batch, vertex, 3) without light, RGB, about 0..1.
+
+        Args:
+            texture: (batch, 80).
+        """
+        flat = (texture @ self.texture.T + self.mean_texture) / 255
+        return flat.unflatten(1, (-1, 3))
+
+    def normals(self, shape: Tensor) -> Tensor:
+        """Unit normals of (batch, vertex, 3); every triangle counts alike."""
+        return vertex_normals(
+            shape, self.triangles, vertex_triangles=self.vertex_triangles, by_area=False
+        )
+
+    def color(self, albedo: Tensor, normals: Tensor, light: Tensor) -> Tensor:
+        """Lit colours (batch, vertex, 3), not clipped.
+
+        Args:
+            albedo: (batch, vertex, 3).
+            normals: (batch, vertex, 3), posed.
+            light: (batch, 27), colour major, without the ambient part.
+        """
+        by_color = light.unflatten(1, (3, -1)).mT
+        ambient = torch.zeros_like(by_color)
+        ambient[:, 0] = AMBIENT
+        return shade(albedo, normals, by_color + ambient)
+
+    def to_camera(self, world: Tensor) -> Tensor:
+        """World coordinates (batch, vertex, 3), with z turned into distance from the camera."""
+        return torch.cat([world[..., :2], self.distance - world[..., 2:]], -1)
+
+    def project(self, camera: Tensor) -> Tensor:
+        """Camera coordinates (batch, point, 3) → (batch, point, 2) [px], y up."""
+        homogeneous = camera @ self.intrinsics
+        return homogeneous[..., :2] / homogeneous[..., 2:]
+
+    def clip_coordinates(self, camera: Tensor) -> Tensor:
+        """Camera coordinates (batch, vertex, 3) → clip space (batch, vertex, 4), for rasterisers.
+
+        Row 0 of the rasterised image is the upper one when y of clip space points down.
+        """
+        down = camera * camera.new_tensor([1, -1, 1])
+        return torch.cat([down, torch.ones_like(down[..., :1])], -1) @ self.clip_matrix.T
+
+    def forward(self, coefficients: Tensor) -> Face:
+        """The face of (batch, 257) coefficients."""
+        parts = split(coefficients)
+        shape = self.shape(parts.identity, parts.expression)
+        normals = self.normals(shape)
+        rotation = euler_rotation(parts.angles).mT
+        world = shape @ rotation + parts.translation[:, None]
+        camera = self.to_camera(world)
+        projection = self.project(camera)
+        albedo = self.albedo(parts.texture)
+        color = self.color(albedo, normals @ rotation, parts.light)
+        landmarks = projection[:, self.landmark_vertices]
+        return Face(shape, albedo, normals, rotation, world, camera, projection, color, landmarks)

@@ -1,0 +1,81 @@
+"""Rotations, normals and light on vertices: what the two face models have in common."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+N_LIGHT = 27
+"""Lighting coefficients: 9 spherical harmonics for each of red, green and blue."""
+
+# Lambertian response of each order times the harmonics' factors (Ramamoorthi and Hanrahan, 2001)
+_ORDER_0 = math.pi / math.sqrt(4 * math.pi)
+_ORDER_1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
+_ORDER_2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
+
+
+def euler_rotation(angles: Tensor) -> Tensor:
+    """Rotations Rz Ry Rx (batch, 3, 3), to be applied to columns.
+
+    Args:
+        angles: (batch, 3) about x (pitch), y (yaw) and z (roll) [rad].
+    """
+    (sx, sy, sz), (cx, cy, cz) = angles.sin().unbind(-1), angles.cos().unbind(-1)
+    rows = (
+        torch.stack([cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx], -1),
+        torch.stack([sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx], -1),
+        torch.stack([-sy, cy * sx, cy * cx], -1),
+    )
+    return torch.stack(rows, -2)
+
+
+def vertex_normals(
+    vertices: Tensor, triangles: Tensor, *, vertex_triangles: Tensor, by_area: bool
+) -> Tensor:
+    """Unit normals (batch, vertex, 3) out of a surface.
+
+    Args:
+        vertices: (batch, vertex, 3).
+        triangles: (triangle, 3) int64.
+        vertex_triangles: (vertex, n) int64 triangles about each vertex, padded with the index one
+            past the last.
+        by_area: Large triangles count for more; else all count alike.
+    """
+    first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
+    normals = torch.cross(first - second, second - third, dim=-1)
+    if not by_area:
+        normals = functional.normalize(normals, dim=-1)
+    nothing = normals.new_zeros(len(normals), 1, 3)
+    around = torch.cat([normals, nothing], 1)[:, vertex_triangles]
+    return functional.normalize(around.sum(2), dim=-1)
+
+
+def shade(albedo: Tensor, normals: Tensor, light: Tensor) -> Tensor:
+    """Colours (batch, vertex, 3) of vertices under distant light; not clipped.
+
+    Args:
+        albedo: (batch, vertex, 3) RGB.
+        normals: (batch, vertex, 3) unit vectors.
+        light: (batch, 9, 3) spherical harmonics for each colour, with the ambient light in them.
+    """
+    return albedo * (_harmonics(normals) @ light)
+
+
+def _harmonics(normals: Tensor) -> Tensor:
+    """The nine harmonics (batch, vertex, 9) in each direction."""
+    x, y, z = normals.unbind(-1)
+    return torch.stack(
+        [
+            torch.full_like(x, _ORDER_0),
+            -_ORDER_1 * y,
+            _ORDER_1 * z,
+            -_ORDER_1 * x,
+            _ORDER_2 * x * y,
+            -_ORDER_2 * y * z,
+            _ORDER_2 * 0.5 / math.sqrt(3) * (3 * z * z - 1),
+            -_ORDER_2 * x * z,
+            _ORDER_2 * 0.5 * (x * x - y * y),
+        ],
+        -1,
+    )
