@@ -17,7 +17,7 @@ def flow_to_grid(flow: Tensor) -> Tensor:
         flow: (B, 2, H, W) in pixels, x first.
 
     Returns:
-        (B, H, W, 2), float32 or wider, x first, 2 / (size - 1) a pixel, -1..1 at the outermost pixel centres.
+        (B, H, W, 2), float32 or wider, x first; the outermost pixel centres are at -1 and 1.
     """
     # Half precision has fewer steps than an image has positions.
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))

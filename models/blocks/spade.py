@@ -26,13 +26,15 @@ class Spade(nn.Module):
         """Modulated features.
 
         Args:
-            features: (B, channels, H, W).
+            features: (B, channels, H, W) or, where a map modulates several, (B * n, ...).
             modulation: (B, map_channels, H, W).
 
         Returns:
-            (B, channels, H, W).
+            The shape of `features`.
         """
         hidden = self.conv1(modulation)
-        gamma: Tensor = self.gamma(hidden)
-        beta: Tensor = self.beta(hidden)
-        return torch.addcmul(beta, functional.instance_norm(features), 1 + gamma)
+        gamma: Tensor = self.gamma(hidden)[:, None]
+        beta: Tensor = self.beta(hidden)[:, None]
+        normed = functional.instance_norm(features)
+        shared = normed.view(len(modulation), -1, *normed.shape[1:])
+        return torch.addcmul(beta, shared, 1 + gamma).flatten(0, 1)

@@ -1,0 +1,158 @@
+"""IP-LAP's first network: audio, pose and references → landmarks of jaw and lips (section 3.2)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks.conv_norm import mel_encoder
+from models.face_mesh.indices import JAW, LIPS
+
+WIDTH = 512
+_LAYERS, _HEADS, _FEEDFORWARD, _DROPOUT = 4, 4, 1024, 0.1
+_POSITIONS = 512
+_POSE, _AUDIO, _REFERENCE = 1, 2, 3
+"""Rows of the modality embedding; row 0 is unused."""
+
+
+class _ConvNorm1d(nn.Module):
+    """Convolution along the landmarks, batch norm, activation after an optional residual."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv1d(channels_in, channels_out, kernel, stride, padding),
+            nn.BatchNorm1d(channels_out),
+        )
+        self.act: nn.Module = nn.ReLU()
+        self.residual = residual
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.conv_block(features)
+        if self.residual:
+            found = found + features
+        activated: Tensor = self.act(found)
+        return activated
+
+
+def _landmark_encoder(
+    *, first_stride: int, residuals_256: int, last_residual: bool
+) -> nn.Sequential:
+    """(batch, 2, landmarks) → (batch, WIDTH, 1); the number of landmarks must come down to 3."""
+    blocks = [_ConvNorm1d(2, 4)]
+    for channels in (8, 16, 32, 64, 128, 256):
+        stride, residuals = 2, 2
+        if channels == 8:
+            stride = first_stride
+        if channels == 256:
+            residuals = residuals_256
+        blocks.append(_ConvNorm1d(channels // 2, channels, stride=stride))
+        blocks += [_ConvNorm1d(channels, channels, residual=True) for _ in range(residuals)]
+    blocks.append(_ConvNorm1d(256, WIDTH, padding=0))
+    blocks.append(_ConvNorm1d(WIDTH, WIDTH, kernel=1, padding=0, residual=last_residual))
+    blocks[-1].act = nn.Tanh()
+    return nn.Sequential(*blocks)
+
+
+class _Positions(nn.Module):
+    """Sinusoidal table of positions from 0; a buffer of the published file."""
+
+    pe: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        position = torch.arange(_POSITIONS, dtype=torch.float32)[:, None]
+        rates = torch.exp(torch.arange(0, WIDTH, 2).float() * (-math.log(10000.0) / WIDTH))
+        table = torch.stack((torch.sin(position * rates), torch.cos(position * rates)), dim=-1)
+        self.register_buffer("pe", table.flatten(1)[None])
+
+    def forward(self, count: int) -> Tensor:
+        return self.pe[:, :count]
+
+
+class _FusionTransformer(nn.Module):
+    """Self-attention over reference, audio and pose tokens; only the latter two have a place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position_v = _Positions()
+        self.position_a = _Positions()
+        self.modality = nn.Embedding(4, WIDTH, padding_idx=0)
+        self.dropout = nn.Dropout(_DROPOUT)
+        layer = nn.TransformerEncoderLayer(WIDTH, _HEADS, _FEEDFORWARD, _DROPOUT, batch_first=True)
+        self.transformer_encoder = nn.TransformerEncoder(layer, _LAYERS)
+
+    def forward(self, references: Tensor, audio: Tensor, pose: Tensor) -> Tensor:
+        """(B, n, WIDTH) each → (B, n references + n audio + n pose, WIDTH)."""
+        kinds = self.modality.weight
+        tokens = torch.cat(
+            (
+                references + kinds[_REFERENCE],
+                audio + self.position_a(audio.shape[1]) + kinds[_AUDIO],
+                pose + self.position_v(pose.shape[1]) + kinds[_POSE],
+            ),
+            dim=1,
+        )
+        fused: Tensor = self.transformer_encoder(self.dropout(tokens))
+        return fused
+
+
+class LandmarkGenerator(nn.Module):
+    """Audio-to-landmark transformer.
+
+    Landmark orders are those of `models.ip_lap.landmarks`: POSE and CONTENT.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel_encoder = mel_encoder()
+        self.mel_encoder[-1].act = nn.Tanh()
+        self.ref_encoder = _landmark_encoder(first_stride=2, residuals_256=1, last_residual=False)
+        self.pose_encoder = _landmark_encoder(first_stride=1, residuals_256=2, last_residual=True)
+        self.fusion_transformer = _FusionTransformer()
+        self.mouse_keypoint_map = nn.Linear(WIDTH, 2 * len(LIPS))
+        self.jaw_keypoint_map = nn.Linear(WIDTH, 2 * len(JAW))
+        self.Norm = nn.LayerNorm(WIDTH)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(
+        self, mels: Tensor, pose: Tensor, reference_pose: Tensor, reference_content: Tensor
+    ) -> Tensor:
+        """Landmarks of jaw and lips for each frame of each clip.
+
+        Args:
+            mels: (B, T, 1, 80, 16), a mel window for each frame; published with T = 5.
+            pose: (B, T, 2, 74) in 0..1 of the face crop, x first.
+            reference_pose: (B, N, 2, 74) of other frames; published with N = 15.
+            reference_content: (B, N, 2, 57) of the same frames.
+
+        Returns:
+            (B * T, 2, 57) clip by clip: 17 jaw points, then 40 lip points.
+        """
+        references = torch.cat((reference_pose, reference_content), dim=3)
+        mel_tokens = self._embed(self.mel_encoder, mels)
+        pose_tokens = self._embed(self.pose_encoder, pose)
+        reference_tokens = self._embed(self.ref_encoder, references)
+        fused = self.fusion_transformer(reference_tokens, mel_tokens, pose_tokens)
+        frames = mels.shape[1]
+        lips = self.mouse_keypoint_map(fused[:, -2 * frames : -frames])
+        jaw = self.jaw_keypoint_map(fused[:, -frames:])
+        content = torch.cat((jaw, lips), dim=2)
+        return content.view(len(mels) * frames, -1, 2).transpose(1, 2)
+
+    def _embed(self, encoder: nn.Module, samples: Tensor) -> Tensor:
+        """(B, n, ...) → (B, n, WIDTH)."""
+        normed: Tensor = self.Norm(encoder(samples.flatten(0, 1)).flatten(1))
+        return normed.view(*samples.shape[:2], -1)

@@ -1,0 +1,64 @@
+"""IP-LAP's own paste: inside the contour of the face the generated frame, outside the original."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_CONTOUR = (*range(17), *range(26, 16, -1))
+"""Of 68 landmarks: the jaw from the right ear to the left, then the brows back."""
+_KERNEL, _SIGMA = 21, 11.0
+
+
+def face_contour_mask(
+    landmarks68: NDArray[np.float32], frame_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The convex-filled contour of jaw and brows.
+
+    Args:
+        landmarks68: (68, 2) in pixels of the frame, x first.
+        frame_size: Height and width of the frame [px].
+
+    Returns:
+        (height, width) of 0 and 255.
+
+    Raises:
+        ValueError: there are not 68 landmarks.
+    """
+    if landmarks68.shape != (68, 2):
+        raise ValueError(f"landmarks must be (68, 2), got {landmarks68.shape}")
+    mask = np.zeros(frame_size, np.uint8)
+    cv2.fillConvexPoly(mask, landmarks68[list(_CONTOUR)].astype(np.int32), (255,))
+    return mask
+
+
+def keep_contour(
+    frame: NDArray[np.uint8], generated: NDArray[np.uint8], mask: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The generated frame where the blurred mask is, the original elsewhere.
+
+    Args:
+        frame: (height, width, 3), the original.
+        generated: (height, width, 3), with the generated face pasted into its box.
+        mask: (height, width) from `face_contour_mask`.
+
+    Returns:
+        (height, width, 3), a new array.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if not frame.shape[:2] == generated.shape[:2] == mask.shape:
+        raise ValueError(f"shapes differ: {frame.shape}, {generated.shape}, mask {mask.shape}")
+    result = frame.copy()
+    left, top, width, height = cv2.boundingRect(mask)
+    if width == 0:
+        return result
+    # A kernel's width around the mask is all that the blur reaches, borders included.
+    part = np.s_[
+        max(top - _KERNEL, 0) : top + height + _KERNEL,
+        max(left - _KERNEL, 0) : left + width + _KERNEL,
+    ]
+    blurred = cv2.GaussianBlur(mask[part], (_KERNEL, _KERNEL), _SIGMA)
+    share = blurred[..., None] / 255
+    result[part] = generated[part] * share + frame[part] * (1 - share)
+    return result
