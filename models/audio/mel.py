@@ -1,14 +1,15 @@
 """Wav2Lip's log-mel spectrogram: 80 bands, 80 columns a second, -4..4.
 
 Convention: sound is mono float32 in -1..1 at 16 kHz. Column c is centred on sample 200 c, that is
-on c / 80 s; both ends are padded with zeros (librosa 0.9 and later). The steps and constants are
-those of Wav2Lip's `audio.py` and `hparams.py`. The filter bank is librosa's (Slaney scale and
-norm).
+on c / 80 s. Beyond the ends there are zeros (librosa 0.9 and later, as IP-LAP and VideoReTalking
+run) or the sound reflected (librosa 0.7, with which Wav2Lip's checkpoints were trained); only the
+first two and the last two columns differ. The steps and constants are those of Wav2Lip's `audio.py`
+and `hparams.py`. The filter bank is librosa's (Slaney scale and norm).
 """
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,13 @@ FLOOR_DB = -100.0
 MAX_ABS = 4.0
 """Silence is -MAX_ABS, the loudest sound MAX_ABS."""
 
+CHUNK = 16
+"""Columns that a network sees for one frame: 0.2 s."""
+
 BLOCK = 2048
 """Columns computed at a time: 25.6 s, about 30 MB of work space."""
+
+Ends = Literal["zeros", "reflect"]
 
 
 class Samples(Protocol):
@@ -47,7 +53,7 @@ def n_columns(samples: int) -> int:
 
 
 def mel_spectrogram(
-    waveform: Samples, *, start: int = 0, stop: int | None = None
+    waveform: Samples, *, start: int = 0, stop: int | None = None, ends: Ends = "zeros"
 ) -> NDArray[np.float32]:
     """Log-mel columns [start, stop) of a waveform, the same whichever range is asked for.
 
@@ -55,16 +61,22 @@ def mel_spectrogram(
         waveform: (sample,) float32 in -1..1 at 16 kHz; only the samples needed are read.
         start: first column.
         stop: column after the last; None for all.
+        ends: what lies beyond the ends of the sound.
 
     Returns:
         (column, 80) float32 in -4..4.
     """
-    blocks = [block for _, block in mel_blocks(waveform, start=start, stop=stop)]
+    blocks = [block for _, block in mel_blocks(waveform, start=start, stop=stop, ends=ends)]
     return np.concatenate(blocks) if blocks else np.zeros((0, N_MELS), np.float32)
 
 
 def mel_blocks(
-    waveform: Samples, *, start: int = 0, stop: int | None = None, columns: int = BLOCK
+    waveform: Samples,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+    columns: int = BLOCK,
+    ends: Ends = "zeros",
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The columns [start, stop) in blocks: (first column, (column, 80) float32) each.
 
@@ -73,7 +85,50 @@ def mel_blocks(
         start: first column.
         stop: column after the last; None for all.
         columns: most columns in a block; memory grows with it and nothing else.
+        ends: what lies beyond the ends of the sound.
     """
+    for first, last in _blocks(waveform, start, stop, columns):
+        magnitude = _magnitude(waveform, first, last, ends)
+        yield first, _scaled(magnitude @ mel_basis().T)
+
+
+def linear_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> NDArray[np.float32]:
+    """Log magnitudes (column, 401) float32 in -4..4 of all frequency bins, not gathered in bands.
+
+    Args:
+        waveform: (sample,) float32 in -1..1 at 16 kHz.
+        ends: what lies beyond the ends of the sound.
+    """
+    blocks = [
+        _scaled(_magnitude(waveform, first, last, ends))
+        for first, last in _blocks(waveform, 0, None, BLOCK)
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros((0, WINDOW // 2 + 1), np.float32)
+
+
+def chunk_starts(columns: int, fps: float, *, last: bool = True) -> NDArray[np.int64]:
+    """The first mel column (chunk,) of each frame's 16, fractions cut off.
+
+    Args:
+        columns: columns of the spectrogram.
+        fps: frames a second.
+        last: end with the final 16 columns, as the inference of Wav2Lip and VideoReTalking does;
+            their evaluation and IP-LAP end with the last chunk that fits.
+    """
+    if columns < CHUNK:
+        raise ValueError(f"a chunk takes {CHUNK} mel columns, there are {columns}")
+    if not fps > 0:
+        raise ValueError(f"frames a second must be positive, got {fps}")
+    step = COLUMNS_PER_SECOND / fps
+    starts = (np.arange(int((columns - CHUNK + 1) / step) + 2) * step).astype(np.int64)
+    fitting = starts[starts + CHUNK <= columns]
+    return np.append(fitting, columns - CHUNK) if last else fitting
+
+
+def _blocks(
+    waveform: Samples, start: int, stop: int | None, columns: int
+) -> Iterator[tuple[int, int]]:
+    """Ranges of at most so many columns that make up [start, stop)."""
     if len(waveform.shape) != 1:
         raise ValueError(f"a waveform is (sample,), got {waveform.shape}; mix channels down first")
     end = n_columns(waveform.shape[0])
@@ -81,16 +136,33 @@ def mel_blocks(
     if not 0 <= start <= stop <= end:
         raise ValueError(f"columns [{start}, {stop}) are not within the {end} of this waveform")
     for first in range(start, stop, columns):
-        last = min(first + columns, stop)
-        yield first, _block(waveform, first, last)
+        yield first, min(first + columns, stop)
 
 
-def _block(waveform: Samples, start: int, stop: int) -> NDArray[np.float32]:
-    """Columns [start, stop) from the samples under their windows."""
-    emphasised = _emphasised(waveform, start * HOP - WINDOW // 2, (stop - 1) * HOP + WINDOW // 2)
+def _magnitude(waveform: Samples, start: int, stop: int, ends: Ends) -> NDArray[np.float64]:
+    """Magnitudes (column, 401) of columns [start, stop) from the samples under their windows."""
+    first, last = start * HOP - WINDOW // 2, (stop - 1) * HOP + WINDOW // 2
+    if ends == "reflect":
+        at = _reflected(np.arange(first, last), waveform.shape[0])
+        low = int(at.min())
+        emphasised = _emphasised(waveform, low, int(at.max()) + 1)[at - low]
+    else:
+        emphasised = _emphasised(waveform, first, last)
     windows = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW)[::HOP]
-    magnitude = np.abs(np.fft.rfft(windows * _window(), axis=-1))
-    decibel = 20.0 * np.log10(np.maximum(1e-5, magnitude @ mel_basis().T)) - REFERENCE_DB
+    magnitude: NDArray[np.float64] = np.abs(np.fft.rfft(windows * _window(), axis=-1))
+    return magnitude
+
+
+def _reflected(places: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
+    """Places outside [0, samples) mirrored at the first and the last sample."""
+    period = max(2 * (samples - 1), 1)
+    places = places % period
+    return np.minimum(places, period - places) if samples > 1 else places
+
+
+def _scaled(magnitude: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Decibels, FLOOR_DB..0 over the reference mapped to -MAX_ABS..MAX_ABS and clipped to it."""
+    decibel = 20.0 * np.log10(np.maximum(1e-5, magnitude)) - REFERENCE_DB
     scaled = 2 * MAX_ABS * (decibel - FLOOR_DB) / -FLOOR_DB - MAX_ABS
     clipped: NDArray[np.float64] = np.clip(scaled, -MAX_ABS, MAX_ABS)
     return clipped.astype(np.float32)

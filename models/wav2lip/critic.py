@@ -1,0 +1,71 @@
+"""Wav2Lip's visual-quality critic: how real the lower halves of faces look.
+
+Prajwal et al. 2020, section 4.2; public repository Rudrabha/Wav2Lip, class Wav2Lip_disc_qual.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.blocks.conv_norm import ConvLeaky
+
+
+class QualityCritic(nn.Module):
+    """Convolutions down to one probability for each lower half of a face."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face_encoder_blocks = nn.ModuleList(
+            [
+                nn.Sequential(ConvLeaky(3, 32, kernel=7, padding=3)),
+                self._halved(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes square
+                self._halved(64, 128, kernel=5),
+                self._halved(128, 256, kernel=5),
+                self._halved(256, 512, kernel=3),
+                self._halved(512, 512, kernel=3),
+                nn.Sequential(
+                    ConvLeaky(512, 512, padding=0), ConvLeaky(512, 512, kernel=1, padding=0)
+                ),
+            ]
+        )
+        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, kernel_size=1), nn.Sigmoid())
+
+    @staticmethod
+    def _halved(
+        channels_in: int, channels_out: int, *, kernel: int, stride: int | tuple[int, int] = 2
+    ) -> nn.Sequential:
+        half = kernel // 2
+        return nn.Sequential(
+            ConvLeaky(channels_in, channels_out, kernel=kernel, stride=stride, padding=half),
+            ConvLeaky(channels_out, channels_out, kernel=kernel, padding=half),
+        )
+
+    def forward(self, face_sequences: Tensor) -> Tensor:
+        """Probability that a face is real.
+
+        Args:
+            face_sequences: (batch, 3, time, 96, 96) BGR in 0..1; only the lower halves are seen.
+
+        Returns:
+            (time * batch, 1), all samples of the first time first.
+        """
+        if face_sequences.ndim != 5 or face_sequences.shape[1] != 3:
+            raise ValueError(
+                f"expected (batch, 3, time, 96, 96), got {tuple(face_sequences.shape)}"
+            )
+        features = face_sequences.permute(2, 0, 1, 3, 4).flatten(0, 1)
+        features = features[:, :, features.shape[2] // 2 :]
+        for block in self.face_encoder_blocks:
+            features = block(features)
+        probability: Tensor = self.binary_pred(features)
+        return probability.flatten(1)
+
+
+def critic_loss(probability: Tensor, *, real: bool) -> Tensor:
+    """Mean cross-entropy of the critic's probabilities with faces that are all real or all made.
+
+    With `real` it also is the generator's perceptual loss (weight 0.07 in the paper).
+    """
+    with torch.autocast(probability.device.type, enabled=False):
+        probability = probability.float()
+        return F.binary_cross_entropy(probability, torch.full_like(probability, float(real)))

@@ -1,0 +1,72 @@
+"""Wav2Lip's expert: do five lower halves of faces and 0.2 s of sound belong together?
+
+Prajwal et al. 2020, section 3; public repository Rudrabha/Wav2Lip, class SyncNet_color.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.blocks.conv_norm import ConvNorm, mel_encoder
+
+
+def _down(channels_in: int, channels_out: int, residuals: int) -> list[nn.Module]:
+    kept = [ConvNorm(channels_out, channels_out, residual=True) for _ in range(residuals)]
+    return [ConvNorm(channels_in, channels_out, stride=2), *kept]
+
+
+class SyncExpert(nn.Module):
+    """Two encoders into one space; both embeddings are non-negative and of length one.
+
+    Convention: faces are BGR in 0..1; five consecutive frames lie along the channels (frame 0 blue,
+    green, red, frame 1 ...), only rows 48..95 of each 96 px face. Mel is -4..4, the 16 columns over
+    the same five frames.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.face_encoder = nn.Sequential(
+            ConvNorm(15, 32, kernel=7, padding=3),
+            ConvNorm(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes nearly square
+            *(ConvNorm(64, 64, residual=True) for _ in range(2)),
+            *_down(64, 128, 3),
+            *_down(128, 256, 2),
+            *_down(256, 512, 2),
+            ConvNorm(512, 512, stride=2),
+            ConvNorm(512, 512, padding=0),
+            ConvNorm(512, 512, kernel=1, padding=0),
+        )
+        self.audio_encoder = mel_encoder(residuals_256=2)
+
+    def forward(self, audio_sequences: Tensor, face_sequences: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (batch, 512) of the sound and of the faces.
+
+        Args:
+            audio_sequences: (batch, 1, 80, 16).
+            face_sequences: (batch, 15, 48, 96).
+        """
+        if face_sequences.shape[1:] != (15, 48, 96) or audio_sequences.shape[1:] != (1, 80, 16):
+            raise ValueError(
+                "expected mel (n, 1, 80, 16) and faces (n, 15, 48, 96), "
+                f"got {tuple(audio_sequences.shape)} and {tuple(face_sequences.shape)}"
+            )
+        faces = self.face_encoder(face_sequences).flatten(1)
+        audio = self.audio_encoder(audio_sequences).flatten(1)
+        return F.normalize(audio, dim=1), F.normalize(faces, dim=1)
+
+
+def sync_loss(audio: Tensor, faces: Tensor, in_sync: Tensor) -> Tensor:
+    """Mean cross-entropy of the embeddings' cosines with what is true.
+
+    The expert trains on it with pairs of both kinds, the generator with `in_sync` all one (weight
+    0.03, once the expert's loss on its output is below 0.75).
+
+    Args:
+        audio: (batch, feature) non-negative.
+        faces: (batch, feature) non-negative.
+        in_sync: (batch,) 1 for pairs that belong together, 0 for others.
+    """
+    with torch.autocast(audio.device.type, enabled=False):
+        # rounding can lift a cosine above one, which the cross-entropy refuses
+        cosine = F.cosine_similarity(audio.float(), faces.float()).clamp(0, 1)
+        return F.binary_cross_entropy(cosine, in_sync.to(cosine))
