@@ -7,10 +7,11 @@ mapping that `FaceBasis.from_arrays` reads.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 N_IDENTITY = 80
@@ -88,7 +89,7 @@ class FaceBasis:
         return len(self.mean_shape) // 3
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The basis from the arrays of `BFM_model_front.mat`; other keys are ignored.
 
         Args:
@@ -138,9 +139,9 @@ _PUBLISHED = {
 }
 
 
-def _floats(array: np.ndarray) -> Tensor:
+def _floats(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array, np.float32))
 
 
-def _indices(array: np.ndarray) -> Tensor:
+def _indices(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(array, np.int64) - 1)

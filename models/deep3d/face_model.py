@@ -59,7 +59,7 @@ def split(coefficients: Tensor) -> Coefficients:
         raise ValueError(
             f"a face has (batch, {N_COEFFICIENTS}) coefficients, not {tuple(coefficients.shape)}"
         )
-    return Coefficients(*coefficients.split(list(COEFFICIENTS.values()), 1))
+    return Coefficients(*torch.split(coefficients, list(COEFFICIENTS.values()), 1))
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class FaceModel(nn.Module):
             expression: (batch, 64).
         """
         flat = identity @ self.identity.T + expression @ self.expression.T + self.mean_shape
-        return flat.unflatten(1, (-1, 3))
+        return flat.reshape(len(flat), -1, 3)
 
     def albedo(self, texture: Tensor) -> Tensor:
         """Colours (batch, vertex, 3) without light, RGB, about 0..1.
@@ -186,7 +186,7 @@ class FaceModel(nn.Module):
             texture: (batch, 80).
         """
         flat = (texture @ self.texture.T + self.mean_texture) / 255
-        return flat.unflatten(1, (-1, 3))
+        return flat.reshape(len(flat), -1, 3)
 
     def normals(self, shape: Tensor) -> Tensor:
         """Unit normals of (batch, vertex, 3); every triangle counts alike."""
@@ -202,7 +202,7 @@ class FaceModel(nn.Module):
             normals: (batch, vertex, 3), posed.
             light: (batch, 27), colour major, without the ambient part.
         """
-        by_color = light.unflatten(1, (3, -1)).mT
+        by_color = light.reshape(len(light), 3, -1).mT
         ambient = torch.zeros_like(by_color)
         ambient[:, 0] = AMBIENT
         return shade(albedo, normals, by_color + ambient)

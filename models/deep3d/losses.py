@@ -82,7 +82,7 @@ def gamma_loss(light: Tensor) -> Tensor:
     Args:
         light: (batch, 27), colour major.
     """
-    by_color = light.unflatten(1, (3, -1))
+    by_color = light.reshape(len(light), 3, -1)
     return functional.mse_loss(by_color, by_color.mean(1, keepdim=True).expand_as(by_color))
 
 

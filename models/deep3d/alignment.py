@@ -1,0 +1,135 @@
+"""Cutting faces for the regressor and for ArcFace, from 68 landmarks.
+
+Convention: landmarks are (68, 2) px with y UP, that is y = height - 1 - row; images are (height,
+width, 3) uint8 RGB.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from skimage.transform import SimilarityTransform
+
+Floats = NDArray[np.floating[Any]]
+Image = NDArray[np.uint8]
+
+CROP_SIZE = 224
+"""Side of what the regressor reads [px]."""
+
+FACE_SIZE_PX = 102.0
+"""Px in the crop for a length of 1 in STANDARD_POINTS."""
+
+STANDARD_POINTS = np.array(
+    [
+        [-0.31148657, 0.29036078, 0.13377953],
+        [0.30979887, 0.28972036, 0.13179526],
+        [0.0032535, -0.04617932, 0.55244243],
+        [-0.25216928, -0.38133916, 0.22405732],
+        [0.2484662, -0.38128236, 0.22235769],
+    ],
+    np.float32,
+)
+"""Left eye, right eye, nose and mouth corners of a mean face [dm], x right, y up, z to the front;
+`similarity_Lm3D_all.mat` of Deep3DFaceRecon, brought to five points."""
+
+ARCFACE_POINTS = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float32,
+)
+"""Where ArcFace wants the five points, in an image of 112 x 112 [px], y down."""
+
+
+class Aligned(NamedTuple):
+    """A face cut out for the regressor.
+
+    Attributes:
+        transform: (5,) float64: width and height of the whole image [px], scale, and the face's
+            origin x, y in the whole image [px], y up.
+        image: (size, size, 3) uint8 RGB; black outside the image.
+        landmarks: (68, 2) float64 in the crop [px], y up.
+    """
+
+    transform: Floats
+    image: Image
+    landmarks: Floats
+
+
+def five_points(landmarks: Floats) -> Floats:
+    """Eyes (left and right in the image), nose tip and mouth corners (5, 2) of (68, 2) points."""
+    if landmarks.shape != (68, 2):
+        raise ValueError(f"five points are read from (68, 2) landmarks, not {landmarks.shape}")
+    left, right = landmarks[[36, 39]].mean(0), landmarks[[42, 45]].mean(0)
+    return np.stack([left, right, *landmarks[[30, 48, 54]]])
+
+
+def orthographic_pose(points: Floats, solid: Floats) -> tuple[float, float, float]:
+    """Scale and origin x, y of a solid in its scaled orthographic picture, by least squares.
+
+    Args:
+        points: (point, 2) in the picture.
+        solid: (point, 3), the same points in space.
+    """
+    known = np.concatenate([solid, np.ones((len(solid), 1))], 1)
+    solution = np.linalg.lstsq(known, points.astype(np.float64), rcond=None)[0]
+    x, y = solution[3].tolist()
+    return float(np.linalg.norm(solution[:3], axis=0).mean()), x, y
+
+
+def align(
+    image: Image,
+    landmarks: Floats,
+    *,
+    standard: Floats = STANDARD_POINTS,
+    size: int = CROP_SIZE,
+    face_size_px: float = FACE_SIZE_PX,
+) -> Aligned:
+    """Resizes and cuts so that the face has one size and stands in the middle.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        landmarks: (68, 2) [px], y up.
+        standard: (5, 3) what the five points are compared with.
+        size: Side of the crop [px].
+        face_size_px: Px in the crop for a length of 1 in `standard`.
+    """
+    height, width = image.shape[:2]
+    size_in_image, x, y = orthographic_pose(five_points(landmarks), standard)
+    if not size_in_image > 1:
+        raise ValueError(f"cannot align: 1 dm of this face would be {size_in_image:.3g} px wide")
+    scale = face_size_px / size_in_image
+    small_width, small_height = int(width * scale), int(height * scale)
+    left = int(small_width / 2 - size / 2 + (x - width / 2) * scale)
+    top = int(small_height / 2 - size / 2 + (height / 2 - y) * scale)
+    # Pillow's bicubic filter blurs before it shrinks, which OpenCV's does not
+    resized = Pillow.fromarray(image).resize((small_width, small_height), Pillow.Resampling.BICUBIC)
+    crop = resized.crop((left, top, left + size, top + size))
+    # the published order of operations, in the landmarks' own precision
+    moved = np.stack([landmarks[:, 0] - x + width / 2, landmarks[:, 1] - y + height / 2], 1)
+    corner = np.array([small_width / 2 - size / 2, small_height / 2 - size / 2])
+    return Aligned(
+        np.array([width, height, scale, x, y]),
+        np.asarray(crop),
+        moved * scale - corner,
+    )
+
+
+def arcface_transform(landmarks: Floats, height: int) -> Floats:
+    """Similarity (2, 3) float64, image px → ArcFace's 112 x 112 px, y down in both.
+
+    Args:
+        landmarks: (68, 2) [px], y up.
+        height: Of the image that the landmarks are in [px].
+    """
+    points = five_points(landmarks)
+    points[:, 1] = height - 1 - points[:, 1]
+    found = SimilarityTransform.from_estimate(points, ARCFACE_POINTS)
+    if not found:
+        raise ValueError(f"cannot align to ArcFace's five points: {found}")
+    return np.array(found.params[:2], np.float64)
