@@ -1,0 +1,1 @@
+"""Face detectors: networks, and the decoding of their outputs."""

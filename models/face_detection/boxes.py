@@ -1,0 +1,140 @@
+"""From the outputs of S3FD to boxes: anchors, offsets, suppression.
+
+Convention: boxes are x0, y0, x1, y1; in pixels of the searched frame, x to the right, y down, the
+first pixel centred at 0.5 (as the network places its anchors).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+STRIDES = (4, 8, 16, 32, 64, 128)
+"""Of the six detection layers [px]."""
+
+ANCHOR_STRIDES = 4
+"""Side of an anchor in strides of its layer."""
+
+CANDIDATE_SCORE = 0.05
+"""What scores less is not looked at."""
+
+
+def anchors(height: int, width: int, stride: int) -> Tensor:
+    """(height x width, 4) float64 centre x, y and width, height [px] of a layer, row by row."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return anchors_at(y.flatten(), x.flatten(), stride)
+
+
+def anchors_at(row: Tensor, column: Tensor, stride: int) -> Tensor:
+    """(k, 4) float64 centre x, y and width, height [px] of the anchors at places of a layer."""
+    row, column = row.double(), column.double()
+    side = torch.full_like(row, ANCHOR_STRIDES * stride)
+    return torch.stack([(column + 0.5) * stride, (row + 0.5) * stride, side, side], 1)
+
+
+def decode(offsets: Tensor, priors: Tensor) -> Tensor:
+    """Boxes x0, y0, x1, y1 (..., 4) of offsets (..., 4) from priors (..., 4) centre and size.
+
+    Offsets are divided by variances: 0.1 for the centre, 0.2 for the logarithm of the size.
+    """
+    centre = priors[..., :2] + 0.1 * offsets[..., :2] * priors[..., 2:]
+    size = priors[..., 2:] * torch.exp(0.2 * offsets[..., 2:])
+    return torch.cat([centre - size / 2, centre + size / 2], -1)
+
+
+def candidates(
+    outputs: Sequence[Tensor], *, min_score: float = CANDIDATE_SCORE
+) -> list[NDArray[np.float64]]:
+    """Every box that might be a face, per image, before suppression.
+
+    Args:
+        outputs: Of `face_alignment_s3fd`: class logits (n, 2, h, w) and offsets (n, 4, h, w) by
+            turns, one pair a stride.
+        min_score: Only boxes with a higher face probability.
+
+    Returns:
+        n arrays (k, 5) x0, y0, x1, y1 [px] and score: strides in order, in each rows then columns.
+    """
+    if len(outputs) != 2 * len(STRIDES):
+        raise ValueError(f"S3FD gives {2 * len(STRIDES)} maps, not {len(outputs)}")
+    found: list[list[NDArray[np.float64]]] = [[] for _ in range(outputs[0].shape[0])]
+    for stride, classes, offsets in zip(STRIDES, outputs[::2], outputs[1::2], strict=True):
+        scores = torch.softmax(classes.float(), 1)[:, 1]
+        image, row, column = (index.cpu() for index in torch.where(scores > min_score))
+        score = scores[image, row, column].cpu().double()
+        offset = offsets.movedim(1, -1)[image, row, column].cpu().double()
+        boxes = decode(offset, anchors_at(row, column, stride))
+        rows = torch.cat([boxes, score[:, None]], 1).numpy()
+        for number, kept in enumerate(found):
+            kept.append(rows[image.numpy() == number])
+    return [np.concatenate(kept) for kept in found]
+
+
+def suppress(
+    boxes: NDArray[np.float64], max_overlap: float, *, inclusive: bool = True
+) -> NDArray[np.intp]:
+    """Indices of the boxes that no better one overlaps, best first (greedy suppression).
+
+    Args:
+        boxes: (k, 5) x0, y0, x1, y1 and score.
+        max_overlap: Boxes whose intersection over union with a kept one exceeds it are dropped.
+        inclusive: x1, y1 belong to the box, which is then one pixel wider (so face-alignment has
+            it); must be off where boxes are in parts of the frame.
+    """
+    wider = float(inclusive)
+    low, high = boxes[:, :2], boxes[:, 2:4] + wider
+    areas = (high - low).prod(1)
+    order = boxes[:, 4].argsort()[::-1]
+    kept = []
+    while order.size:
+        best, others = order[0], order[1:]
+        kept.append(best)
+        sides = np.minimum(high[best], high[others]) - np.maximum(low[best], low[others])
+        common = np.maximum(sides, 0).prod(1)
+        overlap = common / (areas[best] + areas[others] - common)
+        order = others[overlap <= max_overlap]
+    return np.array(kept, np.intp)
+
+
+def faces(outputs: Sequence[Tensor], *, min_score: float = 0.5) -> list[NDArray[np.float64]]:
+    """Faces as face-alignment and Wav2Lip find them, per image.
+
+    Args:
+        outputs: Of `face_alignment_s3fd`, as for `candidates`.
+        min_score: Only boxes with a higher face probability.
+
+    Returns:
+        n arrays (k, 5) x0, y0, x1, y1 [px] and score, best first. Wav2Lip takes the first.
+    """
+    found = []
+    for boxes in candidates(outputs):
+        best = boxes[suppress(boxes, 0.3)]
+        found.append(best[best[:, 4] > min_score])
+    return found
+
+
+def syncnet_faces(
+    offsets: Tensor, confidence: Tensor, priors: Tensor, *, min_score: float = 0.8
+) -> list[NDArray[np.float64]]:
+    """Faces as syncnet_python finds them at one scale, per image.
+
+    Args:
+        offsets: (n, k, 4) of `SyncNetS3FD`.
+        confidence: (n, k, 2) of background and face.
+        priors: (k, 4) in parts of the frame.
+        min_score: Only boxes with a higher face probability.
+
+    Returns:
+        n arrays (m, 5) x0, y0, x1, y1 in parts of the frame and score, best first.
+    """
+    boxes = decode(offsets.double(), priors.double())
+    rows = torch.cat([boxes, confidence[..., 1:].double()], -1).cpu().numpy()
+    found = []
+    for image in rows:
+        image = image[image[:, 4] > CANDIDATE_SCORE]
+        image = image[suppress(image, 0.3, inclusive=False)]
+        image = image[image[:, 4] > min_score]
+        found.append(image[suppress(image, 0.1, inclusive=False)])
+    return found
