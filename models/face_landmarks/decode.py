@@ -1,0 +1,94 @@
+"""Around FAN: which square of the frame it sees, and where its heatmaps point to.
+
+Convention: x to the right, y down. The network's input is a square of the frame, 256 x 256, of
+side 200 x `scale` there; its heatmaps are 64 x 64. Heatmap points lie half a pixel above zero-based
+indices (a peak at index 10 is at 10.5), as face-alignment has them.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+CROP_SIDE_PX = 256
+SQUARE_SIDE_PX = 200
+"""Side in the frame of the square at scale 1."""
+
+BOX_AT_SCALE_1_PX = 195
+"""Width and height together of a face box at scale 1."""
+
+_MIRRORED = (
+    *range(16, -1, -1),  # jaw
+    *range(26, 16, -1),  # brows
+    *range(27, 31),  # bridge of the nose
+    *range(35, 30, -1),  # nostrils
+    *(45, 44, 43, 42, 47, 46),  # eyes
+    *(39, 38, 37, 36, 41, 40),
+    *range(54, 47, -1),  # lips
+    *range(59, 54, -1),
+    *range(64, 59, -1),
+    *range(67, 64, -1),
+)
+"""Which point a point becomes when the face is mirrored."""
+
+
+def square_of_box(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centres (n, 2) x, y [px] and scales (n,) of the squares to crop for boxes (n, 4) [px]."""
+    x0, y0, x1, y1 = np.asarray(boxes, np.float64)[:, :4].T
+    width, height = x1 - x0, y1 - y0
+    centres = np.stack([x1 - width / 2, y1 - height / 2 - 0.12 * height], 1)
+    return centres, (width + height) / BOX_AT_SCALE_1_PX
+
+
+def crop(rgb: NDArray[np.uint8], centre: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
+    """The square (256, 256, 3) uint8 that FAN sees of a frame (h, w, 3) uint8; black outside it."""
+    from face_alignment.utils import crop as cut
+
+    found = cut(rgb, centre, scale, float(CROP_SIDE_PX))
+    return np.asarray(found, np.uint8)
+
+
+def mirrored(heatmaps: Tensor) -> Tensor:
+    """Heatmaps (n, 68, h, w) of mirrored faces as those of the faces, to be added to theirs."""
+    return heatmaps[:, list(_MIRRORED)].flip(-1)
+
+
+def peaks(
+    heatmaps: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points (..., 2) x, y [heatmap px] and scores (...) of heatmaps (..., h, w).
+
+    The highest pixel, moved a quarter towards its larger neighbour in x and y; not at the border.
+    """
+    height, width = heatmaps.shape[-2:]
+    maps = heatmaps.reshape(-1, height, width)
+    which = np.arange(len(maps))
+    row, column = np.divmod(maps.reshape(len(maps), -1).argmax(1), width)
+    inside = (row > 0) & (row < height - 1) & (column > 0) & (column < width - 1)
+    # clipped only so that the lookups are legal; `inside` is what decides
+    y, x = row.clip(1, height - 2), column.clip(1, width - 2)
+    slope = np.stack(
+        [
+            maps[which, y, x + 1] - maps[which, y, x - 1],
+            maps[which, y + 1, x] - maps[which, y - 1, x],
+        ],
+        1,
+    )
+    points = np.stack([column, row], 1) + 0.5 + 0.25 * np.sign(slope) * inside[:, None]
+    scores = maps[which, row, column]
+    shape = heatmaps.shape[:-2]
+    return points.astype(np.float32).reshape(*shape, 2), scores.reshape(shape)
+
+
+def to_frame(
+    points: NDArray[np.float32],
+    centre: NDArray[np.float64],
+    scale: float,
+    *,
+    heatmap_side_px: int = 64,
+) -> NDArray[np.float64]:
+    """Heatmap points (..., 2) as frame points (..., 2) x, y [px], not rounded.
+
+    face-alignment truncates them to whole pixels; so must whoever wants its numbers.
+    """
+    side = SQUARE_SIDE_PX * scale
+    return (points.astype(np.float64) / heatmap_side_px - 0.5) * side + np.asarray(centre)
