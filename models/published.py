@@ -48,7 +48,7 @@ _NETWORKS = {
     "pcavs_pose_encoder": _Maker("models.pc_avs.pose_encoder", "PoseEncoder"),
     # Faces: detection, landmarks, parsing, recognition
     "s3fd": _Maker("models.face_detection.s3fd", "face_alignment_s3fd"),
-    "s3fd_syncnet": _Maker("models.face_detection.s3fd", "syncnet_s3fd"),
+    "s3fd_syncnet": _Maker("models.face_detection.s3fd", "SyncNetS3FD"),
     "retinaface_resnet50": _Maker("models.face_detection.retinaface", "retinaface_resnet50"),
     "fan_2dfan4": _Maker("models.face_landmarks.fan", "fan_2d"),
     "bisenet_parsing": _Maker("models.face_parsing.bisenet", "bisenet"),
@@ -64,8 +64,8 @@ _NETWORKS = {
     "audiodvp_nfr_discriminator": _Maker("models.audiodvp.critic", "PatchCritic"),
     "audiodvp_resnet50_vggface2": _Maker("models.audiodvp.regressor", "vggface2_resnet50"),
     # Metrics
-    "lpips_alex": _Maker("models.metrics.lpips", "Lpips", {"net": "alex"}),
-    "lpips_vgg": _Maker("models.metrics.lpips", "Lpips", {"net": "vgg"}),
+    "lpips_alex": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "alex"}),
+    "lpips_vgg": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "vgg"}),
     "fid_inception_v3": _Maker("models.metrics.inception", "FidInception"),
 }
 

@@ -1,0 +1,1 @@
+"""Image metrics as published: LPIPS, FID, SSIM, PSNR, CPBD."""

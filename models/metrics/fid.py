@@ -1,0 +1,33 @@
+"""The Fréchet inception distance (Heusel et al. 2017, equation 6)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def statistics(
+    features: NDArray[np.float32] | NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (d,) and covariance (d, d, divided by n - 1) of features (n, d) of n > 1 images."""
+    if features.ndim != 2 or len(features) < 2:
+        raise ValueError(f"a covariance takes features (n > 1, d), not {features.shape}")
+    wide = features.astype(np.float64)
+    return wide.mean(0), np.atleast_2d(np.cov(wide, rowvar=False))
+
+
+def frechet_distance(
+    mean_a: NDArray[np.float64],
+    covariance_a: NDArray[np.float64],
+    mean_b: NDArray[np.float64],
+    covariance_b: NDArray[np.float64],
+) -> float:
+    """Squared Fréchet distance of two normal distributions: means (d,), covariances (d, d).
+
+    pytorch-fid takes the root of the product of both covariances, which is not symmetric and loses
+    digits where one is singular (fewer images than features). The trace of that root equals the one
+    taken here, of a symmetric matrix, which loses none.
+    """
+    values, vectors = np.linalg.eigh(covariance_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    product = np.linalg.eigvalsh(root @ covariance_b @ root)
+    spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product.clip(0)).sum()
+    return float(np.sum((mean_a - mean_b) ** 2) + spread)

@@ -1,0 +1,34 @@
+"""LPIPS, the learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018).
+
+The network is that of the lpips package, which also carries its linear weights; the trunk's are
+torchvision's ImageNet weights (`features` of AlexNet or VGG-16, regrouped) and must be loaded.
+"""
+
+import warnings
+from typing import Literal
+
+from torch import nn
+
+
+def perceptual_distance(
+    net: Literal["alex", "vgg"] = "alex", *, spatial: bool = False
+) -> nn.Module:
+    """LPIPS on a trunk with fresh weights.
+
+    Its forward takes two images (n, 3, h, w) RGB in -1..1 (in 0..1 with `normalize=True`) and gives
+    distances (n, 1, 1, 1), or a map (n, 1, h, w) where `spatial`; with `retPerLayer=True` also the
+    list of the five layers' shares.
+
+    Args:
+        net: The trunk. Papers report `alex`; `vgg` is for use as a loss.
+        spatial: Whether a distance is wanted at every pixel.
+    """
+    from lpips import LPIPS
+
+    with warnings.catch_warnings():
+        # lpips asks torchvision for an untrained trunk by the argument's old name
+        warnings.filterwarnings("ignore", message=".*'pretrained' is deprecated")
+        warnings.filterwarnings("ignore", message=".*other than a weight enum or `None`")
+        network = LPIPS(net=net, spatial=spatial, pnet_rand=True, verbose=False)
+    assert isinstance(network, nn.Module)
+    return network

@@ -1,0 +1,48 @@
+"""Frames against frames: PSNR and SSIM, by scikit-image, with the settings that papers mean."""
+
+import math
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+
+def psnr(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
+    """Peak signal to noise ratio [dB] of images (h, w) or (h, w, 3) uint8; inf where equal."""
+    _same_shape(image, reference)
+    if np.array_equal(image, reference):
+        return math.inf
+    return float(peak_signal_noise_ratio(reference, image, data_range=255))
+
+
+def ssim(
+    image: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    *,
+    window: Literal["uniform", "gaussian"] = "uniform",
+) -> float:
+    """Structural similarity of images (h, w) or (h, w, 3) uint8, the mean over pixels and channels.
+
+    Args:
+        image: (h, w) or (h, w, 3), at least as large as the window.
+        reference: Of the same shape; the result is symmetric.
+        window: `uniform`: 7 x 7, sample covariance, scikit-image's default. `gaussian`: sigma 1.5,
+            11 x 11, population covariance, as in Wang et al. 2004.
+    """
+    _same_shape(image, reference)
+    settings = (
+        {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        if window == "gaussian"
+        else {"win_size": 7}
+    )
+    channel_axis = 2 if image.ndim == 3 else None
+    found = structural_similarity(
+        image, reference, data_range=255, channel_axis=channel_axis, **settings
+    )
+    return float(found)
+
+
+def _same_shape(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
+    if image.shape != reference.shape:
+        raise ValueError(f"an image {image.shape} has no reference {reference.shape}")
