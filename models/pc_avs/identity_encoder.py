@@ -1,0 +1,37 @@
+"""PC-AVS's identity encoder: photo → what stays of a face when pose and speech change."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import resnext50_32x4d
+
+from models.pc_avs import CLASSES
+
+_CHANNELS = 2048
+
+
+class IdentityEncoder(nn.Module):
+    """ResNeXt-50; its own classifier `model.fc` is dead, in the file only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = resnext50_32x4d(weights=None)
+        self.conv1x1 = nn.Conv2d(_CHANNELS, 512, 1)
+        self.fc = nn.Linear(_CHANNELS, CLASSES)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Identity vector, identity map and class scores.
+
+        Args:
+            image: (N, 3, 224, 224) RGB in -1..1.
+
+        Returns:
+            (N, 2048), part of the generator's style; (N, 512, 7, 7), where the generator begins;
+            (N, CLASSES), for training.
+        """
+        body = self.model
+        features = body.maxpool(body.relu(body.bn1(body.conv1(image))))
+        for stage in (body.layer1, body.layer2, body.layer3, body.layer4):
+            features = stage(features)
+        identity = features.mean((2, 3))
+        identity_map = functional.adaptive_avg_pool2d(self.conv1x1(features), 7)
+        return identity, identity_map, self.fc(identity)
