@@ -1,0 +1,54 @@
+"""AudioDVP's audio-to-expression network: trained per subject, on a few minutes (section 4.2)."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.audiodvp.atnet import FEATURES
+from models.deep3d.basis import N_EXPRESSION
+
+WINDOW = 7
+"""Frames that one prediction sees, half of them ahead."""
+
+
+class AudioToExpression(nn.Module):
+    """A window of audio features → expression coefficients of its middle frame.
+
+    Convolutions run along the features, with the frames as channels. There is no nonlinearity.
+
+    Args:
+        window: Frames seen.
+    """
+
+    def __init__(self, window: int = WINDOW) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(window, 5, 3)
+        self.conv2 = nn.Conv1d(5, 3, 3)
+        self.conv3 = nn.Conv1d(3, 1, 3)
+        self.fc = nn.Linear(FEATURES - 3 * 2, N_EXPRESSION)
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Expression (batch, 64, 1) of AudioDVP's face model.
+
+        Args:
+            feature: (batch, window, 256) of AT-net.
+        """
+        hidden = self.conv3(self.conv2(self.conv1(feature)))
+        out: Tensor = self.fc(hidden.flatten(1)).unsqueeze(-1)
+        return out
+
+
+def centred_windows(values: Tensor, window: int = WINDOW) -> Tensor:
+    """Windows (frame, window, ...) about every frame of a clip, with zeros outside it.
+
+    Of AT-net's features these feed AudioToExpression; of rendered frames in -1..1, merged with
+    the channels, the neural face renderer, for which zero is mid grey.
+
+    Args:
+        values: (frame, ...) of one clip.
+        window: Frames seen; odd.
+    """
+    if window % 2 == 0:
+        raise ValueError(f"a window of {window} frames has no middle")
+    half = window // 2
+    around = [0, 0] * (values.ndim - 1) + [half, half]
+    return functional.pad(values, around).unfold(0, window, 1).movedim(-1, 1)

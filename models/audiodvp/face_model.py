@@ -1,0 +1,211 @@
+"""AudioDVP's parametric face: the basis of Deep3DFaceRecon under another camera and light.
+
+Unlike there, the mean is not centred, large triangles weigh more in the normals, lighting
+coefficients are in another order, the ambient light is weaker, and the image's y points down.
+"""
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.deep3d.basis import FaceBasis
+from models.deep3d.geometry import euler_rotation, shade, vertex_normals
+
+AMBIENT = 0.7
+"""Added to the first lighting coefficient of each colour."""
+IMAGE_SIZE = 256
+UNIT = 1e5 / 92156.7
+"""Lengths of AudioDVP for one of `BFM_model_front.mat`."""
+
+_FIELD_OF_VIEW_DEGREES = 25.0
+_DISTANCE = 8.0
+_NEAR, _FAR = 0.01, 100.0
+_EYEBROWS_EYES_MOUTH = (*range(17, 27), *range(36, 68))
+
+# fmt: off
+LANDMARKS = (
+    27440, 27208, 27608, 27816, 35472, 34766, 34312, 34022, 33838, 33654, 33375, 32939, 32244,
+    16264, 16467, 16888, 16644, 31716, 31056, 30662, 30454, 30288, 29549, 29382, 29177, 28787,
+    28111, 8161, 8177, 8187, 8192, 9883, 9163, 8204, 7243, 6515, 14066, 12383, 11353, 10455,
+    11492, 12653, 5828, 4920, 3886, 2215, 3640, 4801, 10795, 10395, 8935, 8215, 7495, 6025, 5522,
+    6915, 7636, 8236, 8836, 9555, 10537, 9064, 8223, 7384, 5909, 7629, 8229, 8829,
+)
+# fmt: on
+"""Vertices of the 68 points on the published mesh of 35709 vertices."""
+
+
+class Face(NamedTuple):
+    """A face as the camera sees it.
+
+    Attributes:
+        geometry: (batch, vertex, 3) before the pose.
+        albedo: (batch, vertex, 3) RGB, about 0..1.
+        normals: (batch, vertex, 3) unit, before the pose.
+        rotation_matrix: (batch, 3, 3) world → model, applied to columns.
+        world: (batch, vertex, 3) posed.
+        world_normals: (batch, vertex, 3).
+        clip: (batch, vertex, 4) for a rasteriser.
+        screen: (batch, vertex, 2) [px], y down.
+        color: (batch, vertex, 3) lit albedo; the rasteriser clips it to 0..1.
+        landmarks: (batch, 68, 2) of the screen.
+    """
+
+    geometry: Tensor
+    albedo: Tensor
+    normals: Tensor
+    rotation_matrix: Tensor
+    world: Tensor
+    world_normals: Tensor
+    clip: Tensor
+    screen: Tensor
+    color: Tensor
+    landmarks: Tensor
+
+
+class FaceModel(nn.Module):
+    """The parametric face model on a basis; it has no weights of its own.
+
+    Args:
+        basis: From `of_published`.
+        image_size: Side of the image that landmarks are given in [px].
+    """
+
+    mean_shape: Tensor
+    identity: Tensor
+    expression: Tensor
+    mean_texture: Tensor
+    texture: Tensor
+    triangles: Tensor
+    vertex_triangles: Tensor
+    landmark_vertices: Tensor
+    lower_triangles: Tensor
+    clip_matrix: Tensor
+
+    def __init__(self, basis: FaceBasis, image_size: int = IMAGE_SIZE) -> None:
+        super().__init__()
+        self.image_size = image_size
+        constants = {
+            "mean_shape": basis.mean_shape,
+            "identity": basis.identity,
+            "expression": basis.expression,
+            "mean_texture": basis.mean_texture / 255,
+            "texture": basis.texture / 255,
+            "triangles": basis.triangles,
+            "vertex_triangles": basis.vertex_triangles,
+            "landmark_vertices": basis.landmarks,
+            "lower_triangles": lower_triangles(basis),
+            "clip_matrix": clip_matrix(),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    def normals(self, geometry: Tensor) -> Tensor:
+        """Unit normals of (batch, vertex, 3)."""
+        return vertex_normals(
+            geometry, self.triangles, vertex_triangles=self.vertex_triangles, by_area=True
+        )
+
+    def color(self, albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
+        """Lit colours (batch, vertex, 3), not clipped.
+
+        Args:
+            albedo: (batch, vertex, 3).
+            normals: (batch, vertex, 3), posed.
+            gamma: (batch, 27, 1), coefficient major, without the ambient part.
+        """
+        light = gamma.reshape(len(gamma), 9, 3)
+        ambient = torch.zeros_like(light)
+        ambient[:, 0] = AMBIENT
+        return shade(albedo, normals, light + ambient)
+
+    def forward(
+        self,
+        alpha: Tensor,
+        delta: Tensor,
+        beta: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        gamma: Tensor,
+    ) -> Face:
+        """The face of coefficients; those of a batch of 1 hold for all.
+
+        Args:
+            alpha: (batch or 1, 80, 1) identity.
+            delta: (batch, 64, 1) expression.
+            beta: (batch or 1, 80, 1) albedo.
+            rotation: (batch, 3, 1) about x, y and z [rad].
+            translation: (batch, 3, 1), taken off before the rotation.
+            gamma: (batch, 27, 1) light.
+        """
+        batch = len(delta)
+        flat = self.identity @ alpha + self.expression @ delta + self.mean_shape[:, None]
+        geometry = flat.reshape(batch, -1, 3)
+        colors = self.texture @ beta + self.mean_texture[:, None]
+        albedo = colors.reshape(len(beta), -1, 3).expand(batch, -1, -1)
+        normals = self.normals(geometry)
+        rotation_matrix = euler_rotation(rotation[..., 0])
+        world = (geometry - translation.mT) @ rotation_matrix.mT
+        world_normals = normals @ rotation_matrix.mT
+        clip = torch.cat([world, torch.ones_like(world[..., :1])], -1) @ self.clip_matrix.T
+        screen = (clip[..., :2] / clip[..., 3:] + 1) * (self.image_size / 2)
+        return Face(
+            geometry=geometry,
+            albedo=albedo,
+            normals=normals,
+            rotation_matrix=rotation_matrix,
+            world=world,
+            world_normals=world_normals,
+            clip=clip,
+            screen=screen,
+            color=self.color(albedo, world_normals, gamma),
+            landmarks=screen[:, self.landmark_vertices],
+        )
+
+
+def of_published(basis: FaceBasis) -> FaceBasis:
+    """The basis of `BFM_model_front.mat` in AudioDVP's unit and with its landmarks."""
+    if basis.n_vertices <= max(LANDMARKS):
+        raise ValueError(f"AudioDVP's landmarks are not on a mesh of {basis.n_vertices} vertices")
+    return replace(basis.scaled(UNIT), landmarks=torch.tensor(LANDMARKS))
+
+
+def lower_triangles(basis: FaceBasis) -> Tensor:
+    """Triangles (n, 3) of the lower face: those with a vertex below the middle of the mean."""
+    height = basis.mean_shape[1::3]
+    return basis.triangles[(height < height.mean())[basis.triangles].any(1)]
+
+
+def clip_matrix() -> Tensor:
+    """(4, 4) world → clip space, of a camera on the z axis whose image has y pointing down."""
+    zoom = 1 / math.tan(math.radians(_FIELD_OF_VIEW_DEGREES) / 2)
+    depth = _FAR - _NEAR
+    slope, offset = -(_FAR + _NEAR) / depth, -2 * _FAR * _NEAR / depth
+    return torch.tensor(
+        [
+            [-zoom, 0, 0, 0],
+            [0, -zoom, 0, 0],
+            [0, 0, slope, offset - slope * _DISTANCE],
+            [0, 0, -1, _DISTANCE],
+        ]
+    )
+
+
+def landmark_weights() -> Tensor:
+    """(68,) what each point counts: 50 for eyebrows, eyes and mouth, else 1."""
+    weights = torch.ones(len(LANDMARKS))
+    weights[list(_EYEBROWS_EYES_MOUTH)] = 50
+    return weights
+
+
+def landmark_loss(points: Tensor, target: Tensor) -> Tensor:
+    """Weighted sum of squares over the batch, divided by the number of points only.
+
+    Args:
+        points: (batch, 68, 2) [px].
+        target: Likewise.
+    """
+    weights = landmark_weights().to(points)
+    return (weights[:, None] * (points - target).square()).sum() / len(weights)

@@ -1,0 +1,131 @@
+"""AudioDVP's neural face renderer: a pix2pix U-Net with refinement (section 4.3)."""
+
+import torch
+from torch import Tensor, nn
+
+from models.audiodvp.expression import WINDOW
+
+_WIDTHS = (1, 2, 4, 8, 8, 8, 8, 8)
+_STRIDE = 2 ** len(_WIDTHS)
+_INNERMOST_WITH_DROPOUT = 3
+
+
+class NeuralFaceRenderer(nn.Module):
+    """Seven consecutive renders of the lower face → the photo of the middle one.
+
+    Args:
+        in_channels: 3 x frames seen.
+        out_channels: Of the photo.
+        width: Channels of the outermost level.
+    """
+
+    def __init__(
+        self, in_channels: int = 3 * WINDOW, out_channels: int = 3, width: int = 64
+    ) -> None:
+        super().__init__()
+        widths = [width * factor for factor in _WIDTHS]
+        inside: nn.Module | None = None
+        for depth in reversed(range(1, len(widths))):
+            dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
+            inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
+        assert inside is not None
+        self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Photos (batch, 3, height, width) RGB, -1..1.
+
+        Args:
+            windows: (batch, 21, height, width) RGB, -1..1, frames in order of time; frames
+                outside the clip are 0. Sides are multiples of 256.
+        """
+        if windows.ndim != 4 or any(side % _STRIDE for side in windows.shape[2:]):
+            raise ValueError(
+                f"the renderer needs sides in multiples of {_STRIDE}, not {tuple(windows.shape)}"
+            )
+        out: Tensor = self.model(windows)
+        return out
+
+
+class OutermostLevel(nn.Module):
+    """Image → features → what lies inside → image in -1..1."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, width: int, inside: nn.Module
+    ) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            nn.Conv2d(in_channels, width, 4, 2, 1, bias=False),
+            inside,
+            nn.ReLU(),
+            Refinement(2 * width, dropout=False),
+            nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The image (batch, out, height, width) of (batch, in, height, width)."""
+        out: Tensor = self.model(image)
+        return out
+
+
+class SkipLevel(nn.Module):
+    """Half the size and back, joined with the input.
+
+    Args:
+        outer: Channels outside, in and (twice) out.
+        inner: Channels at half the size.
+        inside: The next level; None in the innermost.
+        dropout: Drop half of the channels' values in training.
+    """
+
+    def __init__(self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(outer, inner, 4, 2, 1, bias=False),
+        ]
+        joined = inner
+        if inside is not None:
+            layers += [nn.BatchNorm2d(inner), inside]
+            joined = 2 * inner
+        layers += [
+            nn.ReLU(),
+            Refinement(joined, dropout=dropout),
+            nn.ConvTranspose2d(joined, outer, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(outer),
+        ]
+        if dropout:
+            layers.append(nn.Dropout())
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, outer, height, width) → (batch, 2 outer, height, width)."""
+        activation, *rest = self.model
+        # pix2pix activates in place, so its skip connections carry activated features
+        skipped = hidden = activation(features)
+        for layer in rest:
+            hidden = layer(hidden)
+        return torch.cat([skipped, hidden], 1)
+
+
+class Refinement(nn.Module):
+    """Two 3 x 3 convolutions at one size; AudioDVP's addition to pix2pix."""
+
+    def __init__(self, channels: int, *, dropout: bool) -> None:
+        super().__init__()
+        self.model = nn.Sequential(
+            *(
+                nn.Sequential(
+                    nn.Conv2d(channels, channels, 3, padding=1),
+                    nn.BatchNorm2d(channels),
+                    *([nn.Dropout()] if dropout else []),
+                    nn.ReLU(),
+                )
+                for _ in range(2)
+            )
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, channel, height, width) of the same shape."""
+        out: Tensor = self.model(features)
+        return out
