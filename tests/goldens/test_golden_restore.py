@@ -1,6 +1,25 @@
 """StyleGAN2 and what restores faces with it: GPEN, GFPGAN, their detector and parsers."""
 
-from tests.goldens.golden import load, tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.face_detection import retinaface
+from models.face_parsing import bisenet
+from models.restore import align
+from tests.goldens.golden import Golden, load, tensor
+
+
+def taken(module: nn.Module) -> list[Tensor]:
+    """Outputs of a module, call by call, from now on."""
+    outputs: list[Tensor] = []
+    module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    return outputs
+
+
+def face512(image128: Tensor) -> Tensor:
+    """N x 3 x 128 x 128, 0..255 → N x 3 x 512 x 512, -1..1."""
+    return image128.repeat_interleave(4, 2).repeat_interleave(4, 3) / 127.5 - 1
 
 
 def test_golden_stylegan2_generator64() -> None:
@@ -17,10 +36,78 @@ def test_golden_stylegan2_discriminator64() -> None:
     golden = load("stylegan2_discriminator64")
     network = golden.network()
     image = tensor(golden.inputs["image"]) / 127.5 - 1
-    golden.compare(
-        {
-            "score": network(image),
-            "features": network.convs(image),
-            "score_first4": network(image[:4]),
-        }
-    )
+    features = taken(network.convs)
+    score = network(image)
+    golden.compare({"score": score, "features": features[0], "score_first4": network(image[:4])})
+
+
+def test_golden_gpen_bfr_512() -> None:
+    golden = load("gpen_bfr_512")
+    network = golden.network()
+    codes = taken(network.final_linear)
+    image, _ = network(face512(tensor(golden.inputs["image128"])))
+    golden.compare({"image": image, "latent": codes[0]})
+
+
+def test_golden_gfpgan_v1clean_512() -> None:
+    golden = load("gfpgan_v1clean_512")
+    face = face512(tensor(golden.inputs["image128"]))
+    image, heads = golden.network()(face, randomize_noise=False)
+    golden.compare({"image": image} | {f"rgb{head.shape[2]}": head for head in heads})
+
+
+def compare_labels(golden: Golden, produced: dict[str, Tensor], logits: str) -> None:
+    """Compares outputs, and labels wherever the two best logits differ by more than 1e-3."""
+    golden.compare(produced, all_outputs=False)
+    assert set(golden.outputs) == {*produced, "labels"}
+    best = produced[logits].topk(2, dim=1)
+    clear = (best.values[:, 0] - best.values[:, 1] > 1e-3).numpy()
+    labels = best.indices[:, 0].numpy()
+    golden.equal("labels", np.where(clear, labels, golden.outputs["labels"]))
+
+
+def test_golden_parsenet() -> None:
+    golden = load("parsenet")
+    mask, image = golden.network()(tensor(golden.inputs["image"]) / 127.5 - 1)
+    compare_labels(golden, {"mask": mask, "image": image}, "mask")
+
+
+def test_golden_bisenet_parsing() -> None:
+    golden = load("bisenet_parsing")
+    mean, std = (torch.tensor(values)[:, None, None] for values in (bisenet.MEAN, bisenet.STD))
+    image = (tensor(golden.inputs["image"]) / 255 - mean) / std
+    out, out16, out32 = golden.network()(image)
+    compare_labels(golden, {"out": out, "out16": out16, "out32": out32}, "out")
+
+
+def test_golden_retinaface_resnet50() -> None:
+    golden = load("retinaface_resnet50")
+    bgr = torch.from_numpy(golden.inputs["image"])
+    image = retinaface.network_input(bgr.flip(1).permute(0, 2, 3, 1))
+    boxes, confidence, landmarks = golden.network()(image)
+    golden.compare({"boxes": boxes, "confidence": confidence, "landmarks": landmarks})
+    priors = retinaface.anchors(*bgr.shape[2:])
+    np.testing.assert_allclose(priors, golden.part("const")["priors"], rtol=1e-6)
+
+
+def test_golden_face_restore_steps() -> None:
+    golden = load("face_restore_steps")
+    allowed = {name: tolerance["atol"] for name, tolerance in golden.manifest["tolerance"].items()}
+    frame, points = golden.inputs["image_rgb"], golden.inputs["landmarks5"]
+    size = len(golden.inputs["labels"])
+    np.testing.assert_allclose(align.FFHQ_POINTS, golden.part("const")["ffhq_template_512"], rtol=0)
+
+    gpen = align.gpen_affine(points, size)
+    golden.equal("gpen_reference_points", align.gpen_points(size), 1e-4)
+    golden.equal("gpen_inverse", align.inverse(gpen), allowed["gpen_inverse"])
+    crop = align.crop_face(frame, gpen, size)
+    golden.equal("gpen_crop_bgr_stride4", crop[::4, ::4, ::-1], allowed["cropped"])
+
+    affine = align.ffhq_affine(points, size)
+    golden.equal("affine", affine, allowed["affine"])
+    crop = align.crop_face(frame, affine, size, border=align.FFHQ_BORDER)
+    golden.equal("cropped_bgr_stride4", crop[::4, ::4, ::-1], allowed["cropped"])
+
+    mask = align.paste_mask(golden.inputs["labels"])
+    pasted = align.paste_face(frame, 255 - crop, affine, mask)
+    golden.equal("pasted_bgr_stride2", pasted[::2, ::2, ::-1], allowed["pasted"])

@@ -1,0 +1,1 @@
+"""Which pixel of a face shows what: ParseNet and BiSeNet."""

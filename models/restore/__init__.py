@@ -1,0 +1,1 @@
+"""Restoring faces: GPEN and GFPGAN, and the steps around them."""

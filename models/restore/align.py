@@ -1,0 +1,182 @@
+"""Cutting a face out by five points and pasting the restored one back.
+
+Convention: points are (x, y) px with pixel centres on integers, in the order left eye (in the
+image), right eye, nose, left and right corner of the mouth; an affine is 2 x 3, from frame to crop.
+Images are H x W x 3 uint8 RGB.
+
+Two procedures: GFPGAN's (facexlib) and GPEN's, which VideoReTalking uses.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float64]
+Affine = NDArray[np.float64]
+Mask = NDArray[np.float64]
+
+SIZE = 512
+FFHQ_POINTS = np.array(
+    [
+        [192.98138, 239.94708],
+        [318.90277, 240.1936],
+        [256.63416, 314.01935],
+        [201.26117, 371.41043],
+        [313.08905, 371.15118],
+    ]
+)
+"""Mean points of FFHQ's aligned faces at 512 px."""
+FFHQ_BORDER = (132, 133, 135)
+"""What GFPGAN shows where the frame ends, RGB."""
+ARCFACE_POINTS = np.array(
+    [
+        [30.29459953, 51.69630051],
+        [65.53179932, 51.50139999],
+        [48.02519989, 71.73660278],
+        [33.54930115, 92.3655014],
+        [62.72990036, 92.20410156],
+    ]
+)
+"""In a crop of 96 x 112 px."""
+GPEN_MARGIN = 0.25
+"""Around ArcFace's crop made square, as a share of its side."""
+GFPGAN_CLASSES = (*range(1, 14), 15)
+"""ParseNet's labels that GFPGAN pastes: the head without hat, neck and clothes."""
+GPEN_CLASSES = (*range(1, 8), 10, 11, 12)
+"""ParseNet's labels that GPEN pastes: the face without ears and hair."""
+MASK_BORDER = 10
+"""Of the crop, which is never pasted [px of 512]."""
+BLUR_SIZE = 101
+BLUR_SIGMA = 11
+
+
+def ffhq_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
+    """GFPGAN's similarity from the frame to its crop, by least median of squares.
+
+    Args:
+        points: 5 x 2 [px of the frame].
+        size: Side of the crop [px].
+    """
+    affine, _ = cv2.estimateAffinePartial2D(
+        _five(points), FFHQ_POINTS * (size / SIZE), method=cv2.LMEDS
+    )
+    if affine is None:
+        raise ValueError(f"no similarity fits these five points: {np.round(points, 1).tolist()}")
+    return np.asarray(affine, np.float64)
+
+
+def gpen_points(size: int = SIZE) -> Points:
+    """5 x 2, where GPEN wants the points in a crop of that side [px]."""
+    side = 112.0
+    margin = side * GPEN_MARGIN
+    inset = np.array([(side - 96) / 2, 0]) + margin
+    points: Points = (ARCFACE_POINTS + inset) * (size / (side + 2 * margin))
+    return points
+
+
+def gpen_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
+    """GPEN's similarity from the frame to its crop, by least squares (Umeyama 1991).
+
+    Args:
+        points: 5 x 2 [px of the frame].
+        size: Side of the crop [px].
+    """
+    source, target = _five(points), gpen_points(size)
+    centred, aim = source - source.mean(0), target - target.mean(0)
+    left, spread, right = np.linalg.svd(aim.T @ centred)
+    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    energy = np.square(centred).sum()
+    if not energy:
+        raise ValueError(f"the five points coincide: {points.tolist()}")
+    turn = (left * sign) @ right * ((spread @ sign) / energy)
+    return np.column_stack([turn, target.mean(0) - turn @ source.mean(0)])
+
+
+def inverse(affine: Affine) -> Affine:
+    """From the crop back to the frame."""
+    return np.asarray(cv2.invertAffineTransform(affine), np.float64)
+
+
+def crop_face(
+    frame: Image,
+    affine: Affine,
+    size: int = SIZE,
+    *,
+    border: tuple[int, int, int] = (0, 0, 0),
+) -> Image:
+    """The size x size crop.
+
+    Args:
+        frame: Any size.
+        affine: From frame to crop.
+        size: Side of the crop [px].
+        border: Colour beyond the frame: FFHQ_BORDER for GFPGAN, black for GPEN.
+    """
+    crop = cv2.warpAffine(frame, affine, (size, size), borderValue=border)
+    return np.asarray(crop, np.uint8)
+
+
+def paste_mask(labels: NDArray[np.integer[Any]], classes: Iterable[int] = GFPGAN_CLASSES) -> Mask:
+    """How much of each pixel of a crop GFPGAN pastes, 0..1.
+
+    Args:
+        labels: 512 x 512, by ParseNet.
+        classes: The labels to paste.
+    """
+    # Eight-bit values in double precision, as published: `paste_face` cuts off fractions, so any
+    # other rounding would show in one pixel of twenty.
+    mask = np.isin(labels, list(classes)) * 255.0
+    for _ in range(2):
+        cv2.GaussianBlur(mask, (BLUR_SIZE, BLUR_SIZE), BLUR_SIGMA, dst=mask)
+    inner = np.zeros_like(mask)
+    within = np.s_[MASK_BORDER:-MASK_BORDER, MASK_BORDER:-MASK_BORDER]
+    inner[within] = mask[within] / 255
+    return inner
+
+
+def paste_face(frame: Image, face: Image, affine: Affine, mask: Mask) -> Image:
+    """The frame with the face over it.
+
+    Args:
+        frame: Any size.
+        face: The restored crop.
+        affine: From frame to crop.
+        mask: How much of the face to show, 0..1; any size, stretched to the crop's.
+    """
+    height, width = frame.shape[:2]
+    back = inverse(affine)
+    if mask.shape != face.shape[:2]:
+        mask = np.asarray(cv2.resize(mask, face.shape[1::-1]), np.float64)
+    pasted = frame.copy()
+    region = _covered(back, face.shape[:2], frame.shape[:2])
+    over = cv2.warpAffine(face, back, (width, height))[region]
+    share = cv2.warpAffine(mask, back, (width, height))[region][..., None]
+    # Cut off, not rounded, as published.
+    pasted[region] = (share * over + (1 - share) * frame[region]).astype(np.uint8)
+    return pasted
+
+
+def _covered(
+    back: Affine, crop_size: tuple[int, ...], frame_size: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Rows and columns of the frame that the crop can reach."""
+    height, width = crop_size
+    corners = np.array([[-1, -1, 1], [width, -1, 1], [-1, height, 1], [width, height, 1]])
+    reached = corners @ back.T
+    low = np.floor(reached.min(0)).astype(int)
+    high = np.ceil(reached.max(0)).astype(int) + 1
+    rows, columns = (
+        slice(*np.clip((low[axis], high[axis]), 0, frame_size[1 - axis])) for axis in (1, 0)
+    )
+    return rows, columns
+
+
+def _five(points: NDArray[Any]) -> Points:
+    points = np.asarray(points, np.float64)
+    if points.shape != (5, 2) or not np.isfinite(points).all():
+        raise ValueError(f"five points (x, y) are needed, not {points.tolist()}")
+    return points
