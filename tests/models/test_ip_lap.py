@@ -1,0 +1,190 @@
+"""IP-LAP beyond its goldens: what it refuses, other sizes, training, half precision."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.blocks.flow_warp import flow_to_grid, warp
+from models.blocks.spade import Spade
+from models.ip_lap.critic import PatchCritic
+from models.ip_lap.landmark_generator import LandmarkGenerator
+from models.ip_lap.losses import velocity_loss
+from models.ip_lap.paste import face_contour_mask, keep_contour
+from models.ip_lap.renderer import Alignment, Renderer
+from models.ip_lap.sketch import GREY, draw_canvas, renderer_sketches
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from threads, and lose much where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _landmark_inputs(clips: int, frames: int, references: int) -> tuple[Tensor, ...]:
+    return (
+        torch.randn(clips, frames, 1, 80, 16),
+        torch.rand(clips, frames, 2, 74),
+        torch.rand(clips, references, 2, 74),
+        torch.rand(clips, references, 2, 57),
+    )
+
+
+def test_landmark_generator_takes_any_number_of_frames_and_learns() -> None:
+    network = LandmarkGenerator()
+    content = network(*_landmark_inputs(2, 3, 4))
+    assert content.shape == (6, 2, 57)
+    content.square().mean().backward()
+    unused = {name for name, p in network.named_parameters() if p.grad is None}
+    assert not unused
+
+
+def test_clips_of_a_batch_do_not_mix() -> None:
+    network = LandmarkGenerator().eval()
+    inputs = _landmark_inputs(2, 5, 3)
+    with torch.no_grad():
+        together = network(*inputs)
+        alone = network(*(part[1:] for part in inputs))
+    torch.testing.assert_close(together[5:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_references_of_a_sample_are_its_own() -> None:
+    network = Alignment().eval()
+    references, sketches = torch.rand(2, 3, 3, 16, 16), torch.rand(2, 3, 3, 16, 16)
+    target = torch.rand(2, 15, 16, 16)
+    with torch.no_grad():
+        together = network(references, sketches, target)
+        alone = network(references[1:], sketches[1:], target[1:])
+    for both, one in zip(together, alone, strict=True):
+        torch.testing.assert_close(both[1:], one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer()
+
+
+def test_renderer_runs_in_half_precision(renderer: Renderer) -> None:
+    images = [torch.rand(1, n, 3, 16, 16) for n in (1, 5, 2, 2)]
+    mel = torch.randn(1, 1, 1, 80, 16)
+    renderer.eval()
+    with torch.no_grad():
+        full = renderer(*images, mel)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = renderer(*images, mel)
+    for ours, wanted in zip(half, full, strict=True):
+        assert (ours.float() - wanted).abs().max() < 0.02
+
+
+def test_renderer_learns_at_another_size(renderer: Renderer) -> None:
+    renderer.train()
+    images = [torch.rand(2, n, 3, 32, 32) for n in (1, 5, 1, 1)]
+    generated, reference = renderer(*images, torch.randn(2, 1, 1, 80, 16))
+    warp_loss, generation_loss = renderer.losses(generated, reference, images[0].squeeze(1))
+    (warp_loss + generation_loss).backward()
+    learned = {name for name, p in renderer.named_parameters() if p.grad is not None}
+    frozen = {name for name, p in renderer.named_parameters() if not p.requires_grad}
+    assert frozen == {name for name, _ in renderer.named_parameters() if "perceptual" in name}
+    assert learned == {name for name, _ in renderer.named_parameters()} - frozen
+
+
+def test_renderer_does_not_look_at_the_lower_half(renderer: Renderer) -> None:
+    face = torch.rand(1, 1, 3, 16, 16)
+    other = face.clone()
+    other[..., 8:, :] = 0.5
+    rest = [torch.rand(1, n, 3, 16, 16) for n in (5, 1, 1)]
+    mel = torch.randn(1, 1, 1, 80, 16)
+    renderer.eval()
+    with torch.no_grad():
+        assert torch.equal(renderer(face, *rest, mel)[0], renderer(other, *rest, mel)[0])
+
+
+def test_renderer_refuses_what_does_not_fit(renderer: Renderer) -> None:
+    face, mel = torch.rand(1, 1, 3, 32, 32), torch.randn(1, 1, 1, 80, 16)
+    sketches, references = torch.rand(1, 5, 3, 32, 32), torch.rand(1, 2, 3, 32, 32)
+    with pytest.raises(ValueError, match="5 sketches, not 4"):
+        renderer(face, sketches[:, :4], references, references, mel)
+    with pytest.raises(ValueError, match="differ in shape"):
+        renderer(face, sketches, references, references[:, :1], mel)
+
+
+def test_critic_judges_other_sizes() -> None:
+    scales = PatchCritic()(torch.rand(2, 3, 96, 64))
+    assert [scale[-1].shape for scale in scales] == [(2, 1, 15, 11), (2, 1, 9, 7)]
+
+
+def test_a_flow_of_one_fetches_from_the_next_pixel() -> None:
+    image = torch.rand(1, 1, 8, 8)
+    still = torch.zeros(1, 2, 8, 8)
+    moved = still.clone()
+    moved[:, 0] = 1
+    shifted = warp(image, flow_to_grid(moved))
+    assert torch.allclose(shifted[..., :7], warp(image, flow_to_grid(still))[..., 1:], atol=1e-5)
+    half = warp(image.half(), flow_to_grid(still.half()))
+    assert half.dtype == torch.float16
+    assert torch.allclose(half.float(), warp(image, flow_to_grid(still)), atol=1e-3)
+
+
+def test_one_map_modulates_several_features() -> None:
+    spade = Spade(4, 3, hidden=8)
+    features, modulation = torch.randn(6, 4, 5, 5), torch.randn(2, 3, 5, 5)
+    shared = spade(features, modulation)
+    repeated = spade(features, modulation.repeat_interleave(3, dim=0))
+    torch.testing.assert_close(shared, repeated)
+
+
+def test_velocity_needs_whole_clips() -> None:
+    still = torch.rand(1, 2, 57).expand(10, -1, -1)
+    assert velocity_loss(still, still + 1) < 1e-4
+    with pytest.raises(ValueError, match="not whole clips of 4"):
+        velocity_loss(still, still, frames=4)
+
+
+def test_lines_to_landmarks_outside_are_not_drawn() -> None:
+    points = np.full((2, 131), 0.5, np.float32)
+    assert np.argwhere(draw_canvas(points, (200, 100))).tolist() == [[128, 64]]
+    points[0] = 1.01
+    assert not draw_canvas(points, (200, 100)).any()
+    points[0] = 1
+    assert draw_canvas(points, (100, 100))[64, 127] == GREY
+    with pytest.raises(ValueError, match="must be"):
+        draw_canvas(points[:, 1:], (100, 100))
+    with pytest.raises(ValueError, match="must not be empty"):
+        draw_canvas(points, (0, 100))
+
+
+def test_sketches_are_ready_for_the_renderer() -> None:
+    points = np.random.default_rng(0).uniform(0, 1, (3, 2, 131)).astype(np.float32)
+    sketches = renderer_sketches(points, np.array([[100, 90], [128, 128], [70, 200]]))
+    assert sketches.shape == (3, 3, 128, 128)
+    assert sketches.dtype == np.float32
+    assert 0 < sketches.max() <= np.float32(GREY / 255)
+    assert (sketches[:, 0] == sketches[:, 2]).all()
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (150, 110), (60, 40)])
+def test_paste_equals_that_of_the_whole_frame(corner: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    frame = rng.integers(0, 256, (160, 200, 3), np.uint8)
+    generated = rng.integers(0, 256, (160, 200, 3), np.uint8)
+    angles = np.linspace(0, 2 * np.pi, 68)
+    points = 25 + 25 * np.stack((np.cos(angles), np.sin(angles)), axis=1) + corner
+    mask = face_contour_mask(points.astype(np.float32), frame.shape[:2])
+    share = cv2.GaussianBlur(mask, (21, 21), 11)[..., None] / 255
+    whole = (generated * share + frame * (1 - share)).astype(np.uint8)
+    before = frame.copy()
+    assert np.array_equal(keep_contour(frame, generated, mask), whole)
+    assert np.array_equal(frame, before)
+
+
+def test_paste_refuses_frames_that_differ() -> None:
+    frame = np.zeros((10, 10, 3), np.uint8)
+    with pytest.raises(ValueError, match="shapes differ"):
+        keep_contour(frame, frame[1:], frame[..., 0])
+    assert np.array_equal(keep_contour(frame, frame + 1, frame[..., 0]), frame)
