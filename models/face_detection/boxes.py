@@ -129,8 +129,8 @@ def syncnet_faces(
     Returns:
         n arrays (m, 5) x0, y0, x1, y1 in parts of the frame and score, best first.
     """
-    boxes = decode(offsets.double(), priors.double())
-    rows = torch.cat([boxes, confidence[..., 1:].double()], -1).cpu().numpy()
+    boxes = decode(offsets.cpu().double(), priors.cpu().double())
+    rows = torch.cat([boxes, confidence[..., 1:].cpu().double()], -1).numpy()
     found = []
     for image in rows:
         image = image[image[:, 4] > CANDIDATE_SCORE]

@@ -34,6 +34,8 @@ def network_input(rgb: Tensor, *, convention: Convention) -> Tensor:
     Returns:
         (n, 3, h, w) float, means subtracted; BGR for `face-alignment`, else RGB.
     """
+    if convention not in _MEANS:
+        raise ValueError(f"there is no convention {convention!r}; there is {', '.join(_MEANS)}")
     means = torch.tensor(_MEANS[convention], device=rgb.device).view(1, 3, 1, 1)
     centred = rgb.float() - means
     return centred.flip(1) if convention == "face-alignment" else centred
@@ -115,7 +117,7 @@ class SyncNetS3FD(nn.Module):
         priors = priors / torch.tensor([width, height, width, height], dtype=priors.dtype)
         return Detections(
             torch.cat(offsets, 1),
-            softmax(torch.cat(logits, 1), -1),
+            softmax(torch.cat(logits, 1).float(), -1),
             priors.float().to(image.device),
         )
 

@@ -82,13 +82,15 @@ def peaks(
 def to_frame(
     points: NDArray[np.float32],
     centre: NDArray[np.float64],
-    scale: float,
+    scale: NDArray[np.float64],
     *,
     heatmap_side_px: int = 64,
 ) -> NDArray[np.float64]:
-    """Heatmap points (..., 2) as frame points (..., 2) x, y [px], not rounded.
+    """Heatmap points (..., k, 2) as frame points (..., k, 2) x, y [px], not rounded.
 
-    face-alignment truncates them to whole pixels; so must whoever wants its numbers.
+    Centres (..., 2) and scales (...) are those of the squares (`square_of_box`). face-alignment
+    truncates the points to whole pixels (`np.trunc`); so must whoever wants its numbers.
     """
-    side = SQUARE_SIDE_PX * scale
-    return (points.astype(np.float64) / heatmap_side_px - 0.5) * side + np.asarray(centre)
+    side = SQUARE_SIDE_PX * np.asarray(scale)[..., None, None]
+    found = (points.astype(np.float64) / heatmap_side_px - 0.5) * side + centre[..., None, :]
+    return np.asarray(found)

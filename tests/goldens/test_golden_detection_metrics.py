@@ -75,7 +75,7 @@ def test_golden_fan_decode() -> None:
         golden.equal(f"points_heatmap{face}", points, atol)
         golden.equal(f"scores{face}", scores, atol)
 
-        exact = decode.to_frame(points, centre, float(scale))
+        exact = decode.to_frame(points, centre, scale)
         whole = np.trunc(exact)
         want = golden.outputs[f"points_image{face}"]
         either = np.abs(exact - np.round(exact)) <= 1e-6  # the reference's own rounding decides
@@ -139,7 +139,7 @@ def test_golden_fid() -> None:
         golden.equal(f"distance{case}", fid.frechet_distance(*a, *b), **allowed)
         # nought up to rounding, of a sum of numbers as large as the spread
         spread = 2 * float(np.trace(a[1]))
-        allowed["atol"] = max(allowed["atol"], 1e-12 * spread)
+        allowed["atol"] = max(allowed["atol"], 1e-10 * spread)
         golden.equal(f"distance_same{case}", fid.frechet_distance(*a, *a), **allowed)
 
 
