@@ -234,7 +234,8 @@ class DNet(nn.Module):
         """The image re-posed.
 
         Args:
-            image: (B, 3, H, W) RGB in -1..1, H and W multiples of 32 (256 published).
+            image: (B, 3, H, W) RGB in -1..1, H and W multiples of 32, one of them
+                at least 64 (256 published).
             coefficients: (B, 73, T): expression, angles, translation, crop, of T = 26 frames
                 (13 before, the frame, 12 behind); see `steps.coefficient_windows`.
             stage: "warp" leaves the editing out, as the first stage of training does.

@@ -1,0 +1,119 @@
+"""L-Net's transformer: the masked face attends to itself and fetches from the reference.
+
+Attribute names are those of the published state dicts.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class CrossAttention(nn.Module):
+    """Queries and keys from the masked face, values from the reference.
+
+    Args:
+        width: Channels of a token.
+        heads: Heads.
+        head_width: Channels of a head.
+    """
+
+    def __init__(self, width: int, *, heads: int, head_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, heads * head_width, bias=False)
+        self.to_k = nn.Linear(width, heads * head_width, bias=False)
+        self.to_v = nn.Linear(width, heads * head_width, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(heads * head_width, width))
+
+    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
+        """(B, tokens, width) twice → (B, tokens, width)."""
+        query, key, value = (
+            tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+            for tokens in (self.to_q(masked), self.to_k(masked), self.to_v(reference))
+        )
+        fetched = functional.scaled_dot_product_attention(query, key, value)
+        found: Tensor = self.to_out(fetched.transpose(1, 2).flatten(2))
+        return found
+
+
+class NormedAttention(nn.Module):
+    """Cross attention behind a layer norm of each input."""
+
+    def __init__(self, width: int, attention: CrossAttention) -> None:
+        super().__init__()
+        self.normx = nn.LayerNorm(width)
+        self.normy = nn.LayerNorm(width)
+        self.fn = attention
+
+    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
+        """(B, tokens, width) twice → (B, tokens, width)."""
+        found: Tensor = self.fn(self.normx(masked), self.normy(reference))
+        return found
+
+
+class FeedForward(nn.Module):
+    """Two linear layers."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        # The published layers have a dropout of 0 at place 2.
+        self.net = nn.Sequential(
+            nn.Linear(width, hidden),
+            nn.GELU(approximate="tanh"),
+            nn.Identity(),
+            nn.Linear(hidden, width),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, tokens, width) → (B, tokens, width)."""
+        found: Tensor = self.net(tokens)
+        return found
+
+
+class NormedFeedForward(nn.Module):
+    """Feed-forward behind a layer norm."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.fn = FeedForward(width, hidden)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, tokens, width) → (B, tokens, width)."""
+        found: Tensor = self.fn(self.norm(tokens))
+        return found
+
+
+class Transformer(nn.Module):
+    """Pre-norm layers of cross attention and feed-forward on feature maps.
+
+    Args:
+        width: Channels of the maps.
+        depth: Layers.
+        heads: Heads of the attention.
+        head_width: Channels of a head.
+        hidden: Width of the feed-forward.
+    """
+
+    def __init__(self, width: int, *, depth: int, heads: int, head_width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    NormedAttention(
+                        width, CrossAttention(width, heads=heads, head_width=head_width)
+                    ),
+                    NormedFeedForward(width, hidden),
+                ]
+            )
+            for _ in range(depth)
+        )
+
+    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
+        """(B, C, H, W) twice → (B, C, H, W)."""
+        tokens = masked.flatten(2).transpose(1, 2)
+        other = reference.flatten(2).transpose(1, 2)
+        for layer in self.layers.children():
+            attend, feed = layer.children()
+            tokens = attend(tokens, other) + tokens
+            tokens = feed(tokens) + tokens
+        return tokens.transpose(1, 2).reshape(masked.shape)

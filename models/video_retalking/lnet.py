@@ -1,0 +1,101 @@
+"""L-Net: fills the lower half of a face so that the lips follow the speech, at 96 x 96.
+
+VideoReTalking, section 3.3. Public repository: OpenTalker/video-retalking. Attribute names are
+those of the published state dict.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks.conv_norm import mel_encoder
+from models.video_retalking.attention import Transformer
+from models.video_retalking.blocks import ConvLayerNorm, ModulatedStage, SkipDecoder
+from models.video_retalking.fourier import FourierResidual
+
+WIDTHS = (64, 128, 256, 512)
+AUDIO_CHANNELS = 512
+RESIDUALS = 9
+"""Residual blocks at each level of the decoder."""
+ATTENDED = 2
+"""The level of the encoder, from 0, that has a transformer."""
+
+
+class VisualEncoder(nn.Module):
+    """Masked face and reference → features of the masked face; at the coarsest level, of both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_inp = ConvLayerNorm(3, WIDTHS[0], kernel=7, spectral=True)
+        self.first_ref = ConvLayerNorm(3, WIDTHS[0], kernel=7, spectral=True)
+        self.levels = len(WIDTHS) - 1
+        for level in range(self.levels):
+            if level == ATTENDED:
+                width = WIDTHS[level + 1]
+                transformer = Transformer(width, depth=2, heads=4, head_width=64, hidden=256)
+                self.add_module(f"ca{level}", transformer)
+            for side in ("ref", "inp"):
+                down = ConvLayerNorm(
+                    WIDTHS[level], WIDTHS[level + 1], resample="down", spectral=True
+                )
+                self.add_module(f"{side}_down{level}", down)
+
+    def forward(self, masked: Tensor, reference: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) twice → (B, channels, H / 2^i, W / 2^i) for i = 0 .. 3."""
+        seen, other = self.first_inp(masked), self.first_ref(reference)
+        features = [seen]
+        for level in range(self.levels):
+            seen = self.get_submodule(f"inp_down{level}")(seen)
+            other = self.get_submodule(f"ref_down{level}")(other)
+            if level == ATTENDED:
+                seen = self.get_submodule(f"ca{level}")(seen, other)
+            features.append(seen)
+        features[-1] = torch.cat((seen, other), 1)
+        return features
+
+
+class LNet(nn.Module):
+    """Mel windows, masked faces and references → faces whose lips follow the speech."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = VisualEncoder()
+        self.decoder = SkipDecoder(
+            (*WIDTHS[:-1], 2 * WIDTHS[-1]),
+            image_channels=3,
+            make_stage=lambda width: ModulatedStage(
+                [FourierResidual(width, AUDIO_CHANNELS) for _ in range(RESIDUALS)]
+            ),
+            activation=nn.Sigmoid(),
+            spectral=True,
+        )
+        self.audio_encoder = mel_encoder()
+
+    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
+        """The faces with new lips.
+
+        Args:
+            mel: (B, 1, 80, 16), or of clips (B, T, 1, 80, 16).
+            faces: (B, 6, H, W), or of clips (B, 6, T, H, W), BGR in 0..1, H and W multiples of 8
+                (96 published): the face whose lower half is 0, then the stabilised reference.
+
+        Returns:
+            (B, 3, H, W), or of clips (B, 3, T, H, W), BGR in 0..1.
+        """
+        if faces.shape[1] != 6:
+            raise ValueError(f"faces need 6 channels, masked and reference, not {faces.shape[1]}")
+        clip = faces.shape[2] if faces.ndim == 5 else None
+        if clip is not None:
+            mel, faces = mel.flatten(0, 1), frames_of_clips(faces)
+        masked, reference = torch.split(faces, 3, dim=1)
+        image: Tensor = self.decoder(self.encoder(masked, reference), self.audio_encoder(mel))
+        return image if clip is None else clips_of_frames(image, clip)
+
+
+def frames_of_clips(clips: Tensor) -> Tensor:
+    """(B, C, T, H, W) → (B T, C, H, W)."""
+    return clips.transpose(1, 2).flatten(0, 1)
+
+
+def clips_of_frames(frames: Tensor, count: int) -> Tensor:
+    """(B T, C, H, W) with T = count → (B, C, T, H, W)."""
+    return frames.view(-1, count, *frames.shape[1:]).transpose(1, 2)

@@ -1,0 +1,182 @@
+"""What VideoReTalking does around its networks: coefficient windows, masks, pyramid blending.
+
+Public repository: OpenTalker/video-retalking (`utils/inference_utils.py`).
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+WINDOW = (-13, 13)
+"""First frame of a window, and the one behind its last, as seen from the window's frame."""
+EXPRESSION = slice(80, 144)
+ANGLES = slice(224, 227)
+TRANSLATION = slice(254, 257)
+CROP = slice(259, 262)
+"""Scale and shift of the face in its crop; width and height, before them, are not used."""
+COEFFICIENTS = 262
+"""257 of the 3DMM, then width, height, scale, x and y of the crop."""
+EXPRESSION_SHARE = 0.3
+"""Of the distance by which the nearest frame is found; angles have the rest."""
+MASK_BORDER_PX = 20
+MASK_BLUR_PX = 101
+MASK_SIGMA_PX = 11
+
+
+def coefficient_windows(
+    coefficients: Floats,
+    frames: ArrayLike,
+    *,
+    scale_ratios: ArrayLike = 1.0,
+) -> NDArray[np.float32]:
+    """D-Net's input: coefficients of the 26 frames around each frame.
+
+    Frames before the first and behind the last repeat these.
+
+    Args:
+        coefficients: (video frames, 262): 257 of the 3DMM, width, height, scale, x, y.
+        frames: (K,), indices of the frames wanted.
+        scale_ratios: (K,) or one for all: factor on the scale, from `crop_scale_ratio`.
+
+    Returns:
+        (K, 73, 26): expression 64, angles 3, translation 3, scale and shift 3.
+
+    Raises:
+        ValueError: the coefficients have another shape.
+    """
+    _check_coefficients(coefficients)
+    wanted = np.atleast_1d(np.asarray(frames))
+    places = np.clip(wanted[:, None] + np.arange(*WINDOW), 0, len(coefficients) - 1)
+    windows = coefficients[places]
+    parts = [windows[..., part] for part in (EXPRESSION, ANGLES, TRANSLATION, CROP)]
+    found: NDArray[np.float32] = np.concatenate(parts, -1).swapaxes(1, 2).astype(np.float32)
+    found[:, -3] *= np.broadcast_to(np.asarray(scale_ratios, np.float32), wanted.shape)[:, None]
+    return found
+
+
+def crop_scale_ratio(source: Floats, coefficients: Floats) -> NDArray[np.float32]:
+    """How much larger each source is in its crop than the frame of the video that is most like it.
+
+    1 for frames of the video itself. Likeness is 0.3 of the mean absolute difference of the
+    expression and 0.7 of that of the angles.
+
+    Args:
+        source: (K, 262), as in `coefficient_windows`.
+        coefficients: (video frames, 262).
+
+    Returns:
+        (K,)
+
+    Raises:
+        ValueError: the coefficients have another shape.
+    """
+    _check_coefficients(source)
+    _check_coefficients(coefficients)
+    nearest = np.empty(len(source), np.intp)
+    for place, one in enumerate(source):
+        off = np.abs(coefficients - one)
+        distance = EXPRESSION_SHARE * off[:, EXPRESSION].mean(1)
+        distance = distance + (1 - EXPRESSION_SHARE) * off[:, ANGLES].mean(1)
+        nearest[place] = np.argmin(distance)
+    ratio = source[:, CROP.start] / coefficients[nearest, CROP.start]
+    return np.asarray(ratio, np.float32)
+
+
+def soften_mask(mask: Floats) -> NDArray[np.float32]:
+    """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11).
+
+    Args:
+        mask: (H, W).
+
+    Returns:
+        (H, W)
+    """
+    inner = slice(MASK_BORDER_PX, -MASK_BORDER_PX)
+    cleared = np.zeros(mask.shape, np.float32)
+    cleared[inner, inner] = mask[inner, inner]
+    for _ in range(2):
+        cleared = np.asarray(
+            cv2.GaussianBlur(cleared, (MASK_BLUR_PX, MASK_BLUR_PX), MASK_SIGMA_PX), np.float32
+        )
+    return cleared
+
+
+def laplacian_blend(
+    inside: NDArray[np.uint8],
+    outside: NDArray[np.uint8],
+    mask: Floats,
+    *,
+    levels: int,
+) -> NDArray[np.float32]:
+    """One image over the other, each frequency band with its own softness of the mask.
+
+    Burt and Adelson 1983. Every level of the 8-bit images is rounded to 8 bits.
+
+    Args:
+        inside: (H, W, C) uint8, seen where the mask is 1.
+        outside: (H, W, C) uint8, seen where it is 0.
+        mask: (H, W) in 0..1.
+        levels: Of the pyramids, at least 1; VideoReTalking takes 10 for the mouth and 6 for the
+            face, both at 512 x 512.
+
+    Returns:
+        (H, W, C), not clipped: up to a few units below 0 or above 255.
+
+    Raises:
+        ValueError: sizes differ, or there are no levels.
+    """
+    if inside.shape != outside.shape or inside.shape[:2] != mask.shape:
+        raise ValueError(
+            f"images and mask differ in size: {inside.shape}, {outside.shape}, {mask.shape}"
+        )
+    if levels < 1:
+        raise ValueError(f"a pyramid has one level or more, not {levels}")
+    bands = zip(
+        _laplacian(inside, levels),
+        _laplacian(outside, levels),
+        _gaussian(mask.astype(np.float32), levels),
+        strict=True,
+    )
+    blended = [_mixed(inner, outer, share) for inner, outer, share in bands]
+    found = blended[-1]
+    for band in reversed(blended[:-1]):
+        found = _doubled(found, band.shape) + band
+    return found
+
+
+def _mixed(
+    inside: NDArray[np.float32], outside: NDArray[np.float32], mask: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(H, W, C) twice and (H, W) → (H, W, C)."""
+    share = mask[..., None]
+    return np.asarray(inside * share + outside * (np.float32(1) - share), np.float32)
+
+
+def _gaussian(image: NDArray[Any], levels: int) -> list[NDArray[np.float32]]:
+    """Levels of the pyramid, finest first, in float."""
+    pyramid = [image]
+    for _ in range(levels - 1):
+        pyramid.append(cv2.pyrDown(pyramid[-1]))
+    return [level.astype(np.float32) for level in pyramid]
+
+
+def _laplacian(image: NDArray[np.uint8], levels: int) -> list[NDArray[np.float32]]:
+    """Bands of the image, finest first; the last is what remains."""
+    pyramid = _gaussian(image, levels)
+    bands = [fine - _doubled(coarse, fine.shape) for fine, coarse in pairwise(pyramid)]
+    return [*bands, pyramid[-1]]
+
+
+def _doubled(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Twice as large, to the pixel that the finer level has."""
+    return np.asarray(cv2.pyrUp(image, dstsize=(shape[1], shape[0])), np.float32)
+
+
+def _check_coefficients(coefficients: Floats) -> None:
+    if coefficients.ndim != 2 or coefficients.shape[1] != COEFFICIENTS:
+        raise ValueError(f"coefficients must be frames x 262, not {coefficients.shape}")
