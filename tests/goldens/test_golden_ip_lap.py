@@ -7,7 +7,7 @@ from models.ip_lap import landmarks, sketch
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.losses import gram_matrix, landmark_loss, velocity_loss
 from models.ip_lap.paste import face_contour_mask, keep_contour
-from models.ip_lap.renderer import Renderer
+from models.ip_lap.renderer import WINDOW, Renderer
 from tests.goldens.golden import load, tensor
 
 
@@ -73,6 +73,7 @@ def test_golden_ip_lap_indices() -> None:
     assert len(landmarks.CONNECTIONS) == manifest["n_connections"]
     assert {frozenset(line) for line in landmarks.CONNECTIONS} == set(map(frozenset, lines))
     constants = manifest["constants"]
+    assert constants["T"] == WINDOW
     assert constants["image_size"] == sketch.SIZE
     assert constants["line_colour_bgr"] == [sketch.GREY] * 3
 
