@@ -141,9 +141,9 @@ class FaceModel(nn.Module):
             gamma: (batch, 27, 1) light.
         """
         batch = len(delta)
-        flat = self.identity @ alpha + self.expression @ delta + self.mean_shape[:, None]
+        flat = self.mean_shape[:, None] + self.identity @ alpha + self.expression @ delta
         geometry = flat.reshape(batch, -1, 3)
-        colors = self.texture @ beta + self.mean_texture[:, None]
+        colors = self.mean_texture[:, None] + self.texture @ beta
         albedo = colors.reshape(len(beta), -1, 3).expand(batch, -1, -1)
         normals = self.normals(geometry)
         rotation_matrix = euler_rotation(rotation[..., 0])

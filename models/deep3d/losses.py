@@ -6,7 +6,6 @@ Each function gives the plain loss; WEIGHTS are those of the published training.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -96,8 +95,3 @@ def reflectance_loss(albedo: Tensor, skin: Tensor) -> Tensor:
     weight = skin[None, :, None]
     mean = (weight * albedo).sum(1, keepdim=True) / skin.sum()
     return ((albedo - mean) * weight).square().sum() / (len(albedo) * skin.sum())
-
-
-def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
-    """Weighted sum of the losses by name."""
-    return torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
