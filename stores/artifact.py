@@ -14,6 +14,9 @@ from stores.manifest import Manifest
 
 _BLOCK_BYTES = 1 << 22
 
+_GAP_ROWS = 16
+"""Rows so far apart are read one by one rather than with all that lies between."""
+
 
 class Artifact:
     """Arrays and facts of one committed artifact. Nothing is read until it is asked for."""
@@ -27,6 +30,11 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.key[:12]} {self.manifest.sizes}>"
+
+    @property
+    def store_url(self) -> str:
+        """What `Store(url)` opens to find this artifact and those that it was made of."""
+        return self._backend.url
 
     @property
     def kind(self) -> str:
@@ -78,6 +86,18 @@ class Artifact:
             raise
         except Exception as error:  # any failure to read what was committed whole is damage
             raise self._damage(f"array {name!r}: {error}") from error
+
+    def read_rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Rows of an array in any order, also repeated; only chunks that hold some are read.
+
+        Raises:
+            DamagedArtifact: as `read`.
+        """
+        wanted = np.unique(rows)
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > _GAP_ROWS) + 1)
+        parts = [self.read(name, int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs if len(r)]
+        found: NDArray[Any] = np.concatenate(parts)
+        return np.asarray(found[np.searchsorted(wanted, rows)])
 
     def read_ragged(self, name: str, shard: int) -> NDArray[Any]:
         """One shard of a ragged array, 1-D.

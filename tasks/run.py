@@ -1,5 +1,6 @@
 """One run of a flow: where its artifacts go, how many work at once, and what happened."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from stores.artifact import Artifact
 from stores.store import Store
+from tasks.inference.settings import DeviceSettings
 
 
 class Progress(Protocol):
@@ -63,12 +65,14 @@ class Run:
     Attributes:
         store: Where artifacts go.
         workers: Ranges of a stage that are computed at the same time.
+        devices: Where and how networks run.
         progress: Who shows it.
         records: One per stage call, in order.
     """
 
     store: Store
     workers: int = 1
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
     progress: Progress = field(default_factory=NoProgress)
     records: list[StageRecord] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -108,6 +112,18 @@ def current_run() -> Run:
     if run is None:
         raise RuntimeError("stages run inside `with Run(store).active():`")
     return run
+
+
+def current_devices() -> DeviceSettings:
+    """Where this run's networks run; on a worker of another process, the best that it has."""
+    run = current_run_or_none()
+    return run.devices if run is not None else DeviceSettings()
+
+
+def usable_processors() -> int:
+    """Processors that this process may use."""
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
 
 
 def current_run_or_none() -> Run | None:
