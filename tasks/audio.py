@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.audio.mel import N_MELS, SAMPLE_RATE, mel_spectrogram
+from models.audio.mel import N_MELS, SAMPLE_RATE, Ends, mel_spectrogram
 from stores.artifact import Artifact
 from stores.media.audio import decode_audio
 from stores.schema import ArraySpec, Schema
@@ -50,7 +50,11 @@ def waveform(audio: Source) -> Made:
 
 
 @stage(MEL, version=1)
-def mel(waveform: Artifact) -> Made:
-    """Log-mel spectrogram of a waveform."""
-    columns = mel_spectrogram(waveform.read("sample"))
+def mel(waveform: Artifact, ends: Ends = "zeros") -> Made:
+    """Log-mel spectrogram of a waveform.
+
+    Args:
+        ends: What lies beyond the sound's ends; networks differ in what they were trained with.
+    """
+    columns = mel_spectrogram(waveform.read("sample"), ends=ends)
     return Made({"mel": np.ascontiguousarray(columns)}, {"columns_per_second": 80})

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_crop.blend import BlendSettings, blend
+from models.face_crop.blend import BlendSettings, blend, pasted
+from models.face_crop.crop import upright_box
 from models.face_crop.rendered import Rendered
 from stores.artifact import Artifact
 from stores.media.encode import EncodeSettings, Segment, encode_segment
@@ -67,7 +68,7 @@ def composite(
     for shard in shards:
         frames = frames_in_order(video, clip, source[shard.start : shard.stop])
         if render is not None:
-            frames = _blended(frames, render, shard, blend)
+            frames = composed(frames, render, shard, blend)
         segment = encode_segment(frames, clip.video, encode)
         yield {
             "size": segment.size,
@@ -119,19 +120,37 @@ def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
     return step, start + (int(other[0]) + 1 if len(other) else len(steps) + 1)
 
 
-def _blended(
+def composed(
     frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
 ) -> Iterator[Frame]:
-    for frame, (mouth, transform, valid) in zip(frames, _mouths(render, shard), strict=True):
-        area = area_of_crop(frame, transform, len(mouth.mask)) if valid else None
-        if area is not None:
-            new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
-            if new is not None:
-                frame.paste_rgb(area.x0 + new.x0, area.y0 + new.y0, new.rgb, new.weight)
+    """The shard's frames with their new mouths in them.
+
+    Args:
+        frames: Source frames as `output_frames` asks for them; they are changed.
+    """
+    hard = render.attributes.get("paste") == "hard"
+    for frame, (mouth, transform, valid) in zip(frames, rendered_rows(render, shard), strict=True):
+        if valid and hard:
+            box = upright_box(transform, len(mouth.patch))
+            frame.paste_rgb(box.x0, box.y0, pasted(mouth.patch, box))
+        elif valid:
+            _blend_into(frame, mouth, transform, settings)
         yield frame
 
 
-def _mouths(render: Artifact, shard: Shard) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
+def _blend_into(
+    frame: Frame, mouth: Rendered, transform: NDArray[np.float32], settings: BlendSettings
+) -> None:
+    area = area_of_crop(frame, transform, len(mouth.mask))
+    if area is not None:
+        new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
+        if new is not None:
+            frame.paste_rgb(area.x0 + new.x0, area.y0 + new.y0, new.rgb, new.weight)
+
+
+def rendered_rows(
+    render: Artifact, shard: Shard
+) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
     """Mouth, transform and validity of each frame, read chunk by chunk."""
     for start in range(shard.start, shard.stop, _ROWS_AT_ONCE):
         rows = (start, min(start + _ROWS_AT_ONCE, shard.stop))

@@ -21,19 +21,9 @@ from stores.schema import ArraySpec, Schema
 from stores.source import Source
 from tasks.faces import load_pose, mean_face
 from tasks.pixels import area_of_crop
+from tasks.renders import PIXEL_SHARD, TRANSFORM
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
-
-PIXEL_SHARD = 64
-"""Frames per shard of pictures: at 512 px a shard is 50 MB."""
-
-TRANSFORM = ArraySpec(
-    ("frame", "row", "column"),
-    "float32",
-    "px",
-    "similarity, frame px to crop px",
-    shard=PIXEL_SHARD,
-)
 
 CROPS = Schema(
     "crops",

@@ -22,8 +22,9 @@ from models.face_crop.crop import to_crop
 from models.face_crop.rendered import SHIFT_GRID
 from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
-from tasks.crops import CROPS, PIXEL_SHARD, TRANSFORM
+from tasks.crops import CROPS
 from tasks.faces import LANDMARKS, load_pose, mean_face
+from tasks.renders import RENDER
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
 
@@ -37,33 +38,6 @@ PATH = Schema(
     },
     {},
     "A way through the speaker's own frames, one row per output frame.",
-)
-
-RENDER = Schema(
-    "render",
-    {
-        "patch": ArraySpec(
-            ("frame", "y", "x", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, in crop px; black away from the mask",
-            shard=PIXEL_SHARD,
-        ),
-        "mask": ArraySpec(
-            ("frame", "y", "x"), "uint8", "", "0 frame .. 255 patch", shard=PIXEL_SHARD
-        ),
-        "own_shift": ArraySpec(
-            ("frame", "v", "u", "xy"),
-            "float32",
-            "crop px",
-            "how the frame's own pixels move",
-            shard=PIXEL_SHARD,
-        ),
-        "transform": TRANSFORM,
-        "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew", shard=PIXEL_SHARD),
-    },
-    {"rgb": 3, "row": 2, "column": 3, "xy": 2, "v": SHIFT_GRID, "u": SHIFT_GRID},
-    "New mouths, one row per output frame, in the aligned crops' coordinates.",
 )
 
 

@@ -111,6 +111,11 @@ def blend(
     return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
 
 
+def pasted(patch: Image, box: Box) -> Image:
+    """A patch stretched over a box (h, w, 3) uint8 RGB, to replace all in it: no blending."""
+    return np.asarray(cv2.resize(patch, (box.x1 - box.x0, box.y1 - box.y0)), np.uint8)
+
+
 def match_colour(patch: Image, own: Image, mask: Image) -> Floats:
     """What to add to the patch so that it meets the frame at the mask's edge.
 

@@ -66,6 +66,19 @@ def pixel_matrix(transform: Floats) -> NDArray[np.float64]:
     return matrix
 
 
+def upright_box(transform: Floats, size: int) -> Box:
+    """The whole-pixel box that an upright crop was cut from.
+
+    Args:
+        transform: (2, 3) float32, frame px → crop px, without rotation.
+        size: Side of the crop [px].
+    """
+    zoom = transform[[0, 1], [0, 1]].astype(np.float64)
+    low = -transform[:, 2] / zoom
+    x0, y0, x1, y1 = np.rint(np.concatenate([low, low + size / zoom])).astype(int).tolist()
+    return Box(y0, y1, x0, x1)
+
+
 def invert(transform: Floats) -> Floats:
     """The transform (2, 3) the other way."""
     inverse = cv2.invertAffineTransform(transform.astype(np.float64))

@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.wav2lip.generator import SIZE
+from models.wav2lip.settings import PADS, SMOOTHING
 
 Boxes = NDArray[np.int64]
 Image = NDArray[np.uint8]
-
-PADS = (0, 10, 0, 0)
-"""Pixels that a detection grows by: top, bottom (to include the chin), left, right."""
-SMOOTHING = 5
-"""Frames whose boxes are averaged."""
 
 
 def pad_boxes(

@@ -1,0 +1,22 @@
+"""What a user can set of Wav2Lip's crops."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PADS = (0, 10, 0, 0)
+"""Pixels that a face's box grows by: top, bottom (to include the chin), left, right."""
+
+SMOOTHING = 5
+"""Frames whose boxes are averaged."""
+
+
+class CropSettings(BaseModel):
+    """How the face is cut out, in the published procedure's terms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pads: tuple[int, int, int, int] = Field(
+        default=PADS, description="px added to the face's box: top, bottom, left, right"
+    )
+    smoothing: int = Field(
+        default=SMOOTHING, ge=1, description="frames over which boxes are averaged; 1: none"
+    )
