@@ -72,15 +72,16 @@ class GfpganRestorer(nn.Module):
 
 def _ours(theirs: Any) -> clean.ModulatedConv2d:
     _, out_channels, in_channels, kernel_size, _ = theirs.weight.shape
-    conv = clean.ModulatedConv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        STYLE_DIM,
-        demodulate=theirs.demodulate,
-        upsample=theirs.sample_mode == "upsample",
-    )
-    conv.load_state_dict(theirs.state_dict())
+    with torch.device("meta"):  # no weights: theirs are taken over
+        conv = clean.ModulatedConv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            STYLE_DIM,
+            demodulate=theirs.demodulate,
+            upsample=theirs.sample_mode == "upsample",
+        )
+    conv.load_state_dict(theirs.state_dict(), assign=True)
     return conv
 
 

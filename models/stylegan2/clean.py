@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stylegan2.layers import GAIN, SLOPE, modulated_conv2d
+from models.stylegan2.layers import GAIN, SLOPE, ModulatedWeight, modulated_conv2d
 
 
 def twice(image: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def twice(image: Tensor) -> Tensor:
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-class ModulatedConv2d(nn.Module):
+class ModulatedConv2d(ModulatedWeight):
     """Convolution modulated by a style (N x style size); optionally doubling the size first."""
 
     def __init__(
@@ -32,11 +32,9 @@ class ModulatedConv2d(nn.Module):
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        super().__init__()
         fan_in = in_channels * kernel_size**2
-        self.weight = nn.Parameter(
-            torch.randn(1, out_channels, in_channels, kernel_size, kernel_size) / math.sqrt(fan_in)
-        )
+        weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
+        super().__init__(weight / math.sqrt(fan_in))
         self.modulation = nn.Linear(style_dim, in_channels)
         nn.init.kaiming_normal_(self.modulation.weight, nonlinearity="linear")
         nn.init.ones_(self.modulation.bias)
@@ -46,7 +44,7 @@ class ModulatedConv2d(nn.Module):
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
         return modulated_conv2d(
             twice(image) if self.upsample else image,
-            self.weight[0],
+            self.weight,
             self.modulation(style),
             demodulate=self.demodulate,
         )

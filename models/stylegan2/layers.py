@@ -6,6 +6,7 @@ batch x style size.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -213,7 +214,30 @@ class ConvLayer(nn.Sequential):
         super().__init__(*layers)
 
 
-class ModulatedConv2d(nn.Module):
+class ModulatedWeight(nn.Module):
+    """Holds out x in x k x k weights, which the published files keep as 1 x out x in x k x k.
+
+    With five axes no network that has them could be made channels-last.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.register_state_dict_post_hook(_add_axis)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_drop_axis)  # type: ignore[no-untyped-call]
+
+
+def _add_axis(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    state[f"{prefix}weight"] = state[f"{prefix}weight"][None]
+
+
+def _drop_axis(module: nn.Module, state: dict[str, Any], prefix: str, *others: Any) -> None:
+    weight = state.get(f"{prefix}weight")
+    if weight is not None and weight.ndim == 5 and len(weight) == 1:
+        state[f"{prefix}weight"] = weight[0]
+
+
+class ModulatedConv2d(ModulatedWeight):
     """Convolution modulated by a style; optionally doubling the size."""
 
     def __init__(
@@ -226,13 +250,10 @@ class ModulatedConv2d(nn.Module):
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         if upsample:
             pad = 3 - kernel_size
             self.blur = Blur(((pad + 1) // 2 + 1, pad // 2 + 1), gain=4.0)
-        self.weight = nn.Parameter(
-            torch.randn(1, out_channels, in_channels, kernel_size, kernel_size)
-        )
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.demodulate = demodulate
@@ -241,7 +262,7 @@ class ModulatedConv2d(nn.Module):
     def forward(self, image: Tensor, style: Tensor) -> Tensor:
         out = modulated_conv2d(
             image,
-            self.weight[0] * self.scale,
+            self.weight * self.scale,
             self.modulation(style),
             demodulate=self.demodulate,
             transposed=self.upsample,
