@@ -130,7 +130,9 @@ class FaceModel(nn.Module):
         translation: Tensor,
         gamma: Tensor,
     ) -> Face:
-        """The face of coefficients; those of a batch of 1 hold for all.
+        """The face of coefficients, in full precision under autocast too.
+
+        Coefficients of a batch of 1 hold for all.
 
         Args:
             alpha: (batch or 1, 80, 1) identity.
@@ -140,6 +142,19 @@ class FaceModel(nn.Module):
             translation: (batch, 3, 1), taken off before the rotation.
             gamma: (batch, 27, 1) light.
         """
+        coefficients = alpha, delta, beta, rotation, translation, gamma
+        with torch.autocast(delta.device.type, enabled=False):  # half is off by pixels
+            return self._face(*(each.to(self.mean_shape.dtype) for each in coefficients))
+
+    def _face(
+        self,
+        alpha: Tensor,
+        delta: Tensor,
+        beta: Tensor,
+        rotation: Tensor,
+        translation: Tensor,
+        gamma: Tensor,
+    ) -> Face:
         batch = len(delta)
         flat = self.mean_shape[:, None] + self.identity @ alpha + self.expression @ delta
         geometry = flat.reshape(batch, -1, 3)

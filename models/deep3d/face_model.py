@@ -225,8 +225,11 @@ class FaceModel(nn.Module):
         return torch.cat([down, torch.ones_like(down[..., :1])], -1) @ self.clip_matrix.T
 
     def forward(self, coefficients: Tensor) -> Face:
-        """The face of (batch, 257) coefficients."""
-        parts = split(coefficients)
+        """The face of (batch, 257) coefficients; in full precision under autocast too."""
+        with torch.autocast(coefficients.device.type, enabled=False):  # half is off by pixels
+            return self._face(split(coefficients.to(self.mean_shape.dtype)))
+
+    def _face(self, parts: Coefficients) -> Face:
         shape = self.shape(parts.identity, parts.expression)
         normals = self.normals(shape)
         rotation = euler_rotation(parts.angles).mT

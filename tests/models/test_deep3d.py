@@ -111,6 +111,14 @@ def test_gradients_reach_every_coefficient(basis: FaceBasis) -> None:
     assert (gradient != 0).any(0).all()
 
 
+def test_autocast_does_not_move_the_face(basis: FaceBasis) -> None:
+    model = FaceModel(basis)
+    coefficients = torch.randn(1, N_COEFFICIENTS, generator=torch.Generator().manual_seed(0))
+    want = model(coefficients).landmarks
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(coefficients).landmarks, want)
+
+
 def test_equal_images_have_finite_gradients() -> None:
     image = torch.rand(1, 3, 4, 4, requires_grad=True)
     loss = losses.photo_loss(image, image.detach(), torch.ones(1, 1, 4, 4))
