@@ -3,7 +3,8 @@
     DubflowError
     ├── InputError              what the user gave can't be used
     │   ├── MediaError          a video, sound or picture can't be read
-    │   └── SettingsError       a setting is unknown, out of range or contradicts another
+    │   ├── SettingsError       a setting is unknown, out of range or contradicts another
+    │   └── WeightsError        a checkpoint file is not what it should be, or not to be had
     ├── StoreError              the artifact store can't do what was asked
     │   ├── DamagedArtifact     stored bytes differ from what was committed
     │   └── StoreFull           no space left where the store lies
@@ -27,6 +28,10 @@ class MediaError(InputError):
 
 class SettingsError(InputError):
     """A setting is unknown, out of range or contradicts another one."""
+
+
+class WeightsError(InputError):
+    """A checkpoint file is not what it should be, or can't be fetched."""
 
 
 class StoreError(DubflowError):
