@@ -1,5 +1,7 @@
 """StyleGAN2 and what restores faces with it: GPEN, GFPGAN, their detector and parsers."""
 
+import re
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,9 +19,18 @@ def taken(module: nn.Module) -> list[Tensor]:
     return outputs
 
 
-def face512(image128: Tensor) -> Tensor:
-    """N x 3 x 128 x 128, 0..255 → N x 3 x 512 x 512, -1..1."""
-    return image128.repeat_interleave(4, 2).repeat_interleave(4, 3) / 127.5 - 1
+def noted(golden: Golden, pattern: str) -> str:
+    """What the golden's notes say, where a number stands nowhere else."""
+    found = re.search(pattern, " ".join(golden.manifest["notes"]))
+    assert found, pattern
+    return found[1]
+
+
+def enlarged_face(golden: Golden) -> Tensor:
+    """`image128`, 0..255, every pixel repeated to the size of the output, -1..1."""
+    image = tensor(golden.inputs["image128"])
+    times = golden.manifest["outputs"]["image"]["shape"][2] // image.shape[2]
+    return image.repeat_interleave(times, 2).repeat_interleave(times, 3) / 127.5 - 1
 
 
 def test_golden_stylegan2_generator64() -> None:
@@ -27,8 +38,10 @@ def test_golden_stylegan2_generator64() -> None:
     network = golden.network()
     z, z2, mean = (tensor(golden.inputs[name]) for name in ("z", "z2", "mean_latent"))
     image, latents = network([z], return_latents=True, randomize_noise=False)
-    mixed, _ = network([z, z2], inject_index=4, randomize_noise=False)
-    truncated, _ = network([z], truncation=0.6, truncation_latent=mean, randomize_noise=False)
+    second_from = int(noted(golden, r"z2 from (\d+)"))
+    mixed, _ = network([z, z2], inject_index=second_from, randomize_noise=False)
+    share = float(noted(golden, r"mean \+ ([\d.]+)"))
+    truncated, _ = network([z], truncation=share, truncation_latent=mean, randomize_noise=False)
     golden.compare({"image": image, "w": latents[:, 0], "mixed": mixed, "truncated": truncated})
 
 
@@ -45,13 +58,13 @@ def test_golden_gpen_bfr_512() -> None:
     golden = load("gpen_bfr_512")
     network = golden.network()
     codes = taken(network.final_linear)
-    image, _ = network(face512(tensor(golden.inputs["image128"])))
+    image, _ = network(enlarged_face(golden))
     golden.compare({"image": image, "latent": codes[0]})
 
 
 def test_golden_gfpgan_v1clean_512() -> None:
     golden = load("gfpgan_v1clean_512")
-    face = face512(tensor(golden.inputs["image128"]))
+    face = enlarged_face(golden)
     image, heads = golden.network()(face, randomize_noise=False)
     golden.compare({"image": image} | {f"rgb{head.shape[2]}": head for head in heads})
 
