@@ -9,6 +9,7 @@ from typing import Any
 
 from stores.errors import DamagedArtifact, StoreError
 from stores.store import Store
+from stores.weights import WEIGHTS, records
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def recorded_runs(store: Store) -> list[RunRecord]:
 def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool) -> Collected:
     """Remove artifacts that no recorded run refers to, and what dead runs left in staging.
 
+    Weights stay as long as their entry of the registry has a record.
+
     Args:
         older_than: Forget runs recorded longer ago than this first; None forgets none.
         dry_run: Only say what would go.
@@ -71,7 +74,9 @@ def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool)
         if not unused:
             raise StoreError(f"a run is working on the store {store.url}; collect when it is done")
         forgotten, kept = _split(recorded_runs(store), older_than)
-        live = _reachable(store, (item for run in kept for item in run.artifacts))
+        roots = [item for run in kept for item in run.artifacts]
+        roots += [(WEIGHTS.kind, record.key) for record in records(store)]
+        live = _reachable(store, roots)
         dead = [item for item in store.committed() if item not in live]
         leftovers = store.backend.folders("staging")
         freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
