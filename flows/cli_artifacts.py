@@ -67,11 +67,11 @@ def list_artifacts(
             table.add_row(row["kind"], row["key"][:12], "[red]damaged", "", "")
             continue
         made, seconds = row["created"][:19].replace("T", " "), f"{row['wall_seconds']:.1f} s"
-        table.add_row(row["kind"], row["key"][:12], made, seconds, _size(row["stored_bytes"]))
+        table.add_row(row["kind"], row["key"][:12], made, seconds, human_size(row["stored_bytes"]))
     console = Console()
     console.print(table)
     total = sum(row["stored_bytes"] or 0 for row in rows)
-    console.print(f"[dim]{len(rows)} artifacts, {_size(total)}")
+    console.print(f"[dim]{len(rows)} artifacts, {human_size(total)}")
 
 
 @artifacts.command()
@@ -160,7 +160,7 @@ def gc(
     verb = "removed" if yes else "would be removed (add --yes)"
     console.print(
         f"{len(found.artifacts)} artifacts, {len(found.runs)} run records, "
-        f"{len(found.leftovers)} leftovers, {_size(found.freed_bytes)}: {verb}",
+        f"{len(found.leftovers)} leftovers, {human_size(found.freed_bytes)}: {verb}",
         highlight=False,
     )
 
@@ -198,7 +198,7 @@ def _tree(artifact: Artifact) -> Tree:
             text = value if isinstance(value, str) else json.dumps(value)
             assert branch is not None
             branch.add(f"{name}: {text if len(text) < 200 else text[:200] + ' …'}", highlight=False)
-    files, size = len(manifest.files), _size(manifest.stored_bytes)
+    files, size = len(manifest.files), human_size(manifest.stored_bytes)
     tree.add(
         f"stage version {manifest.stage_version}, made {manifest.created} in "
         f"{manifest.wall_seconds:.2f} s, {size} in {files} files",
@@ -207,7 +207,8 @@ def _tree(artifact: Artifact) -> Tree:
     return tree
 
 
-def _size(count: int) -> str:
+def human_size(count: int) -> str:
+    """Bytes as people read them."""
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:

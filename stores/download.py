@@ -20,7 +20,6 @@ from stores.versions import software_versions
 if TYPE_CHECKING:
     import httpx
 
-_BLOCK_BYTES = 1 << 18
 _TIMEOUT_SECONDS = 30.0
 _MOST_BYTES = 8 << 30
 """Where nothing says how long a file is."""
@@ -168,7 +167,7 @@ class Download:
         most = total or self._size or _MOST_BYTES
         done = file.tell()
         self._report(done, total or self._size)
-        for block in answer.iter_raw(_BLOCK_BYTES):
+        for block in answer.iter_raw():
             if done == 0 and block.lstrip()[:15].lower().startswith((b"<!doctype", b"<html")):
                 raise self._refused("it leads to a web page, not to a file")
             done += len(block)

@@ -8,6 +8,7 @@ Torch is imported where it is used: a run served from the store does without.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stores.artifact import Artifact
@@ -16,7 +17,7 @@ from stores.store import Store
 from stores.weights import (
     FILE,
     WEIGHTS,
-    WeightsEntry,
+    Registry,
     find_entry,
     read_registry,
 )
@@ -66,13 +67,12 @@ def find_weights(name: str, *, store: Store | None = None) -> Artifact:
     """
     store = store or current_run().store
     registry = read_registry()
-    entry = find_entry(registry, name)
-    others = [other for other, facts in registry.items() if facts.instead_of == name]
-    for candidate in (name, *others):
+    find_entry(registry, name)
+    for candidate in (name, *_stand_ins(registry, name)):
         found = find_converted(store, candidate)
         if found is not None:
             return found
-    raise MissingWeights(f"the weights {name} are missing: {how_to_get(name, entry)}")
+    raise MissingWeights(f"the weights {name} are missing: {how_to_get(registry, name)}")
 
 
 def weights_key(store: Store, name: str) -> str:
@@ -84,11 +84,17 @@ def weights_key(store: Store, name: str) -> str:
     return find_weights(name, store=store).key
 
 
-def how_to_get(name: str, entry: WeightsEntry) -> str:
+def how_to_get(registry: Registry, name: str) -> str:
     """Where a file is published, and the command that adds it, on one line."""
+    entry = find_entry(registry, name)
     if entry.address:
         return f"run `dubflow weights pull {name}` ({entry.file} from {entry.address})"
-    return f"get {entry.file} from {entry.page} and run `dubflow weights add {name} {entry.file}`"
+    same = [f"{registry[n].file} as {n}" for n in _stand_ins(registry, name)]
+    other = f" (or {', '.join(same)})" if same else ""
+    return (
+        f"get {entry.file} from {entry.page} and run `dubflow weights add {name} "
+        f"{Path(entry.file).name}`{other}"
+    )
 
 
 def load_network(
@@ -154,6 +160,10 @@ def licence_notes(found: Sequence[Licence]) -> list[str]:
         if named:
             notes.append(f"made with {words}: {', '.join(named)}")
     return notes
+
+
+def _stand_ins(registry: Registry, name: str) -> list[str]:
+    return [other for other, entry in registry.items() if entry.instead_of == name]
 
 
 def _named_or_keyed(text: str, store: Store) -> Artifact:

@@ -91,7 +91,7 @@ def pull_weights(
     entry = find_entry(registry, name)
     if entry.address is None:
         raise WeightsError(
-            f"{name} can't be pulled, its page is made for browsers: {how_to_get(name, entry)}"
+            f"{name} can't be pulled, its page is made for browsers: {how_to_get(registry, name)}"
         )
     for completion in entry.completed_by:
         _part(store, registry, name, completion.entry)
@@ -124,7 +124,7 @@ def _part(store: Store, registry: Registry, name: str, other: str) -> Artifact:
     if part is None:
         raise MissingWeights(
             f"{name} is completed by the weights {other}, which come first: "
-            f"{how_to_get(other, find_entry(registry, other))}"
+            f"{how_to_get(registry, other)}"
         )
     return part
 

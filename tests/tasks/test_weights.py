@@ -297,7 +297,8 @@ def test_missing_weights_say_where_and_how(store: Store, register: Any) -> None:
     assert "\n" not in message
     assert message == (
         "the weights wav2lip_gan are missing: get wav2lip_gan.pth from "
-        f"{SHIPPED['wav2lip_gan'].page} and run `dubflow weights add wav2lip_gan wav2lip_gan.pth`"
+        f"{SHIPPED['wav2lip_gan'].page} and run `dubflow weights add wav2lip_gan wav2lip_gan.pth` "
+        "(or Wav2Lip-SD-GAN.pt as wav2lip_sd_gan)"
     )
     with pytest.raises(MissingWeights, match=r"run `dubflow weights pull gfpgan_v1\.4` \(GFPGAN"):
         load_network("gfpgan_v1.4", store=store)
