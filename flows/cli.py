@@ -18,6 +18,7 @@ quiet_and_private()
 give_memory_back()
 
 from flows.cli_artifacts import artifacts  # noqa: E402  (the environment comes first)
+from flows.cli_weights import weights  # noqa: E402
 from stores.errors import DubflowError  # noqa: E402
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Make the lips of a talking-head video match new speech.",
 )
 app.add_typer(artifacts, name="artifacts")
+app.add_typer(weights, name="weights")
 
 StoreOption = Annotated[
     str | None,
@@ -83,7 +85,12 @@ def dub(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .mp4, .mov or .mkv.")
     ],
-    method: Annotated[str, typer.Option(help="How the mouth is made.")] = "exemplar",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="exemplar|wav2lip", help="How the mouth is made. [dim]Default: exemplar.[/]"
+        ),
+    ] = None,
     face: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +146,15 @@ def dub(
             rich_help_panel="Encoding",
         ),
     ] = None,
+    restore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|gfpgan",
+            help="Sharpen the rendered mouth with a face restoration network. "
+            "[dim]Default: none.[/]",
+            rich_help_panel="What is dubbed",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="YAML file with any of the settings.", rich_help_panel="Settings"),
@@ -161,6 +177,23 @@ def dub(
         int | None,
         typer.Option(help="Ranges computed at once.", rich_help_panel="Running"),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|cpu|cuda|mps",
+            help="Where networks run. [dim]Default: auto, a GPU if there is one.[/]",
+            rich_help_panel="Running",
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="float32|bfloat16|float16",
+            help="What networks compute in; the short ones are faster on a GPU. "
+            "[dim]Default: float32.[/]",
+            rich_help_panel="Running",
+        ),
+    ] = None,
     prefect: PrefectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -180,6 +213,9 @@ def dub(
         "encode": {"codec": codec, "crf": quality},
         "sound": {"audio_codec": audio_codec},
         "keep_background_db": keep_background,
+        "restore": {"model": restore},
+        "devices": {"device": device},
+        "precision": precision,
         "workers": workers,
     }
     with one_line_errors():

@@ -1,8 +1,8 @@
 """Dub one video: the whole pipeline, top to bottom.
 
-video ─ timeline ─ faces ─ track ─ landmarks ────────┐
-  └──── waveform ─ mel (its own speech, if any) ─────┼─ method ─ render ─ composite ─ mux
-speech ─ waveform ─ mel ─────────────────────────────┘
+video ─ timeline ─ faces ─ track ─ landmarks ──┐
+  └──── waveform (its own speech, if any) ─────┼─ method ─ render [─ restore] ─ composite ─ mux
+speech ─ waveform ─────────────────────────────┘
 """
 
 import os
@@ -22,14 +22,16 @@ from stores.runs import RunRecord, record_run
 from stores.source import Source
 from stores.store import Store
 from stores.versions import software_versions
-from tasks.audio import mel, waveform
+from tasks.audio import waveform
 from tasks.composite import composite
 from tasks.faces import faces, landmarks, track
 from tasks.mux import dubbed
 from tasks.output_frames import output_frames
-from tasks.run import NoProgress, Progress, Run
+from tasks.restore import restored
+from tasks.run import NoProgress, Progress, Run, usable_processors
 from tasks.sfd import SfdBoxes
 from tasks.timeline import timeline
+from tasks.weights import find_weights, licence_notes, licences
 
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
@@ -48,6 +50,7 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
     run = Run(
         Store(settings.store),
         workers=settings.workers or default_workers(),
+        devices=settings.devices,
         progress=progress or NoProgress(),
     )
     with run.active():
@@ -58,11 +61,23 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
         weights = Source.of(settings.sfd_weights) if settings.sfd_weights else None
         found = faces(video, clip, weights)
         face = landmarks(found, track(found, clip, settings.face), clip)
-        own_mel = mel(waveform(video)) if clip.attributes["audio"] else None
+        own_speech = waveform(video) if clip.attributes["audio"] else None
         render: Artifact | None = None
         if face.read("valid").any():
-            prepared = Prepared(video, clip, face, own_mel, frames)
-            render = method.run(prepared, mel(new_speech), method_options)
+            prepared = Prepared(video, clip, face, own_speech, frames, settings.precision)
+            render = method.run(prepared, new_speech, method_options)
+            if settings.restore.model != "none":
+                render = restored(
+                    video,
+                    clip,
+                    face,
+                    frames,
+                    render,
+                    settings.blend,
+                    find_weights(settings.restore.weights),
+                    settings.restore,
+                    settings.precision,
+                )
         picture = composite(video, clip, frames, render, settings.blend, settings.encode)
         result = dubbed(
             picture,
@@ -83,9 +98,7 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
 
 def default_workers() -> int:
     """One per processor that this process may use; no more than MAX_WORKERS, for memory's sake."""
-    available = getattr(os, "sched_getaffinity", None)
-    count = len(available(0)) if available else os.cpu_count() or 1
-    return min(count, MAX_WORKERS)
+    return min(usable_processors(), MAX_WORKERS)
 
 
 def check_inputs(settings: DubSettings) -> None:
@@ -93,7 +106,10 @@ def check_inputs(settings: DubSettings) -> None:
 
     Raises:
         InputError: naming the file or setting and what to do.
+        MissingWeights: saying where to get them, and how to add them.
     """
+    for name in weights_needed(settings):
+        find_weights(name, store=Store(settings.store))
     for given in (settings.video, settings.audio):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
@@ -120,6 +136,7 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     write_output(result, settings.output)
+    licence = licence_notes(licences(find_weights(name) for name in weights_needed(settings)))
     count = frames.sizes["frame"]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
     report = DubReport(
@@ -130,7 +147,7 @@ def finish(
         seconds=round(frames.attributes["seconds"], 6),
         speech_seconds=round(frames.attributes["speech_seconds"], 6),
         stages=stage_reports(run),
-        notes=[] if render is None else list(render.attributes.get("notes", [])),
+        notes=[] if render is None else [*render.attributes.get("notes", []), *licence],
         versions=software_versions(),
     )
     record_run(
@@ -138,6 +155,13 @@ def finish(
         RunRecord("dub", settings.model_dump(mode="json"), run.touched, str(settings.output)),
     )
     return report
+
+
+def weights_needed(settings: DubSettings) -> tuple[str, ...]:
+    """Names of the published weights that this dub uses."""
+    options = method_settings(settings.method, settings.method_settings)
+    of_method = find_method(settings.method).weights(options)
+    return of_method + ((settings.restore.weights,) if settings.restore.model != "none" else ())
 
 
 def write_output(result: Artifact, output: Path) -> None:

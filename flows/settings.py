@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.methods import merge, method_settings
 from models.face_crop.blend import BlendSettings
+from models.restore.settings import RestoreSettings
 from stores.errors import SettingsError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
 from stores.store import default_store
+from tasks.inference.settings import DeviceSettings, Precision
 from tasks.output_frames import SyncSettings
 
 
@@ -39,6 +41,11 @@ class DubSettings(BaseModel):
     keep_background_db: float | None = Field(
         None, ge=-60, le=20, description="mix the source's own sound in at this gain [dB]"
     )
+    restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    precision: Precision = Field(
+        "float32", description="of networks; bfloat16 and float16 are faster on a GPU"
+    )
+    devices: DeviceSettings = Field(default_factory=DeviceSettings)
     method_settings: dict[str, Any] = Field(
         default_factory=dict, description="settings of the method, checked against its own model"
     )

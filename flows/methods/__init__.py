@@ -16,8 +16,9 @@ from stores.artifact import Artifact
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
 from stores.source import Source
+from tasks.inference.settings import Precision
 
-NAMES = ("exemplar",)
+NAMES = ("exemplar", "wav2lip")
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,17 @@ class Prepared:
         video: The file.
         timeline: Its frames.
         landmarks: The chosen face.
-        mel: Of the source's own sound; None if it has none.
+        waveform: Of the source's own sound; None if it has none.
         output_frames: Which source frame each output frame shows, and when.
+        precision: In which networks compute.
     """
 
     video: Source
     timeline: Artifact
     landmarks: Artifact
-    mel: Artifact | None
+    waveform: Artifact | None
     output_frames: Artifact
+    precision: Precision
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,15 @@ class Method:
     Attributes:
         name: As in `--method`.
         settings: Model of its settings.
-        run: (prepared source, mel of the new speech, settings) → `render` artifact.
+        run: (prepared source, waveform of the new speech, settings) → `render` artifact.
+        weights: Published weights that it needs with these settings, by their names in
+            configs/weights.yaml.
     """
 
     name: str
     settings: type[BaseModel]
     run: Callable[[Prepared, Artifact, Any], Artifact]
+    weights: Callable[[Any], tuple[str, ...]] = lambda settings: ()
 
 
 @cache

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.methods import Method, Prepared
 from models.exemplar.settings import CropSettings, PathSettings, RenderSettings
 from stores.artifact import Artifact
+from tasks.audio import mel
 from tasks.crops import crops, visibility
 from tasks.exemplar import path, render
 from tasks.motion import model_key, motion, speaker
@@ -26,13 +27,13 @@ class ExemplarSettings(BaseModel):
     )
 
 
-def run(source: Prepared, speech_mel: Artifact, settings: ExemplarSettings) -> Artifact:
+def run(source: Prepared, speech: Artifact, settings: ExemplarSettings) -> Artifact:
     """Prepared source and speech → `render` artifact."""
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
     seen = visibility(bank, source.landmarks, source.timeline)
-    own_speech = source.mel if settings.adapt else None
+    own_speech = mel(source.waveform) if settings.adapt and source.waveform else None
     person = speaker(source.landmarks, source.timeline, own_speech, model_key())
-    wanted = motion(speech_mel, person, source.output_frames, source.timeline)
+    wanted = motion(mel(speech), person, source.output_frames, source.timeline)
     lenders = path(
         wanted,
         source.landmarks,

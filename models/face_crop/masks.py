@@ -47,7 +47,7 @@ def face_mask(points: Floats, size: int) -> Image:
 def _hull(points: Floats, size: int) -> Image:
     outline = cv2.convexHull(np.ascontiguousarray(points))
     mask = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(mask, np.round(outline * 16 - 8).astype(np.int32), 255, shift=4)
+    cv2.fillConvexPoly(mask, np.round(outline * 16 - 8).astype(np.int32), (255,), shift=4)
     return mask
 
 

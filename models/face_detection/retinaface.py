@@ -29,7 +29,7 @@ def retinaface_resnet50() -> nn.Module:
     Takes what `network_input` gives; gives per anchor N x A x 4 offsets of the box, N x A x 2
     probabilities (of no face, of a face) and N x A x 10 offsets of the points.
     """
-    from facexlib.detection.retinaface import RetinaFace  # type: ignore[import-untyped]
+    from facexlib.detection.retinaface import RetinaFace
 
     with warnings.catch_warnings():  # it asks torchvision for no weights in an outdated way
         warnings.simplefilter("ignore")

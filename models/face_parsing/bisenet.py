@@ -34,7 +34,7 @@ def bisenet() -> nn.Module:
 
     The first answers; the others come from 1/8 and 1/16 of the size and served training.
     """
-    from facexlib.parsing.bisenet import BiSeNet  # type: ignore[import-untyped]
+    from facexlib.parsing.bisenet import BiSeNet
 
     network = BiSeNet(num_class=len(CLASSES))
     assert isinstance(network, nn.Module)

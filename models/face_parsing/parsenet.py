@@ -33,7 +33,7 @@ SIZE = 512
 
 def parsenet() -> nn.Module:
     """facexlib's network: N x 3 x H x W in -1..1 → (N x 19 x H x W logits, N x 3 x H x W image)."""
-    from facexlib.parsing.parsenet import ParseNet  # type: ignore[import-untyped]
+    from facexlib.parsing.parsenet import ParseNet
 
     network = ParseNet(in_size=SIZE, out_size=SIZE, parsing_ch=len(CLASSES))
     assert isinstance(network, nn.Module)

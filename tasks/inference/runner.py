@@ -73,8 +73,7 @@ class Runner:
         self.precision: Precision = precision
         self.batch = settings.batch
         self._tolerance = tolerance
-        network = network.eval().requires_grad_(False).to(self.device)
-        self._network = network.to(memory_format=torch.channels_last)
+        self._network = channels_last(network.eval().requires_grad_(False).to(self.device))
         self._call: Callable[..., Tensor] = self._network
         if settings.compile:
             self._call = torch.compile(self._network)
@@ -153,6 +152,14 @@ class Runner:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, _DTYPES[self.precision])
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Convolution weights in the layout that devices convolve fastest in; others stay."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:  # StyleGAN2's modulated weights have five axes
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network
 
 
 def _rms(made: Tensor, exact: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,11 +35,8 @@ class Counting(nn.Module):
 
 
 def blocks(*sizes: int) -> list[tuple[np.ndarray, ...]]:
-    start = np.cumsum([0, *sizes])
-    return [
-        (np.arange(a, b, dtype=np.float32)[:, None],)
-        for a, b in zip(start[:-1], start[1:], strict=True)
-    ]
+    edges = np.cumsum([0, *sizes])
+    return [(np.arange(a, b, dtype=np.float32)[:, None],) for a, b in pairwise(edges)]
 
 
 def test_outputs_follow_the_blocks_whatever_the_batch() -> None:
@@ -82,14 +80,14 @@ def test_one_sample_that_does_not_fit_is_an_error() -> None:
         list(runner.map(blocks(4)))
 
 
-def test_the_batch_follows_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fitting", [1, 5, 10_000])
+def test_the_batch_follows_the_free_memory(fitting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU())
     sample = (torch.zeros(1, 1, 32, 32),)
     per_sample = 2 * 4 * 32 * 32 * 4
     cpu = torch.device("cpu")
-    for fitting in (1, 5, 10_000):
-        monkeypatch.setattr(device_module, "free_bytes", lambda _: fitting * per_sample * 4 + 8)
-        assert fitting_batch(network, sample, cpu) == min(fitting, MAX_BATCH["cpu"])
+    monkeypatch.setattr(device_module, "free_bytes", lambda _: fitting * per_sample * 4 + 8)
+    assert fitting_batch(network, sample, cpu) == min(fitting, MAX_BATCH["cpu"])
 
 
 def test_half_precision_stays_where_it_is_near_enough() -> None:
@@ -142,3 +140,17 @@ def test_prefetching_ends_with_its_reader() -> None:
     next(ahead)
     ahead.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+def test_weights_with_five_axes_keep_their_layout() -> None:
+    class Modulated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1, 2, 2, 3, 3))
+
+        def forward(self, image: Tensor) -> Tensor:
+            return image * self.weight.mean()
+
+    image = np.ones((2, 3, 4, 4), np.float32)
+    (made,) = Runner(Modulated(), CPU, tolerance=1).map([(image,)])
+    np.testing.assert_array_equal(made, image)

@@ -1,0 +1,45 @@
+"""Checkpoint files in their published nesting, with the goldens' weights for learnt ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from stores.store import Store
+from stores.weights import read_registry
+from tasks.weights_intake import add_weights
+from tests.goldens import fill
+from tests.goldens.golden import OURS
+
+
+def filled_state(network: str) -> dict[str, torch.Tensor]:
+    """The weights of a golden network by their published keys."""
+    manifest = json.loads((OURS / f"{network}.json").read_text())
+    return {key: torch.from_numpy(value) for key, value in fill.of_manifest(manifest).items()}
+
+
+def write_registry(path: Path, *names: str) -> Path:
+    """The shipped entries of those names, without sizes and digits that only real files have."""
+    entries: dict[str, Any] = {}
+    for name in names:
+        entry = read_registry()[name].model_dump(mode="json", exclude_defaults=True)
+        for field in ("size", "sha256", "sha256_prefix"):
+            entry.pop(field, None)
+        entries[name] = entry
+    path.write_text(yaml.safe_dump({"weights": entries}))
+    return path
+
+
+def add_filled(store: Store, name: str, folder: Path) -> None:
+    """Write the entry's file, nested and prefixed as published, and add it to the store."""
+    entry = read_registry()[name]
+    weights: Any = filled_state(entry.network)
+    for prefix in entry.nesting.drop:
+        weights = {f"{prefix}.{key}": value for key, value in weights.items()}
+    nesting = entry.nesting.under[0]
+    path = folder / entry.file
+    torch.save(weights if nesting == "." else {nesting: weights, "global_step": 1}, path)
+    add_weights(store, name, path)
+    path.unlink()
