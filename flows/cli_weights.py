@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from flows.cli_artifacts import human_size
 from stores.errors import DamagedArtifact, DubflowError
@@ -88,22 +89,8 @@ def list_weights(
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table(box=None, header_style="bold")
-    for column in ("name", "network", "state", "size", "get by", "licence", "commercial"):
-        table.add_column(column, justify="right" if column == "size" else "left", no_wrap=True)
-    table.columns[0].min_width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        table.add_row(
-            row["name"],
-            row["network"],
-            _coloured(row["state"]),
-            human_size(row["size"]) if row["size"] else "",
-            "pull" if row["address"] else "browser, add",
-            escape(row["licence"]),
-            {True: "[green]yes", False: "[red]no", None: "[yellow]unclear"}[row["commercial"]],
-        )
     console = Console()
-    console.print(table)
+    console.print(_table(rows, console.width))
     count = sum(row["state"] == "there" for row in rows)
     console.print(f"[dim]{count} of {len(rows)} there; `dubflow weights show NAME` says more")
 
@@ -233,6 +220,34 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
+def _table(rows: list[dict[str, Any]], width: int) -> Table:
+    """As wide as the terminal: what is told in words is cut first, then left out."""
+    columns = {
+        "name": [row["name"] for row in rows],
+        "state": [_coloured(row["state"]) for row in rows],
+        "commercial": [_said(row["commercial"]) for row in rows],
+        "size": [human_size(row["size"]) if row["size"] else "" for row in rows],
+        "get by": ["pull" if row["address"] else "browser" for row in rows],
+        "network": [row["network"] for row in rows],
+        "licence": [escape(row["licence"]) for row in rows],
+    }
+    widths = {
+        name: max(len(Text.from_markup(text)) for text in (name, *values)) + 2
+        for name, values in columns.items()
+    }
+    if sum(widths.values()) - widths["licence"] + len("licence") + 2 > width:
+        del columns["network"], widths["network"]
+    room = width - (sum(widths.values()) - widths["licence"]) - 2
+    table = Table(box=None, header_style="bold")
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name == "size" else "left"
+        most = max(room, len(name)) if name == "licence" else None
+        table.add_column(name, justify=justify, no_wrap=True, max_width=most)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table
+
+
 def _facts(store: Store, name: str, entry: WeightsEntry) -> dict[str, Any]:
     record = find_record(store, name)
     return {
@@ -255,6 +270,10 @@ def _state(store: Store, name: str) -> str:
         return "missing" if find_weights(store, name) is None else "there"
     except DamagedArtifact:
         return "damaged"
+
+
+def _said(commercial: bool | None) -> str:
+    return {True: "[green]yes", False: "[red]no", None: "[yellow]unclear"}[commercial]
 
 
 def _coloured(state: str) -> str:

@@ -203,6 +203,7 @@ def read_torchscript(archive: zipfile.ZipFile, root: str) -> "dict[str, torch.Te
     names: dict[str, Any] = {
         "collections.OrderedDict": OrderedDict,
         "torch._utils._rebuild_tensor_v2": tensor,
+        "torch.device": Inert,
         "torch.jit._pickle.restore_type_tag": lambda value, _: value,
         **{f"torch.{name}": kind for name, kind in types.items()},
     }

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,16 @@ def checkpoint(value: float = 0.5) -> bytes:
     file = io.BytesIO()
     torch.save({"state_dict": state, "optimizer": torch.rand(100_000)}, file)
     return file.getvalue()
+
+
+class Touch:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
 
 
 def etag_of(data: bytes) -> str:
@@ -365,8 +376,8 @@ def test_add_list_show_verify(register: Any, site: Site, store: Store, tmp_path:
 
     listed = weights("list")
     line = next(line for line in listed.stdout.splitlines() if line.split()[0] == "mine")
-    assert line.split()[:3] == ["mine", "audiodvp_expression", "there"]
-    assert line.split()[-1] == "no"
+    assert line.split()[:3] == ["mine", "there", "no"]
+    assert line.split()[-3:] == ["audiodvp_expression", "none", "stated"]
     assert "wav2lip_gan" in listed.stdout
     rows = json.loads(weights("list", "--json", "--there").stdout)
     assert [(row["name"], row["commercial"]) for row in rows] == [("mine", False)]
@@ -406,6 +417,9 @@ def test_add_refuses_in_one_line(register: Any, site: Site, tmp_path: Path) -> N
     register(sha256=None, address=None)
     file.write_bytes(site.data[:50_000])
     assert "damaged or broken off" in fails("add", "mine", file)
+    torch.save({"state_dict": {}, "x": Touch(tmp_path / "was-run")}, file)
+    assert "is refused: to load it would call " in fails("add", "mine", file)
+    assert not (tmp_path / "was-run").exists()
     file.write_bytes(site.data)
     assert weights("add", "mine", file).exit_code == 0
     file.write_bytes(checkpoint(0.75))

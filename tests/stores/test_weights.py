@@ -10,7 +10,6 @@ import yaml
 from models.published import NAMES
 from stores.errors import SettingsError, WeightsError
 from stores.runs import collect
-from stores.shipped import shipped_file
 from stores.store import Store
 from stores.weights import (
     FILE,
@@ -27,6 +26,8 @@ from stores.weights import (
     sha256_of,
     write_record,
 )
+
+ROOT = Path(__file__).parents[2]
 
 ENTRY = WeightsEntry(
     network="audiodvp_expression",
@@ -70,7 +71,7 @@ def test_every_published_file_has_an_entry() -> None:
         "<epoch>_net_D.pth": "latest_net_D.pth",
         "checkpoints/<name>/epoch_20.pth": "epoch_20.pth",
     }
-    for path in sorted(shipped_file("configs/weights.yaml").parents[1].glob(GOLDENS)):
+    for path in sorted((ROOT / "tests/data/goldens").glob("*.json")):
         checkpoint = json.loads(path.read_text()).get("checkpoint", {})
         for stated in checkpoint.get("files", []):
             name = stated.split(" (")[0]
@@ -83,14 +84,22 @@ def test_every_published_file_has_an_entry() -> None:
             assert by_file[name].size == (size if isinstance(size, int) else None)
 
 
-GOLDENS = "tests/data/goldens/*.json"
-
-
 def test_a_pulled_file_is_always_proved() -> None:
     for name, entry in read_registry().items():
         assert entry.address is None or entry.address.startswith("https://") or entry.sha256, name
         host = (entry.address or "").split("/")[2:3]
         assert not set(host) & {"drive.google.com", "1drv.ms"}, f"{name}: needs a browser"
+
+
+def test_the_guide_lists_every_licence() -> None:
+    """docs/weights.md ends with this table; after a change of the registry, put it there anew."""
+    said = {True: "yes", False: "no", None: "unclear"}
+    rows = [
+        f"| `{name}` | {'`pull`' if entry.address else 'browser'} | {entry.licence} | "
+        f"{said[entry.commercial]} | {entry.note} |"
+        for name, entry in read_registry().items()
+    ]
+    assert (ROOT / "docs/weights.md").read_text().endswith("|\n" + "\n".join(rows) + "\n")
 
 
 def test_an_own_registry_adds_and_replaces(own_registry: Path) -> None:

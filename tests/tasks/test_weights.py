@@ -100,7 +100,6 @@ def optimizer() -> dict[str, Any]:
     return {"state": {0: {"step": 1, "exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]}
 
 
-VGG19 = {"perceptual.model.network.0.weight": torch.zeros(2, 2)}
 CLASSIFIER = {"fc.weight": torch.zeros(3, 3)}
 
 NESTINGS: dict[str, Callable[[State], Any]] = {
@@ -112,9 +111,9 @@ NESTINGS: dict[str, Callable[[State], Any]] = {
         "global_epoch": np.int64(2),
     },
     "wav2lip_disc_qual": lambda s: {"state_dict": module(s), "optimizer": None},
-    # IP-LAP: `module.` only sometimes, and the VGG19 of the loss
+    # IP-LAP: `module.` only sometimes
     "ip_lap_landmark_generator": lambda s: {"state_dict": dict(s), "global_step": 1},
-    "ip_lap_renderer": lambda s: {"state_dict": module({**s, **VGG19})},
+    "ip_lap_renderer": lambda s: {"state_dict": module(s)},
     # VideoReTalking
     "vrt_dnet": lambda s: {"net_G_ema": dict(s), "net_G": {}, "opt_G": optimizer()},
     "vrt_lnet": lambda s: {"state_dict": module({**s, "low_res.a": torch.zeros(1)})},
@@ -125,7 +124,7 @@ NESTINGS: dict[str, Callable[[State], Any]] = {
     "gfpgan_v1.3": lambda s: {"params": dict(s)},
     # rosinality's StyleGAN2
     "stylegan2_ffhq_256": lambda s: {"g": {}, "d": {}, "g_ema": dict(s), "g_optim": optimizer()},
-    "stylegan2_ffhq_256_discriminator": lambda s: {"g_ema": {}, "d": dict(s)},
+    "stylegan2_ffhq_256_d": lambda s: {"g_ema": {}, "d": dict(s)},
     # flat, flat with `module.`, and RetinaFace, which is any of them
     "syncnet_v2": dict,
     "audiodvp_atnet": module,
