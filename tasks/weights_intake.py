@@ -75,7 +75,7 @@ def pull_weights(
     report: Report = lambda done, total: None,
     pause_seconds: float = 1.0,
 ) -> Artifact:
-    """Fetch a published file, verify it, and convert it into the store.
+    """Fetch a published file, verify it, and convert it into the store; or find it there.
 
     Args:
         replace: As `add_weights`.
@@ -97,6 +97,8 @@ def pull_weights(
         _part(store, registry, name, completion.entry)
     folder = f"staging/download-{name}"
     with store.in_use(), store.backend.building(f"download-{name}"):
+        if not replace and (kept := _whole(store, name)) is not None:
+            return kept  # another process was faster
         path = store.backend.local_path(f"{folder}/{Path(entry.file).name}")
         for attempt in (1, 2):
             download = Download(
@@ -116,11 +118,15 @@ def pull_weights(
     raise AssertionError("unreachable")
 
 
-def _part(store: Store, registry: Registry, name: str, other: str) -> Artifact:
+def _whole(store: Store, name: str) -> Artifact | None:
     try:
-        part = find_converted(store, other)
+        return find_converted(store, name)
     except DamagedArtifact:
-        part = None
+        return None
+
+
+def _part(store: Store, registry: Registry, name: str, other: str) -> Artifact:
+    part = _whole(store, other)
     if part is None:
         raise MissingWeights(
             f"{name} is completed by the weights {other}, which come first: "
