@@ -29,7 +29,6 @@ from tasks.mux import dubbed
 from tasks.output_frames import output_frames
 from tasks.restore import restored
 from tasks.run import NoProgress, Progress, Run, usable_processors
-from tasks.sfd import SfdBoxes
 from tasks.timeline import timeline
 from tasks.weights import find_weights, licence_notes, licences
 
@@ -58,8 +57,7 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
         new_speech = waveform(speech)
         clip = timeline(video)
         frames = output_frames(clip, new_speech, settings.sync)
-        weights = Source.of(settings.sfd_weights) if settings.sfd_weights else None
-        found = faces(video, clip, weights)
+        found = faces(video, clip, find_weights("s3fd") if settings.detector == "s3fd" else None)
         face = landmarks(found, track(found, clip, settings.face), clip)
         own_speech = waveform(video) if clip.attributes["audio"] else None
         render: Artifact | None = None
@@ -113,8 +111,6 @@ def check_inputs(settings: DubSettings) -> None:
     for given in (settings.video, settings.audio):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
-    if settings.sfd_weights is not None:
-        SfdBoxes(settings.sfd_weights)
     if probe(settings.video).kind == "audio":
         raise InputError(f"{settings.video} holds no picture; give a video or a still picture")
     if not probe(settings.audio).has_audio:
@@ -160,8 +156,10 @@ def finish(
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:
     """Names of the published weights that this dub uses."""
     options = method_settings(settings.method, settings.method_settings)
+    of_detector = ("s3fd",) if settings.detector == "s3fd" else ()
     of_method = find_method(settings.method).weights(options)
-    return of_method + ((settings.restore.weights,) if settings.restore.model != "none" else ())
+    of_restore = (settings.restore.weights,) if settings.restore.model != "none" else ()
+    return of_detector + of_method + of_restore
 
 
 def write_output(result: Artifact, output: Path) -> None:

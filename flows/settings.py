@@ -1,7 +1,7 @@
 """What a user can set for a dub; the command's options, YAML and Prefect's forms follow it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,9 +30,8 @@ class DubSettings(BaseModel):
     face: str = Field(
         "largest", description="which face: largest, track:N, or x,y@seconds (a point on it)"
     )
-    sfd_weights: Path | None = Field(
-        None,
-        description="S3FD weights: find faces with face-alignment's detector, not mediapipe's",
+    detector: Literal["mediapipe", "s3fd"] = Field(
+        "mediapipe", description="what finds faces; s3fd: face-alignment's, needs its weights"
     )
     sync: SyncSettings = Field(default_factory=SyncSettings)
     blend: BlendSettings = Field(default_factory=BlendSettings)

@@ -20,6 +20,7 @@ from tasks.face_mesh import FaceMeshDetector
 from tasks.sfd import SfdBoxes
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
+from tasks.weights import load_network
 
 MAX_FACES = 4
 """Most faces kept per frame, largest first."""
@@ -82,7 +83,7 @@ def mean_face() -> NDArray[np.float32]:
     return load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mean_face"]
 
 
-def _plan_frames(video: Source, timeline: Artifact, sfd_weights: Source | None) -> Plan:
+def _plan_frames(video: Source, timeline: Artifact, sfd_weights: Artifact | None) -> Plan:
     return Plan(timeline.sizes["frame"])
 
 
@@ -90,18 +91,18 @@ def _plan_frames(video: Source, timeline: Artifact, sfd_weights: Source | None) 
 def faces(
     video: Source,
     timeline: Artifact,
-    sfd_weights: Source | None = None,
+    sfd_weights: Artifact | None = None,
     *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Detect up to MAX_FACES faces in each frame; the tracker forgets at shards and at cuts.
 
     Args:
-        sfd_weights: S3FD's weights, to find faces with face-alignment's detector; None for
+        sfd_weights: S3FD's, to find faces with face-alignment's detector; None for
             mediapipe's own.
     """
     clip = load_timeline(timeline)
-    find_boxes = None if sfd_weights is None else SfdBoxes(sfd_weights.path)
+    find_boxes = None if sfd_weights is None else SfdBoxes(load_network(sfd_weights))
     detector = FaceMeshDetector(max_faces=MAX_FACES, find_boxes=find_boxes)
     try:
         for shard in shards:
