@@ -11,6 +11,7 @@ from stores.keys import file_key
 from stores.shipped import shipped_file
 from stores.store import Store
 from stores.versions import software_versions
+from stores.weights import records
 
 SHIPPED = (
     "models/speech_to_lips/speech_to_lips.safetensors",
@@ -56,6 +57,7 @@ def show(findings: dict[str, Any], console: Console) -> None:
         f"{store['url']}: {store['artifacts']} artifacts, {store['runs']} runs, "
         f"{store['free_gb']:.0f} GB free",
     )
+    table.add_row("weights", ", ".join(store["weights"]) or "none; see `dubflow weights list`")
     server = findings["prefect_server"] or "none known; `--prefect` starts one for the run"
     table.add_row("Prefect server", server)
     console.print(table, highlight=False)
@@ -86,7 +88,7 @@ def _encoders(problems: list[str]) -> list[str]:
 
 
 def _store(url: str, problems: list[str]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"url": url, "artifacts": 0, "runs": 0, "free_gb": 0.0}
+    facts: dict[str, Any] = {"url": url, "artifacts": 0, "runs": 0, "free_gb": 0.0, "weights": []}
     try:
         store = Store(url)
         folder = store.backend.local_path("")
@@ -95,6 +97,7 @@ def _store(url: str, problems: list[str]) -> dict[str, Any]:
         store.backend.delete(probe)
         space = os.statvfs(folder)
         facts["free_gb"] = space.f_bavail * space.f_frsize / 1e9
+        facts["weights"] = [record.entry for record in records(store)]
         facts["runs"] = len(store.backend.names("runs"))
         for kind, key in store.committed():
             facts["artifacts"] += 1

@@ -21,11 +21,11 @@ def filled_state(network: str) -> dict[str, torch.Tensor]:
 
 
 def write_registry(path: Path, *names: str) -> Path:
-    """The shipped entries of those names, without sizes and digits that only real files have."""
+    """The shipped entries of those names, without what holds of the real files alone."""
     entries: dict[str, Any] = {}
     for name in names:
         entry = read_registry()[name].model_dump(mode="json", exclude_defaults=True)
-        for field in ("size", "sha256", "sha256_prefix"):
+        for field in ("size", "sha256", "sha256_prefix", "address", "instead_of"):
             entry.pop(field, None)
         entries[name] = entry
     path.write_text(yaml.safe_dump({"weights": entries}))
@@ -39,7 +39,7 @@ def add_filled(store: Store, name: str, folder: Path) -> None:
     for prefix in entry.nesting.drop:
         weights = {f"{prefix}.{key}": value for key, value in weights.items()}
     nesting = entry.nesting.under[0]
-    path = folder / entry.file
+    path = folder / Path(entry.file).name
     torch.save(weights if nesting == "." else {nesting: weights, "global_step": 1}, path)
     add_weights(store, name, path)
     path.unlink()
