@@ -36,5 +36,5 @@ class Spade(nn.Module):
         gamma: Tensor = self.gamma(hidden)[:, None]
         beta: Tensor = self.beta(hidden)[:, None]
         normed = functional.instance_norm(features)
-        shared = normed.view(len(modulation), -1, *normed.shape[1:])
+        shared = normed.reshape(len(modulation), -1, *normed.shape[1:])
         return torch.addcmul(beta, shared, 1 + gamma).flatten(0, 1)

@@ -230,6 +230,6 @@ def _nearest(image: Tensor, like: Tensor) -> Tensor:
 
 def _weighted_mean(images: Tensor, weight: Tensor, samples: int) -> Tensor:
     """(samples * N, C, H, W) and (samples * N, 1, H, W) → (samples, C, H, W)."""
-    weight = weight.view(samples, -1, *weight.shape[1:])
-    summed = (images.view(samples, -1, *images.shape[1:]) * weight).sum(dim=1)
+    weight = weight.reshape(samples, -1, *weight.shape[1:])
+    summed = (images.reshape(samples, -1, *images.shape[1:]) * weight).sum(dim=1)
     return summed / (weight.sum(dim=1) + 1e-5)

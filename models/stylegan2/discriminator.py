@@ -37,7 +37,7 @@ def append_stddev(features: Tensor) -> Tensor:
     group = min(batch, STDDEV_GROUP)
     if batch % group:
         raise ValueError(f"a batch of {batch} does not divide into groups of {group}")
-    grouped = features.view(group, batch // group, -1)
+    grouped = features.reshape(group, batch // group, -1)
     stddev = (grouped.var(0, correction=0) + EPS).sqrt().mean(1)
     stddev = stddev.repeat(group).view(batch, 1, 1, 1).expand(-1, 1, height, width)
     return torch.cat([features, stddev.to(features.dtype)], 1)

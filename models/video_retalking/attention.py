@@ -27,7 +27,7 @@ class CrossAttention(nn.Module):
     def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
         """(B, tokens, width) twice → (B, tokens, width)."""
         query, key, value = (
-            tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
+            tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
             for tokens in (self.to_q(masked), self.to_k(masked), self.to_v(reference))
         )
         fetched = functional.scaled_dot_product_attention(query, key, value)

@@ -98,4 +98,4 @@ def frames_of_clips(clips: Tensor) -> Tensor:
 
 def clips_of_frames(frames: Tensor, count: int) -> Tensor:
     """(B T, C, H, W) with T = count → (B, C, T, H, W)."""
-    return frames.view(-1, count, *frames.shape[1:]).transpose(1, 2)
+    return frames.reshape(-1, count, *frames.shape[1:]).transpose(1, 2)

@@ -1,0 +1,32 @@
+"""Networks run in the layout that the runner gives them."""
+
+import pytest
+import torch
+
+from models.published import build
+from tasks.inference.runner import channels_last
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("stylegan2_discriminator64", [(4, 3, 64, 64)]),
+        ("vrt_lnet", [(1, 1, 80, 16), (1, 6, 96, 96)]),
+        ("wav2lip_disc_qual", [(1, 3, 2, 96, 96)]),
+        ("ip_lap_discriminator", [(1, 3, 64, 64)]),
+    ],
+)
+def test_channels_last_changes_nothing(name: str, shapes: list[tuple[int, ...]]) -> None:
+    torch.manual_seed(0)
+    network = build(name).eval().requires_grad_(False)
+    inputs = [torch.rand(shape) for shape in shapes]
+    plain = network(*inputs)
+    moved = channels_last(network)(*inputs)
+    while not isinstance(plain, torch.Tensor):
+        plain, moved = plain[0], moved[0]
+    torch.testing.assert_close(moved, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_an_unknown_network_names_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="wav2lip_generator"):
+        build("wave2lip")
