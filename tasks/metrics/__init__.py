@@ -1,0 +1,1 @@
+"""Metrics as stages: per frame where that makes sense, and kept like every other artifact."""
