@@ -18,6 +18,7 @@ quiet_and_private()
 give_memory_back()
 
 from flows.cli_artifacts import artifacts  # noqa: E402  (the environment comes first)
+from flows.cli_evaluate import evaluate  # noqa: E402
 from flows.cli_weights import weights  # noqa: E402
 from stores.errors import DubflowError  # noqa: E402
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(artifacts, name="artifacts")
 app.add_typer(weights, name="weights")
+app.command()(evaluate)
 
 StoreOption = Annotated[
     str | None,

@@ -21,6 +21,7 @@ from models.exemplar.settings import PathSettings, RenderSettings
 from models.face_crop.crop import to_crop
 from models.face_crop.rendered import SHIFT_GRID
 from stores.artifact import Artifact
+from stores.errors import SettingsError
 from stores.schema import ArraySpec, Schema
 from tasks.crops import CROPS
 from tasks.faces import LANDMARKS, load_pose, mean_face
@@ -53,7 +54,11 @@ def path(
     render: RenderSettings,
     exclude_within_s: float | None = None,
 ) -> Made:
-    """Choose the source frame that lends its mouth to each output frame."""
+    """Choose the source frame that lends its mouth to each output frame.
+
+    Raises:
+        SettingsError: `exclude_within_s` leaves some frame without a lender.
+    """
     clip = load_timeline(timeline)
     source = output_frames.read("source_frame")
     free = visibility.read("free")
@@ -73,16 +78,19 @@ def path(
         interior=mouth_interior(crops.read("look")[donors], mean_face()),
     )
     scene_start = _scene_starts(clip.scene_start, source)
-    rows = choose_donors(
-        motion.read("mouth"),
-        bank,
-        target_pose=pose.at(source),
-        scene_start=scene_start,
-        neutral=motion.read("neutral"),
-        settings=settings,
-        target_time_s=clip.seconds[source],
-        exclude_within_s=exclude_within_s,
-    )
+    try:
+        rows = choose_donors(
+            motion.read("mouth"),
+            bank,
+            target_pose=pose.at(source),
+            scene_start=scene_start,
+            neutral=motion.read("neutral"),
+            settings=settings,
+            target_time_s=clip.seconds[source],
+            exclude_within_s=exclude_within_s,
+        )
+    except ValueError as error:
+        raise SettingsError(f"exclude_within_s: {error}") from error
     mix = mix_donors(rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
     shown = opacity(free[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames)
     return Made(

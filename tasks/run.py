@@ -120,8 +120,14 @@ def current_devices() -> DeviceSettings:
     return run.devices if run is not None else DeviceSettings()
 
 
+PROCESSORS = "DUBFLOW_PROCESSORS"
+"""Environment variable: this process's share of the machine, where several work side by side."""
+
+
 def usable_processors() -> int:
     """Processors that this process may use."""
+    if share := os.environ.get(PROCESSORS):
+        return int(share)
     available = getattr(os, "sched_getaffinity", None)
     return len(available(0)) if available else os.cpu_count() or 1
 

@@ -1,0 +1,195 @@
+"""Evaluate systems under protocols: every item made or found, measured, and reported."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.evaluation.item import Call, Scored, score
+from flows.evaluation.report import build_report
+from flows.evaluation.settings import SOURCE, EvaluateSettings
+from flows.evaluation.tables import write_items, write_pooled, write_scores
+from flows.methods import find_method, method_settings
+from flows.processes import in_processes
+from flows.protocols import Item, Protocol, find_items, read_protocol
+from stores.errors import InputError, SettingsError
+from stores.runs import RunRecord, record_run
+from stores.store import Store
+from tasks.metrics import find_family
+from tasks.metrics.family import Family
+from tasks.run import NoProgress, Progress, Run, usable_processors
+from tasks.weights import find_weights
+from viewer.report.data import PooledScore
+from viewer.report.render import write_report
+
+MAX_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation wrote.
+
+    Attributes:
+        html: The report.
+        items: Results that were scored.
+        failures: Items without a result: (system, item, why).
+        unavailable: Metric that can't be computed here → how to get what is missing.
+    """
+
+    html: Path
+    items: int
+    failures: list[tuple[str, str, str]]
+    unavailable: dict[str, str]
+
+
+def evaluate(settings: EvaluateSettings, *, progress: Progress | None = None) -> Evaluated:
+    """Score every system on every item; write tables, videos and the report.
+
+    Raises:
+        InputError: a protocol, the data or a system is not there; found before long work.
+    """
+    progress = progress or NoProgress()
+    protocols = {name: read_protocol(name) for name in settings.protocols}
+    items = {name: find_items(rules, settings.data) for name, rules in protocols.items()}
+    items = {name: found[: settings.limit] for name, found in items.items()}
+    families, unavailable = _families(settings)
+    check(settings, protocols)
+    settings.output.mkdir(parents=True, exist_ok=True)
+    calls = [
+        Call(settings, name, rules, item, system, tuple(families))
+        for name, rules in protocols.items()
+        for system in (*settings.methods, *settings.external)
+        for item in items[name]
+    ]
+    scored = sorted(
+        _scored(calls, settings, progress), key=lambda s: (s.protocol, s.system, s.item)
+    )
+    store = Store(settings.store)
+    with store.in_use():
+        pooled = _pooled(scored, families, store, settings)
+        _write_tables(settings, scored, pooled, families, items)
+        report = build_report(settings, protocols, items, scored, pooled, families, unavailable)
+        html, _ = write_report(report, settings.output)
+        touched = list(dict.fromkeys(pair for one in scored for pair in one.touched))
+        given = settings.model_dump(mode="json")
+        record_run(store, RunRecord("evaluate", given, touched, str(html)))
+    return Evaluated(
+        html=html,
+        items=sum(not one.failure for one in scored),
+        failures=[(one.system, one.item, one.failure) for one in scored if one.failure],
+        unavailable={
+            metric.name: how for family, how in unavailable.values() for metric in family.metrics
+        },
+    )
+
+
+def check(settings: EvaluateSettings, protocols: dict[str, Protocol]) -> None:
+    """Refuse at once what could only fail later.
+
+    Raises:
+        InputError: a method, its settings or weights, or a folder.
+    """
+    store = Store(settings.store)
+    for method in settings.methods:
+        if method == SOURCE:
+            continue
+        for rules in protocols.values():
+            ours = rules.methods.get(method, {}) | settings.method_settings.get(method, {})
+            options = method_settings(method, ours)
+            for name in find_method(method).weights(options):
+                find_weights(name, store=store)
+    for name, folder in settings.external.items():
+        if name in settings.methods:
+            raise SettingsError(f"--external {name}=…: that is the name of a method; take another")
+        if not folder.is_dir():
+            raise InputError(f"--external {name}={folder}: there is no such folder")
+    if not settings.methods and not settings.external:
+        raise SettingsError("nothing to evaluate: give --method or --external NAME=FOLDER")
+
+
+def _families(
+    settings: EvaluateSettings,
+) -> tuple[dict[str, Family], dict[str, tuple[Family, str]]]:
+    """Families that this machine can compute, and those that it can't, with what they lack."""
+    there: dict[str, Family] = {}
+    lacking: dict[str, tuple[Family, str]] = {}
+    with Run(Store(settings.store)).active():
+        for name in settings.families:
+            family = find_family(name)
+            missing = family.missing()
+            if missing is None:
+                there[name] = family
+            else:
+                lacking[name] = (family, missing)
+    return there, lacking
+
+
+def _scored(
+    calls: Sequence[Call], settings: EvaluateSettings, progress: Progress
+) -> Iterator[Scored]:
+    workers = min(settings.workers or usable_processors(), MAX_WORKERS)
+    progress.begin("clips", len(calls), 0)
+    for place, result in in_processes(score, calls, workers=workers):
+        if isinstance(result, BrokenProcessPool):
+            call = calls[place]
+            lost = "its process died (out of memory?); fewer --workers need less"
+            result = Scored(call.protocol, call.item.name, call.system, failure=lost)
+        yield result
+        progress.advance("clips", 1)
+    progress.end("clips", cached=False)
+
+
+def _pooled(
+    scored: Sequence[Scored],
+    families: dict[str, Family],
+    store: Store,
+    settings: EvaluateSettings,
+) -> list[tuple[str, PooledScore]]:
+    """Figures of whole sets: (protocol, score)."""
+    rows: list[tuple[str, PooledScore]] = []
+    for name, family in families.items():
+        if family.pooled is None:
+            continue
+        for protocol in settings.protocols:
+            for system in (*settings.methods, *settings.external):
+                keys = [
+                    one.artifacts[name]
+                    for one in scored
+                    if (one.protocol, one.system) == (protocol, system) and name in one.artifacts
+                ]
+                values = family.pooled([store.get(*key) for key in keys]) if keys else {}
+                rows += [
+                    (protocol, PooledScore(system, metric, value, len(keys)))
+                    for metric, value in values.items()
+                ]
+    return rows
+
+
+def _write_tables(
+    settings: EvaluateSettings,
+    scored: Sequence[Scored],
+    pooled: Sequence[tuple[str, PooledScore]],
+    families: dict[str, Family],
+    items: dict[str, list[Item]],
+) -> None:
+    family_of = {
+        metric.name: name for name, family in families.items() for metric in family.metrics
+    }
+    write_scores(settings.output / "scores.parquet", scored, family_of)
+    write_pooled(settings.output / "pooled.parquet", pooled)
+    files = {(name, item.name): item for name, found in items.items() for item in found}
+    write_items(
+        settings.output / "items.parquet",
+        [
+            {
+                "protocol": one.protocol,
+                "system": one.system,
+                "item": one.item,
+                "video": str(files[one.protocol, one.item].video),
+                "speech": str(files[one.protocol, one.item].speech),
+                "result": one.result,
+                "failure": one.failure,
+            }
+            for one in scored
+        ],
+    )

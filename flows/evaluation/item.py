@@ -1,0 +1,177 @@
+"""One item of an evaluation: its result is made or found, and scored. Runs in any process."""
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.dub import dub
+from flows.evaluation.settings import SOURCE, EvaluateSettings
+from flows.methods import merge
+from flows.protocols import Item, Protocol
+from flows.settings import DubSettings
+from stores.errors import DubflowError, InputError
+from stores.source import Source
+from stores.store import Store
+from tasks.audio import waveform
+from tasks.faces import faces, landmarks, track
+from tasks.metrics import find_family
+from tasks.metrics.family import Comparison, Seen
+from tasks.metrics.match import match
+from tasks.run import Run
+from tasks.timeline import timeline
+
+_VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a worker gets.
+
+    Attributes:
+        settings: Of the evaluation.
+        protocol: Its name.
+        rules: The protocol.
+        item: Which video, which speech.
+        system: A method, `source`, or the name of an external folder.
+        families: Names of the families that this machine can compute.
+    """
+
+    settings: EvaluateSettings
+    protocol: str
+    rules: Protocol
+    item: Item
+    system: str
+    families: tuple[str, ...]
+
+
+@dataclass
+class Scored:
+    """What a worker gives back; JSON all through.
+
+    Attributes:
+        protocol: As called.
+        item: Name of the item.
+        system: As called.
+        result: File that was scored; "" if there is none.
+        values: Metric → value; None where it could not be measured.
+        reasons: Metric → why not.
+        artifacts: Family → (kind, key) of what it measured.
+        parts: (kind, key) of both timelines, the result's landmarks, and the match of the two.
+        touched: (kind, key) of all artifacts.
+        notes: Of the dub.
+        failure: Why there is no result; "" if there is one.
+    """
+
+    protocol: str
+    item: str
+    system: str
+    result: str = ""
+    values: dict[str, float | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    parts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    touched: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
+def score(call: Call) -> Scored:
+    """Make or find the result, and measure it; a failure is a result of its own."""
+    scored = Scored(call.protocol, call.item.name, call.system)
+    try:
+        result = _result(call, scored)
+        scored.result = str(result)
+        _measure(call, result, scored)
+    except DubflowError as error:
+        scored.failure = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        scored.failure = f"internal error, please report it: {type(error).__name__}: {error}"
+    return scored
+
+
+def result_path(settings: EvaluateSettings, protocol: str, system: str, item: str) -> Path:
+    """Where our own results go."""
+    return settings.output / "videos" / Path(protocol).stem / system / f"{item}.mp4"
+
+
+def _result(call: Call, scored: Scored) -> Path:
+    settings, item = call.settings, call.item
+    if call.system == SOURCE:
+        return item.video
+    if call.system in settings.external:
+        return _found(call)
+    path = result_path(settings, call.protocol, call.system, item.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ours = call.rules.methods.get(call.system, {})
+    report = dub(
+        DubSettings.model_validate(
+            {
+                "video": item.video,
+                "audio": item.speech,
+                "output": path,
+                "store": settings.store,
+                "method": call.system,
+                "method_settings": merge(ours, settings.method_settings.get(call.system, {})),
+                "sync": {"mode": "cut_off", "end_seconds": call.rules.seconds},
+                "precision": settings.precision,
+                "devices": settings.devices,
+                "workers": 1,
+            }
+        )
+    )
+    scored.notes = report.notes
+    scored.touched = [(stage.name, stage.key) for stage in report.stages]
+    return path
+
+
+def _found(call: Call) -> Path:
+    """The external system's file: below a folder of the protocol's name, or directly."""
+    folder, name = call.settings.external[call.system], call.item.name
+    for start in (folder / Path(call.protocol).stem, folder):
+        for suffix in _VIDEO_SUFFIXES:
+            if (path := start / f"{name}{suffix}").is_file():
+                return path
+    raise InputError(f"{folder} holds no {name}.mp4 (.mov, .mkv, .webm, .avi)")
+
+
+def _measure(call: Call, result: Path, scored: Scored) -> None:
+    settings = call.settings
+    run = Run(Store(settings.store), workers=1, devices=settings.devices)
+    with run.active():
+        comparison = _compare(call, result)
+        parts = {
+            "result": comparison.result.timeline,
+            "reference": comparison.reference.timeline,
+            "face": comparison.result.landmarks,
+            "match": comparison.match,
+        }
+        scored.parts = {name: (part.kind, part.key) for name, part in parts.items()}
+        for name in call.families:
+            family = find_family(name)
+            if family.paired_only and not comparison.paired:
+                continue
+            artifact = family.measure(comparison)
+            scored.artifacts[name] = (artifact.kind, artifact.key)
+            scored.values |= artifact.attributes["values"]
+            scored.reasons |= artifact.attributes["reasons"]
+    scored.touched = list(dict.fromkeys([*scored.touched, *run.touched]))
+
+
+def _compare(call: Call, result: Path) -> Comparison:
+    made, reference = _see(Source.of(result)), _see(Source.of(call.item.video))
+    return Comparison(
+        result=made,
+        reference=reference,
+        match=match(made.timeline, reference.timeline),
+        speech=waveform(Source.of(call.item.speech)),
+        paired=call.rules.paired,
+    )
+
+
+def _see(video: Source) -> Seen:
+    clip = timeline(video)
+    found = faces(video, clip)
+    face = landmarks(found, track(found, clip, "largest"), clip)
+    own = waveform(video) if clip.attributes["audio"] else None
+    return Seen(video, clip, face, own)

@@ -1,0 +1,38 @@
+"""What a user can set of an evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stores.store import default_store
+from tasks.inference.settings import DeviceSettings, Precision
+from tasks.metrics.family import NAMES as FAMILIES
+
+SOURCE = "source"
+"""The system that leaves every video as it is: what perfect and what unsynchronised figures are."""
+
+
+class EvaluateSettings(BaseModel):
+    """One evaluation: which clips, which systems, which metrics."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocols: list[str] = Field(min_length=1, description="names, or paths of YAML files")
+    data: Path = Field(description="folder that holds what the protocols say")
+    output: Path = Field(description="folder for the report, tables and videos")
+    store: str = Field(default_factory=default_store, description="where artifacts are kept")
+    methods: list[str] = Field(
+        ["exemplar"], description="our methods; `source` leaves the videos as they are"
+    )
+    external: dict[str, Path] = Field(
+        {}, description="other systems: name → folder of their videos, named like the items"
+    )
+    families: list[str] = Field(list(FAMILIES), description="families of metrics")
+    limit: int | None = Field(None, ge=1, description="only the first so many items")
+    method_settings: dict[str, dict[str, Any]] = Field(
+        {}, description="method → its settings, over those of the protocol"
+    )
+    precision: Precision = Field("float32", description="of networks")
+    devices: DeviceSettings = Field(default_factory=DeviceSettings)
+    workers: int = Field(0, ge=0, description="processes; 0: one per processor, 8 at most")
