@@ -1,0 +1,155 @@
+"""`dubflow rate`: let people judge results without knowing who made them."""
+
+import json
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stores.errors import DubflowError, InputError, SettingsError
+
+
+def rate(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=FOLDER...",
+            help="Systems and the folders of their videos. Files of the same name show the same "
+            "clip. The source videos can be one of the systems.",
+        ),
+    ] = None,
+    answers: Annotated[
+        Path, typer.Option(help="Folder of the answers: one Parquet file for each rater.")
+    ] = Path("ratings"),
+    ask: Annotated[
+        str, typer.Option(metavar="pair|single|both", help="Two videos at once, or one.")
+    ] = "pair",
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with the questions, like configs/ratings.yaml."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one gives everyone another order.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to serve at. Another one lets others on the network in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8765,
+    show_results: Annotated[
+        bool, typer.Option("--results", help="Don't serve: say what raters answered so far.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --results: print JSON on stdout.")
+    ] = False,
+) -> None:
+    """Serve a page on which people rate results blindly, or say what came of it.
+
+    Raters see videos in an order of their own, without names, sides drawn by chance. Each answer is
+    kept at once; who comes back under the same name goes on where they left.
+    """
+    try:
+        if show_results:
+            _show_results(answers, as_json=as_json)
+        else:
+            _serve(_folders(results or []), answers, ask, questions, seed, host, port)
+    except DubflowError as error:
+        typer.echo(f"dubflow: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _folders(results: list[str]) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for given in results:
+        name, equals, folder = given.partition("=")
+        if not (name and equals and folder):
+            raise SettingsError(f"{given}: write NAME=FOLDER, as in ours=results/ours")
+        if name in folders:
+            raise SettingsError(f"{name}: named twice")
+        folders[name] = Path(folder)
+    if not folders:
+        raise SettingsError("name what is to be rated: dubflow rate NAME=FOLDER NAME=FOLDER")
+    return folders
+
+
+def _serve(
+    folders: dict[str, Path],
+    answers: Path,
+    ask: str,
+    questions: Path | None,
+    seed: int,
+    host: str,
+    port: int,
+) -> None:
+    import uvicorn
+
+    from stores.shipped import shipped_file
+    from viewer.ratings.server import create_app
+    from viewer.ratings.study import make_study, read_questions
+
+    if ask not in ("pair", "single", "both"):
+        raise SettingsError(f"--ask {ask}: pair, single or both")
+    known = read_questions(questions or shipped_file("configs/ratings.yaml"))
+    asked = {kind: texts for kind, texts in known.items() if ask in (kind, "both")}
+    if not any(asked.values()):
+        raise SettingsError(f"{questions}: no questions for --ask {ask}")
+    study = make_study(folders, asked, seed=seed)
+    listening = _listen(host, port)
+    shown = "localhost" if host == "127.0.0.1" else host
+    trials = len(study.trials("someone"))
+    console = Console(stderr=True)
+    console.print(
+        f"[bold]http://{shown}:{listening.getsockname()[1]}[/]  {trials} to rate for each person, "
+        f"answers go to {answers}; stop with Ctrl+C",
+        soft_wrap=True,
+        highlight=False,
+    )
+    config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=64)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{host}:{port} can't be served at: {reason}; try --port 0") from None
+
+
+def _show_results(answers: Path, *, as_json: bool) -> None:
+    from viewer.ratings.results import opinion_rows, preference_rows, summarise, write_results
+
+    opinions = summarise(answers)
+    written = write_results(opinions, answers / "results")
+    if as_json:
+        found = {
+            "opinions": list(opinion_rows(opinions)),
+            "preferences": list(preference_rows(opinions)),
+        }
+        typer.echo(json.dumps(found))
+        return
+    console = Console()
+    for title, rows in (
+        ("Mean opinion, 1 bad to 5 excellent", list(opinion_rows(opinions))),
+        ("How often the first was preferred", list(preference_rows(opinions))),
+    ):
+        if rows:
+            console.print(_table(title, rows))
+    Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    names = {"mean": "mean", "low": "95 %"}
+    for name, value in rows[0].items():
+        if name != "high":
+            side = "left" if isinstance(value, str) else "right"
+            table.add_column(names.get(name, name.replace("_", " ")), justify=side)  # type: ignore[arg-type]
+    for row in rows:
+        low, high = row["low"], row["high"]
+        shown = row | {
+            "mean": f"{row['mean']:.2f}",
+            "low": "" if low is None else f"{low:.2f} to {high:.2f}",
+        }
+        table.add_row(*(str(value) for name, value in shown.items() if name != "high"))
+    return table
