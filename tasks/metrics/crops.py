@@ -1,0 +1,119 @@
+"""Networks that compare face crops of a result with those of its reference."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stores.artifact import Artifact
+from stores.media.timeline import Timeline
+from stores.source import Source
+from tasks.metrics.family import Comparison
+from tasks.metrics.frames import (
+    Regions,
+    batches,
+    blank,
+    crop_of,
+    crop_transform,
+    even_rows,
+    other_aspect,
+    pairs,
+)
+from tasks.run import current_devices
+from tasks.timeline import load_timeline
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tasks.inference.runner import Runner
+
+
+def paired_inputs(comparison: Comparison) -> tuple[Any, ...]:
+    """The arguments of `compared_crops` and of stages around it, of a comparison."""
+    result, reference = comparison.result, comparison.reference
+    return (
+        result.video,
+        result.timeline,
+        result.landmarks,
+        reference.video,
+        reference.timeline,
+        reference.landmarks,
+        comparison.match,
+    )
+
+
+def compared_crops(
+    result: Source,
+    result_timeline: Artifact,
+    result_landmarks: Artifact,
+    reference: Source,
+    reference_timeline: Artifact,
+    reference_landmarks: Artifact,
+    match: Artifact,
+    *,
+    runner: "Runner",
+    most: int,
+) -> tuple[NDArray[np.float32], str | None]:
+    """What a network says of the same square of both frames, at most so often in a clip.
+
+    Args:
+        runner: Of a network that takes two crops (n, 256, 256, 3) uint8 RGB and gives (n,).
+        most: Frames that are compared.
+
+    Returns:
+        A figure per frame of the result, NaN where none; and why there can be none, if so.
+    """
+    mine, theirs = load_timeline(result_timeline), load_timeline(reference_timeline)
+    found = blank(len(mine))
+    if reason := other_aspect(mine, theirs):
+        return found, reason
+    rows = _sampled(match, result_landmarks, most)
+    regions = Regions.of(reference_landmarks)
+    compared: list[int] = []
+
+    def crops() -> Iterator[tuple[NDArray[Any], ...]]:
+        zoom = theirs.video.width / mine.video.width, theirs.video.height / mine.video.height
+        for row, frame, beside in pairs((result, mine), (reference, theirs), rows):
+            if regions.valid[rows[row]]:
+                there = crop_transform(regions.face[rows[row]])
+                here = there.copy()
+                here[:, :2] *= zoom
+                compared.append(row)
+                yield crop_of(frame, here), crop_of(beside, there)
+
+    figures = list(runner.map(batches(crops())))
+    if figures:
+        found[compared] = np.concatenate(figures)
+    return found, None
+
+
+def _sampled(match: Artifact, landmarks: Artifact, most: int) -> NDArray[np.int64]:
+    """Rows of the reference at the frames that are compared, -1 at all others."""
+    rows, there = even_rows(match, most)
+    seen = landmarks.read("valid")
+    kept = np.full(match.sizes["frame"], -1, np.int64)
+    kept[rows] = np.where(seen[rows], there, -1)
+    return kept
+
+
+def face_squares(
+    video: Source, clip: Timeline, landmarks: Artifact, rows: list[int]
+) -> Iterator[tuple[NDArray[np.uint8]]]:
+    """The face crops of those frames; all must show a face."""
+    from tasks.metrics.frames import some_frames
+
+    regions = Regions.of(landmarks)
+    for row, frame in zip(rows, some_frames(video, clip, rows), strict=True):
+        yield (crop_of(frame, crop_transform(regions.face[row])),)
+
+
+def metric_runner(key: tuple[str, ...], make: "Callable[[], nn.Module]") -> "Runner":
+    """The network in single precision on this run's device, shared with the next clip."""
+    from tasks.inference.runner import Runner
+    from tasks.inference.shared import shared_runner
+
+    devices = current_devices()
+    return shared_runner(
+        (*key, devices), lambda: Runner(make(), devices, precision="float32", tolerance=0)
+    )
