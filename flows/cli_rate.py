@@ -2,11 +2,13 @@
 
 import json
 import socket
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stores.errors import DubflowError, InputError, SettingsError
@@ -129,27 +131,27 @@ def _show_results(answers: Path, *, as_json: bool) -> None:
         typer.echo(json.dumps(found))
         return
     console = Console()
-    for title, rows in (
-        ("Mean opinion, 1 bad to 5 excellent", list(opinion_rows(opinions))),
-        ("How often the first was preferred", list(preference_rows(opinions))),
+    for unit, rows in (
+        ("1 bad to 5 excellent", opinion_rows(opinions)),
+        ("share that preferred the first", preference_rows(opinions)),
     ):
-        if rows:
-            console.print(_table(title, rows))
+        for question, asked in groupby(rows, lambda row: str(row["question"])):
+            console.print(_table(f"{escape(question)}\n[dim]{unit}", list(asked)), "")
     Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    names = {"mean": "mean", "low": "95 %"}
-    for name, value in rows[0].items():
-        if name != "high":
-            side = "left" if isinstance(value, str) else "right"
-            table.add_column(names.get(name, name.replace("_", " ")), justify=side)  # type: ignore[arg-type]
+    headers = {"low": "95 %", "first_wins": "for first", "second_wins": "for second"}
+    names = [name for name in rows[0] if name not in ("question", "high")]
+    for name in names:
+        side: Literal["left", "right"] = "left" if isinstance(rows[0][name], str) else "right"
+        table.add_column(headers.get(name, name), justify=side, no_wrap=True)
     for row in rows:
         low, high = row["low"], row["high"]
         shown = row | {
             "mean": f"{row['mean']:.2f}",
-            "low": "" if low is None else f"{low:.2f} to {high:.2f}",
+            "low": "" if low is None else f"{low:.2f}..{high:.2f}",
         }
-        table.add_row(*(str(value) for name, value in shown.items() if name != "high"))
+        table.add_row(*(str(shown[name]) for name in names))
     return table

@@ -60,9 +60,9 @@ class Study:
     def trials(self, rater: str) -> list[Trial]:
         """All that a rater shall see, in an order of their own.
 
-        One half of the pairs of two systems has the first on the left, drawn by chance. Pairs come
-        before single videos, if both are asked for, because scores of what was just compared would
-        be drawn apart.
+        One half of the pairs of two systems has the first on the left, drawn by chance. Single
+        videos come before pairs, if both are asked for, because who has just compared two systems
+        would score them further apart.
         """
         chance = random.Random(f"{self.seed}/{rater}")
         shown: list[Trial] = []

@@ -66,15 +66,15 @@ def to_markdown(report: Report, pictures: Mapping[tuple[int, int], str] | None =
 
 
 def moment_jpeg(moment: Moment) -> bytes:
-    """The result left, the reference right of it, as one picture."""
+    """The result left, the reference right of it, as one picture; grey where it has ended."""
     from PIL import Image
 
-    sides = [_fitted(moment.result)]
-    if moment.reference is not None:
-        other = _fitted(moment.reference)
-        height = max(sides[0].shape[0], other.shape[0])
-        gap = np.full((height, _GAP, 3), 255, np.uint8)
-        sides = [_filled(sides[0], height), gap, _filled(other, height)]
+    result = _fitted(moment.result)
+    other = moment.reference
+    reference = np.full_like(result, 128) if other is None else _fitted(other)
+    height = max(result.shape[0], reference.shape[0])
+    gap = np.full((height, _GAP, 3), 255, np.uint8)
+    sides = [_filled(result, height), gap, _filled(reference, height)]
     written = BytesIO()
     Image.fromarray(np.hstack(sides)).save(written, "JPEG", quality=92, subsampling=0)
     return written.getvalue()
