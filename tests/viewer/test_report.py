@@ -69,6 +69,15 @@ def test_drift_to_both_sides_is_no_smaller_drift() -> None:
     assert duel.difference.mean == pytest.approx(0.9) and duel.better == "steady"
 
 
+def test_a_value_that_is_no_number_is_a_failure() -> None:
+    scores = [Score("exemplar", str(i), "psnr", v) for i, v in enumerate([30.0, float("inf")])]
+    part = Part("p", "", scores)
+    ours, theirs = metric_tables(report(), part)[0].cells
+    assert ours.mean == Interval(30.0, None, None, 1)
+    assert ours.reasons == (("the value is inf", 1),)
+    assert theirs.mean is None
+
+
 def test_duels_pair_clips() -> None:
     shown = report()
     by_name = {duel.metric.name: duel for duel in duels(shown, shown.parts[0])}

@@ -126,16 +126,20 @@ def _duel(metric: Metric, first: str, second: str, pairs: NDArray[np.float64]) -
 def _values(part: Part) -> Mapping[tuple[str, str], dict[str, float]]:
     values: dict[tuple[str, str], dict[str, float]] = {}
     for score in part.scores:
-        if score.value is not None:
+        if score.value is not None and np.isfinite(score.value):
             values.setdefault((score.system, score.metric), {})[score.item] = score.value
     return values
 
 
 def _cell(part: Part, system: str, metric: str) -> Cell:
     rows = [row for row in part.scores if row.system == system and row.metric == metric]
-    values = [row.value for row in rows if row.value is not None]
+    values = [row.value for row in rows if row.value is not None and np.isfinite(row.value)]
     seen = {row.item for row in rows}
-    reasons = Counter(row.reason or "no reason given" for row in rows if row.value is None)
+    reasons = Counter(
+        row.reason or ("no reason given" if row.value is None else f"the value is {row.value}")
+        for row in rows
+        if row.value is None or not np.isfinite(row.value)
+    )
     reasons.update(
         f"no result: {failure.reason}"
         for failure in part.failures
