@@ -120,6 +120,7 @@ def test_curves_of_the_clip_that_differs() -> None:
         for item in "abc"
         for second, system in enumerate(("exemplar", "other & co"))
     ]
+    made[0].values[3], made[1].values[4] = np.inf, np.nan
     shown = curves_to_show(made, METRICS, count=1)
     assert [(curve.system, curve.item) for curve in shown] == [
         ("exemplar", "b"),

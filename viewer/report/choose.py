@@ -80,8 +80,9 @@ def curves_to_show(
             continue
         means: dict[str, list[float]] = {}
         for curve in by_metric.get(metric.name, ()):
-            if np.isfinite(curve.values).any():
-                badness = _badness(np.array([np.nanmean(curve.values)]), metric)
+            known = curve.values[np.isfinite(curve.values)].astype(np.float64)
+            if len(known):
+                badness = _badness(known.mean(keepdims=True), metric)
                 means.setdefault(curve.item, []).append(float(badness[0]))
         everything = [value for values in means.values() for value in values]
         scale = float(np.std(everything)) if everything else 0.0
