@@ -33,7 +33,7 @@ from tests.media_factory import faces, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.compared import seen
 
-FRAMES = 6
+FRAMES = 3
 SIZE = (400, 300)
 WEIGHTS = ("lpips_alex", "fid_inception_v3", "arcface_r50_ms1mv3")
 EXACT: Any = {"pix_fmt": "yuv444p", "options": {"qp": "0"}}
@@ -271,18 +271,18 @@ def test_networks_see_what_their_papers_say(compare: Compare, pictures: list[Rgb
     features = find_family("fid").measure(comparison).read("result_full")
     network = load_network("fid_inception_v3")
     with torch.inference_mode():
-        image = torch.from_numpy(frames[2]).permute(2, 0, 1)[None].float() / 255
-        np.testing.assert_allclose(features[2], network(image)[0].numpy(), rtol=1e-3, atol=1e-4)
+        image = torch.from_numpy(frames[1]).permute(2, 0, 1)[None].float() / 255
+        np.testing.assert_allclose(features[1], network(image)[0].numpy(), rtol=1e-3, atol=1e-4)
     meshes = comparison.result.landmarks.read("landmarks")
     network = load_network("arcface_r50_ms1mv3")
     found = find_family("identity").measure(comparison)
     (kind, key) = found.manifest.inputs["result"]
     embedding = Store(found.store_url).get(kind, key).read("embedding")
-    points = five_points(meshes)[3, :, :2] - 0.5
-    face = aligned(frames[3], points)
+    points = five_points(meshes)[2, :, :2] - 0.5
+    face = aligned(frames[2], points)
     with torch.inference_mode():
         plain = network(torch.from_numpy(face).permute(2, 0, 1)[None].float() / 127.5 - 1)[0]
-        np.testing.assert_allclose(embedding[3], (plain / plain.norm()).numpy(), atol=1e-3)
+        np.testing.assert_allclose(embedding[2], (plain / plain.norm()).numpy(), atol=1e-3)
 
 
 def test_similarity_is_found_again() -> None:
