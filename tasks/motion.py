@@ -75,7 +75,7 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
     valid, mouth = landmarks.read("valid"), landmarks.read("mouth")
     neutral = neutral_mouth(mouth[valid])
     scale = opening_scale(mouth[valid], neutral)
-    network = _model()
+    network = lips_model()
     plain = Adapter.plain(
         features=network.size.hidden, components=network.size.components, scale=scale
     )
@@ -105,7 +105,7 @@ def motion(mel: Artifact, speaker: Artifact, output_frames: Artifact, timeline: 
 
     learnt = {name: speaker.read(name) for name in ("weight", "bias")}
     adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
-    predicted = predict_motion(_model(), mel.read("mel"), adapter=adapter)
+    predicted = predict_motion(lips_model(), mel.read("mel"), adapter=adapter)
     tick_seconds = float(load_timeline(timeline).time_base)
     times = output_frames.read("pts") * tick_seconds
     neutral = speaker.read("neutral")
@@ -133,7 +133,8 @@ def _weights_file() -> Path:
 
 
 @cache
-def _model() -> "SpeechToLips":
+def lips_model() -> "SpeechToLips":
+    """The shipped network that hears how lips move, loaded once, on one thread."""
     import torch
 
     from models.speech_to_lips.predict import load_model

@@ -1,0 +1,145 @@
+"""Does the agreement of speech and mouth find how far the sound was shifted?
+
+    python -m benchmarks.agreement --clips DIR [--split validation] [--store FOLDER]
+
+Each clip's sound is moved by ±1 to ±15 frames of 1/25 s (zeros where nothing is left) and the lag
+is found anew. It is right if it differs from the unshifted clip's own by the shift, within one
+frame. A clip passes if all 30 shifts are right. Faces are found once and kept in the store.
+"""
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.audio.mel import SAMPLE_RATE, mel_spectrogram
+from models.metrics.agreement import MIN_TICKS, TICKS_PER_SECOND, Agreement, agree
+from models.speech_to_lips.predict import predict_motion
+from models.speech_to_lips.recordings import at_ticks
+from stores.errors import DubflowError
+from stores.source import Source
+from stores.store import Store
+from tasks.audio import waveform
+from tasks.faces import faces, landmarks, track
+from tasks.motion import lips_model
+from tasks.run import Run
+from tasks.timeline import load_timeline, timeline
+
+SHIFTS = [s for s in range(-15, 16) if s]
+LENGTHS = (2.0, 3.0, 5.0, 8.0, 15.0, np.inf)
+"""Borders of the table's rows [s]."""
+TOLERANCE = 1.0
+"""Frames of 1/25 s."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip's result.
+
+    Attributes:
+        file: its name in the manifest.
+        seconds: its length.
+        own: agreement of the unshifted clip.
+        errors: (shift,) lag found - lag of the unshifted clip - shift [frames].
+    """
+
+    file: str
+    seconds: float
+    own: Agreement
+    errors: NDArray[np.float64]
+
+    @property
+    def right(self) -> float:
+        """Share of shifts found."""
+        return float((np.abs(self.errors) <= TOLERANCE).mean())
+
+
+def motion_of(samples: Array) -> Array:
+    """Components of motion (tick, component) that a waveform asks for."""
+    network = lips_model()
+    motion = predict_motion(network, mel_spectrogram(samples))
+    return motion.reshape(len(motion), -1) @ network.basis.numpy().T
+
+
+def moved(samples: Array, frames: int) -> Array:
+    """The sound so many frames later (earlier, if negative), of the same length."""
+    step = abs(frames) * SAMPLE_RATE // TICKS_PER_SECOND
+    silence = np.zeros(min(step, len(samples)), np.float32)
+    if frames > 0:
+        return np.concatenate([silence, samples])[: len(samples)]
+    return np.concatenate([samples[step:], silence])
+
+
+def measure(path: Path, row: dict[str, str]) -> Clip:
+    """Find the lag of one clip, unshifted and shifted."""
+    video = Source.of(path)
+    clock = timeline(video)
+    found = faces(video, clock)
+    face = landmarks(found, track(found, clock, "largest"), clock)
+    valid = face.read("valid")
+    if valid.sum() < 2:
+        raise ValueError("no face")
+    shown, seen = at_ticks(load_timeline(clock).seconds[valid], face.read("mouth")[valid])
+    motion = shown.reshape(len(shown), -1) @ lips_model().basis.numpy().T
+    samples = waveform(video).read("sample")
+    own = agree(motion_of(samples), motion, seen=seen)
+    lags = [agree(motion_of(moved(samples, s)), motion, seen=seen).lag_ticks for s in SHIFTS]
+    # Sound that is later makes the picture earlier beside it.
+    errors = np.array(lags) - own.lag_ticks + np.array(SHIFTS)
+    return Clip(row["file"], float(row["seconds"]), own, errors)
+
+
+def report(clips: Sequence[Clip]) -> None:
+    """Print the tables."""
+    print("\n| length | clips | shifts found | clips with all 30 found | with 24 or more |")
+    print("|---|---|---|---|---|")
+    spans = [*zip(LENGTHS[:-1], LENGTHS[1:], strict=True), (5.0, np.inf)]
+    for low, high in spans:
+        own = [c for c in clips if low <= c.seconds < high]
+        if not own:
+            continue
+        share = [c.right for c in own]
+        name = f"{low:g} s and more" if high == np.inf else f"{low:g} to {high:g} s"
+        every, most = sum(s == 1 for s in share), sum(s >= 0.8 for s in share)
+        print(f"| {name} | {len(own)} | {np.mean(share):.1%} | {every} | {most} |")
+    print("\n| clip | s | lag [frames] | correlation | in step | confidence | shifts found |")
+    print("|---|---|---|---|---|---|---|")
+    for clip in sorted(clips, key=lambda c: (c.right, c.own.confidence)):
+        own = clip.own
+        print(
+            f"| {clip.file} | {clip.seconds:.1f} | {own.lag_ticks:.1f} | {own.correlation:.2f} "
+            f"| {own.in_step:.2f} | {own.confidence:.2f} | {clip.right:.0%} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--seconds", type=float, default=MIN_TICKS / TICKS_PER_SECOND)
+    arguments = parser.parse_args()
+    with (arguments.clips / "manifest.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == arguments.split]
+    store = Store(arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-agreement-")))
+    clips = []
+    with Run(store, workers=1).active():
+        for row in rows:
+            if float(row["seconds"]) < arguments.seconds:
+                continue
+            try:
+                clips.append(measure(arguments.clips / row["file"], row))
+            except (DubflowError, ValueError) as error:
+                print(f"{row['file']}: left out: {error}", flush=True)
+    report(clips)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Whether a mouth moves as the speech asks, and how much later than it: without outside weights.
+
+The motion that a model expects from the speech and the motion seen, both (tick, component) at one
+clock, are differenced in time and correlated over all components at once, at every lag. Velocities
+rather than positions: smiles and slow drifts of a pose say nothing about speech, and a position
+correlates with itself over too many ticks to tell one lag from the next.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+
+TICKS_PER_SECOND = 25
+MAX_LAG_TICKS = 20
+"""Lags up to 0.8 s are looked for."""
+MIN_TICKS = 50
+"""Two seconds: less is too short to tell one lag from another."""
+MIN_OVERLAP_TICKS = 25
+"""Lags at which sound and picture share less are not judged."""
+COMPONENTS = 8
+"""Of the basis of motion, most energy first: what comes after is noise."""
+NOISE = 0.005
+"""Root mean square change of motion from tick to tick that counts as none [face heights, as
+COMPONENTS have it]; talking mouths have 0.05 to 0.15. Every motion is taken to hold so much noise,
+so that one that hardly moves agrees with nothing."""
+PEAK_TICKS = 3
+"""Width of a peak to either side: outside of it lies what chance gives."""
+CONFIDENCE = (0.95, 0.56, -1.96)
+"""Logistic regression of `right within one tick` on correlation times the root of the ticks, on the
+lead over the next peak in standard deviations of the rest, and on 1: from 232 pieces of 2 to 6 s of
+33 training clips, with speech models that had not seen their persons. Said 0.25, 0.42, 0.60, 0.75,
+0.85, 0.94; found 0.25, 0.46, 0.55, 0.78, 0.88, 0.93."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Result of `agree`.
+
+    Attributes:
+        lag_ticks: how much later the picture is than the sound, to a fraction of a tick.
+        correlation: of expected and seen velocity at the best whole lag, -1..1.
+        in_step: the same at no lag.
+        confidence: chance that the lag is right within one tick, 0..1, from the height of the peak
+            and its lead over all others; see CONFIDENCE.
+        moves: the mouth moves by more than noise; if not, there is no lag to believe.
+        curve: (2 MAX_LAG_TICKS + 1,) correlation at each lag; NaN where too little overlaps.
+    """
+
+    lag_ticks: float
+    correlation: float
+    in_step: float
+    confidence: float
+    moves: bool
+    curve: Wide
+
+    @property
+    def lag_seconds(self) -> float:
+        """The lag [s]."""
+        return self.lag_ticks / TICKS_PER_SECOND
+
+
+def agree(expected: Array, seen_motion: Array, *, seen: Array) -> Agreement:
+    """Compare expected and seen motion.
+
+    Args:
+        expected: (tick, component) displacement that the speech asks for [face heights, on an
+            orthonormal basis of all points].
+        seen_motion: (tick, component) the same, seen. A constant offset does not count.
+        seen: (tick,) 1 where the picture shows the face, else 0.
+
+    Raises:
+        ValueError: too little to tell: the message says what, in words for a report.
+    """
+    ticks = min(len(expected), len(seen_motion), len(seen))
+    if expected.ndim != 2 or expected.shape[1:] != seen_motion.shape[1:]:
+        raise ValueError(
+            f"motion is (tick, component), expected {expected.shape}, seen {seen_motion.shape}"
+        )
+    use = (seen[1:ticks] > 0) & (seen[: ticks - 1] > 0)
+    if use.sum() < MIN_TICKS:
+        raise ValueError(f"a face is seen for less than {MIN_TICKS / TICKS_PER_SECOND:g} s")
+    asked, moved = (_velocity(m[:ticks, :COMPONENTS]) for m in (expected, seen_motion))
+    if _strength(asked) < NOISE:
+        raise ValueError("there is no speech that asks for motion")
+    curve, overlap = _curve(asked, moved, use)
+    # The same correlation is less likely by chance the more ticks it comes from.
+    score = np.where(overlap >= MIN_OVERLAP_TICKS, curve * np.sqrt(overlap), -np.inf)
+    best = int(score.argmax())
+    return Agreement(
+        lag_ticks=best - MAX_LAG_TICKS + _between(score, best),
+        correlation=float(curve[best]),
+        in_step=float(curve[MAX_LAG_TICKS]),
+        confidence=_confidence(score, best),
+        moves=_strength(moved[use]) > NOISE,
+        curve=curve,
+    )
+
+
+def _velocity(motion: Array) -> Wide:
+    """(tick, component) → (tick - 1, component)."""
+    return np.diff(motion.astype(np.float64), axis=0)
+
+
+def _strength(moved: Wide) -> float:
+    """Root mean square size of velocities (tick, component)."""
+    return float(np.sqrt(np.square(moved).sum(1).mean()))
+
+
+def _curve(expected: Wide, observed: Wide, use: NDArray[np.bool_]) -> tuple[Wide, Wide]:
+    """Correlation and number of ticks at each lag; velocities have no mean worth taking off."""
+    curve = np.full(2 * MAX_LAG_TICKS + 1, np.nan)
+    overlap = np.zeros(len(curve))
+    total = len(expected)
+    for row, lag in enumerate(range(-MAX_LAG_TICKS, MAX_LAG_TICKS + 1)):
+        tick = np.arange(max(0, -lag), min(total, total - lag))
+        tick = tick[use[tick + lag]]
+        overlap[row] = len(tick)
+        if len(tick) < MIN_OVERLAP_TICKS:
+            continue
+        a, b = expected[tick], observed[tick + lag]
+        least = len(tick) * NOISE**2
+        energy = np.sqrt((np.square(a).sum() + least) * (np.square(b).sum() + least))
+        curve[row] = (a * b).sum() / energy
+    return curve, overlap
+
+
+def _between(score: Wide, best: int) -> float:
+    """Where between ticks the peak lies: the top of a parabola through three points, -0.5..0.5."""
+    if not 0 < best < len(score) - 1:
+        return 0.0
+    before, top, after = score[best - 1 : best + 2]
+    bend = before - 2 * top + after
+    return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend else 0.0
+
+
+def _confidence(score: Wide, best: int) -> float:
+    """Chance that the peak is the right one."""
+    away = np.abs(np.arange(len(score)) - best) > PEAK_TICKS
+    rest = score[away & np.isfinite(score)]
+    spread = float(rest.std()) if len(rest) else 0.0
+    lead = float(score[best] - rest.max()) / spread if spread > 0 else 0.0
+    per_height, per_lead, offset = CONFIDENCE
+    return float(1 / (1 + np.exp(-(per_height * score[best] + per_lead * lead + offset))))
