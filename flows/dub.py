@@ -23,6 +23,7 @@ from stores.source import Source
 from stores.store import Store
 from stores.versions import software_versions
 from tasks.audio import waveform
+from tasks.cluster import Cluster
 from tasks.composite import composite
 from tasks.faces import faces, landmarks, track
 from tasks.mux import dubbed
@@ -36,10 +37,18 @@ MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
 
 
-def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport:
+def dub(
+    settings: DubSettings, *, progress: Progress | None = None, cluster: Cluster | None = None
+) -> DubReport:
     """Dub `settings.video` with `settings.audio`; write `settings.output`.
 
+    Args:
+        settings: What goes in and what comes out.
+        progress: Who shows it.
+        cluster: Whose workers compute; None is this process.
+
     Raises:
+        ClusterError: the cluster lacks what is needed, or was lost.
         InputError: the video, the speech or a setting can't be used; found before long work.
         StoreError: the store is damaged or full.
     """
@@ -48,9 +57,10 @@ def dub(settings: DubSettings, *, progress: Progress | None = None) -> DubReport
     check_inputs(settings)
     run = Run(
         Store(settings.store),
-        workers=settings.workers or default_workers(),
+        workers=settings.workers or (cluster.slots() if cluster else default_workers()),
         devices=settings.devices,
         progress=progress or NoProgress(),
+        cluster=cluster,
     )
     with run.active():
         video, speech = Source.of(settings.video), Source.of(settings.audio)

@@ -1,7 +1,7 @@
 """An artifact in the making: shard by shard, in a staging folder, until it is committed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,10 +68,12 @@ class Builder:
             group = zarr.open_group(store, mode="a", zarr_format=3)
             create_arrays(group, self._recipe.schema, self._sizes)
 
-    def finished(self) -> set[int]:
-        """Shards that need not be computed again."""
+    def finished(self, among: Container[int] | None = None) -> set[int]:
+        """Shards that need not be computed again; of `among` only, if it is given."""
         done = set()
         for name in self._backend.names(self._markers):
+            if among is not None and int(name.removesuffix(".json")) not in among:
+                continue
             files = self._marker(name)["files"]
             if all(
                 self._backend.size(f"{self._staging}/{file}") == record["size"]

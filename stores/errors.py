@@ -7,8 +7,10 @@
     │   └── WeightsError        a checkpoint file is not what it should be, or not to be had
     ├── StoreError              the artifact store can't do what was asked
     │   ├── DamagedArtifact     stored bytes differ from what was committed
-    │   └── StoreFull           no space left where the store lies
-    └── MissingWeights          a published checkpoint is needed and not there
+    │   ├── StoreFull           no space left where the store lies
+    │   └── StoreUnreachable    an object store does not answer
+    ├── MissingWeights          a published checkpoint is needed and not there
+    └── ClusterError            the cluster can't be reached, lacks what is needed, or was lost
 
 A message says what is wrong, in which file or frame range, and what to do next, on one line.
 """
@@ -46,5 +48,13 @@ class StoreFull(StoreError):
     """No space is left where the store lies."""
 
 
+class StoreUnreachable(StoreError):
+    """An object store does not answer; what was finished is in it."""
+
+
 class MissingWeights(DubflowError):
     """A published checkpoint is needed and is not there."""
+
+
+class ClusterError(DubflowError):
+    """The cluster can't be reached, lacks what a run needs, or was lost."""

@@ -1,4 +1,4 @@
-"""Who performs the calls of a stage: this process, or the Prefect run that it is part of."""
+"""Who performs the calls of a stage: a cluster, this process, or the Prefect run it is part of."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,16 @@ from typing import Any, Protocol
 
 from stores.artifact import Artifact
 from stores.store import Store
-from tasks.run import Run
+from tasks.inference.settings import DeviceSettings
+from tasks.run import Run, current_run_or_none
 
 Call = Mapping[str, Any]
-"""JSON: {"stage": address, "store": URL, "key": …, "arguments": …, "shards": [index, …] | None}."""
+"""JSON, and all that a worker needs to know:
+
+    {"stage": address, "store": URL, "key": …, "arguments": …,
+     "devices": …, "network": whether it runs one,
+     "shards": [index, …] | None, "rows": of these shards | None}
+"""
 
 
 class Executor(Protocol):
@@ -25,7 +31,15 @@ class Executor(Protocol):
 
 
 def executor(run: Run) -> Executor:
-    """The Prefect flow run that is active here, else this process."""
+    """The run's cluster, else the Prefect flow run that is active here, else this process.
+
+    With a cluster, calls go straight to it also under Prefect, whose task runs would cost more than
+    many a call.
+    """
+    if run.cluster is not None:
+        from tasks.dask_executor import DaskExecutor
+
+        return DaskExecutor(run, run.cluster)
     module = sys.modules.get("prefect.context")
     if module is not None and module.FlowRunContext.get() is not None:
         from tasks.prefect_executor import PrefectExecutor
@@ -38,7 +52,13 @@ def perform_call(call: Call) -> dict[str, Any]:
     """Do one call; runs on any worker that reaches the store."""
     from tasks.stage import load_stage
 
-    load_stage(call["stage"]).compute(Store(call["store"]), call)
+    stage, store = load_stage(call["stage"]), Store(call["store"])
+    if current_run_or_none() is None:
+        devices = DeviceSettings.model_validate(call["devices"])
+        with Run(store, devices=devices, lent=True).current():
+            stage.compute(store, call)
+    else:
+        stage.compute(store, call)
     return {"stage": call["stage"], "key": call["key"], "shards": call["shards"]}
 
 
@@ -59,8 +79,11 @@ class DirectExecutor:
                 for future in futures:
                     future.result()
             except BaseException:
+                stopped_before = self._run.stop.is_set()
                 self._run.stop.set()
                 wait(futures)
+                if not stopped_before:
+                    self._run.stop.clear()
                 raise
 
     def note_hit(self, stage: str, artifact: Artifact) -> None:

@@ -54,7 +54,7 @@ def _plan(
     return Plan(render.sizes["frame"], {"y": SIZE, "x": SIZE}, {"notes": notes})
 
 
-@stage(RENDER, version=1, plan=_plan)
+@stage(RENDER, version=1, plan=_plan, network=True)
 def restored(
     video: Source,
     timeline: Artifact,

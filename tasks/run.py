@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from stores.artifact import Artifact
 from stores.store import Store
 from tasks.inference.settings import DeviceSettings
+
+if TYPE_CHECKING:
+    from tasks.cluster import Cluster
 
 
 class Progress(Protocol):
@@ -68,6 +71,9 @@ class Run:
         devices: Where and how networks run.
         progress: Who shows it.
         records: One per stage call, in order.
+        stop: Set to end it soon; finished shards are kept.
+        cluster: Whose workers compute; None is this process.
+        lent: This process is a worker, and another one drives the run.
     """
 
     store: Store
@@ -76,14 +82,27 @@ class Run:
     progress: Progress = field(default_factory=NoProgress)
     records: list[StageRecord] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    cluster: "Cluster | None" = None
+    lent: bool = False
 
     @contextmanager
     def active(self) -> Iterator["Run"]:
-        """Make this the run that stages report to; holds the store against the collector."""
+        """Make this the run that stages report to; holds the store against the collector.
+
+        Raises:
+            ClusterError: the cluster can't do what this run needs.
+        """
+        with self.current(), self.store.in_use():
+            if self.cluster is not None:
+                self.cluster.check(self.store, self.devices)
+            yield self
+
+    @contextmanager
+    def current(self) -> Iterator["Run"]:
+        """Only make this the run that stages report to: whoever drives it holds the store."""
         token = _current.set(self)
         try:
-            with self.store.in_use():
-                yield self
+            yield self
         finally:
             _current.reset(token)
 
@@ -115,7 +134,7 @@ def current_run() -> Run:
 
 
 def current_devices() -> DeviceSettings:
-    """Where this run's networks run; on a worker of another process, the best that it has."""
+    """Where the networks of the run that is active here run; without one, the best there is."""
     run = current_run_or_none()
     return run.devices if run is not None else DeviceSettings()
 
@@ -133,5 +152,5 @@ def usable_processors() -> int:
 
 
 def current_run_or_none() -> Run | None:
-    """As `current_run`; None on a worker of another process."""
+    """As `current_run`; None where no run is active."""
     return _current.get()

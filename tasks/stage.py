@@ -15,8 +15,10 @@ same whichever process computes it and whatever was computed before it.
 
 import importlib
 import inspect
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -28,6 +30,7 @@ from pydantic import BaseModel
 from stores.artifact import Artifact
 from stores.builder import Recipe
 from stores.codecs import shard_count
+from stores.errors import ClusterError, DubflowError, StoreError
 from stores.keys import content_key
 from stores.schema import Schema
 from stores.source import Source
@@ -42,6 +45,10 @@ Blocks = Iterator[Arrays]
 _PROVIDED = frozenset({"shards", "folder", "progress"})
 """Arguments of a body that the decorator provides: the shards to compute, a folder for plain
 files, and a function to call with the number of rows just finished."""
+
+_NEWS_SECONDS = 60.0
+"""How long a shared mount may take to show what a worker of another machine wrote: NFS keeps
+names for up to a minute."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,11 @@ class Made:
 
 
 def stage(
-    schema: Schema, *, version: int, plan: Callable[..., Plan] | None = None
+    schema: Schema,
+    *,
+    version: int,
+    plan: Callable[..., Plan] | None = None,
+    network: bool = False,
 ) -> Callable[[Callable[..., Any]], "Stage"]:
     """Make a stage of a plain function.
 
@@ -90,8 +101,9 @@ def stage(
         schema: What it makes.
         version: Part of the key: raise it whenever the same inputs give another result.
         plan: For a ranged stage.
+        network: It runs a network: a cluster sends it to workers that offer a GPU.
     """
-    return lambda body: Stage(body, schema, version, plan)
+    return lambda body: Stage(body, schema, version, plan, network)
 
 
 class Stage:
@@ -103,11 +115,13 @@ class Stage:
         schema: Schema,
         version: int,
         plan: Callable[..., Plan] | None,
+        network: bool = False,
     ) -> None:
         self.body = body
         self.schema = schema
         self.version = version
         self.plan = plan
+        self.network = network
         self.__doc__ = body.__doc__
         self.address = f"{body.__module__}:{body.__name__}"
 
@@ -159,11 +173,14 @@ class Stage:
             "store": run.store.url,
             "key": recipe.key,
             "arguments": {name: _encode(value) for name, value in arguments.items()},
+            "devices": run.devices.model_dump(mode="json"),
+            "network": self.network,
         }
         name = self.schema.kind
         if self.plan is None:
             run.progress.begin(name, None, 0)
-            executor(run).perform(name, [call | {"shards": None}])
+            executor(run).perform(name, [call | {"shards": None, "rows": None}])
+            _await_news(run, lambda: run.store.find(name, recipe.key) is not None)
             return run.store.get(name, recipe.key), 0, 1
         plan = self.plan(**arguments)
         builder = run.store.builder(recipe, self._sizes(plan))
@@ -173,10 +190,12 @@ class Stage:
         missing = [shard for shard in shards if shard.index not in finished]
         run.progress.begin(name, plan.rows, plan.rows - sum(s.stop - s.start for s in missing))
         calls = [
-            call | {"shards": [shard.index for shard in group]}
-            for group in _groups(missing, run.workers)
+            call
+            | {"shards": [s.index for s in group], "rows": sum(s.stop - s.start for s in group)}
+            for group in _groups(missing, self._workers(run))
         ]
         executor(run).perform(name, calls)
+        _await_news(run, lambda: len(builder.finished()) == len(shards))
         artifact = builder.commit(plan.attributes, seconds=0.0)
         return artifact, len(finished), len(missing)
 
@@ -185,13 +204,22 @@ class Stage:
         arguments = {n: self._decode(store, n, v) for n, v in call["arguments"].items()}
         recipe = self._recipe(arguments)
         if recipe.key != call["key"]:
-            raise RuntimeError(f"{self.address}: this worker runs another version of the stage")
+            raise ClusterError(
+                f"the worker on {socket.gethostname()} runs another version of {self.address}: "
+                "install the same Dubflow on all workers, and start them again"
+            )
         if call["shards"] is None:
             self._compute_whole(store, recipe, arguments)
         else:
             self._compute_shards(store, recipe, arguments, call["shards"])
 
     def _compute_whole(self, store: Store, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
+        with _sole_attempt(store, recipe):
+            run = current_run_or_none()
+            if run is None or not run.lent or store.find(recipe.schema.kind, recipe.key) is None:
+                self._build_whole(store, recipe, arguments)
+
+    def _build_whole(self, store: Store, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
         start = time.perf_counter()
         extra: dict[str, Any] = {}
         parameters = inspect.signature(self.body).parameters
@@ -221,7 +249,8 @@ class Stage:
         plan = self.plan(**arguments)
         builder = store.builder(recipe, self._sizes(plan))
         every = self._shards(plan.rows)
-        wanted = [every[index] for index in indices]
+        finished = builder.finished(indices)  # by an attempt on a worker that was lost
+        wanted = [every[index] for index in indices if index not in finished]
         run = current_run_or_none()
         tick = _ticker(self.schema.kind)
         blocks: Blocks = self.body(**arguments, shards=wanted)
@@ -264,10 +293,16 @@ class Stage:
         if isinstance(value, dict) and "artifact" in value:
             return store.get(*value["artifact"])
         if isinstance(value, dict) and "source" in value:
-            return Source.at(value["source"], value["key"])
+            return _reachable(Source.at(value["source"], value["key"]))
         if isinstance(value, dict) and "settings" in value:
             return self._hints[name].model_validate(value["settings"])
         return value
+
+    def _workers(self, run: Run) -> int:
+        """Ranges to compute at once."""
+        if run.cluster is None or not self.network:
+            return run.workers
+        return min(run.workers, run.cluster.slots(network=True))
 
     def _rows_dim(self) -> str:
         return next(iter(self.schema.arrays.values())).dims[0]
@@ -294,6 +329,49 @@ def load_stage(address: str) -> Stage:
     found = getattr(importlib.import_module(module), name)
     assert isinstance(found, Stage)
     return found
+
+
+def _sole_attempt(store: Store, recipe: Recipe) -> AbstractContextManager[None]:
+    """Keeps a second attempt waiting while the first, on a worker given up as lost, still runs."""
+    run = current_run_or_none()
+    if run is None or not run.lent:
+        return nullcontext()
+    return store.backend.building(f"{recipe.name}.attempt")
+
+
+def _await_news(run: Run, seen: Callable[[], bool]) -> None:
+    """Wait until this machine sees what workers of others wrote.
+
+    Raises:
+        StoreError: it never does; better than to commit an artifact with holes.
+        DubflowError: the run was stopped.
+    """
+    deadline = time.monotonic() + (_NEWS_SECONDS if run.cluster is not None else 0.0)
+    while not seen():
+        if run.stop.is_set():
+            raise DubflowError(
+                "stopped; finished ranges are kept, the same command goes on from there"
+            )
+        if time.monotonic() >= deadline:
+            raise StoreError(
+                f"what was computed is not in the store {run.store.url}: do all workers share it?"
+            )
+        time.sleep(1)
+
+
+def _reachable(source: Source) -> Source:
+    """The source, on a worker.
+
+    Raises:
+        ClusterError: it is not there.
+    """
+    run = current_run_or_none()
+    if run is not None and run.lent and not source.path.is_file():
+        raise ClusterError(
+            f"the worker on {socket.gethostname()} has no file {source.path}: put it where all "
+            "machines find it under the same name"
+        )
+    return source
 
 
 def _encode(value: Any) -> Any:

@@ -123,7 +123,7 @@ def _plan_render(
     return Plan(output_frames.sizes["frame"], {"y": FACE_SIZE, "x": FACE_SIZE}, {"paste": paste})
 
 
-@stage(RENDER, version=1, plan=_plan_render)
+@stage(RENDER, version=1, plan=_plan_render, network=True)
 def wav2lip_render(
     crops: Artifact,
     mel: Artifact,
