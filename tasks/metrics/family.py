@@ -17,7 +17,7 @@ from tasks.weights import find_weights
 NAMES = (
     *("pixels", "drift", "lpips_alex", "lpips_vgg", "effnet", "fid", "effnet_frechet"),
     *("identity", "identity_dlib", "sharpness"),
-    *("lips", "agreement", "lse", "speech"),
+    *("lips", "agreement", "lse", "speech", "closure"),
 )
 """Modules of tasks/metrics that hold a family, in the order of the report."""
 
