@@ -18,6 +18,9 @@ from stores.manifest import FileRecord
 
 _BLOCK_BYTES = 1 << 22
 
+_UNFINISHED = ".new-"
+"""Names of files that are being written begin so; a killed writer leaves them."""
+
 
 class Backend(Protocol):
     """What the store needs from a file system or an object store. Names are relative, with `/`."""
@@ -106,7 +109,7 @@ class LocalBackend:
         path = self.root / name
         with explain_full_disk(self.url):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
                 try:
                     file.write(data)
                     file.flush()
@@ -119,7 +122,9 @@ class LocalBackend:
     def names(self, prefix: str) -> list[str]:
         base = self.root / prefix
         return sorted(
-            path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_file()
+            path.relative_to(base).as_posix()
+            for path in base.rglob("*")
+            if not path.name.startswith(_UNFINISHED) and path.is_file()
         )
 
     def folders(self, prefix: str) -> list[str]:
