@@ -12,6 +12,7 @@ import csv
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def report(clips: Sequence[Clip]) -> None:
     """Print the tables."""
     print("\n| length | clips | shifts found | clips with all 30 found | with 24 or more |")
     print("|---|---|---|---|---|")
-    spans = [*zip(LENGTHS[:-1], LENGTHS[1:], strict=True), (5.0, np.inf)]
+    spans = [*pairwise(LENGTHS), (5.0, np.inf)]
     for low, high in spans:
         own = [c for c in clips if low <= c.seconds < high]
         if not own:
