@@ -188,7 +188,8 @@ def _local(settings: ClusterSettings) -> "Iterator[Client]":
         "memory_limit": memory,
         "preload": [PRELOAD],
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
     }
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if gpus else {}
     workers: dict[str, Any] = {
@@ -201,7 +202,10 @@ def _local(settings: ClusterSettings) -> "Iterator[Client]":
             "cls": Nanny,
             "options": {**options, "env": {**share, **seen}, "resources": {GPU: 1}},
         }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     with dask.config.set(_CONFIG):
         try:
             processes = SpecCluster(workers=workers, scheduler=scheduler, name="dubflow")

@@ -109,7 +109,9 @@ class LocalBackend:
         path = self.root / name
         with explain_full_disk(self.url):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_UNFINISHED, delete=False) as file:
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=_UNFINISHED, delete=False
+            ) as file:
                 try:
                     file.write(data)
                     file.flush()

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stores.errors import ClusterError
+from stores.errors import ClusterError, DubflowError
 from stores.store import Store
 from stores.versions import software_versions
 from tasks.inference.settings import DeviceSettings
@@ -142,8 +142,9 @@ class Cluster:
                 f"--device {devices.device}, but no worker of {self.address} offers a GPU: start "
                 "one with `dask worker … --resources GPU=1`, or use --device auto"
             )
-        new = [a for a in self._look() if (store.url, a) not in self._checked]
-        if new:
+        if any((store.url, a) not in self._checked for a in self._look()):
+            now = self._look(newest=True)  # a worker that is gone would not answer for long
+            new = [a for a in now if (store.url, a) not in self._checked]
             self._check_workers(store, new)
             self._checked.update((store.url, address) for address in new)
 
@@ -232,10 +233,11 @@ class Cluster:
         with suppress(Exception):
             self._client.close(timeout=5)
 
-    def _look(self) -> dict[str, dict[str, Any]]:
+    def _look(self, *, newest: bool = False) -> dict[str, dict[str, Any]]:
         """Workers by address, not older than `_LOOK_SECONDS` unless the scheduler is away."""
         with self._lock:
-            if time.monotonic() - self._looked < _LOOK_SECONDS or not self.connected:
+            recent = time.monotonic() - self._looked < _LOOK_SECONDS
+            if (recent and not newest) or not self.connected:
                 return self._seen
             self._looked = time.monotonic()
         with suppress(OSError, TimeoutError):
@@ -274,11 +276,16 @@ def _has_gpu(worker: Mapping[str, Any]) -> bool:
 
 def look_around(store: str, beacon: str) -> dict[str, Any]:
     """On a worker: which software it has, and whether it sees a file in the store."""
-    reaches = "://" in store or Path(store).is_dir()  # opening it would create it
+    sees, trouble = "://" in store or Path(store).is_dir(), ""  # opening it would create it
+    try:
+        sees = sees and Store(store).backend.size(beacon) is not None
+    except (DubflowError, OSError) as error:
+        trouble = str(error)
     return {
         "host": socket.gethostname(),
         "versions": {**software_versions(), "distributed": version("distributed")},
-        "sees": reaches and Store(store).backend.size(beacon) is not None,
+        "sees": sees,
+        "trouble": trouble,
     }
 
 
@@ -286,10 +293,10 @@ def _trouble(answer: Any, mine: Mapping[str, str], store: Store) -> str:
     """What is wrong with a worker, in words; "" if nothing is."""
     if isinstance(answer, ModuleNotFoundError):
         return f"it has no {answer.name}; install Dubflow there, the same version"
-    if type(answer).__name__ == "CommClosedError":  # gone by now
+    if isinstance(answer, OSError):  # gone by now
         return ""
     if isinstance(answer, Exception):
-        return f"it can't open the store {store.url}: {answer}"
+        return f"it does not answer as it should: {answer}"
     differing = [
         f"{name} {answer['versions'].get(name, 'missing')} (here {mine.get(name, 'missing')})"
         for name in sorted({*mine, *answer["versions"]})
@@ -297,6 +304,8 @@ def _trouble(answer: Any, mine: Mapping[str, str], store: Store) -> str:
     ]
     if differing:
         return f"other software on {answer['host']}: {', '.join(differing[:_NAMED])}"
+    if answer["trouble"]:
+        return f"{answer['host']} can't open the store {store.url}: {answer['trouble']}"
     if not answer["sees"]:
         return (
             f"{answer['host']} does not see the store {store.url}: put it on a mount that all "
