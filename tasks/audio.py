@@ -1,4 +1,4 @@
-"""Sound as the models hear it: a mono waveform at 16 kHz, and its log-mel spectrogram."""
+"""Sound as the models hear it: a mono waveform at 16 kHz, its log-mel spectrogram, its cepstra."""
 
 import numpy as np
 
@@ -36,6 +36,22 @@ MEL = Schema(
     "80 columns a second.",
 )
 
+MFCC = Schema(
+    "mfcc",
+    {
+        "mfcc": ArraySpec(
+            ("step", "coefficient"),
+            "float32",
+            "",
+            "cepstra of int16 sound, step s on samples [160 s, 160 s + 400); first: log energy",
+            chunk=1000,
+            shard=20000,
+        )
+    },
+    {"coefficient": 13},
+    "100 steps a second.",
+)
+
 
 @stage(WAVEFORM, version=1)
 def waveform(audio: Source) -> Made:
@@ -58,3 +74,12 @@ def mel(waveform: Artifact, ends: Ends = "zeros") -> Made:
     """
     columns = mel_spectrogram(waveform.read("sample"), ends=ends)
     return Made({"mel": np.ascontiguousarray(columns)}, {"columns_per_second": 80})
+
+
+@stage(MFCC, version=1)
+def mfcc(waveform: Artifact) -> Made:
+    """Mel-frequency cepstra of a waveform, as SyncNet hears it."""
+    from models.audio.mfcc import mfcc as cepstra  # scipy takes a second to import
+
+    samples = np.clip(np.round(waveform.read("sample") * 32768), -32768, 32767).astype(np.int16)
+    return Made({"mfcc": cepstra(samples)}, {"steps_per_second": 100})
