@@ -1,0 +1,177 @@
+"""`dubflow batch`: the rows of a manifest, dubbed overnight."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+
+def batch(
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, Parquet, JSON lines or YAML with columns video, audio, output, and any "
+            "setting of a dub (method, face, sync.mode, …)."
+        ),
+    ],
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|s3://…", help="Where artifacts are kept.", rich_help_panel="Running"
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Parquet file. [dim]Default: MANIFEST.report.parquet beside it.[/]"),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting of all rows that do not set it themselves. Repeatable.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also rows that an earlier batch has done.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the manifest and every file, and stop.")
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="Rows side by side.", rich_help_panel="Running")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local[:N]|tcp://HOST:PORT|FILE.yaml",
+            help="Dask workers that compute. [dim]Default: threads of this process.[/]",
+            rich_help_panel="Running",
+        ),
+    ] = None,
+    prefect: Annotated[
+        bool | None,
+        typer.Option(
+            "--prefect/--direct",
+            help="Run under Prefect (starts its server if none is known), or without. "
+            "[dim]Default: Prefect if PREFECT_API_URL is set.[/]",
+            rich_help_panel="Running",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="End with one JSON object on stdout.", rich_help_panel="Running"
+        ),
+    ] = False,
+) -> None:
+    """Dub every row of MANIFEST.
+
+    A row that fails stops no other. Given again, the command does what is missing or failed. Ends
+    with status 0 if no row failed, 2 if some did.
+    """
+    from flows.cli import one_line_errors
+
+    given: dict[str, Any] = {
+        "manifest": manifest,
+        "store": store,
+        "report": report,
+        "defaults": _changes(changes or []),
+        "again": again,
+        "rows": rows,
+        "cluster": cluster,
+    }
+    console = Console(stderr=True)
+    with one_line_errors():
+        from flows.batch import BatchSettings
+
+        settings = BatchSettings.model_validate({n: v for n, v in given.items() if v is not None})
+        if check:
+            _check(settings, console)
+            return
+        done = _run(settings, console, under_prefect=prefect)
+    if as_json:
+        typer.echo(json.dumps(done))
+    _summarise(done, console)
+    if any(row["state"] == "failed" for row in done["rows"]):
+        raise typer.Exit(2)
+
+
+def _changes(changes: list[str]) -> dict[str, Any]:
+    from flows.methods import merge
+
+    settings: dict[str, Any] = {}
+    for change in changes:
+        name, separator, value = change.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--set {change}: expected NAME=VALUE")
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(name.split(".")):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def _check(settings: Any, console: Console) -> None:
+    from flows.batch import check_rows
+
+    problems = check_rows(settings)
+    for row, problem in problems:
+        console.print(f"[red]row {row.name}[/]: {problem}", highlight=False)
+    if problems:
+        raise typer.Exit(2)
+    console.print("[green]every row can be dubbed")
+
+
+def _run(settings: Any, console: Console, *, under_prefect: bool | None) -> dict[str, Any]:
+    import os
+
+    from flows.progress import batch_watched
+
+    if under_prefect is None:
+        under_prefect = bool(os.environ.get("PREFECT_API_URL"))
+    if under_prefect:
+        from flows.prefect_flows import batch_flow
+
+        if not os.environ.get("PREFECT_API_URL"):
+            console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
+        with batch_watched(console):
+            found: dict[str, Any] = batch_flow(settings)
+            return found
+    from flows.batch import as_json, batch
+    from flows.clusters import open_cluster
+
+    with open_cluster(settings.cluster) as workers, batch_watched(console) as bars:
+        return as_json(batch(settings, watch=bars, cluster=workers))
+
+
+def _summarise(done: dict[str, Any], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("row", "right"), ("output", "left"), ("state", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in ("frames", "new mouths", "seconds", "computed"):
+        table.add_column(name, justify="right")
+    for row in done["rows"]:
+        colour = {"failed": "red", "filtered": "yellow"}.get(row["state"], "green")
+        table.add_row(
+            str(row["number"]),
+            Path(row["output"]).name,
+            f"[{colour}]{row['state']}",
+            str(row["frames"]),
+            str(row["valid_frames"]),
+            f"{row['seconds']:.1f}",
+            str(row["computed"]),
+        )
+    console.print(table)
+    for row in done["rows"]:
+        if row["reason"]:
+            console.print(f"row {row['number']}: {row['state']}: {row['reason']}", highlight=False)
+    states = [row["state"] for row in done["rows"]]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    video = sum(row["video_seconds"] for row in done["rows"] if row["seconds"])
+    console.print(f"{counts}; {done['seconds']:.1f} s for {video:.1f} s of video", highlight=False)
+    console.print(f"report: {done['report']}", soft_wrap=True, highlight=False)

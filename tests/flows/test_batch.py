@@ -1,0 +1,160 @@
+"""Batches: rows stand alone, nothing is done twice, and what went wrong is said."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from flows import batch as batch_module
+from flows.batch import BatchSettings, batch, check_rows
+from flows.batch_report import RowResult, State
+from flows.manifest import Row
+from stores.errors import InputError, SettingsError
+from tasks.run import NoProgress, Progress
+from tests.media_factory import make_video
+
+Make = Callable[..., BatchSettings]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("media") / "short.mp4"
+    return make_video(path, frames=20, size=(400, 300), real_faces=True)
+
+
+@pytest.fixture
+def rows(short: Path, speech: Path) -> list[dict[str, Any]]:
+    """Two good rows and one of each kind of trouble."""
+    good = {"video": str(short), "audio": str(speech)}
+    return [
+        {**good, "output": "1.mp4"},
+        {**good, "output": "2.mp4", "blend.mode": "multiband"},
+        {**good, "output": "3.mp4", "video": "damaged.mp4"},
+        {**good, "output": "4.mp4", "audio": "missing.wav"},
+        {**good, "output": "5.mp4", "video": "nobody.mp4"},
+        {**good, "output": "6.mp4", "face": "track:7"},
+    ]
+
+
+@pytest.fixture
+def make(rows: list[dict[str, Any]], store: Path, short: Path, tmp_path: Path) -> Make:
+    (tmp_path / "damaged.mp4").write_bytes(short.read_bytes()[: short.stat().st_size // 2])
+    make_video(tmp_path / "nobody.mp4", frames=10)
+
+    def make(count: int = len(rows), **changes: Any) -> BatchSettings:
+        manifest = tmp_path / "manifest.yaml"
+        manifest.write_text(yaml.safe_dump(rows[:count]))
+        given = {"manifest": manifest, "store": str(store), "rows": 2}
+        return BatchSettings.model_validate(given | changes)
+
+    return make
+
+
+class Watched:
+    """Notes what a batch tells."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.ends: list[tuple[int, State]] = []
+
+    def start(self, rows: int) -> None:
+        self.rows = rows
+
+    def row(self, row: Row) -> Progress:
+        return NoProgress()
+
+    def ended(self, row: Row, result: RowResult) -> None:
+        self.ends.append((row.number, result.state))
+
+
+def test_poisoned_rows_are_told_apart_and_stop_no_other(make: Make, tmp_path: Path) -> None:
+    watch = Watched()
+    report = batch(make(), watch=watch)
+    states = [row.state for row in report.rows]
+    done, filtered, failed = State.DONE, State.FILTERED, State.FAILED
+    assert states == [done, done, failed, failed, filtered, failed]
+    reasons = [row.reason for row in report.rows]
+    assert "damaged.mp4" in reasons[2]
+    assert "missing.wav" in reasons[3]
+    assert "no usable face" in reasons[4]
+    assert "track:7" in reasons[5]
+    assert all((tmp_path / f"{number}.mp4").is_file() for number in (1, 2, 5))
+    assert watch.rows == 6
+    assert sorted(number for number, _ in watch.ends) == [1, 2, 3, 4, 5, 6]
+    table = pq.read_table(report.path).to_pylist()
+    assert [row["state"] for row in table] == [state.value for state in states]
+
+
+def test_rows_share_what_was_prepared_of_their_video(make: Make) -> None:
+    report = batch(make(2, again=True))
+    assert sum(row.hits for row in report.rows) > 0
+
+
+def test_a_rerun_does_only_what_is_missing_or_failed(
+    make: Make, tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch(make())
+    shutil.copy(short, tmp_path / "damaged.mp4")
+    (tmp_path / "2.mp4").unlink()
+    dubbed: list[int] = []
+    real = batch_module.dub
+
+    def noted(settings: Any, **kwargs: Any) -> Any:
+        dubbed.append(int(settings.output.stem))
+        return real(settings, **kwargs)
+
+    monkeypatch.setattr(batch_module, "dub", noted)
+    report = batch(make())
+    assert sorted(dubbed) == [2, 3, 6]
+    states = [row.state.value for row in report.rows]
+    assert states == ["done before", "done", "done", "failed", "filtered", "failed"]
+
+
+def test_a_changed_row_is_done_again(make: Make, rows: list[dict[str, Any]]) -> None:
+    batch(make(1))
+    rows[0]["blend.strength"] = 0.5
+    assert [row.state for row in batch(make(1)).rows] == [State.DONE]
+
+
+def test_an_interrupt_keeps_what_has_ended(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupting(Watched):
+        def ended(self, row: Row, result: RowResult) -> None:
+            super().ended(row, result)
+            if len(self.ends) == 1:
+                raise KeyboardInterrupt
+
+    settings = make(2, rows=1)
+    settings.report_path.unlink(missing_ok=True)
+    with pytest.raises(KeyboardInterrupt):
+        batch(settings, watch=Interrupting())
+    report = batch(settings)
+    assert [row.state for row in report.rows][1] is State.DONE
+
+
+def test_checking_finds_bad_files_without_dubbing(make: Make, tmp_path: Path) -> None:
+    problems = {row.number: problem for row, problem in check_rows(make())}
+    assert set(problems) == {3, 4}
+    assert not list(tmp_path.glob("[0-9].mp4"))
+
+
+def test_wrong_settings_refuse_the_whole_batch(make: Make, rows: list[dict[str, Any]]) -> None:
+    rows[1]["colour"] = "red"
+    with pytest.raises(SettingsError, match="row 2: colour"):
+        batch(make())
+
+
+def test_a_report_of_something_else_is_not_overwritten(make: Make, tmp_path: Path) -> None:
+    other = tmp_path / "figures.parquet"
+    other.write_bytes(b"mine")
+    with pytest.raises(InputError, match="is no report of a batch"):
+        batch(make(report=other))
+    assert other.read_bytes() == b"mine"

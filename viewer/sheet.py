@@ -1,0 +1,41 @@
+"""A contact sheet of a video: some of its frames, evenly over its length, in one small picture."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stores.media.read import read_frames
+from stores.media.timeline import Timeline
+
+_WIDTH_PX = 240
+_JPEG_QUALITY = 80
+
+
+def contact_sheet(video: Path, clip: Timeline, *, count: int = 8, columns: int = 4) -> bytes:
+    """A JPEG of `count` frames.
+
+    Args:
+        video: File.
+        clip: Its timeline.
+        count: Frames at most.
+        columns: Of the sheet.
+    """
+    rows = np.unique(np.linspace(0, len(clip) - 1, min(count, len(clip))).astype(int))
+    pictures = []
+    for row in rows.tolist():
+        (frame,) = read_frames(video, clip, row, row + 1)
+        height = max(1, round(_WIDTH_PX * frame.height / frame.width))
+        small = cv2.resize(frame.rgb(2 * _WIDTH_PX), (_WIDTH_PX, height))
+        pictures.append(np.asarray(small, np.uint8))
+    while len(pictures) % columns and len(pictures) > columns:
+        pictures.append(np.zeros_like(pictures[0]))
+    sheet: NDArray[np.uint8] = np.vstack(
+        [np.hstack(pictures[at : at + columns]) for at in range(0, len(pictures), columns)]
+    )
+    written, data = cv2.imencode(
+        ".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    )
+    assert written
+    return data.tobytes()
