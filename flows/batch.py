@@ -2,9 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +13,7 @@ from flows.batch_report import RowResult, State, read_report, write_report
 from flows.dub import check_inputs, dub
 from flows.manifest import Row, read_manifest
 from flows.report import DubReport
+from flows.side_by_side import side_by_side
 from stores.errors import DubflowError
 from stores.keys import content_key
 from stores.source import Source
@@ -120,8 +119,7 @@ def batch(
     """
     start = time.perf_counter()
     watch = watch or NoWatch()
-    rows = read_manifest(settings.manifest, _defaults(settings))
-    side_by_side = settings.rows or _side_by_side(cluster)
+    rows = read_manifest(settings.manifest, _defaults(settings, cluster))
     if perform is None:
 
         def perform(row: Row, progress: Progress) -> DubReport:
@@ -132,7 +130,8 @@ def batch(
     results: dict[int, RowResult] = {}
     watch.start(len(rows))
     with store.in_use():
-        for row, result in _each(rows, side_by_side, _Worker(before, perform, watch)):
+        worker = _Worker(before, perform, watch)
+        for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
             results[row.number] = result
             write_report(settings.report_path, [*_kept(before, results), *results.values()])
             watch.ended(row, result)
@@ -141,15 +140,15 @@ def batch(
     return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
 
 
-def _defaults(settings: BatchSettings) -> dict[str, Any]:
-    """What a row does not set; a row works with one thread where rows are side by side."""
-    return {"workers": 1, **settings.defaults, "store": settings.store}
+def _defaults(settings: BatchSettings, cluster: Cluster | None = None) -> dict[str, Any]:
+    """What a row does not set; in this process a row works with one thread."""
+    workers = 0 if cluster is not None else 1
+    return {"workers": workers, **settings.defaults, "store": settings.store}
 
 
-def _side_by_side(cluster: Cluster | None) -> int:
-    if cluster is not None:
-        return max(2, 2 * cluster.workers)
-    return min(usable_processors(), MAX_ROWS)
+def _count(cluster: Cluster | None) -> int:
+    """Rows side by side: while one waits for its slowest range, another keeps workers busy."""
+    return 2 * cluster.slots() if cluster is not None else min(usable_processors(), MAX_ROWS)
 
 
 @dataclass(frozen=True)
@@ -222,30 +221,6 @@ def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
         size=row.settings.output.stat().st_size,
         notes=report.notes,
     )
-
-
-def _each(
-    rows: Sequence[Row], count: int, function: Callable[[Row], RowResult]
-) -> Iterator[tuple[Row, RowResult]]:
-    """Results as rows end, so many at the same time; an interrupt lets running rows stop."""
-    waiting = iter(rows)
-    running: dict[Future[RowResult], Row] = {}
-    with ThreadPoolExecutor(count, thread_name_prefix="row") as pool:
-        try:
-            while True:
-                for row in waiting:
-                    running[pool.submit(copy_context().run, function, row)] = row
-                    if len(running) >= count:
-                        break
-                if not running:
-                    return
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    yield running.pop(future), future.result()
-        except BaseException:
-            for future in running:
-                future.cancel()
-            raise
 
 
 def _kept(before: dict[int, RowResult], results: dict[int, RowResult]) -> list[RowResult]:

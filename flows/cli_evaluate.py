@@ -76,8 +76,13 @@ def evaluate(
         str | None,
         typer.Option(metavar="FOLDER", help="Where artifacts are kept.", rich_help_panel="Running"),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes.", rich_help_panel="Running")
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local[:N]|tcp://HOST:PORT|FILE.yaml|none",
+            help="Who computes. [dim]Default: local, a process per processor.[/]",
+            rich_help_panel="Running",
+        ),
     ] = None,
     device: Annotated[
         str | None,
@@ -104,7 +109,7 @@ def evaluate(
         "method_settings": _changes(changes or []),
         "store": store,
         "devices": {"device": device} if device else None,
-        "workers": workers,
+        "cluster": cluster,
     }
     with one_line_errors():
         from pydantic import ValidationError
@@ -155,11 +160,13 @@ def _list(settings: Any) -> None:
 
 
 def _evaluate(settings: Any, console: Console) -> None:
+    from flows.clusters import open_cluster
     from flows.evaluate import evaluate as run
     from flows.progress import watched
 
-    with watched(console) as bars:
-        done = run(settings, progress=bars)
+    spec = None if settings.cluster == "none" else settings.cluster
+    with open_cluster(spec) as workers, watched(console) as bars:
+        done = run(settings, progress=bars, cluster=workers)
     console.print(f"[bold green]{done.html}", soft_wrap=True, highlight=False)
     console.print(f"  {done.items} results scored", highlight=False)
     for how in dict.fromkeys(done.unavailable.values()):

@@ -1,8 +1,8 @@
 """Evaluate systems under protocols: every item made or found, measured, and reported."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flows.evaluation.item import Call, Scored, score
@@ -10,19 +10,18 @@ from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
-from flows.processes import in_processes
 from flows.protocols import Item, Protocol, find_items, read_protocol
+from flows.side_by_side import side_by_side
 from stores.errors import InputError, SettingsError
 from stores.runs import RunRecord, record_run
 from stores.store import Store
+from tasks.cluster import Cluster
 from tasks.metrics import find_family
 from tasks.metrics.family import Family
-from tasks.run import NoProgress, Progress, Run, usable_processors
+from tasks.run import NoProgress, Progress, Run
 from tasks.weights import find_weights
 from viewer.report.data import PooledScore
 from viewer.report.render import write_report
-
-MAX_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,17 @@ class Evaluated:
     unavailable: dict[str, str]
 
 
-def evaluate(settings: EvaluateSettings, *, progress: Progress | None = None) -> Evaluated:
+def evaluate(
+    settings: EvaluateSettings,
+    *,
+    progress: Progress | None = None,
+    cluster: Cluster | None = None,
+) -> Evaluated:
     """Score every system on every item; write tables, videos and the report.
+
+    Args:
+        progress: Who shows it.
+        cluster: Whose workers compute; None is this process, one item after the other.
 
     Raises:
         InputError: a protocol, the data or a system is not there; found before long work.
@@ -62,7 +70,7 @@ def evaluate(settings: EvaluateSettings, *, progress: Progress | None = None) ->
         for item in items[name]
     ]
     scored = sorted(
-        _scored(calls, settings, progress), key=lambda s: (s.protocol, s.system, s.item)
+        _scored(calls, settings, progress, cluster), key=lambda s: (s.protocol, s.system, s.item)
     )
     store = Store(settings.store)
     with store.in_use():
@@ -125,16 +133,13 @@ def _families(
 
 
 def _scored(
-    calls: Sequence[Call], settings: EvaluateSettings, progress: Progress
+    calls: Sequence[Call], settings: EvaluateSettings, progress: Progress, cluster: Cluster | None
 ) -> Iterator[Scored]:
-    workers = min(settings.workers or usable_processors(), MAX_WORKERS)
+    """Results as they come; ranges of all items keep the cluster's workers busy."""
+    count = cluster.slots() + 1 if cluster is not None else 1
     progress.begin("clips", len(calls), 0)
-    for place, result in in_processes(score, calls, workers=workers):
-        if isinstance(result, BrokenProcessPool):
-            call = calls[place]
-            lost = "its process died (out of memory?); fewer --workers need less"
-            result = Scored(call.protocol, call.item.name, call.system, failure=lost)
-        yield result
+    for _, scored in side_by_side(calls, partial(score, cluster=cluster), count=count):
+        yield scored
         progress.advance("clips", 1)
     progress.end("clips", cached=False)
 

@@ -1,18 +1,42 @@
 """The flows as Prefect knows them: for `--prefect`, a known server, deployments and schedules.
 
-Each calls the plain function of its module; the stages inside see that a flow run is active and
-become task runs of it.
+Each calls the plain function of its module. In a dub, the stages see that a flow run is active and
+become task runs of it; in a batch or an evaluation each row is one task run, however many ranges it
+has, so that the server sees one run per clip.
 """
 
+import base64
+from pathlib import Path
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import flow, task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.batch import BatchSettings, Dub, NoWatch, Watch, as_json, batch
+from flows.batch_report import RowResult, State
+from flows.clusters import open_cluster
 from flows.dub import dub
-from flows.progress import watcher
+from flows.evaluate import evaluate
+from flows.evaluation.settings import EvaluateSettings
+from flows.manifest import Row
+from flows.prepare import PrepareSettings, prepare
+from flows.progress import batch_watch, watcher
+from flows.report import DubReport
 from flows.settings import DubSettings
+from flows.train import TrainSettings, train_speech_to_lips
+from stores.errors import DubflowError
+from stores.media.timeline import scan
+from tasks.cluster import Cluster
+from tasks.run import Progress
+from viewer.sheet import contact_sheet
 
 _MAX_TASKS = 16
 """Most ranges under way in one flow run; `DubSettings.workers` decides how many there are."""
@@ -36,4 +60,97 @@ def dub_flow(settings: DubSettings) -> dict[str, Any]:
         markdown=f"`{report['output']}`: {report['frames']} frames, {report['seconds']:.2f} s, "
         f"mouth made anew in {report['valid_frames']}",
     )
+    _show(Path(report["output"]), "sheet", "Frames of the result")
     return report
+
+
+@flow(name="batch", flow_run_name="batch {settings.manifest.name}", persist_result=False, retries=0)
+def batch_flow(settings: BatchSettings) -> dict[str, Any]:
+    """Dub the rows of a manifest; gives the report as JSON."""
+    with open_cluster(settings.cluster) as cluster:
+        watch = _BatchPage(batch_watch() or NoWatch())
+        report = as_json(batch(settings, watch=watch, cluster=cluster, perform=_row_task(cluster)))
+    shown = ("number", "state", "output", "frames", "valid_frames", "seconds", "computed", "reason")
+    create_table_artifact(
+        key="rows",
+        table=[{name: row[name] for name in shown} for row in report["rows"]],
+        description=f"Rows of {settings.manifest.name}; the same as Parquet: {report['report']}",
+    )
+    return report
+
+
+@flow(name="evaluate", persist_result=False, retries=0)
+def evaluate_flow(settings: EvaluateSettings) -> dict[str, Any]:
+    """Measure systems under protocols; gives where the report is."""
+    with open_cluster(settings.cluster) as cluster:
+        done = evaluate(settings, progress=watcher(), cluster=cluster)
+    create_markdown_artifact(key="report", markdown=(done.html.with_suffix(".md")).read_text())
+    return {"report": str(done.html), "items": done.items, "failures": done.failures}
+
+
+@flow(name="prepare", persist_result=False, retries=0)
+def prepare_flow(settings: PrepareSettings) -> dict[str, Any]:
+    """Prepare a data set; gives the report as JSON."""
+    with open_cluster(settings.cluster) as cluster:
+        report = prepare(settings, progress=watcher(), cluster=cluster)
+    return report.model_dump(mode="json")
+
+
+@flow(name="train", persist_result=False, retries=0)
+def train_flow(settings: TrainSettings) -> dict[str, str]:
+    """Train the speech-to-lips model; gives where the weights are."""
+    train_speech_to_lips(**dict(settings))
+    return {"weights": str(settings.out)}
+
+
+def _row_task(cluster: Cluster | None) -> Dub:
+    """A row as one task run, with a contact sheet on the page."""
+
+    def perform(row: Row, progress: Progress) -> DubReport:
+        @task(name="row", task_run_name=row.name, cache_policy=NO_CACHE, persist_result=False)
+        def dub_row() -> DubReport:
+            report = dub(row.settings, progress=progress, cluster=cluster)
+            _show(report.output, f"row-{row.number}", f"Row {row.name}")
+            return report
+
+        return dub_row()
+
+    return perform
+
+
+class _BatchPage:
+    """Progress on the run's page, and to whoever watches at the terminal."""
+
+    def __init__(self, terminal: Watch) -> None:
+        self._terminal = terminal
+        self._rows = self._ended = 0
+        self._states: dict[State, int] = {}
+        self._artifact: Any = None
+
+    def start(self, rows: int) -> None:
+        self._rows = rows
+        self._artifact = create_progress_artifact(0.0, key="batch", description=f"0 of {rows} rows")
+        self._terminal.start(rows)
+
+    def row(self, row: Row) -> Progress:
+        return self._terminal.row(row)
+
+    def ended(self, row: Row, result: RowResult) -> None:
+        self._ended += 1
+        self._states[result.state] = self._states.get(result.state, 0) + 1
+        told = ", ".join(f"{count} {state.value}" for state, count in self._states.items())
+        update_progress_artifact(
+            self._artifact,
+            100 * self._ended / self._rows,
+            description=f"{self._ended} of {self._rows} rows: {told}",
+        )
+        self._terminal.ended(row, result)
+
+
+def _show(video: Path, key: str, description: str) -> None:
+    """A contact sheet of a result on the page; nothing if it can't be read."""
+    try:
+        sheet = base64.b64encode(contact_sheet(video, scan(video))).decode()
+    except DubflowError:
+        return
+    create_image_artifact(f"data:image/jpeg;base64,{sheet}", key=key, description=description)

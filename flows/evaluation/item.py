@@ -1,4 +1,4 @@
-"""One item of an evaluation: its result is made or found, and scored. Runs in any process."""
+"""One item of an evaluation: its result is made or found, and scored."""
 
 import traceback
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from stores.errors import DubflowError, InputError
 from stores.source import Source
 from stores.store import Store
 from tasks.audio import waveform
+from tasks.cluster import Cluster
 from tasks.faces import faces, landmarks, track
 from tasks.metrics import find_family
 from tasks.metrics.family import Comparison, Seen
@@ -75,13 +76,13 @@ class Scored:
     failure: str = ""
 
 
-def score(call: Call) -> Scored:
+def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
     """Make or find the result, and measure it; a failure is a result of its own."""
     scored = Scored(call.protocol, call.item.name, call.system)
     try:
-        result = _result(call, scored)
+        result = _result(call, scored, cluster)
         scored.result = str(result)
-        _measure(call, result, scored)
+        _measure(call, result, scored, cluster)
     except DubflowError as error:
         scored.failure = str(error)
     except Exception as error:
@@ -95,7 +96,7 @@ def result_path(settings: EvaluateSettings, protocol: str, system: str, item: st
     return settings.output / "videos" / Path(protocol).stem / system / f"{item}.mp4"
 
 
-def _result(call: Call, scored: Scored) -> Path:
+def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
     settings, item = call.settings, call.item
     if call.system == SOURCE:
         return item.video
@@ -118,7 +119,8 @@ def _result(call: Call, scored: Scored) -> Path:
                 "devices": settings.devices,
                 "workers": 1,
             }
-        )
+        ),
+        cluster=cluster,
     )
     scored.notes = report.notes
     scored.touched = [(stage.name, stage.key) for stage in report.stages]
@@ -135,9 +137,9 @@ def _found(call: Call) -> Path:
     raise InputError(f"{folder} holds no {name}.mp4 (.mov, .mkv, .webm, .avi)")
 
 
-def _measure(call: Call, result: Path, scored: Scored) -> None:
+def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) -> None:
     settings = call.settings
-    run = Run(Store(settings.store), workers=1, devices=settings.devices)
+    run = Run(Store(settings.store), devices=settings.devices, cluster=cluster)
     with run.active():
         comparison = _compare(call, result)
         parts = {

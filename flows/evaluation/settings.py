@@ -35,4 +35,6 @@ class EvaluateSettings(BaseModel):
     )
     precision: Precision = Field("float32", description="of networks")
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
-    workers: int = Field(0, ge=0, description="processes; 0: one per processor, 8 at most")
+    cluster: str | None = Field(
+        "local", description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+    )

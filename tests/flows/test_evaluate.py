@@ -42,7 +42,6 @@ def make(data: Path, store: Path, tmp_path: Path) -> Make:
             "store": str(store),
             "methods": ["source"],
             "families": ["lips"],
-            "workers": 1,
         }
         return EvaluateSettings.model_validate(given | changes)
 
