@@ -19,6 +19,7 @@ from tasks.metrics.frames import (
     even_rows,
     other_aspect,
     pairs,
+    some_frames,
 )
 from tasks.run import current_devices
 from tasks.timeline import load_timeline
@@ -101,8 +102,6 @@ def face_squares(
     video: Source, clip: Timeline, landmarks: Artifact, rows: list[int]
 ) -> Iterator[tuple[NDArray[np.uint8]]]:
     """The face crops of those frames; all must show a face."""
-    from tasks.metrics.frames import some_frames
-
     regions = Regions.of(landmarks)
     for row, frame in zip(rows, some_frames(video, clip, rows), strict=True):
         yield (crop_of(frame, crop_transform(regions.face[row])),)
