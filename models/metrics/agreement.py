@@ -25,7 +25,7 @@ COMPONENTS = 8
 """Of the basis of motion, most energy first: what comes after is noise."""
 NOISE = 0.005
 """Root mean square change of motion from tick to tick that counts as none [face heights, as
-COMPONENTS have it]; talking mouths have 0.05 to 0.15. Every motion is taken to hold so much noise,
+COMPONENTS have it]; talking mouths have 0.03 to 0.1. Every motion is taken to hold so much noise,
 so that one that hardly moves agrees with nothing."""
 PEAK_TICKS = 3
 """Width of a peak to either side: outside of it lies what chance gives."""
