@@ -41,7 +41,7 @@ METRICS = (
         "Mean absolute difference to the reference's frame of the same time, outside the bounding "
         "boxes of the result's and of the reference's face mesh, a quarter of their sides wider "
         f"on each side. RGB, 0..255, at the result's own resolution; {SCALED}. Encoding alone "
-        "makes one or two levels. Frames without a face in either do not count.",
+        "makes one to seven levels. Frames without a face in either do not count.",
         "Dubflow",
     ),
     Metric(
