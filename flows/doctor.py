@@ -48,14 +48,14 @@ def show(findings: dict[str, Any], console: Console) -> None:
     table.add_column(style="bold")
     versions = ", ".join(f"{name} {text}" for name, text in findings["versions"].items())
     store = findings["store"]
+    free = "" if store["free_gb"] is None else f", {store['free_gb']:.0f} GB free"
     table.add_row("software", versions)
     table.add_row("device", f"{findings['device']}, {findings['processors']} processors")
     table.add_row("encoders", ", ".join(findings["encoders"]))
     table.add_row("shipped", ", ".join(findings["shipped"]))
     table.add_row(
         "store",
-        f"{store['url']}: {store['artifacts']} artifacts, {store['runs']} runs, "
-        f"{store['free_gb']:.0f} GB free",
+        f"{store['url']}: {store['artifacts']} artifacts, {store['runs']} runs{free}",
     )
     table.add_row("weights", ", ".join(store["weights"]) or "none; see `dubflow weights list`")
     server = findings["prefect_server"] or "none known; `--prefect` starts one for the run"
@@ -91,12 +91,11 @@ def _store(url: str, problems: list[str]) -> dict[str, Any]:
     facts: dict[str, Any] = {"url": url, "artifacts": 0, "runs": 0, "free_gb": 0.0, "weights": []}
     try:
         store = Store(url)
-        folder = store.backend.local_path("")
         probe = f".doctor-{os.getpid()}"
         store.backend.write(probe, b"x")
         store.backend.delete(probe)
-        space = os.statvfs(folder)
-        facts["free_gb"] = space.f_bavail * space.f_frsize / 1e9
+        free = store.backend.free_bytes()
+        facts["free_gb"] = None if free is None else free / 1e9
         facts["weights"] = [record.entry for record in records(store)]
         facts["runs"] = len(store.backend.names("runs"))
         for kind, key in store.committed():
@@ -107,6 +106,6 @@ def _store(url: str, problems: list[str]) -> dict[str, Any]:
                 problems.append(str(error))
     except (DubflowError, OSError) as error:
         problems.append(f"the store {url} can't be used: {error}")
-    if facts["free_gb"] < 1 and not problems:
+    if facts["free_gb"] is not None and facts["free_gb"] < 1 and not problems:
         problems.append(f"less than 1 GB is free where the store {url} lies")
     return facts

@@ -9,10 +9,8 @@ import zarr
 from numpy.typing import NDArray
 
 from stores.backend import Backend
-from stores.errors import DamagedArtifact
+from stores.errors import DamagedArtifact, StoreError
 from stores.manifest import Manifest
-
-_BLOCK_BYTES = 1 << 22
 
 _GAP_ROWS = 16
 """Rows so far apart are read one by one rather than with all that lies between."""
@@ -66,6 +64,8 @@ class Artifact:
             store = self._backend.zarr(self._prefix, read_only=True)
             try:
                 self._group = zarr.open_group(store, mode="r", zarr_format=3)
+            except StoreError:
+                raise
             except Exception as error:
                 raise self._damage(f"its metadata can't be read ({error})") from error
         return self._group
@@ -82,7 +82,7 @@ class Artifact:
                 assert isinstance(array, zarr.Array)
                 self._arrays[name] = array
             return np.asarray(self._arrays[name][slice(start, stop)])
-        except DamagedArtifact:
+        except StoreError:  # damage, or a server that is away, which is none
             raise
         except Exception as error:  # any failure to read what was committed whole is damage
             raise self._damage(f"array {name!r}: {error}") from error
@@ -108,8 +108,8 @@ class Artifact:
         return self.read(f"{name}/{shard:06d}")
 
     def file(self, name: str) -> Path:
-        """Path of a plain file in the artifact."""
-        return self._backend.local_path(f"{self._prefix}/{name}")
+        """Path of a plain file in the artifact, or of a checked copy; only for reading."""
+        return self._backend.local_path(f"{self._prefix}/{name}", self.manifest.files.get(name))
 
     def copy_file(self, name: str, target: Path) -> None:
         """Copy a plain file of the artifact, checking its bytes on the way.
@@ -118,21 +118,22 @@ class Artifact:
             DamagedArtifact: the bytes are not those that were committed.
         """
         digest = hashlib.blake2b(digest_size=16)
-        with Path(self.file(name)).open("rb") as file, target.open("wb") as copy:
-            while block := file.read(_BLOCK_BYTES):
+        with target.open("wb") as copy:
+            for block in self._backend.blocks(f"{self._prefix}/{name}"):
                 digest.update(block)
                 copy.write(block)
         if digest.hexdigest() != self.manifest.files[name].digest:
             raise self._damage(f"{name} has other bytes than were committed")
 
     def check_sizes(self) -> None:
-        """Compare every file's size with the manifest: one `stat` each.
+        """Compare every file's size with the manifest: one `stat` each, or one listing.
 
         Raises:
             DamagedArtifact: naming the first file that is missing or has another size.
         """
+        sizes = self._backend.sizes(self._prefix, self.manifest.files)
         for name, record in self.manifest.files.items():
-            size = self._backend.size(f"{self._prefix}/{name}")
+            size = sizes[name]
             if size != record.size:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise self._damage(f"{name} {found}, {record.size} were committed")
@@ -140,14 +141,14 @@ class Artifact:
     def damage(self) -> list[str]:
         """Compare every file's bytes with the manifest; one line per difference."""
         found = []
+        sizes = self._backend.sizes(self._prefix, self.manifest.files)
         for name, record in self.manifest.files.items():
-            path = f"{self._prefix}/{name}"
-            size = self._backend.size(path)
+            size = sizes[name]
             if size is None:
                 found.append(f"{name} is missing")
             elif size != record.size:
                 found.append(f"{name} has {size} bytes, {record.size} were committed")
-            elif self._backend.record(path) != record:
+            elif self._backend.record(f"{self._prefix}/{name}") != record:
                 found.append(f"{name} has other bytes than were committed")
         return found
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stores.artifact import Artifact
 from stores.backend import Backend, explain_full_disk
 from stores.codecs import create_arrays, shard_files, write_ragged
+from stores.errors import StoreError
 from stores.manifest import FileRecord, Manifest
 from stores.schema import Schema
 from stores.versions import software_versions
@@ -57,12 +58,14 @@ class Builder:
         self._recipe = recipe
         self._sizes = dict(sizes)
         self._final = final
-        self._staging = f"staging/{recipe.name}"
+        self._staging = final if backend.in_place else f"staging/{recipe.name}"
         self._markers = f"staging/{recipe.name}.done"
         self._group: zarr.Group | None = None
 
     def prepare(self) -> None:
         """Create the group and its empty arrays, or take up what an earlier builder left."""
+        if self._is_late():
+            return
         with explain_full_disk(self._backend.url):
             store = self._backend.zarr(self._staging, read_only=False)
             group = zarr.open_group(store, mode="a", zarr_format=3)
@@ -71,15 +74,12 @@ class Builder:
     def finished(self, among: Container[int] | None = None) -> set[int]:
         """Shards that need not be computed again; of `among` only, if it is given."""
         done = set()
-        for name in self._backend.names(self._markers):
-            if among is not None and int(name.removesuffix(".json")) not in among:
-                continue
-            files = self._marker(name)["files"]
-            if all(
-                self._backend.size(f"{self._staging}/{file}") == record["size"]
-                for file, record in files.items()
-            ):
-                done.add(int(name.removesuffix(".json")))
+        markers = self._read_markers(among)
+        names = [file for marker in markers.values() for file in marker["files"]]
+        sizes = self._backend.sizes(self._staging, names) if names else {}
+        for shard, marker in markers.items():
+            if all(sizes[file] == record["size"] for file, record in marker["files"].items()):
+                done.add(shard)
         return done
 
     def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], *, seconds: float) -> None:
@@ -94,6 +94,8 @@ class Builder:
             raise ValueError(
                 f"{schema.kind} wants {sorted(schema.arrays)}, the stage made {sorted(arrays)}"
             )
+        if self._is_late():
+            return
         files: dict[str, FileRecord] = {}
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
@@ -113,7 +115,7 @@ class Builder:
                         )
                     array[start:stop] = data
                 for file in shard_files(spec, name, shard):
-                    files[file] = self._backend.record(f"{self._staging}/{file}")
+                    files[file] = self._backend.written_record(f"{self._staging}/{file}")
         marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
         self._backend.write(f"{self._markers}/{shard:06d}.json", json.dumps(marker).encode())
 
@@ -123,6 +125,8 @@ class Builder:
         Raises:
             ValueError, StoreFull: as `write`.
         """
+        if self._is_late():
+            return
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
                 self._recipe.schema.check(name, data, self._sizes)
@@ -135,10 +139,12 @@ class Builder:
     @property
     def folder(self) -> Path:
         """Where to write plain files that are to lie beside the arrays."""
-        return self._backend.local_path(self._staging)
+        return self._backend.folder(self._staging)
 
     def discard(self) -> None:
         """Forget what an earlier builder left."""
+        if self._is_late():
+            return
         self._backend.delete(self._staging)
         self._backend.delete(self._markers)
 
@@ -150,9 +156,10 @@ class Builder:
             seconds: Time spent outside `write`.
         """
         recipe = self._recipe
+        if self._is_late():
+            return self._committed()
         known: dict[str, FileRecord] = {}
-        for name in self._backend.names(self._markers):
-            marker = self._marker(name)
+        for marker in self._read_markers().values():
             known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
             seconds += marker["seconds"]
         described = {
@@ -165,11 +172,17 @@ class Builder:
         }
         with explain_full_disk(self._backend.url):
             self._open().update_attributes({"doc": recipe.schema.doc, **described})
+            self._backend.take_in(self._staging)
         files = {
-            name: known.get(name) or self._backend.record(f"{self._staging}/{name}")
+            name: known.get(name) or self._backend.written_record(f"{self._staging}/{name}")
             for name in self._backend.names(self._staging)
-            if not name.endswith(".partial")
+            if not name.endswith(".partial") and name != "manifest.json"
         }
+        if lost := known.keys() - files.keys():
+            raise StoreError(
+                f"{recipe.schema.kind} {recipe.key} lost {min(lost)} while it was made: run the "
+                "same command again"
+            )
         manifest = Manifest(
             kind=recipe.schema.kind,
             key=recipe.key,
@@ -183,9 +196,10 @@ class Builder:
             wall_seconds=round(seconds, 3),
             files=files,
         )
-        self._backend.write(f"{self._staging}/manifest.json", manifest.to_json().encode())
-        self._backend.publish(self._staging, self._final)
+        won = self._backend.publish(self._staging, self._final, manifest.to_json().encode())
         self._backend.delete(self._markers)
+        if not won:
+            return self._committed()
         return Artifact(self._backend, self._final, manifest)
 
     def _open(self) -> zarr.Group:
@@ -194,6 +208,20 @@ class Builder:
             self._group = zarr.open_group(store, mode="r+", zarr_format=3)
         return self._group
 
-    def _marker(self, name: str) -> dict[str, Any]:
-        marker: dict[str, Any] = json.loads(self._backend.read(f"{self._markers}/{name}"))
-        return marker
+    def _read_markers(self, among: Container[int] | None = None) -> dict[int, dict[str, Any]]:
+        numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}
+        wanted = {shard: n for shard, n in numbers.items() if among is None or shard in among}
+        contents = self._backend.read_all(self._markers, wanted.values())
+        return {shard: json.loads(contents[name]) for shard, name in wanted.items()}
+
+    def _is_late(self) -> bool:
+        """Whether, where there is no staging, another builder has committed the same artifact.
+
+        It took this one for dead. What it committed must not be touched any more.
+        """
+        manifest = f"{self._final}/manifest.json"
+        return self._backend.in_place and self._backend.size(manifest) is not None
+
+    def _committed(self) -> Artifact:
+        text = self._backend.read(f"{self._final}/manifest.json").decode()
+        return Artifact(self._backend, self._final, Manifest.from_json(text))

@@ -78,15 +78,16 @@ def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool)
         roots += [(WEIGHTS.kind, record.key) for record in records(store)]
         live = _reachable(store, roots)
         dead = [item for item in store.committed() if item not in live]
-        leftovers = store.backend.folders("staging")
+        leftovers = store.unfinished()
         freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
-        freed += sum(_bytes(store, f"staging/{name}") for name in leftovers)
+        freed += sum(_bytes(store, prefix) for prefix in leftovers)
         if not dry_run:
             for run in forgotten:
                 store.backend.delete(f"runs/{run.id}.json")
             for kind, key in dead:
                 store.remove(kind, key)
-            store.backend.delete("staging")
+            for prefix in ("staging", *leftovers):
+                store.backend.delete(prefix)
         return Collected(dead, [run.id for run in forgotten], leftovers, freed)
 
 

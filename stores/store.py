@@ -2,6 +2,7 @@
 
 <root>/<kind>/<key[:2]>/<key>/    Zarr v3 group and manifest.json; no manifest, no artifact
 <root>/staging/<kind>-<key>/      an artifact in the making, and its .done markers and .lock
+<root>/in-use/, collecting.lock   who works on an object store
 <root>/runs/<id>.json             what a finished run made and used; roots for the collector
 <root>/catalog.parquet            a table of all artifacts, for people and their tools
 """
@@ -17,7 +18,7 @@ from stores.builder import Builder, Recipe
 from stores.errors import DamagedArtifact, StoreError
 from stores.manifest import Manifest
 
-NOT_KINDS = frozenset({"staging", "runs"})
+NOT_KINDS = frozenset({"staging", "runs", "in-use"})
 
 
 def default_store() -> str:
@@ -96,13 +97,13 @@ class Store:
 
     def committed(self) -> Iterator[tuple[str, str]]:
         """Kind and key of every committed artifact, damaged ones too."""
-        for kind in self.backend.folders(""):
-            if kind in NOT_KINDS:
-                continue
-            for first in self.backend.folders(kind):
-                for key in self.backend.folders(f"{kind}/{first}"):
-                    if self.backend.size(f"{kind}/{first}/{key}/manifest.json") is not None:
-                        yield kind, key
+        for kind in self._kinds():
+            for key in self.backend.committed(kind):
+                yield kind, key
+
+    def unfinished(self) -> list[str]:
+        """Prefixes of what was begun and is not committed; meaningful while nothing runs."""
+        return self.backend.unfinished(self._kinds())
 
     def match(self, text: str) -> Artifact:
         """The one artifact whose key, or `kind/key`, begins with `text`.
@@ -126,6 +127,9 @@ class Store:
         """Take an artifact out; it disappears at once."""
         self.backend.delete(_prefix(kind, key))
 
+    def _kinds(self) -> list[str]:
+        return [kind for kind in self.backend.folders("") if kind not in NOT_KINDS]
+
 
 def _prefix(kind: str, key: str) -> str:
     return f"{kind}/{key[:2]}/{key}"
@@ -137,4 +141,8 @@ def _backend(url: str) -> Backend:
         return LocalBackend(Path(url).expanduser().absolute())
     if scheme == "file":
         return LocalBackend(Path(rest))
-    raise StoreError(f"no store can be opened at {url}: only folders and file:// are supported")
+    if scheme in ("s3", "memory"):
+        from stores.objects import ObjectBackend
+
+        return ObjectBackend(url)
+    raise StoreError(f"no store can be opened at {url}: a store is a folder, file:// or s3://")

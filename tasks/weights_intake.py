@@ -99,7 +99,7 @@ def pull_weights(
     with store.in_use(), store.backend.building(f"download-{name}"):
         if not replace and (kept := _whole(store, name)) is not None:
             return kept  # another process was faster
-        path = store.backend.local_path(f"{folder}/{Path(entry.file).name}")
+        path = store.backend.scratch(folder) / Path(entry.file).name
         for attempt in (1, 2):
             download = Download(
                 entry.address, path, size=entry.size, report=report, pause_seconds=pause_seconds

@@ -152,5 +152,5 @@ def test_catalog_is_a_table_of_all_artifacts(run: Run, store: Store) -> None:
 
 
 def test_unknown_scheme_is_refused() -> None:
-    with pytest.raises(StoreError, match="s3://bucket"):
-        Store("s3://bucket")
+    with pytest.raises(StoreError, match="gs://bucket"):
+        Store("gs://bucket")
