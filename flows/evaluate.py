@@ -1,6 +1,6 @@
 """Evaluate systems under protocols: every item made or found, measured, and reported."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -164,10 +164,15 @@ def _pooled(
                 ]
                 values = family.pooled([store.get(*key) for key in keys]) if keys else {}
                 rows += [
-                    (protocol, PooledScore(system, metric, value, len(keys)))
-                    for metric, value in values.items()
+                    (protocol, _pooled_score(system, metric.name, values, len(keys)))
+                    for metric in family.metrics
                 ]
     return rows
+
+
+def _pooled_score(system: str, metric: str, values: Mapping[str, float], items: int) -> PooledScore:
+    reason = "" if metric in values else "too few frames to pool"
+    return PooledScore(system, metric, values.get(metric), items, reason)
 
 
 def _write_tables(

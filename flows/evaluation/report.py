@@ -15,16 +15,19 @@ from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.protocols import Item, Protocol
 from models.faces.tracks import face_boxes
 from models.metrics.metric import Metric
+from stores.errors import InputError
 from stores.media.read import read_frames
 from stores.store import Store
 from stores.versions import software_versions
 from tasks.metrics.family import Family
 from tasks.timeline import load_timeline
+from viewer.ratings.results import summarise
 from viewer.report.choose import Pick, curves_to_show, moments_to_show
 from viewer.report.data import (
     Curve,
     Failure,
     Moment,
+    Opinions,
     Part,
     PooledScore,
     Report,
@@ -76,8 +79,17 @@ def build_report(
         facts=_facts(settings, protocols),
         versions=software_versions(),
         licences={f"weights {number}": note for number, note in enumerate(notes, 1)},
+        opinions=_opinions(settings),
         command=shlex.join(["dubflow", *sys.argv[1:]]) if "dubflow" in sys.argv[0] else "",
     )
+
+
+def _opinions(settings: EvaluateSettings) -> Opinions | None:
+    """Of human raters, where `dubflow rate` was given these results."""
+    try:
+        return summarise(settings.output / "ratings", [s.name for s in _systems(settings)])
+    except InputError:
+        return None
 
 
 def _systems(settings: EvaluateSettings) -> list[System]:
