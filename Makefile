@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check bench lock clean
+.PHONY: demo demo-batch test test-slow check bench lock clean
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
@@ -23,6 +23,9 @@ check: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+demo-batch: .venv/.ready
+	@$(BIN)/dubflow demo-batch
 
 test: check
 	$(BIN)/pytest -n 2 -m "not slow"

@@ -175,3 +175,34 @@ def _summarise(done: dict[str, Any], console: Console) -> None:
     video = sum(row["video_seconds"] for row in done["rows"] if row["seconds"])
     console.print(f"{counts}; {done['seconds']:.1f} s for {video:.1f} s of video", highlight=False)
     console.print(f"report: {done['report']}", soft_wrap=True, highlight=False)
+
+
+def demo_batch(
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for results, store and report.")
+    ] = Path("dubflow-demo-batch"),
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            help="Videos to dub. [dim]Default: DUBFLOW_CLIPS, else the built-in example.[/]"
+        ),
+    ] = None,
+) -> None:
+    """Show a batch as it is run for good: a server, a worker, a scheduled run, two processes."""
+    import os
+
+    from flows.cli import one_line_errors
+
+    console = Console(stderr=True)
+    with one_line_errors():
+        from flows.demo_batch import demo_batch as run
+
+        if clips is None and (named := os.environ.get("DUBFLOW_CLIPS")):
+            clips = Path(named)
+        done = run(folder, clips=clips, say=lambda line: console.print(line, highlight=False))
+        rows = [{**row.__dict__, "state": row.state.value} for row in done.rows]
+        seconds = sum(row.seconds for row in done.rows)
+        report = str(folder / "manifest.report.parquet")
+        _summarise({"rows": rows, "seconds": seconds, "report": report}, console)
+        if done.state != "COMPLETED" or any(row["state"] == "failed" for row in rows):
+            raise typer.Exit(2)

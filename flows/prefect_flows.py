@@ -6,10 +6,11 @@ has, so that the server sees one run per clip.
 """
 
 import base64
+import logging
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
     create_image_artifact,
     create_markdown_artifact,
@@ -144,6 +145,9 @@ class _BatchPage:
             100 * self._ended / self._rows,
             description=f"{self._ended} of {self._rows} rows: {told}",
         )
+        told = f"row {row.name}: {result.state.value}, {result.seconds:.1f} s {result.reason}"
+        level = logging.WARNING if result.state is State.FAILED else logging.INFO
+        get_run_logger().log(level, told.strip())
         self._terminal.ended(row, result)
 
 
