@@ -37,6 +37,7 @@ from stores.store import Store
 from tasks.renders import PIXEL_SHARD
 
 Sample = dict[str, Tensor]
+Arrays = dict[str, NDArray[Any]]
 
 
 class WindowSettings(BaseModel):
@@ -293,9 +294,9 @@ class WindowLoader:
         group, skipped = epoch.find(self._batch * self._batch_size)
         self._reads.order = np.concatenate([np.zeros(0, np.int64), *epoch.groups[group:]]).tolist()
         blocks = iter(self._reader)
-        given, waiting = self._batch, list[Sample]()
+        given, waiting = self._batch, list[Arrays]()
         for number in range(group, len(epoch.groups)):
-            read = [next(blocks) for _ in epoch.groups[number]]
+            read = [_arrays(next(blocks)) for _ in epoch.groups[number]]
             for place, start in self._order.in_group(epoch, number)[skipped:]:
                 block = int(epoch.groups[number][place])
                 waiting.append(self._sample(epoch, block, read[place], start))
@@ -314,24 +315,25 @@ class WindowLoader:
         whole, rest = divmod(windows, self._batch_size)
         return whole + (rest > 0 and not self._whole_batches)
 
-    def _give(self, samples: list[Sample], given: int, total: int) -> Sample:
+    def _give(self, samples: list[Arrays], given: int, total: int) -> Sample:
         """The next batch; the position moves on before it is handed out."""
         self._batch = given
         if given == total:
             self._epoch, self._batch = self._epoch + 1, 0
-        return {name: torch.stack([s[name] for s in samples]) for name in samples[0]}
+        stacked = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
+        return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
-    def _sample(self, epoch: Epoch, block: int, read: Sample, start: int) -> Sample:
+    def _sample(self, epoch: Epoch, block: int, read: Arrays, start: int) -> Arrays:
         settings = self._settings
         window = slice(start, start + settings.frames)
-        columns = read["mel_first"][window, None] + torch.arange(settings.mel_columns)
+        columns = read["mel_first"][window, None] + np.arange(settings.mel_columns)
         sample = {
-            "mel": read["mel"][columns].transpose(1, 2)[:, None],
+            "mel": read["mel"][columns].transpose(0, 2, 1)[:, None],
             "landmarks": read["landmarks"][window],
             "mouth": read["mouth"][window],
-            "row": torch.tensor(self._blocks.row(block)),
+            "row": np.array(self._blocks.row(block)),
         }
-        others = torch.from_numpy(self._order.others(epoch, block, start, settings.references))
+        others = self._order.others(epoch, block, start, settings.references)
         sample["reference_landmarks"] = read["landmarks"][others]
         if "face" in read:
             sample["face"] = read["face"][window]
@@ -350,6 +352,11 @@ class _Reads(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.order)
+
+
+def _arrays(block: Sample) -> Arrays:
+    """The same memory for NumPy, whose indexing starts no threads."""
+    return {name: tensor.numpy() for name, tensor in block.items()}
 
 
 def _blocks(segment: Segment, settings: WindowSettings) -> Iterator[_Block]:

@@ -1,0 +1,183 @@
+"""Preparing a data set: scores once, cuts as often as one likes, and only new files cost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.prepare import PrepareReport, PrepareSettings, prepare
+from stores.dataset_index import index_facts, read_segments
+from stores.errors import InputError, SettingsError
+from stores.runs import collect
+from stores.store import Store
+from tests.media_factory import faces, make_video
+
+Make = Callable[..., PrepareSettings]
+FRAMES = 54
+LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
+"""The sound of these clips is a tone, and their faces are small."""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two persons, a damaged file, and a silent one."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(("p01_a", "p02_a")):
+        size = (200 + 16 * number, 150)
+        video = folder / f"{name}.mp4"
+        make_video(video, frames=FRAMES, size=size, real_faces=True, audio="aac")
+    make_video(folder / "p03_silent.mp4", frames=10, size=(64, 48))
+    (folder / "p04_bad.mp4").write_bytes((folder / "p01_a.mp4").read_bytes()[:4000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def make(data: Path, store: Path, tmp_path: Path) -> Make:
+    def make(**changes: Any) -> PrepareSettings:
+        given = {
+            "dataset": "folder",
+            "data": data,
+            "output": tmp_path / "index.parquet",
+            "store": str(store),
+            "person": r"(p\d+)_",
+            "filters": LENIENT,
+            "workers": 2,
+        }
+        return PrepareSettings.model_validate(given | changes)
+
+    return make
+
+
+def rows(report: PrepareReport) -> dict[str, dict[str, Any]]:
+    return {row["clip"]: row for row in pq.read_table(report.index).to_pylist()}
+
+
+def test_an_index_with_scores_keys_and_reasons(make: Make) -> None:
+    report = prepare(make())
+    assert (report.clips, report.rows, report.kept) == (4, 3, 2)
+    found = rows(report)
+    good = found["p01_a.mp4"]
+    assert (good["start"], good["stop"], good["fps"]) == (0, FRAMES, 25)
+    assert good["seconds"] == pytest.approx(FRAMES / 25)
+    assert good["person"] == "p01"
+    assert good["kept"]
+    assert good["dropped_by"] == []
+    assert 20 < good["face_px"] < 150
+    assert 0.05 < good["sharpness"] < 2
+    assert good["visible_share"] > 0.8
+    assert good["speech_share"] > 0.9
+    assert good["clipped_share"] == 0
+    assert good["sync_confidence"] is None
+    silent = found["p03_silent.mp4"]
+    assert silent["dropped_by"] == ["no_sound"]
+    assert silent["face_px"] is None
+    (failure,) = report.failures
+    assert failure.clip == "p04_bad.mp4"
+    (row,) = pq.read_table(report.failures_file).to_pylist()
+    assert "p04_bad.mp4" in row["reason"]
+    assert sum(split.rows for split in report.splits) == 2
+
+
+def test_keys_of_the_index_are_in_the_store_and_stay_there(make: Make, store: Path) -> None:
+    settings = make()
+    report = prepare(settings)
+    kept = collect(Store(store), dry_run=True).artifacts
+    every = ("train", "validation", "test")
+    for segment in read_segments(report.index, splits=every):
+        assert set(segment.keys) >= {"mel", "mfcc", "waveform", "landmarks", "face_crops"}
+        for kind, key in segment.keys.items():
+            assert Store(store).find(kind, key) is not None
+            assert (kind, key) not in kept
+    assert index_facts(report.index)["filters"]["min_seconds"] == 1.0
+
+
+def test_the_second_time_nothing_is_computed(make: Make) -> None:
+    first, second = prepare(make()), prepare(make())
+    assert second.computed == 0
+    assert rows(first) == rows(second)
+
+
+def test_another_threshold_computes_nothing_and_changes_the_index(make: Make) -> None:
+    before = rows(prepare(make()))
+    widths = sorted(row["face_px"] for row in before.values() if row["face_px"])
+    threshold = sum(widths) / 2
+    report = prepare(make(filters=LENIENT | {"min_face_px": threshold, "min_seconds": 1.5}))
+    assert report.computed == 0
+    after = rows(report)
+    dropped = [row for row in after.values() if row["dropped_by"] == ["min_face_px"]]
+    assert len(dropped) == 1
+    assert not dropped[0]["kept"]
+    counts = {count.name: count for count in report.filters}
+    assert (counts["min_face_px"].drops, counts["min_face_px"].alone) == (1, 1)
+    assert counts["no_sound"].left == 2
+    assert counts["min_face_px"].left == 1
+    for name, row in after.items():
+        same = {"kept", "dropped_by"}
+        assert {k: v for k, v in row.items() if k not in same} == {
+            k: v for k, v in before[name].items() if k not in same
+        }
+
+
+def test_only_new_files_are_computed(make: Make, data: Path, tmp_path: Path) -> None:
+    prepare(make())
+    more = tmp_path / "more"
+    more.mkdir()
+    for path in data.iterdir():
+        (more / path.name).write_bytes(path.read_bytes())
+    make_video(more / "p05_new.mp4", frames=30, size=(200, 150), real_faces=True, audio="aac")
+    report = prepare(make(data=more))
+    assert report.clips == 5
+    assert {stage.computed for stage in report.stages} == {1}
+    assert prepare(make(data=more)).computed == 0
+
+
+def test_a_gap_without_a_face_makes_two_rows(make: Make, tmp_path: Path) -> None:
+    pictures = faces(200, 150)
+    plain = np.full((150, 200, 3), 90, np.uint8)
+
+    def draw(index: int, width: int, height: int) -> Any:
+        picture = next(pictures)
+        return plain if 20 <= index < 30 else picture
+
+    folder = tmp_path / "gap"
+    folder.mkdir()
+    make_video(folder / "gap.mp4", frames=50, size=(200, 150), draw=draw, audio="aac")
+    report = prepare(make(data=folder, filters=LENIENT | {"min_seconds": 0.5}))
+    found = pq.read_table(report.index).to_pylist()
+    assert [(row["start"], row["stop"]) for row in found] == [(0, 20), (30, 50)]
+    assert len({row["face_crops"] for row in found}) == 1
+
+
+def test_what_can_not_work_is_refused_at_once(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="parquet"):
+        prepare(make(output=tmp_path / "index.csv"))
+    with pytest.raises(InputError, match="no folder"):
+        prepare(make(data=tmp_path / "nowhere"))
+    with pytest.raises(SettingsError, match="no data set"):
+        prepare(make(dataset="imagenet"))
+
+
+def test_the_command(make: Make, data: Path, store: Path, tmp_path: Path) -> None:
+    prepare(make())
+    index = tmp_path / "by_command.parquet"
+    given = ["prepare", "folder", "--data", str(data), "--person", r"(p\d+)_"]
+    listed = CliRunner().invoke(app, [*given, "-o", str(index), "--dry-run"])
+    assert listed.exit_code == 0
+    assert listed.stdout.count("\n") == 5
+    changes = [f"--set={name}={value}" for name, value in (("min_seconds", 9), ("seed", 3))]
+    done = CliRunner().invoke(app, [*given, "-o", str(index), "--store", str(store), *changes])
+    assert done.exit_code == 2  # a clip failed
+    dropped = [row["dropped_by"] for row in pq.read_table(index).to_pylist() if row["face_px"]]
+    assert all("min_seconds" in reasons for reasons in dropped)
+    wrong = CliRunner().invoke(app, [*given, "-o", str(index), "--set", "min_secs=1"])
+    assert wrong.exit_code == 1
