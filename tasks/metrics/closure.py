@@ -39,7 +39,8 @@ _HOW = (
     f"and at least {MIN_PHONES} such phones. The opening is the distance of the middle inner lip "
     "points in canonical coordinates, 0 at the person's closed level (2 % of the reference's "
     f"frames are below) and 1 at the open one (95 %); closed is {CLOSED:g} or less at any frame "
-    "from 0.04 s before to 0.04 s after the phone."
+    "from 0.04 s before to 0.04 s after the phone. A clip has few such phones: compare means over "
+    "clips."
 )
 _SOURCE = "cmusphinx/pocketsphinx (BSD-2-Clause); own definition"
 

@@ -60,9 +60,10 @@ METRICS = (
         "vad_motion",
         "Mouth motion in speech",
         "% of motion",
-        "higher",
+        "none",
         "Share of the mouth's whole path that it covers while the new speech is heard; to be read "
-        f"beside vad_speech, which it equals for a mouth that moves at random. {_MOTION} {_SPEECH}",
+        "beside vad_speech, which it equals for a mouth that moves at random, or only trembles. "
+        f"{_MOTION} {_SPEECH}",
         _SILERO,
         1,
     ),
