@@ -51,6 +51,15 @@ JsonOption = Annotated[
     bool,
     typer.Option("--json", help="End with one JSON object on stdout.", rich_help_panel="Running"),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local[:N]|tcp://HOST:PORT|FILE.yaml",
+        help="Dask workers that compute. [dim]Default: threads of this process.[/]",
+        rich_help_panel="Running",
+    ),
+]
 PrefectOption = Annotated[
     bool | None,
     typer.Option(
@@ -200,6 +209,7 @@ def dub(
             rich_help_panel="Running",
         ),
     ] = None,
+    cluster: ClusterOption = None,
     prefect: PrefectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -231,7 +241,7 @@ def dub(
         if dry_run:
             typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
             return
-        _dub(settings, prefect=prefect, as_json=as_json)
+        _dub(settings, prefect=prefect, as_json=as_json, cluster=cluster)
 
 
 @app.command()
@@ -272,7 +282,8 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
             raise typer.Exit(1)
 
 
-def _dub(settings: Any, *, prefect: bool | None, as_json: bool) -> None:
+def _dub(settings: Any, *, prefect: bool | None, as_json: bool, cluster: str | None = None) -> None:
+    from flows.clusters import open_cluster, read_cluster
     from flows.dub import check_inputs
     from flows.progress import watched
 
@@ -280,18 +291,21 @@ def _dub(settings: Any, *, prefect: bool | None, as_json: bool) -> None:
     under_prefect = bool(os.environ.get("PREFECT_API_URL")) if prefect is None else prefect
     if under_prefect:  # before a server is started for nothing
         check_inputs(settings)
+        if cluster is not None:
+            read_cluster(cluster)
     if under_prefect and not os.environ.get("PREFECT_API_URL"):
         console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
     if under_prefect:
         from flows.prefect_flows import dub_flow
 
         with watched(console):
-            report = dub_flow(settings)
+            report = dub_flow(settings, cluster)
     else:
         from flows.dub import dub as dub_directly
 
-        with watched(console) as bars:
-            report = dub_directly(settings, progress=bars).model_dump(mode="json")
+        with open_cluster(cluster) as workers, watched(console) as bars:
+            done = dub_directly(settings, progress=bars, cluster=workers)
+        report = done.model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(report))
     _summarise(report, settings.store, console)

@@ -1,5 +1,6 @@
 """Clusters by name: processes of this machine, a scheduler's address, or a YAML file."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,6 +129,10 @@ def open_cluster(
         yield None
         return
     settings = read_cluster(spec, workers=workers) if isinstance(spec, str) else spec
+    import distributed  # noqa: F401  (sets the levels of its loggers)
+
+    # What this one has to say becomes a ClusterError; the environment can't name it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     opened = _connected(settings) if settings.address is not None else _local(settings)
     with opened as client:
         cluster = Cluster(

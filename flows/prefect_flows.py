@@ -50,9 +50,10 @@ _MAX_TASKS = 16
     persist_result=False,
     retries=0,
 )
-def dub_flow(settings: DubSettings) -> dict[str, Any]:
-    """Dub one video; gives the report as JSON."""
-    report = dub(settings, progress=watcher()).model_dump(mode="json")
+def dub_flow(settings: DubSettings, cluster: str | None = None) -> dict[str, Any]:
+    """Dub one video, on a cluster if one is named; gives the report as JSON."""
+    with open_cluster(cluster) as workers:
+        report = dub(settings, progress=watcher(), cluster=workers).model_dump(mode="json")
     create_table_artifact(
         key="stages", table=report["stages"], description="Ranges from the store, and computed now"
     )

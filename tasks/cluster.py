@@ -254,7 +254,9 @@ class Cluster:
                 look_around, store.url, beacon, workers=addresses, on_error="return"
             )
         except Exception as error:
-            raise ClusterError(f"{self.address}: its workers do not answer: {error}") from error
+            raise ClusterError(
+                f"the scheduler {self.address} went away, or its workers do not answer: {error}"
+            ) from error
         finally:
             store.backend.delete(beacon)
         mine = look_around(store.url, beacon)["versions"]

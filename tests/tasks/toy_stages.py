@@ -1,6 +1,7 @@
 """Small stages that the tests of the stage decorator call."""
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 from pydantic import BaseModel
 
 from stores.artifact import Artifact
+from stores.errors import MediaError
 from stores.schema import ArraySpec, Schema
 from stores.source import Source
+from tasks.run import current_devices
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 
 ROWS_PER_SHARD = 16
@@ -38,15 +41,27 @@ def plan_numbers(rows: int, settings: ToySettings) -> Plan:
 def numbers(rows: int, settings: ToySettings, *, shards: Sequence[Shard]) -> Blocks:
     """Row numbers times a factor. Each computed shard leaves a line in TOY_LOG."""
     for shard in shards:
-        time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+        time.sleep(_seconds())
         rows_here = np.arange(shard.start, shard.stop, dtype=np.float32)
-        if log := os.environ.get("TOY_LOG"):
-            with Path(log).open("a") as file:
-                file.write(f"{shard.index}\n")
+        _leave_a_line(shard)
         yield {
             "value": np.repeat(rows_here[:, None], 3, axis=1) * np.float32(settings.factor),
             "bytes": np.full(shard.index + 1, shard.index, np.uint8),
         }
+
+
+def _seconds() -> float:
+    """How long a shard takes."""
+    if file := os.environ.get("TOY_SECONDS_FILE"):
+        return float(Path(file).read_text())
+    return float(os.environ.get("TOY_SECONDS", "0"))
+
+
+def _leave_a_line(shard: Shard) -> None:
+    if log := os.environ.get("TOY_LOG"):
+        process = f" {os.getpid()}" if os.environ.get("TOY_PROCESS") else ""
+        with Path(log).open("a") as file:
+            file.write(f"{shard.index}{process}\n")
 
 
 TOTAL = Schema("total", {"sum": ArraySpec(("one",), "float64")}, {})
@@ -62,4 +77,30 @@ def total(numbers: Artifact, extra: Artifact | None = None) -> Made:
 def copied(source: Source, *, folder: Path) -> Made:
     """The source file again, as a plain file of the artifact."""
     (folder / "copy.bin").write_bytes(source.path.read_bytes())
+    return Made()
+
+
+NETWORK = Schema("network", {"batch": ArraySpec(("frame",), "int32", shard=ROWS_PER_SHARD)}, {})
+
+
+@stage(NETWORK, version=1, plan=lambda rows: Plan(rows), network=True)
+def network(rows: int, *, shards: Sequence[Shard]) -> Blocks:
+    """The batch size of the run's devices, in each row."""
+    for shard in shards:
+        _leave_a_line(shard)
+        yield {"batch": np.full(shard.stop - shard.start, current_devices().batch, np.int32)}
+
+
+@stage(Schema("failing", {}, {}), version=1)
+def failing(how: str) -> Made:
+    """Never ends well."""
+    if how == "media":
+        raise MediaError("frame 7 of talk.mp4 is damaged")
+    raise ZeroDivisionError(how)
+
+
+@stage(Schema("fatal", {}, {}), version=1)
+def fatal(number: int) -> Made:
+    """Kills its process."""
+    os.kill(os.getpid(), signal.SIGKILL)
     return Made()
