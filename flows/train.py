@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -63,21 +62,6 @@ TRAINED_ON, REPORTED_ON = "train", "validation"
 """Values of the manifest's column `split`."""
 ADAPT_MIN_SECONDS = 8.0
 """Clips so long are parted: the first half to adapt, the second to test."""
-
-
-class TrainSettings(BaseModel):
-    """One training, as a deployment takes it; `train_speech_to_lips` says what each means."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    clips: Path = Field(description="folder of talking-face clips with a manifest.csv")
-    out: Path = Field(description="weights file to write (.safetensors)")
-    landmarks: Path = Field(
-        Path(".dubflow/landmarks"), description="folder that keeps landmarks between runs"
-    )
-    steps: int = Field(Recipe.steps, ge=1, description="training steps")
-    seed: int = Field(Recipe.seed, description="of everything left to chance")
-    workers: int = Field(2, ge=1, description="processes that find landmarks")
 
 
 @app.callback()

@@ -2,17 +2,19 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.batch import BatchSettings
 from flows.dub import dub
-from flows.prefect_flows import dub_flow
+from flows.local_server import CPU_POOL, GPU_POOL, run_prefect
+from flows.prefect_flows import batch_flow, dub_flow
 from flows.settings import DubSettings
 from stores.store import Store
 from tests.conftest import ROOT
@@ -63,20 +65,31 @@ def test_prefect_and_direct_make_the_same_artifacts(
 def test_deployments_can_be_made(server: None) -> None:
     """`prefect deploy` breaks with some versions of fastapi although flows run: keep the pin."""
     url = str(PREFECT_API_URL.value())
-    environment = {**os.environ, "PREFECT_API_URL": url, "DUBFLOW_HOME": str(ROOT)}
+    home = {"DUBFLOW_HOME": str(ROOT), "DUBFLOW_DATA": "clips"}
+    environment = {**os.environ, "PREFECT_API_URL": url, **home}
+    for pool in (CPU_POOL, GPU_POOL):
+        run_prefect(("work-pool", "create", pool, "--type", "process"), environment)
+    run_prefect(("deploy", "--all"), environment)
+    listed = run_prefect(("deployment", "ls"), environment)
+    for name in ("dub/dub", "batch/batch", "evaluate/evaluate", "prepare/prepare", "train/train"):
+        assert name in listed
 
-    def prefect(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
 
-    prefect("work-pool", "create", "dubflow", "--type", "process")
-    prefect("deploy", "--all")
-    assert "dub/dub" in prefect("deployment", "ls")
+def test_a_batch_is_one_run_with_a_task_per_row(
+    server: None, settings: Make, tmp_path: Path
+) -> None:
+    dubbed = settings(sync={"end_seconds": 0.4})
+    rows = [
+        {"video": str(dubbed.video), "audio": str(dubbed.audio), "output": f"{number}.mp4"}
+        for number in (1, 2)
+    ]
+    rows.append({**rows[0], "output": "3.mp4", "audio": "missing.wav"})
+    manifest = tmp_path / "rows.yaml"
+    manifest.write_text(yaml.safe_dump(rows))
+    batch = BatchSettings(
+        manifest=manifest, store=dubbed.store, defaults={"sync": {"end_seconds": 0.4}}
+    )
+    before = set(states())
+    report = batch_flow(batch)
+    assert [row["state"] for row in report["rows"]] == ["done", "done", "failed"]
+    assert set(states()) - before == {("1 1.mp4", "Completed"), ("2 2.mp4", "Completed")}
