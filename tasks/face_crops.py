@@ -19,7 +19,7 @@ from tasks.renders import PIXEL_SHARD, TRANSFORM
 from tasks.stage import Blocks, Plan, Shard, stage
 from tasks.timeline import load_timeline
 
-SIDE = 1.6
+SIDE = 1.4
 """Side of the square [face heights]: methods cut their own boxes out of it."""
 
 CENTRE = (0.0, 0.24, 0.0)

@@ -27,9 +27,6 @@ SHORTEST_FRAMES = 5
 TURNED_DEGREES = 45.0
 """Heads turned further away from the camera count as turned."""
 
-VISIBLE_QUALITY = 0.5
-"""Mouths less clear than this (0 hidden, 1 clear) count as hidden."""
-
 
 def _track(doc: str, units: str = "", dtype: str = "float32", dim: str = "frame") -> ArraySpec:
     return ArraySpec((dim,), dtype, units, doc, chunk=4096, shard=65536)
@@ -52,7 +49,7 @@ QUALITY = Schema(
         "face_px": _track("height of the face, forehead to chin; 0 without", "px"),
         "turn": _track("angle between head and camera; NaN without a face", "degrees"),
         "sharpness": _track("detail of the mouth region; NaN without a face"),
-        "visible": _track("how clear the mouth is, 0 hidden .. 1 clear"),
+        "visible": _track("a face whose mouth can be seen", dtype="bool"),
     },
     {},
     "How good each frame is to learn from.",
@@ -120,7 +117,7 @@ def quality(landmarks: Artifact, crops: Artifact, visibility: Artifact) -> Made:
             "face_px": np.where(valid, pose.scale, 0).astype(np.float32),
             "turn": turn,
             "sharpness": sharpness,
-            "visible": visibility.read("quality"),
+            "visible": visibility.read("free"),
         }
     )
 
@@ -179,7 +176,7 @@ def _picture_scores(frames: dict[str, Floats]) -> dict[str, float]:
         "face_px": float(np.median(frames["face_px"])),
         "sharpness": float(np.median(frames["sharpness"])),
         "turned_share": float((frames["turn"] > TURNED_DEGREES).mean()),
-        "visible_share": float((frames["visible"] >= VISIBLE_QUALITY).mean()),
+        "visible_share": float(frames["visible"].mean()),
     }
 
 

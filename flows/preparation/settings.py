@@ -30,7 +30,7 @@ class Filters(BaseModel):
         0.3, ge=0, le=1, description="frames whose head is turned by more than 45 degrees"
     )
     min_visible_share: float | None = Field(
-        0.5, ge=0, le=1, description="frames that show a free mouth"
+        None, ge=0, le=1, description="frames that show a free mouth"
     )
     min_speech_share: float | None = Field(
         0.2, ge=0, le=1, description="time in which there is sound loud enough to be speech"
@@ -42,7 +42,7 @@ class Filters(BaseModel):
         0.01, ge=0, le=1, description="samples at the end of their scale"
     )
     min_agreement: float | None = Field(
-        0.1, ge=-1, le=1, description="correlation of seen and expected motion of the mouth"
+        0.2, ge=-1, le=1, description="correlation of seen and expected motion of the mouth"
     )
     max_lag_seconds: float | None = Field(
         0.3, ge=0, description="sound before or behind the picture, where the lag is sure [s]"
