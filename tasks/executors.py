@@ -34,14 +34,14 @@ def executor(run: Run) -> Executor:
     """The run's cluster, else the Prefect flow run that is active here, else this process.
 
     With a cluster, calls go straight to it also under Prefect, whose task runs would cost more than
-    many a call.
+    many a call. The same holds inside a task run: the row of a batch is one.
     """
     if run.cluster is not None:
         from tasks.dask_executor import DaskExecutor
 
         return DaskExecutor(run, run.cluster)
     module = sys.modules.get("prefect.context")
-    if module is not None and module.FlowRunContext.get() is not None:
+    if module is not None and module.FlowRunContext.get() and not module.TaskRunContext.get():
         from tasks.prefect_executor import PrefectExecutor
 
         return PrefectExecutor()
