@@ -18,9 +18,11 @@ quiet_and_private()
 give_memory_back()
 
 from flows.cli_artifacts import artifacts  # noqa: E402  (the environment comes first)
+from flows.cli_batch import batch, demo_batch  # noqa: E402
 from flows.cli_evaluate import evaluate  # noqa: E402
 from flows.cli_prepare import prepare  # noqa: E402
 from flows.cli_rate import rate  # noqa: E402
+from flows.cli_up import up  # noqa: E402
 from flows.cli_weights import weights  # noqa: E402
 from stores.errors import DubflowError  # noqa: E402
 
@@ -34,6 +36,9 @@ app = typer.Typer(
 )
 app.add_typer(artifacts, name="artifacts")
 app.add_typer(weights, name="weights")
+app.command()(batch)
+app.command("demo-batch")(demo_batch)
+app.command()(up)
 app.command()(evaluate)
 app.command()(prepare)
 app.command()(rate)
