@@ -34,14 +34,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make the lips of a talking-head video match new speech.",
 )
-app.add_typer(artifacts, name="artifacts")
-app.add_typer(weights, name="weights")
-app.command()(batch)
-app.command("demo-batch")(demo_batch)
-app.command()(up)
-app.command()(evaluate)
-app.command()(prepare)
-app.command()(rate)
 
 StoreOption = Annotated[
     str | None,
@@ -285,6 +277,16 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
             show(findings, Console())
         if not findings["healthy"]:
             raise typer.Exit(1)
+
+
+app.command()(batch)
+app.command()(prepare)
+app.command()(evaluate)
+app.command()(rate)
+app.add_typer(artifacts, name="artifacts")
+app.add_typer(weights, name="weights")
+app.command()(up)
+app.command("demo-batch")(demo_batch)
 
 
 def _dub(settings: Any, *, prefect: bool | None, as_json: bool, cluster: str | None = None) -> None:
