@@ -32,8 +32,8 @@ def write_registry(path: Path, *names: str) -> Path:
     return path
 
 
-def add_filled(store: Store, name: str, folder: Path) -> None:
-    """Write the entry's file, nested and prefixed as published, and add it to the store."""
+def write_filled(name: str, folder: Path) -> Path:
+    """Write the entry's file, nested and prefixed as published."""
     entry = read_registry()[name]
     weights: Any = filled_state(entry.network)
     for prefix in entry.nesting.drop:
@@ -41,5 +41,11 @@ def add_filled(store: Store, name: str, folder: Path) -> None:
     nesting = entry.nesting.under[0]
     path = folder / Path(entry.file).name
     torch.save(weights if nesting == "." else {nesting: weights, "global_step": 1}, path)
+    return path
+
+
+def add_filled(store: Store, name: str, folder: Path) -> None:
+    """Add the entry to the store, from a file as published."""
+    path = write_filled(name, folder)
     add_weights(store, name, path)
     path.unlink()
