@@ -86,7 +86,8 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
     """Make or find all that there is to know of a clip; a failure is a result of its own.
 
     Raises:
-        StoreFull, ClusterError: no other clip would fare better.
+        StoreFull: no other clip would fare better.
+        ClusterError: the same, where the cluster is lost.
     """
     done = PreparedClip(clip, split)
     run = Run(
@@ -100,9 +101,11 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
         with run.active():
             for row in _rows(place, Source.of(clip.path), done):
                 done.rows.append(_about(place.settings, done) | row)
-    except (StoreFull, ClusterError):
+    except StoreFull:
         raise
     except DubflowError as error:
+        if isinstance(error, ClusterError) and place.cluster is not None and place.cluster.lost:
+            raise
         done.failure = str(error)
     except Exception as error:
         traceback.print_exc()
