@@ -26,7 +26,7 @@ from tasks.stage import Made
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
 
-SAMPLES = 60
+SAMPLES = 24
 """Frames of a clip, evenly spaced, on which costly metrics are computed."""
 
 CROP_SIZE = 256
