@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +131,7 @@ def open_cluster(
         yield None
         return
     settings = read_cluster(spec, workers=workers) if isinstance(spec, str) else spec
-    import distributed  # noqa: F401  (sets the levels of its loggers)
-
-    # What this one has to say becomes a ClusterError; the environment can't name it.
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    _silence()
     opened = _connected(settings) if settings.address is not None else _local(settings)
     with opened as client:
         cluster = Cluster(
@@ -211,13 +210,41 @@ def _local(settings: ClusterSettings) -> "Iterator[Client]":
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "dashboard": False, "dashboard_address": "127.0.0.1:0"},
     }
-    with dask.config.set(_CONFIG):
-        try:
-            processes = SpecCluster(workers=workers, scheduler=scheduler, name="dubflow")
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise ClusterError(f"the local cluster does not start: {_first_line(error)}") from error
-        with processes, Client(processes, set_as_default=False) as client:
-            yield client
+    with dask.config.set(_CONFIG), ExitStack() as stack:
+        with _interrupts_later():
+            try:
+                processes = SpecCluster(workers=workers, scheduler=scheduler, name="dubflow")
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise ClusterError(
+                    f"the local cluster does not start: {_first_line(error)}"
+                ) from error
+            stack.enter_context(processes)
+            client = stack.enter_context(Client(processes, set_as_default=False))
+        yield client
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Keep Ctrl-C waiting; what is started inside never gets it.
+
+    A terminal sends it to all processes of a command. Workers inherit the mask, so that only the
+    driver hears it, and ends them in order.
+    """
+    resource_tracker.ensure_running()  # which would lift the mask, if the first worker started it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _silence() -> None:
+    """What Dask has to say becomes a ClusterError, unless the user wants to read it."""
+    import distributed  # noqa: F401  (sets the levels of its loggers)
+
+    if os.environ.get("DASK_LOGGING__DISTRIBUTED") == "critical":  # our own default
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _gpus() -> list[str]:

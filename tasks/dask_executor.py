@@ -123,11 +123,11 @@ class _Performance:
         ticket = self._under_way.get(future)
         if ticket is None:  # given up before
             return
-        if future.status == "error":
-            error, there = future.exception(), future.traceback()
-            raise self._explained(ticket, error).with_traceback(there) from None
+        status = future.status  # before it is put down, after which it is "cancelled"
+        if status == "error":
+            raise self._explained(ticket, future) from None
         self._put_down(future, ticket)
-        if future.status == "finished":
+        if status == "finished":
             if ticket.call["rows"] is not None:
                 self._tick(ticket, ticket.call["rows"])
         else:
@@ -199,9 +199,10 @@ class _Performance:
             raise ClusterError(_died(ticket))
         self._waiting.append(ticket)
 
-    def _explained(self, ticket: _Ticket, error: BaseException) -> BaseException:
+    def _explained(self, ticket: _Ticket, future: "Future[Any]") -> BaseException:
         from distributed import KilledWorker
 
+        error: BaseException = future.exception()
         if isinstance(error, KilledWorker):
             return ClusterError(_died(ticket))
         if isinstance(error, ModuleNotFoundError):
@@ -209,7 +210,7 @@ class _Performance:
                 f"a worker of {self._cluster.address} has no {error.name}; install Dubflow there, "
                 "the same version"
             )
-        return error
+        return error.with_traceback(future.traceback())
 
     def _tick(self, ticket: _Ticket, rows: int) -> None:
         """Show progress; a call counts no more rows than it has, however often it is performed.
