@@ -36,6 +36,9 @@ _CONFIG = {
     "distributed.worker.memory.terminate": 0.95,
     # A library that holds the interpreter's lock through a long call is not dead.
     "distributed.scheduler.worker-ttl": "30 minutes",
+    # A worker that dies is started again by its nanny; Dask would end the nanny if, 15 s after a
+    # death, the worker is just not there, as after another one.
+    "distributed.deploy.lost-worker-timeout": "365 days",
 }
 
 

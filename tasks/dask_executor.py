@@ -242,7 +242,7 @@ def _for_lane(call: Call, lane: Lane) -> Call:
 def _died(ticket: _Ticket) -> str:
     return (
         f"{ticket}: {ATTEMPTS} workers died while they computed it; most often their memory is too "
-        "small (see the workers' own log), or the input crashes a library"
+        "small, or the input crashes a library; DASK_LOGGING__DISTRIBUTED=info shows more"
     )
 
 
