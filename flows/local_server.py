@@ -12,6 +12,11 @@ from pathlib import Path
 from stores.errors import ClusterError
 
 CPU_POOL, GPU_POOL = "dubflow-cpu", "dubflow-gpu"
+_LEASES = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
+_LEASES_IN_FILES = "prefect.server.concurrency.lease_storage.filesystem"
+"""Which runs hold the places that a deployment has. Prefect's default is memory: a run that dies
+together with the server would hold its place for ever."""
+
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 
@@ -96,6 +101,7 @@ def _environment(host: str, port: int, home: Path | None, data: Path | None) -> 
         **os.environ,
         "PREFECT_API_URL": f"http://{host}:{port}/api",
         "PREFECT_SERVER_UI_ENABLED": "true",
+        _LEASES: os.environ.get(_LEASES, _LEASES_IN_FILES),
         "DUBFLOW_HOME": str(Path(__file__).parent.parent),
         "DUBFLOW_DATA": str(data or os.environ.get("DUBFLOW_DATA", "data")),
     }
