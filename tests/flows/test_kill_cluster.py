@@ -42,6 +42,9 @@ BIN = Path(sys.executable).parent
 FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 _PATIENCE = 300.0
 
+Record = Callable[[str, object], None]
+"""Keeps a figure with the test's result."""
+
 pytestmark = pytest.mark.slow
 
 
@@ -82,7 +85,12 @@ class Trial:
         self.lost += lost(self.log, self.store, dead)
         self._before = finished_shards(self.store)
 
-    def check(self, undisturbed: Batch) -> None:
+    def check(self, undisturbed: Batch, record: Record) -> None:
+        """All that has to be true at the end; counts go into the test's record."""
+        begun = len(notes(self.log))
+        record("ranges", len(undisturbed.ranges))
+        record("begun", begun)
+        record("lost", self.lost.total())
         rows = list(read_report(self.settings.report_path).values())
         assert len(rows) == CLIPS
         assert all_done(rows)
@@ -126,7 +134,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, A
         check=True,
     )
     found = Batch(rows, frozenset(note.range for note in notes(trial.log)))
-    trial.check(found)
+    trial.check(found, lambda name, value: None)
     computed = sum(row["computed"] for row in json.loads(done.stdout)["rows"])
     assert computed == len(found.ranges) > CLIPS
     return found
@@ -180,7 +188,11 @@ def machine(
 
 
 def test_a_killed_dask_worker(
-    machine: tuple[Cluster, Path], trial: Trial, undisturbed: Batch, chance: random.Random
+    machine: tuple[Cluster, Path],
+    trial: Trial,
+    undisturbed: Batch,
+    chance: random.Random,
+    record_property: Record,
 ) -> None:
     cluster, log = machine
     log.unlink(missing_ok=True)
@@ -193,7 +205,7 @@ def test_a_killed_dask_worker(
         trial.note_deaths({worker})
         report: BatchReport = running.result(_PATIENCE)
     assert all_done(report.rows), "Dask's own retry is enough"
-    trial.check(undisturbed)
+    trial.check(undisturbed, record_property)
 
 
 class Machines:
@@ -232,7 +244,9 @@ class Machines:
             process.wait(_PATIENCE)
 
 
-def test_a_killed_scheduler(trial: Trial, undisturbed: Batch, chance: random.Random) -> None:
+def test_a_killed_scheduler(
+    trial: Trial, undisturbed: Batch, chance: random.Random, record_property: Record
+) -> None:
     machines = Machines(trial.log)
     machines.start()
     settings = ClusterSettings(
@@ -251,7 +265,7 @@ def test_a_killed_scheduler(trial: Trial, undisturbed: Batch, chance: random.Ran
         machines.start()
         report: BatchReport = running.result(_PATIENCE)
         assert all_done(report.rows), "the batch waits for the scheduler, and goes on"
-    trial.check(undisturbed)
+    trial.check(undisturbed, record_property)
 
 
 # ---- Prefect
@@ -299,6 +313,11 @@ class Deployment:
 
     def state(self, run: str) -> str:
         return str(self.ask("GET", f"/flow_runs/{run}")["state"]["type"])
+
+    def give_up(self, run: str) -> None:
+        """Say that a run is dead; by itself the server lets the next one begin in five minutes."""
+        crashed = {"state": {"type": "CRASHED"}, "force": True}
+        self.ask("POST", f"/flow_runs/{run}/set_state", crashed)
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         url = f"http://127.0.0.1:{self._port}/api{path}"
@@ -375,11 +394,11 @@ def bring_to_end(deployment: Deployment, trial: Trial, run: str) -> bool:
     Returns:
         Whether the first one came to its end.
     """
-    wait_until(lambda: deployment.state(run) in FINAL or not living(trial.log))
-    time.sleep(2)  # the state of a run that has just ended is on its way
+    wait_until(lambda: not living(trial.log))
     if deployment.state(run) == "COMPLETED":
         return True
     trial.note_deaths({note.process for note in notes(trial.log)})
+    deployment.give_up(run)
     again = deployment.run(trial.settings)
     wait_until(lambda: deployment.state(again) in FINAL, seconds=600)
     assert deployment.state(again) == "COMPLETED"
@@ -397,6 +416,7 @@ def test_a_killed_prefect_worker(
     undisturbed: Batch,
     chance: random.Random,
     request: pytest.FixtureRequest,
+    record_property: Record,
 ) -> None:
     run = begin(deployment, trial)
     await_moment(trial, undisturbed, chance)
@@ -406,12 +426,18 @@ def test_a_killed_prefect_worker(
     kill({deployment.worker.pid} if alone else everything | living(trial.log))
     deployment.worker.wait()
     deployment.start_worker()
-    assert bring_to_end(deployment, trial, run) == alone
-    trial.check(undisturbed)
+    survived = bring_to_end(deployment, trial, run)
+    assert alone or not survived
+    record_property("survived", survived)
+    trial.check(undisturbed, record_property)
 
 
 def test_a_killed_prefect_server(
-    deployment: Deployment, trial: Trial, undisturbed: Batch, chance: random.Random
+    deployment: Deployment,
+    trial: Trial,
+    undisturbed: Batch,
+    chance: random.Random,
+    record_property: Record,
 ) -> None:
     run = begin(deployment, trial)
     await_moment(trial, undisturbed, chance)
@@ -420,5 +446,27 @@ def test_a_killed_prefect_server(
     deployment.server.wait()
     time.sleep(chance.uniform(0, 10))
     deployment.start_server()
-    bring_to_end(deployment, trial, run)
-    trial.check(undisturbed)
+    record_property("survived", bring_to_end(deployment, trial, run))
+    trial.check(undisturbed, record_property)
+
+
+def test_a_power_cut(
+    deployment: Deployment, trial: Trial, undisturbed: Batch, record_property: Record
+) -> None:
+    """Server, worker and run at once: the next run begins by itself when the lease has ended."""
+    run = begin(deployment, trial)
+    await_moment(trial, undisturbed, random.Random(6))
+    assert deployment.server is not None
+    assert deployment.worker is not None
+    parts = [*family(deployment.server.pid), *family(deployment.worker.pid)]
+    kill({process.pid for process in parts} | living(trial.log))
+    for process in (deployment.server, deployment.worker):
+        process.wait()
+    trial.note_deaths({note.process for note in notes(trial.log)})
+    deployment.start_server()
+    deployment.start_worker()
+    again = deployment.run(trial.settings)
+    wait_until(lambda: deployment.state(again) in FINAL, seconds=900)
+    assert deployment.state(again) == "COMPLETED"
+    assert deployment.state(run) not in FINAL, "nobody has told the server of its end"
+    trial.check(undisturbed, record_property)
