@@ -5,6 +5,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TypeVar
 
+from tasks.run import stop_runs
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -16,7 +18,8 @@ def side_by_side(
 
     Args:
         items: Read from this thread.
-        function: What it raises is raised here, and no further item is taken.
+        function: What it raises is raised here; no further item is taken, and runs of those under
+            way end after the range in hand.
         count: Items at the same time.
     """
     waiting = iter(items)
@@ -36,4 +39,5 @@ def side_by_side(
         except BaseException:
             for future in running:
                 future.cancel()
+            stop_runs()
             raise

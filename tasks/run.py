@@ -95,7 +95,11 @@ class Run:
         with self.current(), self.store.in_use():
             if self.cluster is not None:
                 self.cluster.check(self.store, self.devices)
-            yield self
+            _working[id(self)] = self
+            try:
+                yield self
+            finally:
+                _working.pop(id(self), None)
 
     @contextmanager
     def current(self) -> Iterator["Run"]:
@@ -119,6 +123,17 @@ class Run:
 
 
 _current: ContextVar[Run | None] = ContextVar("dubflow_run", default=None)
+
+_working: dict[int, Run] = {}
+"""Runs that are active in any thread of this process."""
+
+
+def stop_runs() -> None:
+    """End all runs of this process soon, each after the range in hand."""
+    for run in list(_working.values()):
+        run.stop.set()
+        if run.cluster is not None:
+            run.cluster.stop()
 
 
 def current_run() -> Run:
