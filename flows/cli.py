@@ -20,6 +20,13 @@ give_memory_back()
 from flows.cli_artifacts import artifacts  # noqa: E402  (the environment comes first)
 from flows.cli_batch import batch, demo_batch  # noqa: E402
 from flows.cli_evaluate import evaluate  # noqa: E402
+from flows.cli_options import (  # noqa: E402
+    ClusterOption,
+    DeviceOption,
+    JsonOption,
+    PrefectOption,
+    StoreOption,
+)
 from flows.cli_prepare import prepare  # noqa: E402
 from flows.cli_rate import rate  # noqa: E402
 from flows.cli_up import up  # noqa: E402
@@ -34,38 +41,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make the lips of a talking-head video match new speech.",
 )
-
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="FOLDER",
-        help="Where artifacts are kept. [dim]Default: DUBFLOW_STORE, else the cache folder.[/]",
-        rich_help_panel="Running",
-    ),
-]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="End with one JSON object on stdout.", rich_help_panel="Running"),
-]
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(
-        "--cluster",
-        metavar="local[:N]|tcp://HOST:PORT|FILE.yaml",
-        help="Dask workers that compute. [dim]Default: threads of this process.[/]",
-        rich_help_panel="Running",
-    ),
-]
-PrefectOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--prefect/--direct",
-        help="Run under Prefect (starts its server if none is known), or without. "
-        "[dim]Default: Prefect if PREFECT_API_URL is set.[/]",
-        rich_help_panel="Running",
-    ),
-]
 
 
 @contextmanager
@@ -189,14 +164,7 @@ def dub(
         int | None,
         typer.Option(help="Ranges computed at once.", rich_help_panel="Running"),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps",
-            help="Where networks run. [dim]Default: auto, a GPU if there is one.[/]",
-            rich_help_panel="Running",
-        ),
-    ] = None,
+    device: DeviceOption = None,
     precision: Annotated[
         str | None,
         typer.Option(

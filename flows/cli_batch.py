@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
+
+from flows.cli_options import ClusterOption, JsonOption, PrefectOption, StoreOption
 
 
 def batch(
@@ -18,12 +19,7 @@ def batch(
             "setting of a dub (method, face, sync.mode, …)."
         ),
     ],
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|s3://…", help="Where artifacts are kept.", rich_help_panel="Running"
-        ),
-    ] = None,
+    store: StoreOption = None,
     report: Annotated[
         Path | None,
         typer.Option(help="Parquet file. [dim]Default: MANIFEST.report.parquet beside it.[/]"),
@@ -45,29 +41,9 @@ def batch(
     rows: Annotated[
         int | None, typer.Option(help="Rows side by side.", rich_help_panel="Running")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="local[:N]|tcp://HOST:PORT|FILE.yaml",
-            help="Dask workers that compute. [dim]Default: threads of this process.[/]",
-            rich_help_panel="Running",
-        ),
-    ] = None,
-    prefect: Annotated[
-        bool | None,
-        typer.Option(
-            "--prefect/--direct",
-            help="Run under Prefect (starts its server if none is known), or without. "
-            "[dim]Default: Prefect if PREFECT_API_URL is set.[/]",
-            rich_help_panel="Running",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="End with one JSON object on stdout.", rich_help_panel="Running"
-        ),
-    ] = False,
+    cluster: ClusterOption = None,
+    prefect: PrefectOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Dub every row of MANIFEST.
 
@@ -80,7 +56,6 @@ def batch(
         "manifest": manifest,
         "store": store,
         "report": report,
-        "defaults": _changes(changes or []),
         "again": again,
         "rows": rows,
         "cluster": cluster,
@@ -88,7 +63,9 @@ def batch(
     console = Console(stderr=True)
     with one_line_errors():
         from flows.batch import BatchSettings
+        from flows.settings import nested
 
+        given["defaults"] = nested(changes or [], example="sync.mode=cut_off")
         settings = BatchSettings.model_validate({n: v for n, v in given.items() if v is not None})
         if check:
             _check(settings, console)
@@ -99,21 +76,6 @@ def batch(
     _summarise(done, console)
     if any(row["state"] == "failed" for row in done["rows"]):
         raise typer.Exit(2)
-
-
-def _changes(changes: list[str]) -> dict[str, Any]:
-    from flows.methods import merge
-
-    settings: dict[str, Any] = {}
-    for change in changes:
-        name, separator, value = change.partition("=")
-        if not separator:
-            raise typer.BadParameter(f"--set {change}: expected NAME=VALUE")
-        nested: Any = yaml.safe_load(value)
-        for part in reversed(name.split(".")):
-            nested = {part: nested}
-        settings = merge(settings, nested)
-    return settings
 
 
 def _check(settings: Any, console: Console) -> None:

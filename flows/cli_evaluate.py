@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
+
+from flows.cli_options import DeviceOption
 
 
 def evaluate(
@@ -84,12 +85,7 @@ def evaluate(
             rich_help_panel="Running",
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps", help="Where networks run.", rich_help_panel="Running"
-        ),
-    ] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Measure methods and other systems: a report, tables and the videos in a folder.
 
@@ -106,7 +102,6 @@ def evaluate(
         "external": dict(_pair(text, "--external", "NAME=FOLDER") for text in external or []),
         "families": families,
         "limit": limit,
-        "method_settings": _changes(changes or []),
         "store": store,
         "devices": {"device": device} if device else None,
         "cluster": cluster,
@@ -117,6 +112,7 @@ def evaluate(
         from flows.evaluation.settings import EvaluateSettings
         from flows.settings import explain
 
+        given["method_settings"] = _of_methods(changes or [])
         try:
             settings = EvaluateSettings.model_validate(
                 {name: value for name, value in given.items() if value is not None}
@@ -136,17 +132,20 @@ def _pair(text: str, option: str, form: str) -> tuple[str, str]:
     return name, value
 
 
-def _changes(changes: list[str]) -> dict[str, dict[str, Any]]:
-    settings: dict[str, dict[str, Any]] = {}
-    for change in changes:
-        name, value = _pair(change, "--set", "METHOD.NAME=VALUE")
-        method, *path = name.split(".")
-        if not path:
-            raise typer.BadParameter(f"--set {change}: expected METHOD.NAME=VALUE")
-        below = settings.setdefault(method, {})
-        for part in path[:-1]:
-            below = below.setdefault(part, {})
-        below[path[-1]] = yaml.safe_load(value)
+def _of_methods(changes: list[str]) -> dict[str, dict[str, Any]]:
+    """METHOD.NAME=VALUE texts → method → its settings.
+
+    Raises:
+        SettingsError: a text is not of that form.
+    """
+    from flows.settings import nested
+    from stores.errors import SettingsError
+
+    example = "wav2lip.paste=hard"
+    settings = nested(changes, example=example)
+    for method, given in settings.items():
+        if not isinstance(given, dict):
+            raise SettingsError(f"--set {method}=…: expected METHOD.NAME=VALUE, as in {example}")
     return settings
 
 

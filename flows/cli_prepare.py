@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
+
+from flows.cli_options import ClusterOption, DeviceOption, JsonOption, StoreOption
 
 
 def prepare(
@@ -44,29 +45,12 @@ def prepare(
             rich_help_panel="What is prepared",
         ),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|URL", help="Where artifacts are kept.", rich_help_panel="Running"
-        ),
-    ] = None,
+    store: StoreOption = None,
     workers: Annotated[
         int | None, typer.Option(help="Clips at once.", rich_help_panel="Running")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="local|local:N|tcp://…|FILE",
-            help="Compute on a Dask cluster. [dim]Default: in this process.[/]",
-            rich_help_panel="Running",
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps", help="Where networks run.", rich_help_panel="Running"
-        ),
-    ] = None,
+    cluster: ClusterOption = None,
+    device: DeviceOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -75,12 +59,7 @@ def prepare(
             rich_help_panel="Running",
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="End with one JSON object on stdout.", rich_help_panel="Running"
-        ),
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prepare a data set: landmarks, face crops, mel and scores in the store, and an index of them.
 
@@ -112,18 +91,12 @@ def _settings(given: dict[str, Any], changes: list[str]) -> Any:
 
     from flows.methods import merge
     from flows.preparation.settings import Filters, PrepareSettings
-    from flows.settings import explain
+    from flows.settings import explain, nested
 
     merged: dict[str, Any] = {}
-    for change in changes:
-        name, separator, value = change.partition("=")
-        if not (separator and name):
-            raise typer.BadParameter(f"--set {change}: expected NAME=VALUE, as in min_seconds=2")
-        nested: Any = yaml.safe_load(value)
-        path = name.split(".")
-        for part in reversed(["filters", *path] if path[0] in Filters.model_fields else path):
-            nested = {part: nested}
-        merged = merge(merged, nested)
+    for name, value in nested(changes, example="min_seconds=2").items():
+        below = {name: value}
+        merged = merge(merged, {"filters": below} if name in Filters.model_fields else below)
     merged = merge(merged, {name: value for name, value in given.items() if value is not None})
     try:
         return PrepareSettings.model_validate(merged)

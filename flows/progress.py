@@ -14,6 +14,21 @@ from flows.manifest import Row
 from tasks.run import NoProgress, Progress
 
 
+def _bars(console: Console, *, width: int) -> progress.Progress:
+    """Bars with names of so many letters, a count, both times and a note."""
+    return progress.Progress(
+        progress.SpinnerColumn(finished_text="[green]✓"),
+        progress.TextColumn(f"{{task.description:{width}.{width}}}"),
+        progress.BarColumn(20),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class Bars:
     """One bar per stage. Use as a context manager.
 
@@ -22,17 +37,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = progress.Progress(
-            progress.SpinnerColumn(finished_text="[green]✓"),
-            progress.TextColumn("{task.description:14}"),
-            progress.BarColumn(24),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bars = _bars(console, width=14)
         self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Bars":
@@ -86,17 +91,7 @@ class BatchBars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = progress.Progress(
-            progress.SpinnerColumn(finished_text="[green]✓"),
-            progress.TextColumn("{task.description:32.32}"),
-            progress.BarColumn(20),
-            progress.MofNCompleteColumn(),
-            progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bars = _bars(console, width=32)
         self._rows: dict[int, _RowBar] = {}
         self._whole: progress.TaskID | None = None
         self._start = 0.0

@@ -70,20 +70,31 @@ def read_settings(config: Path | None, changes: list[str], options: dict[str, An
     merged: dict[str, Any] = {"store": default_store()}
     if config is not None:
         merged = merge(merged, _read_yaml(config))
-    for change in changes:
-        name, separator, value = change.partition("=")
-        if not separator:
-            raise SettingsError(f"--set {change}: expected NAME=VALUE, as in blend.mode=multiband")
-        nested: Any = yaml.safe_load(value)
-        for part in reversed(name.split(".")):
-            nested = {part: nested}
-        merged = merge(merged, nested)
+    merged = merge(merged, nested(changes, example="blend.mode=multiband"))
     merged = merge(merged, _given(options))
     try:
         settings = DubSettings.model_validate(merged)
     except ValidationError as error:
         raise explain(error) from None
     method_settings(settings.method, settings.method_settings)
+    return settings
+
+
+def nested(changes: list[str], *, example: str) -> dict[str, Any]:
+    """Settings from NAME=VALUE texts, names dotted where they are nested, values as in YAML.
+
+    Raises:
+        SettingsError: a text is not of that form; shows the example.
+    """
+    settings: dict[str, Any] = {}
+    for change in changes:
+        name, separator, value = change.partition("=")
+        if not (separator and name):
+            raise SettingsError(f"--set {change}: expected NAME=VALUE, as in {example}")
+        below: Any = yaml.safe_load(value)
+        for part in reversed(name.split(".")):
+            below = {part: below}
+        settings = merge(settings, below)
     return settings
 
 
