@@ -7,7 +7,7 @@ threshold only writes the index anew.
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import Context
 from typing import Any
 
 from flows.datasets.description import Clip, Description, Split, read_description
@@ -17,6 +17,7 @@ from flows.preparation.clip import PreparedClip, Workplace, prepare_clip
 from flows.preparation.filters import FilterCount, apply_filters
 from flows.preparation.report import PrepareReport, build_report
 from flows.preparation.settings import PrepareSettings
+from flows.side_by_side import side_by_side
 from stores.artifact import Artifact
 from stores.catalog import write_catalog
 from stores.dataset_index import FAILURES, index_schema, write_table
@@ -106,28 +107,19 @@ def _each(
     progress: Progress,
 ) -> Iterator[PreparedClip]:
     """Clips as they end, so many at the same time; an interrupt ends those under way soon."""
+
+    def prepared(given: tuple[Clip, Split]) -> PreparedClip:
+        # Not in this thread's context: a Prefect run would count every stage call.
+        return Context().run(prepare_clip, place, *given)
+
     progress.begin("clips", len(clips), 0)
-    waiting = iter(clips)
-    running: set[Future[PreparedClip]] = set()
-    with ThreadPoolExecutor(count, thread_name_prefix="clip") as pool:
-        try:
-            while True:
-                for clip, split in waiting:
-                    # Not in this thread's context: a Prefect run would count every stage call.
-                    running.add(pool.submit(prepare_clip, place, clip, split))
-                    if len(running) >= count:
-                        break
-                if not running:
-                    break
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    yield future.result()
-                    progress.advance("clips", 1)
-        except BaseException:
-            place.stop.set()
-            for future in running:
-                future.cancel()
-            raise
+    try:
+        for _, one in side_by_side(clips, prepared, count=count):
+            yield one
+            progress.advance("clips", 1)
+    except BaseException:
+        place.stop.set()
+        raise
     progress.end("clips", cached=False)
 
 
