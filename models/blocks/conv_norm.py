@@ -119,28 +119,30 @@ class ConvLeaky(nn.Module):
         return found
 
 
-def mel_encoder(*, residuals_256: int = 1) -> nn.Sequential:
-    """Mel window (batch, 1, 80, 16) → embedding (batch, 512, 1, 1).
+def mel_encoder(*, residuals_256: int = 1, width: int = 512) -> nn.Sequential:
+    """Mel window (batch, 1, 80, 16) → embedding (batch, width, 1, 1).
 
     Wav2Lip's generator, its expert (with `residuals_256=2`) and VideoReTalking's L-Net and E-Net
     begin with it.
 
     Args:
-        residuals_256: Residual blocks of 256 channels.
+        residuals_256: Residual blocks after the fourth halving, of 256 channels as published.
+        width: Channels of the embedding, a multiple of 16; those before it are in proportion.
     """
 
     def kept(channels: int, count: int) -> list[nn.Module]:
         return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
 
+    first, second, third, fourth = (width // share for share in (16, 8, 4, 2))
     return nn.Sequential(
-        ConvNorm(1, 32),
-        *kept(32, 2),
-        ConvNorm(32, 64, stride=(3, 1)),
-        *kept(64, 2),
-        ConvNorm(64, 128, stride=3),
-        *kept(128, 2),
-        ConvNorm(128, 256, stride=(3, 2)),
-        *kept(256, residuals_256),
-        ConvNorm(256, 512, padding=0),
-        ConvNorm(512, 512, kernel=1, padding=0),
+        ConvNorm(1, first),
+        *kept(first, 2),
+        ConvNorm(first, second, stride=(3, 1)),
+        *kept(second, 2),
+        ConvNorm(second, third, stride=3),
+        *kept(third, 2),
+        ConvNorm(third, fourth, stride=(3, 2)),
+        *kept(fourth, residuals_256),
+        ConvNorm(fourth, width, padding=0),
+        ConvNorm(width, width, kernel=1, padding=0),
     )

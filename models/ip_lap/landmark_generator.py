@@ -7,9 +7,14 @@ from torch import Tensor, nn
 
 from models.blocks.conv_norm import mel_encoder
 from models.face_mesh.indices import JAW, LIPS
+from models.ip_lap.settings import LandmarkSize
 
-WIDTH = 512
-_LAYERS, _HEADS, _FEEDFORWARD, _DROPOUT = 4, 4, 1024, 0.1
+WINDOW = 5
+"""Frames that the published network sees together."""
+
+REFERENCES = 15
+"""Reference frames of the published network."""
+
 _POSITIONS = 512
 _POSE, _AUDIO, _REFERENCE = 1, 2, 3
 """Rows of the modality embedding; row 0 is unused."""
@@ -45,20 +50,21 @@ class _ConvNorm1d(nn.Module):
 
 
 def _landmark_encoder(
-    *, first_stride: int, residuals_256: int, last_residual: bool
+    width: int, *, first_stride: int, residuals_256: int, last_residual: bool
 ) -> nn.Sequential:
-    """(batch, 2, landmarks) → (batch, WIDTH, 1); the number of landmarks must come down to 3."""
-    blocks = [_ConvNorm1d(2, 4)]
-    for channels in (8, 16, 32, 64, 128, 256):
-        stride, residuals = 2, 2
-        if channels == 8:
+    """(batch, 2, landmarks) → (batch, width, 1); the number of landmarks must come down to 3."""
+    blocks, before = [_ConvNorm1d(2, 4)], 4
+    for step in (8, 16, 32, 64, 128, 256):
+        stride, residuals, channels = 2, 2, min(step, width)
+        if step == 8:
             stride = first_stride
-        if channels == 256:
+        if step == 256:
             residuals = residuals_256
-        blocks.append(_ConvNorm1d(channels // 2, channels, stride=stride))
+        blocks.append(_ConvNorm1d(before, channels, stride=stride))
         blocks += [_ConvNorm1d(channels, channels, residual=True) for _ in range(residuals)]
-    blocks.append(_ConvNorm1d(256, WIDTH, padding=0))
-    blocks.append(_ConvNorm1d(WIDTH, WIDTH, kernel=1, padding=0, residual=last_residual))
+        before = channels
+    blocks.append(_ConvNorm1d(before, width, padding=0))
+    blocks.append(_ConvNorm1d(width, width, kernel=1, padding=0, residual=last_residual))
     blocks[-1].act = nn.Tanh()
     return nn.Sequential(*blocks)
 
@@ -68,10 +74,10 @@ class _Positions(nn.Module):
 
     pe: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         position = torch.arange(_POSITIONS, dtype=torch.float32)[:, None]
-        rates = torch.exp(torch.arange(0, WIDTH, 2).float() * (-math.log(10000.0) / WIDTH))
+        rates = torch.exp(torch.arange(0, width, 2).float() * (-math.log(10000.0) / width))
         table = torch.stack((torch.sin(position * rates), torch.cos(position * rates)), dim=-1)
         self.register_buffer("pe", table.flatten(1)[None])
 
@@ -79,20 +85,44 @@ class _Positions(nn.Module):
         return self.pe[:, :count]
 
 
-class _FusionTransformer(nn.Module):
-    """Self-attention over reference, audio and pose tokens; only the latter two have a place."""
+class _Recurrence(nn.Module):
+    """What the paper's ablation has in place of the transformer: an LSTM that reads both ways."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: LandmarkSize) -> None:
         super().__init__()
-        self.position_v = _Positions()
-        self.position_a = _Positions()
-        self.modality = nn.Embedding(4, WIDTH, padding_idx=0)
-        self.dropout = nn.Dropout(_DROPOUT)
-        layer = nn.TransformerEncoderLayer(WIDTH, _HEADS, _FEEDFORWARD, _DROPOUT, batch_first=True)
-        self.transformer_encoder = nn.TransformerEncoder(layer, _LAYERS)
+        self.lstm = nn.LSTM(
+            size.width,
+            size.width // 2,
+            size.layers,
+            batch_first=True,
+            dropout=size.dropout if size.layers > 1 else 0.0,
+            bidirectional=True,
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        read: Tensor = self.lstm(tokens)[0]
+        return read
+
+
+class _FusionTransformer(nn.Module):
+    """Mixes reference, audio and pose tokens; only the latter two have a place."""
+
+    def __init__(self, size: LandmarkSize) -> None:
+        super().__init__()
+        self.position_v = _Positions(size.width)
+        self.position_a = _Positions(size.width)
+        self.modality = nn.Embedding(4, size.width, padding_idx=0)
+        self.dropout = nn.Dropout(size.dropout)
+        if size.mixer == "lstm":
+            self.transformer_encoder: nn.Module = _Recurrence(size)
+        else:
+            layer = nn.TransformerEncoderLayer(
+                size.width, size.heads, size.feedforward, size.dropout, batch_first=True
+            )
+            self.transformer_encoder = nn.TransformerEncoder(layer, size.layers)
 
     def forward(self, references: Tensor, audio: Tensor, pose: Tensor) -> Tensor:
-        """(B, n, WIDTH) each → (B, n references + n audio + n pose, WIDTH)."""
+        """(B, n, width) each → (B, n references + n audio + n pose, width)."""
         kinds = self.modality.weight
         tokens = torch.cat(
             (
@@ -110,18 +140,27 @@ class LandmarkGenerator(nn.Module):
     """Audio-to-landmark transformer.
 
     Landmark orders are those of `models.ip_lap.landmarks`: POSE and CONTENT.
+
+    Args:
+        size: Of the layers; None: as published.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: LandmarkSize | None = None) -> None:
         super().__init__()
-        self.mel_encoder = mel_encoder()
+        size = size or LandmarkSize()
+        width = size.width
+        self.mel_encoder = mel_encoder(width=width)
         self.mel_encoder[-1].act = nn.Tanh()
-        self.ref_encoder = _landmark_encoder(first_stride=2, residuals_256=1, last_residual=False)
-        self.pose_encoder = _landmark_encoder(first_stride=1, residuals_256=2, last_residual=True)
-        self.fusion_transformer = _FusionTransformer()
-        self.mouse_keypoint_map = nn.Linear(WIDTH, 2 * len(LIPS))
-        self.jaw_keypoint_map = nn.Linear(WIDTH, 2 * len(JAW))
-        self.Norm = nn.LayerNorm(WIDTH)
+        self.ref_encoder = _landmark_encoder(
+            width, first_stride=2, residuals_256=1, last_residual=False
+        )
+        self.pose_encoder = _landmark_encoder(
+            width, first_stride=1, residuals_256=2, last_residual=True
+        )
+        self.fusion_transformer = _FusionTransformer(size)
+        self.mouse_keypoint_map = nn.Linear(width, 2 * len(LIPS))
+        self.jaw_keypoint_map = nn.Linear(width, 2 * len(JAW))
+        self.Norm = nn.LayerNorm(width)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_normal_(module.weight)
@@ -133,9 +172,9 @@ class LandmarkGenerator(nn.Module):
         """Landmarks of jaw and lips for each frame of each clip.
 
         Args:
-            mels: (B, T, 1, 80, 16), a mel window for each frame; published with T = 5.
+            mels: (B, T, 1, 80, 16), a mel window for each frame; published with T = WINDOW.
             pose: (B, T, 2, 74) in 0..1 of the face crop, x first.
-            reference_pose: (B, N, 2, 74) of other frames; published with N = 15.
+            reference_pose: (B, N, 2, 74) of other frames; published with N = REFERENCES.
             reference_content: (B, N, 2, 57) of the same frames.
 
         Returns:
@@ -153,6 +192,6 @@ class LandmarkGenerator(nn.Module):
         return content.view(len(mels) * frames, -1, 2).transpose(1, 2)
 
     def _embed(self, encoder: nn.Module, samples: Tensor) -> Tensor:
-        """(B, n, ...) → (B, n, WIDTH)."""
+        """(B, n, ...) → (B, n, width)."""
         normed: Tensor = self.Norm(encoder(samples.flatten(0, 1)).flatten(1))
         return normed.view(*samples.shape[:2], -1)

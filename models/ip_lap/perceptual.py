@@ -1,13 +1,18 @@
-"""IP-LAP's perceptual loss: VGG19 features and their Gram matrices, at two scales.
+"""IP-LAP's perceptual loss: features of a frozen network and their Gram matrices, at two scales.
 
-Convention: images are BGR in 0..1 but treated as if they were RGB in -1..1, as in the published
-training.
+The published one is VGG19. Its weights are in the published renderer's file, or torchvision's; who
+has neither trains with EfficientNet-Lite0, which a Python package brings.
+
+Convention: images are BGR in 0..1.
 """
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.efficientnet.network import EfficientNetLite0
 from models.ip_lap.losses import gram_matrix
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -15,13 +20,42 @@ _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 _TAPS = (1, 6, 11, 20, 29)
 """Layers relu_1_1, 2_1, 3_1, 4_1 and 5_1 of VGG19."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_STYLE_WEIGHT = 250.0
 
 Features = list[list[Tensor]]
-"""For each scale the five feature maps."""
+"""For each scale the feature maps, fine to coarse."""
 
 
-class _Vgg(nn.Module):
-    """VGG19 without its classifier; what follows relu_5_1 is dead, in the file only."""
+class Backbone(nn.Module, ABC):
+    """A frozen network whose feature maps are compared; it stays in eval mode."""
+
+    def freeze(self) -> None:
+        """To be called when all layers are there."""
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Statistics of batches are no part of a loss."""
+        super().train(False)
+        return self
+
+    @abstractmethod
+    def prepare(self, image: Tensor) -> Tensor:
+        """Images (B, 3, H, W) BGR in 0..1 as the network takes them."""
+
+    @abstractmethod
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Feature maps of what `prepare` gave, fine to coarse."""
+
+
+class Vgg19(Backbone):
+    """VGG19 without its classifier; what follows relu_5_1 is dead, in the file only.
+
+    BGR in 0..1 is treated as if it were RGB in -1..1, as in the published training.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +67,12 @@ class _Vgg(nn.Module):
                 channels_in = channels
             layers.append(nn.MaxPool2d(2))
         self.network = nn.Sequential(*layers)
-        self.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.freeze()
+
+    def prepare(self, image: Tensor) -> Tensor:
+        return ((image + 1) / 2 - self.mean) / self.std
 
     def forward(self, image: Tensor) -> list[Tensor]:
         found = []
@@ -44,26 +83,41 @@ class _Vgg(nn.Module):
         return found
 
 
-class PerceptualLoss(nn.Module):
-    """Distance of two images in the features of a frozen VGG19.
+class EfficientNetFeatures(Backbone):
+    """EfficientNet-Lite0 up to each halving of the resolution.
 
     Args:
+        network: With its weights.
+    """
+
+    def __init__(self, network: EfficientNetLite0) -> None:
+        super().__init__()
+        self.network = network
+        self.freeze()
+
+    def prepare(self, image: Tensor) -> Tensor:
+        return image.flip(1) * 2 - 1
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return self.network.features(image)
+
+
+class PerceptualLoss(nn.Module):
+    """Distance of two images in the features of a frozen network.
+
+    Args:
+        backbone: The network; None: VGG19, without weights until they are loaded.
         scales: Sizes at which to compare, each half of the one before.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, *, scales: int = 2) -> None:
+    def __init__(self, backbone: Backbone | None = None, *, scales: int = 2) -> None:
         super().__init__()
-        self.model = _Vgg()
+        self.model = backbone or Vgg19()
         self.scales = scales
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     def features(self, image: Tensor) -> Features:
         """Feature maps of (B, 3, H, W) at each scale."""
-        image = ((image + 1) / 2 - self.mean) / self.std
+        image = self.model.prepare(image)
         found = [self.model(image)]
         for _ in range(1, self.scales):
             image = functional.interpolate(
@@ -96,3 +150,24 @@ class PerceptualLoss(nn.Module):
                 style = functional.l1_loss(gram_matrix(found), gram_matrix(wanted))
                 loss = loss + style_weight * style
         return loss
+
+
+def rendering_losses(
+    perceptual: PerceptualLoss, generated: Tensor, reference: Tensor, face: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Perceptual losses of what the renderer returned.
+
+    Args:
+        perceptual: In whose features to compare.
+        generated: (B, 3, H, W).
+        reference: (B, 3, H, W), warped.
+        face: (B, 3, H, W), the true face.
+
+    Returns:
+        Loss of the warped reference and loss of the generated face with its style; scalars.
+    """
+    with torch.no_grad():
+        wanted = perceptual.features(face)
+    warp_loss = perceptual(perceptual.features(reference), wanted)
+    generation_loss = perceptual(perceptual.features(generated), wanted, style_weight=_STYLE_WEIGHT)
+    return warp_loss, generation_loss

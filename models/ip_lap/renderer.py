@@ -1,5 +1,7 @@
 """IP-LAP's second network: sketches and reference images → the face (section 3.3)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,22 +10,22 @@ from models.blocks.adain import AdaIN
 from models.blocks.conv_norm import mel_encoder
 from models.blocks.flow_warp import flow_to_grid, warp
 from models.blocks.spade import Spade
-from models.ip_lap.perceptual import PerceptualLoss
+from models.ip_lap.perceptual import PerceptualLoss, rendering_losses
+from models.ip_lap.settings import RendererSize
 
 WINDOW = 5
 """Sketches around the frame to render, itself in the middle."""
-_STYLE_WEIGHT = 250.0
 
 
 class _SpadeBlock(nn.Module):
     """Twice: modulation by a map, leaky ReLU, convolution."""
 
-    def __init__(self, channels: int, map_channels: int) -> None:
+    def __init__(self, channels: int, map_channels: int, *, hidden: int) -> None:
         super().__init__()
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.spade_layer_1 = Spade(channels, map_channels)
-        self.spade_layer_2 = Spade(channels, map_channels)
+        self.spade_layer_1 = Spade(channels, map_channels, hidden=hidden)
+        self.spade_layer_2 = Spade(channels, map_channels, hidden=hidden)
 
     def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
         features = self.conv_1(_leaky(self.spade_layer_1(features, modulation)))
@@ -47,27 +49,56 @@ class _AdaINBlock(nn.Module):
         return changed
 
 
+class _Unmodulated(nn.Module):
+    """In place of a modulation by speech: features as they are."""
+
+    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+        return features
+
+
+class Seen(NamedTuple):
+    """What the network sees in references: all of a batch, one after the other.
+
+    Attributes:
+        image: (B * N, 3, H, W).
+        fine: (B * N, fine, H, W).
+        coarse: (B * N, coarse, H / 2, W / 2).
+    """
+
+    image: Tensor
+    fine: Tensor
+    coarse: Tensor
+
+
 class Alignment(nn.Module):
     """Warps references to the sketched pose and sums them by learned weights.
 
     All references of a sample go through as one batch, so in training batch norm sees them
     together; what the target sketches contribute is computed once a sample.
+
+    Args:
+        size: Of the layers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: RendererSize) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(6, 32, 7, padding=3)
-        self.conv1_bn = nn.BatchNorm2d(32)
-        self.conv2 = nn.Conv2d(32, 256, 3, stride=2, padding=1)
-        self.conv2_bn = nn.BatchNorm2d(256)
-        self.spade_layer_1 = _SpadeBlock(256, 3 * WINDOW)
-        self.spade_layer_2 = _SpadeBlock(256, 3 * WINDOW)
-        self.spade_layer_4 = _SpadeBlock(64, 3 * WINDOW)
-        self.conv_4 = nn.Conv2d(64, 2, 7, padding=3)
+        fine, coarse, sketched = size.fine, size.coarse, 3 * WINDOW
+        self.warping = size.warping
+        self.conv1 = nn.Conv2d(6, fine, 7, padding=3)
+        self.conv1_bn = nn.BatchNorm2d(fine)
+        self.conv2 = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+        self.conv2_bn = nn.BatchNorm2d(coarse)
+        if not self.warping:
+            return
+        shuffled = coarse // 4
+        self.spade_layer_1 = _SpadeBlock(coarse, sketched, hidden=coarse)
+        self.spade_layer_2 = _SpadeBlock(coarse, sketched, hidden=coarse)
+        self.spade_layer_4 = _SpadeBlock(shuffled, sketched, hidden=coarse)
+        self.conv_4 = nn.Conv2d(shuffled, 2, 7, padding=3)
         self.conv_5 = nn.Sequential(
-            nn.Conv2d(64, 32, 7, padding=3),
+            nn.Conv2d(shuffled, fine, 7, padding=3),
             nn.ReLU(),
-            nn.Conv2d(32, 1, 7, padding=3),
+            nn.Conv2d(fine, 1, 7, padding=3),
             nn.Sigmoid(),
         )
 
@@ -82,45 +113,64 @@ class Alignment(nn.Module):
             sketches: (B, 3 * WINDOW, H, W).
 
         Returns:
-            (B, 32, H, W), (B, 256, H / 2, W / 2) and the image (B, 3, H, W).
+            (B, fine, H, W), (B, coarse, H / 2, W / 2) and the image (B, 3, H, W).
         """
+        return self.align(self.see(references, reference_sketches), sketches)
+
+    def see(self, references: Tensor, reference_sketches: Tensor) -> Seen:
+        """Features of references (B, N, 3, H, W) with their sketches, whatever the target."""
         image = references.flatten(0, 1)
         seen = torch.cat((image, reference_sketches.flatten(0, 1)), dim=1)
         fine = functional.relu(self.conv1_bn(self.conv1(seen)))
         coarse = functional.relu(self.conv2_bn(self.conv2(fine)))
+        return Seen(image, fine, coarse)
 
-        small_sketches = _nearest(sketches, coarse)
-        features = self.spade_layer_1(coarse, small_sketches)
+    def align(self, seen: Seen, sketches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """References seen before, warped to sketches (B, 3 * WINDOW, H, W); as `forward`."""
+        samples = len(sketches)
+        if not self.warping:
+            fine, coarse, image = (
+                each.reshape(samples, -1, *each.shape[1:]).mean(dim=1)
+                for each in (seen.fine, seen.coarse, seen.image)
+            )
+            return fine, coarse, image
+        small_sketches = _nearest(sketches, seen.coarse)
+        features = self.spade_layer_1(seen.coarse, small_sketches)
         features = self.spade_layer_2(features, small_sketches)
         features = self.spade_layer_4(functional.pixel_shuffle(features, 2), sketches)
         grid = flow_to_grid(self.conv_4(features))
         weight = self.conv_5(features)
 
-        samples = len(references)
-        small_weight = _nearest(weight, coarse)
+        small_weight = _nearest(weight, seen.coarse)
         return (
-            _weighted_mean(warp(fine, grid), weight, samples),
-            _weighted_mean(warp(coarse, grid), small_weight, samples),
-            _weighted_mean(warp(image, grid), weight, samples),
+            _weighted_mean(warp(seen.fine, grid), weight, samples),
+            _weighted_mean(warp(seen.coarse, grid), small_weight, samples),
+            _weighted_mean(warp(seen.image, grid), weight, samples),
         )
 
 
 class Translation(nn.Module):
-    """Fills in the lower half of a face from sketches, warped references and audio."""
+    """Fills in the lower half of a face from sketches, warped references and audio.
 
-    def __init__(self) -> None:
+    Args:
+        size: Of the layers.
+    """
+
+    def __init__(self, size: RendererSize) -> None:
         super().__init__()
-        self.audio_encoder = mel_encoder()
-        self.conv1 = nn.Conv2d(3 + 3 * WINDOW, 32, 7, padding=3, bias=False)
-        self.conv1_bn = nn.BatchNorm2d(32)
-        self.conv2 = nn.Conv2d(32, 256, 3, stride=2, padding=1, bias=False)
-        self.conv2_bn = nn.BatchNorm2d(256)
-        self.spade_1 = _SpadeBlock(256, 256)
-        self.adain_1 = _AdaINBlock(256, 512)
-        self.spade_2 = _SpadeBlock(64, 32)
-        self.adain_2 = _AdaINBlock(64, 512)
-        self.spade_4 = _SpadeBlock(64, 3)
-        self.conv_last = nn.Conv2d(64, 3, 7, padding=3, bias=False)
+        fine, coarse, shuffled, heard = size.fine, size.coarse, size.coarse // 4, 2 * size.coarse
+        # In the published order: files are compared with it.
+        self.audio_encoder = mel_encoder(width=heard) if size.audio else nn.Identity()
+        self.conv1 = nn.Conv2d(3 + 3 * WINDOW, fine, 7, padding=3, bias=False)
+        self.conv1_bn = nn.BatchNorm2d(fine)
+        self.conv2 = nn.Conv2d(fine, coarse, 3, stride=2, padding=1, bias=False)
+        self.conv2_bn = nn.BatchNorm2d(coarse)
+        self.spade_1 = _SpadeBlock(coarse, coarse, hidden=coarse)
+        self.adain_1 = _AdaINBlock(coarse, heard) if size.audio else _Unmodulated()
+        self.spade_2 = _SpadeBlock(shuffled, fine, hidden=coarse)
+        self.adain_2 = _AdaINBlock(shuffled, heard) if size.audio else _Unmodulated()
+        self.spade_4 = _SpadeBlock(shuffled, 3, hidden=coarse)
+        self.conv_last = nn.Conv2d(shuffled, 3, 7, padding=3, bias=False)
 
     def forward(
         self,
@@ -135,28 +185,34 @@ class Translation(nn.Module):
         Args:
             masked_face_and_sketches: (B, 3 + 3 * WINDOW, H, W).
             warped_reference: (B, 3, H, W).
-            warped_fine: (B, 32, H, W).
-            warped_coarse: (B, 256, H / 2, W / 2).
+            warped_fine: (B, fine, H, W).
+            warped_coarse: (B, coarse, H / 2, W / 2).
             mel: (B, 1, 80, 16).
         """
-        audio = self.audio_encoder(mel)
+        heard = self.audio_encoder(mel)
         features = functional.relu(self.conv1_bn(self.conv1(masked_face_and_sketches)))
         features = functional.relu(self.conv2_bn(self.conv2(features)))
-        features = self.adain_1(self.spade_1(features, warped_coarse), audio)
+        features = self.adain_1(self.spade_1(features, warped_coarse), heard)
         features = functional.pixel_shuffle(features, 2)
-        features = self.adain_2(self.spade_2(features, warped_fine), audio)
+        features = self.adain_2(self.spade_2(features, warped_fine), heard)
         features = self.spade_4(features, warped_reference)
         return torch.sigmoid(self.conv_last(functional.leaky_relu(features, 0.01)))
 
 
 class Renderer(nn.Module):
-    """Alignment and translation; with the frozen VGG19 of its loss, which the file holds too."""
+    """Alignment and translation.
 
-    def __init__(self) -> None:
+    Args:
+        size: Of the layers; None: as published.
+        with_loss: Hold the frozen VGG19 of the loss too, as the published file does.
+    """
+
+    def __init__(self, size: RendererSize | None = None, *, with_loss: bool = True) -> None:
         super().__init__()
-        self.flow_module = Alignment()
-        self.translation = Translation()
-        self.perceptual = PerceptualLoss()
+        size = size or RendererSize()
+        self.flow_module = Alignment(size)
+        self.translation = Translation(size)
+        self.perceptual = PerceptualLoss() if with_loss else None
 
     def forward(
         self,
@@ -194,8 +250,7 @@ class Renderer(nn.Module):
             )
         sketches = target_sketches.flatten(1, 2)
         fine, coarse, reference = self.flow_module(references, reference_sketches, sketches)
-        upper, lower = face.squeeze(1).tensor_split([face.shape[-2] // 2], dim=2)
-        seen = torch.cat((torch.cat((upper, torch.zeros_like(lower)), dim=2), sketches), dim=1)
+        seen = masked_with_sketches(face.squeeze(1), sketches)
         generated = self.translation(seen, reference, fine, coarse, mels.flatten(0, 1))
         return generated, reference
 
@@ -210,14 +265,23 @@ class Renderer(nn.Module):
         Returns:
             Loss of the warped reference and loss of the generated face with its style; scalars.
             Trained with 2.5 of the first, then 2.5 and 4 of both beside the adversarial losses.
+
+        Raises:
+            ValueError: this renderer was made without its loss.
         """
-        with torch.no_grad():
-            wanted = self.perceptual.features(face)
-        warp_loss = self.perceptual(self.perceptual.features(reference), wanted)
-        generation_loss = self.perceptual(
-            self.perceptual.features(generated), wanted, style_weight=_STYLE_WEIGHT
-        )
-        return warp_loss, generation_loss
+        if self.perceptual is None:
+            raise ValueError("this renderer has no loss: give `rendering_losses` one of your own")
+        return rendering_losses(self.perceptual, generated, reference, face)
+
+
+def masked_with_sketches(face: Tensor, sketches: Tensor) -> Tensor:
+    """Faces (B, 3, H, W), lower half black, and sketches (B, 3 * WINDOW, H, W): what is translated.
+
+    Returns:
+        (B, 3 + 3 * WINDOW, H, W).
+    """
+    upper, lower = face.tensor_split([face.shape[-2] // 2], dim=2)
+    return torch.cat((torch.cat((upper, torch.zeros_like(lower)), dim=2), sketches), dim=1)
 
 
 def _leaky(features: Tensor) -> Tensor:

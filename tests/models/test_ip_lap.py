@@ -1,20 +1,31 @@
 """IP-LAP beyond its goldens: what it refuses, other sizes, training, half precision."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from models.blocks.flow_warp import flow_to_grid, warp
 from models.blocks.spade import Spade
+from models.efficientnet.network import EfficientNetLite0
+from models.ip_lap.boxes import PAD, face_boxes, from_box, to_box, whole_boxes
 from models.ip_lap.critic import PatchCritic
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.losses import velocity_loss
 from models.ip_lap.paste import face_contour_mask, keep_contour
+from models.ip_lap.perceptual import EfficientNetFeatures, PerceptualLoss, rendering_losses
 from models.ip_lap.renderer import Alignment, Renderer
+from models.ip_lap.settings import (
+    SMALL_LANDMARKS,
+    SMALL_RENDERER,
+    LandmarkSize,
+    RendererSize,
+)
 from models.ip_lap.sketch import GREY, draw_canvas, renderer_sketches
 
 
@@ -55,7 +66,7 @@ def test_clips_of_a_batch_do_not_mix() -> None:
 
 
 def test_references_of_a_sample_are_its_own() -> None:
-    network = Alignment().eval()
+    network = Alignment(RendererSize()).eval()
     references, sketches = torch.rand(2, 3, 3, 16, 16), torch.rand(2, 3, 3, 16, 16)
     target = torch.rand(2, 15, 16, 16)
     with torch.no_grad():
@@ -188,3 +199,71 @@ def test_paste_refuses_frames_that_differ() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         keep_contour(frame, frame[1:], frame[..., 0])
     assert np.array_equal(keep_contour(frame, frame + 1, frame[..., 0]), frame)
+
+
+@pytest.mark.parametrize("mixer", ["transformer", "lstm"])
+def test_smaller_landmark_generators_learn(mixer: Literal["transformer", "lstm"]) -> None:
+    size = SMALL_LANDMARKS.model_copy(update={"mixer": mixer})
+    network = LandmarkGenerator(size)
+    content = network(*_landmark_inputs(2, 5, 4))
+    assert content.shape == (10, 2, 57)
+    content.square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert sum(p.numel() for p in network.parameters()) < 2_000_000
+
+
+@pytest.mark.parametrize("warping", [True, False])
+@pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.parametrize("references", [1, 4])
+def test_ablated_renderers_learn(warping: bool, audio: bool, references: int) -> None:
+    size = SMALL_RENDERER.model_copy(update={"warping": warping, "audio": audio})
+    network = Renderer(size, with_loss=False)
+    images = [torch.rand(2, n, 3, 32, 32) for n in (1, 5, references, references)]
+    generated, reference = network(*images, torch.randn(2, 1, 1, 80, 16))
+    if not warping:
+        torch.testing.assert_close(reference, images[2].mean(1))
+    (generated.mean() + reference.mean()).backward()
+    assert all(p.grad is not None for p in network.parameters())
+    with pytest.raises(ValueError, match="no loss"):
+        network.losses(generated, reference, images[0].squeeze(1))
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(ValidationError, match="do not divide a width of 128"):
+        LandmarkSize(width=128, heads=5)
+
+
+def test_the_loss_compares_in_any_backbone() -> None:
+    torch.manual_seed(0)
+    network = EfficientNetLite0()
+    loss = PerceptualLoss(EfficientNetFeatures(network))
+    loss.train()
+    assert not network.training
+    face, near = torch.rand(2, 2, 3, 64, 64)
+    near.requires_grad_()
+    same, _ = rendering_losses(loss, near, face, face)
+    assert same == 0
+    warp_loss, generation_loss = rendering_losses(loss, near, near, face)
+    assert 0 < warp_loss < generation_loss
+    generation_loss.backward()
+    assert near.grad is not None
+    assert near.grad.abs().sum() > 0
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_boxes_hold_their_landmarks_and_room() -> None:
+    points = np.random.default_rng(0).uniform(50, 150, (4, 131, 3)).astype(np.float32)
+    points[:, :, 1] *= 1.5
+    boxes = face_boxes(points)
+    shares = to_box(points, boxes)
+    side = np.ptp(points[..., :2], axis=1)
+    room = PAD * side.mean(1, keepdims=True) / (boxes[:, 2:] - boxes[:, :2])
+    np.testing.assert_allclose(shares.min(1), room, rtol=1e-4)
+    np.testing.assert_allclose(shares.max(1), 1 - room, rtol=1e-4)
+    np.testing.assert_allclose(from_box(shares, boxes), points[..., :2], atol=1e-3)
+    whole = whole_boxes(boxes - np.float32(60), (180, 90))
+    assert whole.dtype == np.int64
+    assert (whole[:, :2] == np.maximum(np.floor(boxes[:, :2] - 60), 0)).all()
+    assert (whole[:, 2] == np.minimum(np.floor(boxes[:, 2] - 60), 90)).all()
+    with pytest.raises(ValueError, match="131"):
+        face_boxes(points[:, 1:])

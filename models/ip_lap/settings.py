@@ -1,0 +1,83 @@
+"""What can be set of IP-LAP: the sizes of its networks, its crops and its references."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.ip_lap.boxes import PAD
+
+IMAGES = 25
+"""Reference images in the published inference; 3 in training."""
+
+MOST_IMAGES = 64
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LandmarkSize(_Settings):
+    """Layout of the landmark generator; the defaults are the published one."""
+
+    width: int = Field(default=512, ge=32, multiple_of=16, description="channels of a token")
+    layers: int = Field(default=4, ge=1, le=24, description="layers that mix tokens")
+    heads: int = Field(default=4, ge=1, description="of the attention; they divide the width")
+    feedforward: int = Field(
+        default=1024, ge=1, description="channels within a transformer's layer"
+    )
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="share of values left out in training"
+    )
+    mixer: Literal["transformer", "lstm"] = Field(
+        default="transformer", description="what mixes tokens; lstm: the paper's ablation"
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+
+class RendererSize(_Settings):
+    """Layout of the renderer; the defaults are the published one."""
+
+    fine: int = Field(default=32, ge=4, multiple_of=4, description="channels at full resolution")
+    coarse: int = Field(
+        default=256, ge=32, multiple_of=16, description="channels at half resolution"
+    )
+    warping: bool = Field(
+        default=True,
+        description="align references before they are averaged; false: the paper's ablation",
+    )
+    audio: bool = Field(
+        default=True, description="let speech modulate the face; false: the paper's ablation"
+    )
+
+
+SMALL_LANDMARKS = LandmarkSize(width=128, layers=2, heads=4, feedforward=256)
+"""A landmark generator that a CPU trains."""
+
+SMALL_RENDERER = RendererSize(fine=16, coarse=64)
+"""A renderer that a CPU trains."""
+
+
+class CropSettings(_Settings):
+    """How faces are cut out."""
+
+    pad: float = Field(
+        default=PAD,
+        ge=0,
+        le=0.5,
+        description="room around the landmarks, as a share of the box's side",
+    )
+
+
+class ReferenceSettings(_Settings):
+    """Which of the clip's frames show the networks how this person looks."""
+
+    images: Literal["fifth"] | Annotated[int, Field(ge=1, le=MOST_IMAGES)] = Field(
+        default=IMAGES,
+        description="reference images, from the most closed to the most open mouth: a number (25 "
+        f"as published), or fifth: a fifth of the frames (the paper), at most {MOST_IMAGES}",
+    )
