@@ -29,6 +29,7 @@ _NETWORKS = {
     "ip_lap_landmark_generator": _Maker("models.ip_lap.landmark_generator", "LandmarkGenerator"),
     "ip_lap_renderer": _Maker("models.ip_lap.renderer", "Renderer"),
     "ip_lap_discriminator": _Maker("models.ip_lap.critic", "PatchCritic"),
+    "vgg19": _Maker("models.ip_lap.perceptual", "Vgg19"),
     # VideoReTalking
     "vrt_dnet": _Maker("models.video_retalking.dnet", "DNet"),
     "vrt_lnet": _Maker("models.video_retalking.lnet", "LNet"),
@@ -72,6 +73,22 @@ _NETWORKS = {
 NAMES = tuple(_NETWORKS)
 
 
+class _Trained(NamedTuple):
+    module: str
+    size: str
+    arguments: Mapping[str, Any] = MappingProxyType({})
+
+
+_TRAINED = {
+    "ip_lap_landmark_generator": _Trained("models.ip_lap.settings", "LandmarkSize"),
+    "ip_lap_renderer": _Trained("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
+}
+"""Networks that `dubflow train` makes: the model of their size, and what else is not as published.
+"""
+
+TRAINED_NAMES = tuple(_TRAINED)
+
+
 def build(name: str, **changes: Any) -> nn.Module:
     """The network of that name, with fresh weights.
 
@@ -89,3 +106,20 @@ def build(name: str, **changes: Any) -> nn.Module:
     network = make(**{**maker.arguments, **changes})
     assert isinstance(network, nn.Module)
     return network
+
+
+def build_trained(name: str, config: Mapping[str, Any]) -> nn.Module:
+    """The network of that name in a size of one's own, with fresh weights.
+
+    Args:
+        name: One of TRAINED_NAMES.
+        config: Of the model of its size; what is not named is as published.
+
+    Raises:
+        ValueError: there is no such network, or the size is not one of its own.
+    """
+    if name not in _TRAINED:
+        raise ValueError(f"no network {name!r} is trained; there is {', '.join(TRAINED_NAMES)}")
+    trained = _TRAINED[name]
+    size = getattr(importlib.import_module(trained.module), trained.size).model_validate(config)
+    return build(name, size=size, **trained.arguments)

@@ -20,6 +20,8 @@ _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 _TAPS = (1, 6, 11, 20, 29)
 """Layers relu_1_1, 2_1, 3_1, 4_1 and 5_1 of VGG19."""
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LEVELS = (3.0, 6.0, 5.0, 5.0, 2.0)
+"""Mean magnitudes of EfficientNet-Lite0's maps on faces of 128 x 128."""
 _STYLE_WEIGHT = 250.0
 
 Features = list[list[Tensor]]
@@ -35,8 +37,7 @@ class Backbone(nn.Module, ABC):
         self.eval()
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Statistics of batches are no part of a loss."""
-        super().train(False)
+        super().train(False)  # statistics of batches are no part of a loss
         return self
 
     @abstractmethod
@@ -84,7 +85,10 @@ class Vgg19(Backbone):
 
 
 class EfficientNetFeatures(Backbone):
-    """EfficientNet-Lite0 up to each halving of the resolution.
+    """The image, and EfficientNet-Lite0's maps at each halving of its resolution.
+
+    The maps are brought to a mean magnitude of about 1, near to those of VGG19, so that the
+    published weights of the losses keep their sense.
 
     Args:
         network: With its weights.
@@ -99,7 +103,8 @@ class EfficientNetFeatures(Backbone):
         return image.flip(1) * 2 - 1
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return self.network.features(image)
+        maps = zip(self.network.features(image), _LEVELS, strict=True)
+        return [image, *(found / level for found, level in maps)]
 
 
 class PerceptualLoss(nn.Module):
