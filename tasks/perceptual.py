@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from stores.errors import MissingWeights
 from stores.store import Store
+from stores.weights import read_registry
 from tasks.metrics.effnet import PACKAGE, packaged_network
-from tasks.weights import find_weights, how_to_get, load_network, read_registry
+from tasks.weights import find_weights, how_to_get, load_network
 
 if TYPE_CHECKING:
     from models.ip_lap.perceptual import PerceptualLoss

@@ -1,6 +1,7 @@
-"""Published weights: from a user's file into the store, and from there into a network.
+"""Weights in the store, published ones or of one's own training, and from there into a network.
 
     weights = find_weights("wav2lip_gan")        # an artifact: give it to a stage as an argument
+    weights = find_weights("run/renderer.safetensors")
     network = load_network(weights)              # in the stage
 
 Torch is imported where it is used: a run served from the store does without.
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 from stores.artifact import Artifact
 from stores.errors import MissingWeights, WeightsError
 from stores.store import Store
+from stores.trained import SUFFIX, read_header, read_tensors, recipe_of
 from stores.weights import (
     FILE,
     WEIGHTS,
     Registry,
     find_entry,
+    keep_weights,
     read_registry,
+    sha256_of,
 )
 from stores.weights import find_weights as find_converted
 from tasks.run import current_run
@@ -57,15 +61,18 @@ def find_weights(name: str, *, store: Store | None = None) -> Artifact:
     """The weights of that name.
 
     Args:
-        name: Of an entry of the registry.
+        name: Of an entry of the registry; or the path of a .safetensors file of one's own training.
         store: Where they are; None is the store of the active run.
 
     Raises:
         MissingWeights: they are not there, in one line with where to get them and how to add them.
+        WeightsError: the file is no such file.
         DamagedArtifact: they are not what was added.
         SettingsError: the registry has no such name.
     """
     store = store or current_run().store
+    if name.endswith(SUFFIX):
+        return trained_weights(Path(name), store=store)
     registry = read_registry()
     find_entry(registry, name)
     for candidate in (name, *_stand_ins(registry, name)):
@@ -73,6 +80,48 @@ def find_weights(name: str, *, store: Store | None = None) -> Artifact:
         if found is not None:
             return found
     raise MissingWeights(f"the weights {name} are missing: {how_to_get(registry, name)}")
+
+
+def trained_weights(path: Path, *, store: Store | None = None) -> Artifact:
+    """Weights of one's own training, checked and copied into the store; found there by content.
+
+    Args:
+        path: A safetensors file as `stores.trained` describes it.
+        store: Where to; None is the store of the active run.
+
+    Raises:
+        WeightsError: it is no such file, or does not fit the network that it names.
+    """
+    store = store or current_run().store
+    header = read_header(path)
+    recipe = recipe_of(header, sha256_of(path))
+    found = store.find(WEIGHTS.kind, recipe.key)
+    if found is not None:
+        return found
+    tensors = read_tensors(path)
+    try:
+        check = KeyCheck(_fresh(recipe.parameters).state_dict(keep_vars=True), [])
+    except ValueError as error:
+        raise WeightsError(f"{path}: {' '.join(str(error).split())}") from None
+    for key, tensor in tensors.items():
+        check.take(key, tensor)
+    if misfits := check.misfits():
+        raise WeightsError(f"{path} does not fit the network {header.network}: {misfits}")
+    facts = {
+        "published_file": path.name,
+        "licence": header.licence,
+        "commercial": header.commercial,
+        "trained_on": header.trained_on,
+        "recipe": header.recipe,
+        "carried": [],
+    }
+    with store.in_use():
+        return keep_weights(store, recipe, tensors, facts)
+
+
+def network_of(weights: Artifact) -> str:
+    """Name of the network that the weights are for, as in models.published."""
+    return str(weights.manifest.parameters["network"])
 
 
 def weights_key(store: Store, name: str) -> str:
@@ -113,13 +162,10 @@ def load_network(
     """
     import torch
 
-    from models.published import build
-
     if isinstance(weights, str):
         weights = _named_or_keyed(weights, store or current_run().store)
     parameters = weights.manifest.parameters
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and overwritten
-        network = build(parameters["network"], **parameters["arguments"])
+    network = _fresh(parameters)
     state = network.state_dict(keep_vars=True)
     found = KeyCheck(state, weights.attributes["carried"])
     with torch.no_grad():
@@ -162,12 +208,24 @@ def licence_notes(found: Sequence[Licence]) -> list[str]:
     return notes
 
 
+def _fresh(parameters: Mapping[str, Any]) -> "nn.Module":
+    """The network that weights were kept for; its values are drawn, to be overwritten."""
+    import torch
+
+    from models.published import build, build_trained
+
+    with torch.random.fork_rng(devices=[]):
+        if "trained" in parameters:
+            return build_trained(parameters["network"], parameters["trained"])
+        return build(parameters["network"], **parameters["arguments"])
+
+
 def _stand_ins(registry: Registry, name: str) -> list[str]:
     return [other for other, entry in registry.items() if entry.instead_of == name]
 
 
 def _named_or_keyed(text: str, store: Store) -> Artifact:
-    if text in read_registry():
+    if text in read_registry() or text.endswith(SUFFIX):
         return find_weights(text, store=store)
     return store.get(WEIGHTS.kind, text)
 
