@@ -1,7 +1,7 @@
 """What a large batch would take: a discrete-event model of the parts that every clip passes.
 
-    command ─ scheduler ─ object store ─ workers ─┐     for each range of each stage
-       └──────────────────────────────────────────┘
+    server ─ command ─ scheduler ─ object store ─ workers ─┐ ─ contact sheet
+                └──── for each range of each stage ────────┘
 
 Stages of a clip follow one another, ranges of a stage go side by side. There are many workers, and
 one of everything else, which serves in the order of arrival. Costs are processor seconds, so that
@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 COMMAND, SCHEDULER, SERVER, GETS, PUTS = "command", "scheduler", "server", "GET", "PUT"
-PARTS = (COMMAND, SCHEDULER, SERVER, GETS, PUTS)
+SHEETS = "contact sheets"
+PARTS = (COMMAND, SCHEDULER, SERVER, GETS, PUTS, SHEETS)
 WORKERS = "workers"
 
 
@@ -24,8 +25,8 @@ class Clip:
 
     Attributes:
         stages: (ranges, seconds of a worker for each of them), in order.
-        per_range: Part → seconds for each range.
-        per_clip: Part → further seconds for each clip.
+        per_range: Part → seconds for each range: COMMAND, SCHEDULER, GETS, PUTS.
+        per_clip: Part → further seconds for each clip: COMMAND, SERVER, SHEETS.
         growth: Seconds that the command spends on a clip for each clip that is done already.
     """
 
@@ -93,7 +94,7 @@ def simulate(clip: Clip, *, clips: int, workers: int, commands: int = 1) -> Outc
 
 
 class _Simulation:
-    """Three events a clip, and two a range: it reaches its command, and it reaches the scheduler.
+    """Four events a clip, and two a range: it reaches its command, and it reaches the scheduler.
 
     What follows the scheduler keeps the order of arrival, so that the rest is known at once.
     """
@@ -132,15 +133,13 @@ class _Simulation:
 
     def _look(self, now: float, clip: int, stage: int) -> None:
         """Its command looks at it, and does what it does once for each clip."""
-        for part in (SCHEDULER, GETS, PUTS):
-            self._serve(part, now, self._per_clip(part))
         growth = self._clip.growth * self._done
         self._stage(self._command(now, clip, self._per_clip(COMMAND) + growth), clip, 0)
 
     def _stage(self, now: float, clip: int, stage: int) -> None:
         self._latest[clip] = now
         if stage == len(self._clip.stages):
-            self._push(now, self._end, clip)
+            self._push(now, self._show, clip)
             return
         self._left[clip] = self._clip.stages[stage][0]
         for _ in range(self._left[clip]):
@@ -161,6 +160,9 @@ class _Simulation:
         if not self._left[clip]:
             self._stage(self._latest[clip], clip, stage + 1)
 
+    def _show(self, now: float, clip: int, stage: int) -> None:
+        self._push(self._serve(SHEETS, now, self._per_clip(SHEETS)), self._end, clip)
+
     def _end(self, now: float, clip: int, stage: int) -> None:
         self._done += 1
         self._begin(now)
@@ -173,8 +175,8 @@ class _Simulation:
 
     def _serve(self, part: str, now: float, seconds: float) -> float:
         """When a part has done what reaches it now."""
-        self._used[part] += seconds
         if seconds:
+            self._used[part] += seconds
             self._free[part] = now = max(now, self._free[part]) + seconds
         return now
 

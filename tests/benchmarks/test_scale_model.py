@@ -8,6 +8,7 @@ from benchmarks.scale_model import (
     PUTS,
     SCHEDULER,
     SERVER,
+    SHEETS,
     WORKERS,
     Clip,
     simulate,
@@ -56,9 +57,10 @@ def test_a_part_that_serves_ranges_is_full_at(part: str) -> None:
     assert many.fullest == part
 
 
-def test_the_server_hears_of_clips() -> None:
-    clip = Clip(stages=((1, 1.0),), per_range={}, per_clip={SERVER: 0.5})
-    assert clip.full_at(SERVER) == pytest.approx(2)
+@pytest.mark.parametrize("part", [SERVER, SHEETS])
+def test_a_part_that_serves_clips_is_full_at(part: str) -> None:
+    clip = Clip(stages=((1, 1.0),), per_range={}, per_clip={part: 0.5})
+    assert clip.full_at(part) == pytest.approx(2)
     assert simulate(clip, clips=500, workers=50).rate == pytest.approx(2, rel=0.01)
 
 
@@ -80,7 +82,7 @@ def test_no_part_is_busier_than_always() -> None:
     clip = Clip(
         stages=((3, 0.2), (1, 0.4)),
         per_range={COMMAND: 0.01, SCHEDULER: 0.004, GETS: 0.001, PUTS: 0.002},
-        per_clip={SERVER: 0.02, COMMAND: 0.05, GETS: 0.01},
+        per_clip={SERVER: 0.02, COMMAND: 0.05},
     )
     found = simulate(clip, clips=3000, workers=64, commands=3)
     assert all(0 < share <= 1 + 1e-9 for share in found.busy.values())
