@@ -15,9 +15,7 @@ import math
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from flows.environment import give_memory_back, quiet_and_private
@@ -25,177 +23,32 @@ from flows.environment import give_memory_back, quiet_and_private
 quiet_and_private()
 give_memory_back()
 
-from benchmarks.scale_model import (  # noqa: E402  (the environment comes first)
+from benchmarks.scale_figures import (  # noqa: E402  (the environment comes first)
+    CLIP_SECONDS,
+    GETS_PER_SECOND,
+    PUTS_PER_SECOND,
+    SHEET_PROCESSORS,
+    WORKERS_SIMULATED,
+    Batch,
+    Measured,
+    clip_of,
+    enough_commands,
+    measure,
+    overhead,
+)
+from benchmarks.scale_model import (  # noqa: E402
     COMMAND,
     GETS,
     PUTS,
     SCHEDULER,
     SERVER,
     SHEETS,
-    WORKERS,
-    Clip,
-    Outcome,
     simulate,
 )
-from benchmarks.scale_record import (  # noqa: E402
-    DaskCost,
-    Growth,
-    RangeCost,
-    Recorded,
-    Requests,
-    dask_cost,
-    look_cost,
-    object_requests,
-    range_cost,
-    recorded_dub,
-    recorded_growth,
-    recorded_preparation,
-)
-from benchmarks.scale_rows import PrefectCost, prefect_cost, sheet_cost  # noqa: E402
-from benchmarks.sources import speech, talking_video  # noqa: E402
-from stores.store import Store  # noqa: E402
 from tasks.run import usable_processors  # noqa: E402
 
-CLIPS, CLIP_SECONDS = 100_000, 10
-WORKERS_SIMULATED = (10, 100, 1000)
-
-GETS_PER_SECOND, PUTS_PER_SECOND = 5500, 3500
-"""What AWS promises for each prefix of an S3 bucket. All kinds of artifacts counted as one prefix
-is the worst case: keys are hashes, so that S3 can split a store into many."""
-
-SHEET_PROCESSORS = 8
-"""Of the machine of each command: threads that decode do not hold Python's lock."""
-
-POLLS_PER_SECOND = 2.0
-"""How often a command that waits for a range looks at the workers."""
-
-LOOKS_PER_RANGE = 3
-
-BUSY = 0.6
-"""Commands are added until none is busier."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All figures.
-
-    Attributes:
-        seconds: Of the long clip.
-        long: Its dub, with all processors.
-        dub: Of a short clip, with one.
-        preparation: Of a short clip, with one.
-        store: Stages that do nothing, in this process.
-        dask: The same on a cluster.
-        prefect: Rows that do nothing.
-        short_sheet: Seconds of a contact sheet.
-        long_sheet: The same of the long clip.
-        growth: What grows with the rows that are done.
-        requests: "dub", "prepare" → of an object store.
-        looks: Workers → seconds that a look at them takes.
-    """
-
-    seconds: int
-    long: Recorded
-    dub: Recorded
-    preparation: Recorded
-    store: RangeCost
-    dask: DaskCost
-    prefect: PrefectCost
-    short_sheet: float
-    long_sheet: float
-    growth: Growth
-    requests: Mapping[str, Requests]
-    looks: Mapping[int, float]
-
-
-def measure(folder: Path, *, seconds: int) -> Measured:
-    """Everything, one after the other."""
-    long = talking_video(folder / "long.mp4", seconds=seconds, width=1280, height=720)
-    short = talking_video(folder / "short.mp4", seconds=CLIP_SECONDS, width=1280, height=720)
-    sounds = {n: speech(folder / f"{n}.wav", seconds=n) for n in (seconds, CLIP_SECONDS)}
-    # First, because it also loads libraries and networks.
-    growth = recorded_growth(short, sounds[CLIP_SECONDS], folder / "growth")
-    return Measured(
-        seconds=seconds,
-        long=recorded_dub(long, sounds[seconds], folder / "long", workers=usable_processors()),
-        dub=recorded_dub(short, sounds[CLIP_SECONDS], folder / "short", workers=1),
-        preparation=recorded_preparation(short, folder / "preparation"),
-        store=range_cost(Store(folder / "toys"), None, None, stages=60),
-        dask=dask_cost(Store(folder / "toys-dask"), stages=60, tasks=3000),
-        short_sheet=sheet_cost(short),
-        long_sheet=sheet_cost(long),
-        growth=growth,
-        requests=object_requests(short, sounds[CLIP_SECONDS], folder / "objects"),
-        looks={workers: look_cost(workers) for workers in WORKERS_SIMULATED},
-        prefect=prefect_cost(short, sounds[CLIP_SECONDS], folder / "rows", rows=10),
-    )
-
-
-# ---- what it is for one clip
-
-
-def overhead(found: Measured) -> dict[str, float]:
-    """Seconds of wall of the long clip's dub that are none of its computation."""
-    stages = len(found.long.stages)
-    further = found.long.ranges - stages
-    store, dask = found.store, found.dask.cost
-    return {
-        "store": stages * store.stage + further * store.further,
-        "Dask": stages * (dask.stage - store.stage) + further * (dask.further - store.further),
-        "row": found.prefect.plain.wall,
-        "Prefect": prefect_row(found),
-        "contact sheet": found.long_sheet,
-    }
-
-
-def prefect_row(found: Measured) -> float:
-    """Seconds of wall that the task run of a row takes, its contact sheet aside."""
-    return max(0.0, found.prefect.prefect.wall - found.prefect.plain.wall - found.short_sheet)
-
-
-def clip_of(
-    found: Measured, workload: str, *, workers: int, commands: int = 1, growing: bool = True
-) -> Clip:
-    """What the model needs to know.
-
-    Args:
-        found: Figures.
-        workload: "dub" or "prepare".
-        workers: At which a command looks.
-        commands: Each on a machine of its own.
-        growing: Whether rows cost more, the more are done.
-    """
-    dubbing = workload == "dub"
-    recorded = found.dub if dubbing else found.preparation
-    stages = tuple((ranges, seconds / ranges) for _, ranges, seconds in recorded.stages)
-    requests = found.requests[workload]
-    # A range waits for another one before it, and is looked after all the time.
-    waiting = 2 * sum(ranges * seconds for ranges, seconds in stages) / recorded.ranges
-    looks = (LOOKS_PER_RANGE + POLLS_PER_SECOND * waiting) * found.looks[workers]
-    per_range = {
-        COMMAND: found.dask.cost.processor["command"] + looks,
-        SCHEDULER: found.dask.cost.processor["scheduler"],
-        GETS: requests.gets / recorded.ranges / GETS_PER_SECOND,
-        PUTS: requests.puts / recorded.ranges / PUTS_PER_SECOND,
-    }
-    per_clip = {}
-    if dubbing:
-        # Each command shows its own rows.
-        sheets = found.short_sheet / SHEET_PROCESSORS / commands
-        row = max(found.prefect.plain.command, found.prefect.prefect.command - found.short_sheet)
-        per_clip = {COMMAND: row, SERVER: found.prefect.prefect.server, SHEETS: sheets}
-    growth = found.growth.seconds(len(stages)) if dubbing and growing else 0.0
-    return Clip(stages, per_range, per_clip, growth)
-
-
-def enough_commands(found: Measured, workload: str, workers: int) -> int:
-    """So many that none holds the workers up."""
-    clip = clip_of(found, workload, workers=workers)
-    rate = workers / clip.worker_seconds
-    return max(1, math.ceil(rate * max(clip.demand(COMMAND), clip.demand(SHEETS)) / BUSY))
-
-
-# ---- tables
+CLIPS = 100_000
+MOST_OVERHEAD = 0.05
 
 
 def table(head: str, rows: list[list[str]]) -> None:
@@ -207,64 +60,50 @@ def table(head: str, rows: list[list[str]]) -> None:
 
 
 def print_costs(found: Measured) -> None:
-    """What each part costs for a range and a row, and the sum for the long clip."""
-    store, dask, prefect = found.store, found.dask.cost, found.prefect
+    """What each part costs for a range and a row."""
+    store, dask = found.store, found.dask.cost
+    plain, row, sheet = found.prefect.plain, found.prefect.prefect, found.short_sheet
 
-    def ms(*seconds: float | None) -> list[str]:
-        return ["" if each is None else f"{1000 * each:.1f}" for each in seconds]
+    def line(name: str, *seconds: float) -> list[str]:
+        cells = [_ms(each) for each in seconds]
+        return [name, *cells, *[""] * (5 - len(cells))]
 
-    mine = store.processor["command"]
-    spent = (dask.processor[name] for name in ("command", "scheduler", "workers"))
-    row = prefect.prefect
-    plain = prefect.plain
+    spent = [dask.processor[name] for name in ("command", "scheduler", "workers")]
     table(
         "[ms]|wall|command|scheduler|workers|server",
         [
-            ["stage with one range: store", *ms(store.stage, mine, None, None, None)],
-            ["the same on Dask", *ms(dask.stage, *spent, None)],
-            ["each further range: store", *ms(store.further, None, None, None, None)],
-            ["the same on Dask", *ms(dask.further, None, None, None, None)],
-            ["row", *ms(plain.wall, plain.command, None, None, None)],
-            [
-                "the same as a Prefect task run",
-                *ms(
-                    prefect_row(found) + plain.wall,
-                    max(0.0, row.command - found.short_sheet),
-                    *(None, None),
-                    row.server,
-                ),
-            ],
-            [
-                f"contact sheet of {CLIP_SECONDS} s",
-                *ms(found.short_sheet, found.short_sheet, *(None,) * 3),
-            ],
+            line("stage with one range: store", store.stage, store.processor["command"]),
+            line("the same on Dask", dask.stage, *spent),
+            line("each further range: store", store.further),
+            line("the same on Dask", dask.further),
+            line("row", plain.wall, plain.command),
+            [*line("the same as a Prefect task run", row.wall, row.command)[:-1], _ms(row.server)],
+            line(f"drawing the contact sheet of {CLIP_SECONDS} s", *sheet),
         ],
     )
-    parts = overhead(found)
-    wall = found.long.wall
-    rows = [
-        [name, f"{seconds:.2f}", f"{seconds / wall:.2%}"]
-        for name, seconds in parts.items()
-        if name != "contact sheet"
-    ]
+
+
+def print_share(found: Measured) -> None:
+    """The sum for the long clip."""
+    parts, wall = overhead(found), found.long.wall
     whole = sum(parts.values())
-    bare = whole - parts["contact sheet"]
+    sheet = found.long_sheet[0]
+
+    def line(name: str, seconds: float) -> list[str]:
+        return [name, f"{seconds:.2f}", f"{seconds / wall:.2%}"]
+
     table(
         f"dub of {found.seconds} s: {len(found.long.stages)} stages, {found.long.ranges} ranges, "
         f"{wall:.1f} s|seconds|share",
         [
-            *rows,
-            ["sum", f"{bare:.2f}", f"{bare / wall:.2%}"],
-            ["contact sheet", f"{parts['contact sheet']:.2f}", f"{whole / wall:.2%} with it"],
-            [
-                "writing its arrays (part of the dub)",
-                f"{found.long.writing:.2f}",
-                f"{found.long.writing / wall:.2%}",
-            ],
+            *(line(name, seconds) for name, seconds in parts.items()),
+            line("sum", whole),
+            line("besides: drawing a contact sheet for the run's page", sheet),
+            line("part of the dub: writing its arrays", found.long.writing),
         ],
     )
-    verdict = "at most" if bare / wall <= 0.05 else "MORE THAN"
-    print(f"\nPrefect, Dask and the store take {verdict} 5 % of the wall time.")
+    verdict = "at most" if whole / wall <= MOST_OVERHEAD else "MORE THAN"
+    print(f"\nPrefect, Dask and the store take {verdict} {MOST_OVERHEAD:.0%} of the wall time.")
 
 
 def print_limits(found: Measured) -> None:
@@ -334,54 +173,8 @@ def print_simulation(found: Measured, clips: int) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One that is simulated.
-
-    Attributes:
-        workload: "dub" or "prepare".
-        growing: Whether rows cost more, the more are done.
-        workers: Of the cluster.
-        commands: Among which clips are shared out.
-    """
-
-    workload: str
-    growing: bool
-    workers: int
-    commands: int
-
-    def clip(self, found: Measured) -> Clip:
-        """Each of its clips."""
-        return clip_of(
-            found,
-            self.workload,
-            workers=self.workers,
-            commands=self.commands,
-            growing=self.growing,
-        )
-
-    def row(self, found: Measured, outcome: Outcome) -> list[str]:
-        """Of the table."""
-        from distributed.scheduler import heartbeat_interval
-
-        rate, requests = outcome.rate, found.requests[self.workload]
-        messages = rate * self.clip(found).ranges * found.dask.messages
-        beats = self.workers / heartbeat_interval(self.workers)
-        asked = rate * found.prefect.prefect.requests if self.workload == "dub" else 0.0
-        others = {part: share for part, share in outcome.busy.items() if part != WORKERS}
-        fullest = max(others, key=lambda part: others[part])
-        return [
-            f"{self.workload}, catalog and report in each row" if self.growing else self.workload,
-            f"{self.workers:,}",
-            str(self.commands),
-            f"{outcome.seconds / 3600:.1f}",
-            f"{outcome.busy[WORKERS]:.0%}",
-            f"{messages + beats:.0f}",
-            f"{asked:.1f}",
-            f"{rate * requests.gets:.0f}",
-            f"{rate * requests.puts:.0f}",
-            f"{fullest} {others[fullest]:.0%}",
-        ]
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
 
 
 def _and(first: float, second: float) -> str:
@@ -405,6 +198,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(dataclasses.asdict(found), indent=1))
     print_costs(found)
+    print_share(found)
     print_limits(found)
     print_simulation(found, CLIPS // 5 if arguments.quick else CLIPS)
 

@@ -169,12 +169,8 @@ def recorded_growth(video: Path, sound: Path, folder: Path) -> Growth:
     start = time.perf_counter()
     write_report(folder / "many.parquet", many)
     per_row = (time.perf_counter() - start) / len(many)
-    return Growth(
-        _in_each(catalogs.call_count, rows),
-        _in_each(reports.call_count, rows),
-        per_artifact,
-        per_row,
-    )
+    in_each = [_in_each(made.call_count, rows) for made in (catalogs, reports)]
+    return Growth(in_each[0], in_each[1], per_artifact, per_row)
 
 
 def _in_each(calls: int, rows: int) -> float:
