@@ -25,6 +25,7 @@ from stores.errors import SettingsError
 from stores.schema import ArraySpec, Schema
 from tasks.crops import CROPS
 from tasks.faces import LANDMARKS, load_pose, mean_face
+from tasks.output_frames import scene_starts
 from tasks.renders import RENDER
 from tasks.stage import Blocks, Made, Plan, Shard, stage
 from tasks.timeline import load_timeline
@@ -77,7 +78,7 @@ def path(
         quality=visibility.read("quality")[donors],
         interior=mouth_interior(crops.read("look")[donors], mean_face()),
     )
-    scene_start = _scene_starts(clip.scene_start, source)
+    scene_start = scene_starts(clip.scene_start, source)
     try:
         rows = choose_donors(
             motion.read("mouth"),
@@ -102,16 +103,6 @@ def path(
         },
         {"bank_frames": len(donors)},
     )
-
-
-def _scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Cuts of the output: those of the source, and wherever a repeated video starts again."""
-    starts = scene_start[source].copy()
-    starts[1:] |= np.abs(np.diff(source)) > 1
-    backwards = np.flatnonzero(np.diff(source) < 0) + 1
-    starts[backwards] = scene_start[np.minimum(source[backwards] + 1, len(scene_start) - 1)]
-    starts[0] = True
-    return starts
 
 
 def _plan_render(

@@ -78,6 +78,16 @@ def output_frames(timeline: Artifact, waveform: Artifact, sync: SyncSettings) ->
     return Made({"source_frame": rows, "pts": pts}, attributes)
 
 
+def scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Cuts of the output: those of the source, and wherever a repeated video starts again."""
+    starts = scene_start[source].copy()
+    starts[1:] |= np.abs(np.diff(source)) > 1
+    backwards = np.flatnonzero(np.diff(source) < 0) + 1
+    starts[backwards] = scene_start[np.minimum(source[backwards] + 1, len(scene_start) - 1)]
+    starts[0] = True
+    return starts
+
+
 def _cut(pts: Int, end: int, tick_seconds: float, sync: SyncSettings) -> tuple[Int, Int, int]:
     """Rows, times and end of the chosen part. A part that starts late begins at time 0."""
     rows = np.arange(len(pts))

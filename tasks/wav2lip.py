@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
-from models.face_crop.crop import to_crop
+from models.face_crop.crop import box_transforms, to_crop
 from models.face_crop.masks import lower_face_mask
 from models.face_crop.rendered import SHIFT_GRID
 from models.faces.tracks import face_boxes
@@ -154,7 +154,7 @@ def wav2lip_render(
     for part, faces in zip(parts, speaker.map(inputs), strict=True):
         frames = source[part]
         boxes, valid = crops.read_rows("box", frames), crops.read_rows("valid", frames)
-        transforms = _transforms(boxes, valid)
+        transforms = box_transforms(boxes, valid, size=FACE_SIZE)
         faces[~valid] = 0
         if paste == "hard":
             mask = np.broadcast_to((255 * valid).astype(np.uint8)[:, None, None], faces.shape[:3])
@@ -193,16 +193,6 @@ def mel_windows(
     first = np.where(first < len(mel), np.minimum(first, last), last + CHUNK)
     windows = np.lib.stride_tricks.sliding_window_view(sound, CHUNK, axis=0)
     return np.asarray(windows[np.maximum(first, 0)], np.float32)
-
-
-def _transforms(boxes: NDArray[np.int64], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(frame, 2, 3) float32, frame px → crop px; zeros where there is no face."""
-    corner = boxes[:, :2].astype(np.float64)
-    zoom = FACE_SIZE / np.maximum(boxes[:, 2:] - corner, 1)
-    transforms = np.zeros((len(boxes), 2, 3))
-    transforms[:, [0, 1], [0, 1]] = zoom
-    transforms[:, :, 2] = -corner * zoom
-    return (transforms * valid[:, None, None]).astype(np.float32)
 
 
 def _speaker(weights: Artifact, precision: Precision) -> "Runner":

@@ -66,6 +66,22 @@ def pixel_matrix(transform: Floats) -> NDArray[np.float64]:
     return matrix
 
 
+def box_transforms(boxes: NDArray[np.int64], valid: Bools, *, size: int) -> Floats:
+    """Transforms (frame, 2, 3) float32 that stretch a box over a crop: frame px → crop px.
+
+    Args:
+        boxes: (frame, 4) x1, y1, x2, y2 in whole frame px, ends excluded.
+        valid: (frame,) bool; zeros where not.
+        size: Side of the crop [px].
+    """
+    corner = boxes[:, :2].astype(np.float64)
+    zoom = size / np.maximum(boxes[:, 2:] - corner, 1)
+    transforms = np.zeros((len(boxes), 2, 3))
+    transforms[:, [0, 1], [0, 1]] = zoom
+    transforms[:, :, 2] = -corner * zoom
+    return (transforms * valid[:, None, None]).astype(np.float32)
+
+
 def upright_box(transform: Floats, size: int) -> Box:
     """The whole-pixel box that an upright crop was cut from.
 

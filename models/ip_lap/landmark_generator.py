@@ -8,12 +8,9 @@ from torch import Tensor, nn
 from models.blocks.conv_norm import mel_encoder
 from models.face_mesh.indices import JAW, LIPS
 from models.ip_lap.settings import LandmarkSize
+from models.ip_lap.windows import REFERENCES, WINDOW
 
-WINDOW = 5
-"""Frames that the published network sees together."""
-
-REFERENCES = 15
-"""Reference frames of the published network."""
+__all__ = ["REFERENCES", "WINDOW", "LandmarkGenerator"]
 
 _POSITIONS = 512
 _POSE, _AUDIO, _REFERENCE = 1, 2, 3

@@ -12,9 +12,7 @@ from models.blocks.flow_warp import flow_to_grid, warp
 from models.blocks.spade import Spade
 from models.ip_lap.perceptual import PerceptualLoss, rendering_losses
 from models.ip_lap.settings import RendererSize
-
-WINDOW = 5
-"""Sketches around the frame to render, itself in the middle."""
+from models.ip_lap.windows import WINDOW
 
 
 class _SpadeBlock(nn.Module):

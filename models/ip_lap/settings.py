@@ -73,11 +73,6 @@ class CropSettings(_Settings):
     )
 
 
-class ReferenceSettings(_Settings):
-    """Which of the clip's frames show the networks how this person looks."""
-
-    images: Literal["fifth"] | Annotated[int, Field(ge=1, le=MOST_IMAGES)] = Field(
-        default=IMAGES,
-        description="reference images, from the most closed to the most open mouth: a number (25 "
-        f"as published), or fifth: a fifth of the frames (the paper), at most {MOST_IMAGES}",
-    )
+References = Literal["fifth"] | Annotated[int, Field(ge=1, le=MOST_IMAGES)]
+"""How many reference images: a number, or a fifth of the clip's frames (the paper), at most
+MOST_IMAGES."""

@@ -7,7 +7,8 @@ from models.ip_lap import landmarks, sketch
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.losses import gram_matrix, landmark_loss, velocity_loss
 from models.ip_lap.paste import face_contour_mask, keep_contour
-from models.ip_lap.renderer import WINDOW, Renderer
+from models.ip_lap.renderer import Renderer
+from models.ip_lap.windows import WINDOW
 from tests.goldens.golden import load, tensor
 
 

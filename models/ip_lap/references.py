@@ -1,0 +1,46 @@
+"""Which frames of a clip show IP-LAP's networks a person: all stages of an opening mouth."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.face_mesh.indices import MOUTH
+from models.ip_lap.settings import MOST_IMAGES
+
+_UPPER_LIP, _LOWER_LIP = MOUTH.index(0), MOUTH.index(17)
+"""Outer middles of the lips."""
+
+
+def lip_distance(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance of the lips' outer middles (frame,) [face heights] of mouths (frame, 57, 3)."""
+    apart = mouth[:, _LOWER_LIP, :2] - mouth[:, _UPPER_LIP, :2]
+    return np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
+
+
+def choose_references(
+    distance: NDArray[np.float32], usable: NDArray[np.bool_], count: int
+) -> NDArray[np.int64]:
+    """Frames at even steps from the most closed to the most open mouth.
+
+    Args:
+        distance: (frame,) of the lips.
+        usable: (frame,) frames to choose from.
+        count: How many; in a clip with fewer frames some come again.
+
+    Returns:
+        (count,) int64.
+
+    Raises:
+        ValueError: no frame is usable.
+    """
+    rows = np.flatnonzero(usable)
+    if len(rows) == 0:
+        raise ValueError("no frame can be a reference: none shows a face")
+    sorted_rows = rows[np.argsort(distance[rows], kind="stable")]
+    return np.asarray(sorted_rows[np.arange(count) * (len(rows) - 1) // max(count - 1, 1)])
+
+
+def reference_count(images: Literal["fifth"] | int, usable_frames: int) -> int:
+    """How many reference images: as given, or a fifth of the frames, at most MOST_IMAGES."""
+    return int(np.clip(usable_frames // 5, 1, MOST_IMAGES)) if images == "fifth" else images

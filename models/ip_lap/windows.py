@@ -1,0 +1,94 @@
+"""Time as IP-LAP sees it: five ticks of 25 Hz around each frame, whatever the video's frame rate.
+
+A frame's window is centred on the frame's own time, so that its middle tick is the frame itself;
+at 25 fps the other four are its neighbours, as published. Speech is heard 0.08 s earlier than in
+Wav2Lip: a tick's 16 mel columns have it nearly in the middle.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+WINDOW = 5
+"""Ticks that the networks see together, the frame in question in the middle."""
+
+MIDDLE = WINDOW // 2
+
+REFERENCES = 15
+"""Frames whose landmarks show the landmark generator a person, as published."""
+
+TICKS_PER_SECOND = 25
+
+_HEARD_BEFORE = 2
+"""Ticks by which a mel window begins before its tick."""
+
+_SHARE_DIGITS = 6
+"""Rounding of shares between two frames, so that a tick on a frame is that frame alone."""
+
+
+def mel_windows(mel: Floats, pts: Ints, time_base: Fraction) -> Floats:
+    """The mel that is heard at each tick of each frame's window.
+
+    As published, the first two ticks of the speech hear its first columns. After the end of the
+    speech there is silence.
+
+    Args:
+        mel: (column, 80), 80 columns a second.
+        pts: (frame,) presentation times [time_base].
+        time_base: Seconds per tick of `pts`.
+
+    Returns:
+        (frame, WINDOW, 80, 16) float32 in -4..4.
+    """
+    ahead = np.arange(WINDOW) - MIDDLE - _HEARD_BEFORE
+    above, below = time_base.numerator, time_base.denominator
+    times = pts.astype(np.int64)[:, None] * (above * TICKS_PER_SECOND) + ahead * below
+    first = times * COLUMNS_PER_SECOND // (TICKS_PER_SECOND * below)
+    quiet = np.full((CHUNK, mel.shape[1]), -MAX_ABS, np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([mel, quiet]), CHUNK, axis=0)
+    return np.asarray(windows[np.clip(first, 0, len(mel))], np.float32)
+
+
+def pose_windows(
+    points: Floats, sizes: Ints, seconds: NDArray[np.float64], *, run: Ints
+) -> tuple[Floats, Ints]:
+    """Landmarks at each tick of each frame's window: linear between frames, held at a run's ends.
+
+    Args:
+        points: (frame, point, 2) shares of each frame's box.
+        sizes: (frame, 2) height and width of each frame's box [px].
+        seconds: (frame,) times, growing.
+        run: (frame,) number of the unbroken run of faces that a frame is in, from `face_runs`.
+
+    Returns:
+        (frame, WINDOW, point, 2) float32, and (frame, WINDOW, 2) int64: the sizes of the nearest
+        frames' boxes. Zeros in frames that are in no run.
+    """
+    windows = np.zeros((len(points), WINDOW, *points.shape[1:]), np.float32)
+    near_sizes = np.zeros((len(points), WINDOW, 2), np.int64)
+    around = (np.arange(WINDOW) - MIDDLE) / TICKS_PER_SECOND
+    for number in np.unique(run[run >= 0]):
+        rows = np.flatnonzero(run == number)
+        times = seconds[rows]
+        wanted = np.clip(times[:, None] + around, times[0], times[-1])
+        right = np.searchsorted(times, wanted).clip(1 if len(rows) > 1 else 0, len(rows) - 1)
+        left = np.maximum(right - 1, 0)
+        span = np.where(right > left, times[right] - times[left], 1.0)
+        share = np.clip((wanted - times[left]) / span, 0, 1).round(_SHARE_DIGITS)
+        mix = share[..., None, None].astype(np.float32)
+        windows[rows] = (1 - mix) * points[rows[left]] + mix * points[rows[right]]
+        near_sizes[rows] = sizes[rows[np.where(share < 0.5, left, right)]]
+    return windows, near_sizes
+
+
+def face_runs(valid: Bools, scene_start: Bools) -> Ints:
+    """Number of the unbroken run of faces that each frame is in (frame,) int64; -1 for none."""
+    begins = valid & (scene_start | ~np.concatenate([[False], valid[:-1]]))
+    return np.where(valid, np.cumsum(begins) - 1, -1).astype(np.int64)
