@@ -10,6 +10,7 @@
     │   ├── StoreFull           no space left where the store lies
     │   └── StoreUnreachable    an object store does not answer
     ├── MissingWeights          a published checkpoint is needed and not there
+    ├── TrainingError           a training can't go on, or not with these settings
     └── ClusterError            the cluster can't be reached, lacks what is needed, or was lost
 
 A message says what is wrong, in which file or frame range, and what to do next, on one line.
@@ -54,6 +55,10 @@ class StoreUnreachable(StoreError):
 
 class MissingWeights(DubflowError):
     """A published checkpoint is needed and is not there."""
+
+
+class TrainingError(DubflowError):
+    """A training can't go on: its loss is no number, or its settings are not those it had."""
 
 
 class ClusterError(DubflowError):

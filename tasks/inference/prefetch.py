@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ class _End:
         self.error = error
 
 
-def prefetched(items: Iterable[A], prepare: Callable[[A], B]) -> Iterator[B]:
+def prefetched(items: Iterable[A], prepare: Callable[[A], B]) -> Generator[B, None, None]:
     """Prepared items in order; a thread reads and prepares up to two ahead.
 
     What the reading raises is raised here. Closing the iterator ends the thread.

@@ -1,0 +1,94 @@
+"""The folder of a training run: who may write in it, what it was begun with, what it ends with."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stores.errors import TrainingError
+from stores.locks import exclusive_or_refuse
+from tasks.training.checkpoint import Checkpoints
+from tasks.training.settings import FREE_TO_CHANGE
+
+Flat = dict[str, Any]
+
+
+class RunFolder:
+    """One run's folder.
+
+    settings.json, checkpoints/, tensorboard/, and in the end weights, card.md and card.json.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the event files."""
+        return self.path / "tensorboard"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else trains here meanwhile.
+
+        Raises:
+            TrainingError: somebody does.
+        """
+        with exclusive_or_refuse(self.path / ".lock") as got:
+            if not got:
+                raise TrainingError(f"{self.path} is being trained in by another process")
+            yield
+
+    def claim(self, given: Mapping[str, Any], *, restart: bool) -> None:
+        """Begin here, or go on where the same settings stopped.
+
+        Args:
+            given: What decides the weights, nested JSON with the trainer's settings in `trainer`.
+            restart: Forget what is here.
+
+        Raises:
+            TrainingError: the run was begun with something else.
+        """
+        settings = self.path / "settings.json"
+        if restart:
+            self.checkpoints.clear()
+        elif self.checkpoints.steps() and settings.exists():
+            self._compare(json.loads(settings.read_text()), given)
+        write_text(settings, json.dumps(given, indent=1) + "\n")
+
+    def _compare(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        old, new = flat(before), flat(json.loads(json.dumps(given)))
+        free = {f"trainer.{name}" for name in FREE_TO_CHANGE}
+        for name in sorted({*old, *new} - free):
+            was, now = old.get(name), new.get(name)
+            if was == now:
+                continue
+            told = f"was begun with {name}={was}, now it is {now}"
+            if name == "data":
+                told = "was begun with other data"
+            raise TrainingError(
+                f"{self.path} {told}; give another folder (-o), the same settings, or --restart "
+                f"to forget its {self.checkpoints.steps()[-1]} steps"
+            )
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> Flat:
+    """Nested settings by dotted names."""
+    found: Flat = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
