@@ -1,4 +1,4 @@
-"""Losses of IP-LAP's landmark network (paper section 3.4)."""
+"""Losses of IP-LAP's two networks (paper sections 3.2 to 3.4)."""
 
 import torch
 from torch import Tensor
@@ -44,3 +44,37 @@ def gram_matrix(features: Tensor) -> Tensor:
     """
     flat = features.flatten(2)
     return torch.bmm(flat, flat.transpose(1, 2)) / flat[0].numel()
+
+
+def adversarial_loss(judged: list[list[Tensor]], *, real: bool) -> Tensor:
+    """Least squares: how far the verdicts are from 1 for real or 0 for generated pictures.
+
+    Args:
+        judged: What `PatchCritic` gives: of each scale all layers, the last the verdict.
+        real: What the verdicts should be.
+
+    Returns:
+        Scalar, the sum over the scales of mean squares.
+    """
+    verdicts = [layers[-1] for layers in judged]
+    wanted = [torch.full_like(verdict, float(real)) for verdict in verdicts]
+    squares = [functional.mse_loss(v, w) for v, w in zip(verdicts, wanted, strict=True)]
+    return torch.stack(squares).sum()
+
+
+def feature_matching_loss(judged: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
+    """Mean absolute difference of the critic's features of two pictures (pix2pixHD).
+
+    Args:
+        judged: Of the generated picture, as in `adversarial_loss`.
+        real: Of the true one; no gradient goes there.
+
+    Returns:
+        Scalar: the sum over layers but the last, times 4 over their number, mean over the scales.
+    """
+    loss = judged[0][0].new_zeros(())
+    for ours, theirs in zip(judged, real, strict=True):
+        share = 4 / (len(ours) - 1) / len(judged)
+        for found, wanted in zip(ours[:-1], theirs[:-1], strict=True):
+            loss = loss + share * functional.l1_loss(found, wanted.detach())
+    return loss
