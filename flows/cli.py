@@ -29,6 +29,7 @@ from flows.cli_options import (  # noqa: E402
 )
 from flows.cli_prepare import prepare  # noqa: E402
 from flows.cli_rate import rate  # noqa: E402
+from flows.cli_train import train  # noqa: E402
 from flows.cli_up import up  # noqa: E402
 from flows.cli_weights import weights  # noqa: E402
 from stores.errors import DubflowError  # noqa: E402
@@ -75,7 +76,7 @@ def dub(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="exemplar|wav2lip", help="How the mouth is made. [dim]Default: exemplar.[/]"
+            metavar="exemplar|wav2lip|ip_lap", help="How the mouth is made. [dim]Default: exemplar.[/]"
         ),
     ] = None,
     face: Annotated[
@@ -249,6 +250,7 @@ def doctor(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 app.command()(batch)
 app.command()(prepare)
+app.command()(train)
 app.command()(evaluate)
 app.command()(rate)
 app.add_typer(artifacts, name="artifacts")

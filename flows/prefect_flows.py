@@ -98,13 +98,15 @@ def prepare_flow(settings: PrepareSettings) -> dict[str, Any]:
     return report.model_dump(mode="json")
 
 
-@flow(name="train", persist_result=False, retries=0)
-def train_flow(settings: TrainSettings) -> dict[str, str]:
-    """Train the speech-to-lips model; gives where the weights are."""
-    from flows.train import train_speech_to_lips  # torch: seconds that no other flow has to wait
+@flow(name="train", flow_run_name="train {settings.recipe}", persist_result=False, retries=0)
+def train_flow(settings: TrainSettings) -> dict[str, Any]:
+    """Train a recipe, or go on with a training; gives its card."""
+    from flows.training.run import train  # torch: seconds that no other flow has to wait
+    from flows.training.terminal import OnTerminal
 
-    train_speech_to_lips(**settings.model_dump(exclude_none=True))
-    return {"weights": str(settings.out)}
+    card = train(settings, watch=OnTerminal(), progress=watcher())
+    create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
+    return card
 
 
 def _row_task(cluster: Cluster | None) -> Dub:

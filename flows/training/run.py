@@ -1,0 +1,245 @@
+"""One training from start to end: settings, data, the loop in all its processes, weights, card."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from flows.preparation.settings import PrepareSettings
+from flows.prepare import prepare
+from flows.train_settings import TrainSettings
+from flows.training import find_recipe, recipe_settings
+from stores.dataset_index import Segment, index_facts, read_segments
+from stores.errors import InputError, SettingsError
+from tasks.dataset import BlockDataset, WindowLoader, WindowSettings
+from tasks.inference.device import choose_device
+from tasks.run import Progress
+from tasks.training.board import Board
+from tasks.training.card import write_card, write_weights
+from tasks.training.checkpoint import State
+from tasks.training.loop import Training, judged_networks
+from tasks.training.ranks import Rank, launched_by_torchrun, run_ranks
+from tasks.training.recipe import Data, NoWatch, Sample, Watch
+from tasks.training.run_folder import RunFolder
+from tasks.training.settings import TrainerSettings
+
+TRAINED_ON, JUDGED_ON = "train", "validation"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What each process of a training is given; can be pickled.
+
+    Attributes:
+        recipe: Its name.
+        settings: Of the recipe.
+        trainer: How it is trained.
+        index: Of the data.
+        store: URL.
+        folder: Of the run.
+        watch: Makes who looks on, in the leading process.
+    """
+
+    recipe: str
+    settings: BaseModel
+    trainer: TrainerSettings
+    index: Path
+    store: str
+    folder: Path
+    watch: Callable[[], Watch]
+
+
+def train(
+    settings: TrainSettings,
+    *,
+    watch: Callable[[], Watch] = NoWatch,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a recipe, or go on with a training; gives the card.
+
+    Args:
+        settings: What, on what, and where to.
+        watch: Makes who looks on; can be pickled if several processes train.
+        progress: Who shows the preparation of a folder of clips.
+
+    Raises:
+        InputError: settings or data can't be used; found before long work.
+        TrainingError: the folder holds another run, or the loss is no number any more.
+        KeyboardInterrupt: after a checkpoint, if the end was asked for.
+    """
+    trainer, own = recipe_settings(
+        settings.recipe, settings.preset, trainer=settings.trainer, settings=settings.settings
+    )
+    if (world := launched_by_torchrun()) is not None:
+        trainer = TrainerSettings.model_validate(trainer.model_dump() | {"processes": world})
+    folder = RunFolder(settings.output)
+    with folder.alone():
+        index = prepared_index(settings, progress)
+        job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
+        data = open_data(job)
+        given = {
+            "recipe": settings.recipe,
+            "trainer": trainer.model_dump(mode="json"),
+            "settings": own.model_dump(mode="json"),
+            "data": data.key,
+        }
+        folder.claim(given, restart=settings.restart)
+        run_ranks(partial(train_rank, job), processes=trainer.processes, device=trainer.device)
+        return finish(job, given, data, licence=settings.licence)
+
+
+def prepared_index(settings: TrainSettings, progress: Progress | None = None) -> Path:
+    """The index to train on; a folder of clips is prepared first, if that is new."""
+    if not settings.data.is_dir():
+        return settings.data
+    index = settings.output / "index.parquet"
+    given = {
+        "dataset": "folder",
+        "data": settings.data,
+        "output": index,
+        "store": settings.store,
+        "person": settings.person,
+    }
+    prepare(PrepareSettings.model_validate(given), progress=progress)
+    return index
+
+
+def open_data(job: Job) -> Data:
+    """Loaders of a data set's training and validation split."""
+    windows = find_recipe(job.recipe).windows(job.settings)
+    trainer = job.trainer
+    facts = index_facts(job.index)
+    training = read_segments(job.index, splits=[TRAINED_ON])
+    validation = _validation_segments(job.index)
+    try:
+        blocks = [BlockDataset(s, job.store, windows) for s in (training, validation) if s]
+    except ValueError as error:
+        raise InputError(f"{job.index}: {error}; train on longer clips") from None
+
+    def training_loader(rank: int, world: int) -> WindowLoader:
+        try:
+            return _loader(job, windows, training, rank=rank, world=world)
+        except ValueError as error:
+            raise SettingsError(f"{job.index}: {error}") from None
+
+    def validation_loader() -> Iterable[Sample]:
+        return WindowLoader(
+            validation, job.store, _in_order(windows), batch_size=trainer.part_size, shuffle=False
+        )
+
+    told = {
+        "index": job.index.name,
+        "dataset": facts["dataset"]["name"],
+        "licence": facts["dataset"].get("licence"),
+        "splits": {
+            TRAINED_ON: _counted(training),
+            JUDGED_ON: _counted(validation) if validation else None,
+        },
+        "filters": facts["filters"],
+        "key": (key := "-".join(block.fingerprint() for block in blocks)),
+    }
+    return Data(training_loader, validation_loader if validation else None, told, key)
+
+
+def _loader(
+    job: Job, windows: WindowSettings, segments: Sequence[Segment], *, rank: int, world: int
+) -> WindowLoader:
+    return WindowLoader(
+        segments,
+        job.store,
+        windows,
+        batch_size=job.trainer.part_size,
+        seed=job.trainer.seed,
+        mixed_blocks=job.trainer.mixed_blocks,
+        workers=job.trainer.workers,
+        rank=rank,
+        world=world,
+    )
+
+
+def _in_order(windows: WindowSettings) -> WindowSettings:
+    """Windows that follow one another without gaps, so that a clip can be judged as a whole."""
+    return windows.model_copy(update={"stride": windows.frames})
+
+
+def _validation_segments(index: Path) -> list[Segment]:
+    try:
+        return read_segments(index, splits=[JUDGED_ON])
+    except InputError:
+        return []
+
+
+def _counted(segments: Sequence[Segment]) -> dict[str, float]:
+    persons = Counter(segment.person for segment in segments)
+    return {
+        "persons": len(persons),
+        "parts": len(segments),
+        "seconds": round(sum(segment.seconds for segment in segments), 1),
+    }
+
+
+def train_rank(job: Job, rank: Rank) -> None:
+    """What one process does."""
+    folder = RunFolder(job.folder)
+    done = (folder.checkpoints.steps() or [0])[-1]
+    if done >= job.trainer.steps:
+        return
+    recipe = find_recipe(job.recipe).make(job.settings, job.store)
+    board = Board(folder.tensorboard, done=done) if rank.leads else None
+    try:
+        Training(
+            recipe,
+            open_data(job),
+            job.trainer,
+            checkpoints=folder.checkpoints,
+            rank=rank,
+            watch=job.watch() if rank.leads else NoWatch(),
+            board=board,
+        ).run()
+    finally:
+        if board is not None:
+            board.close()
+
+
+def finish(job: Job, given: dict[str, Any], data: Data, *, licence: str | None) -> dict[str, Any]:
+    """Write weights and card of a run that has come to its end; gives the card.
+
+    Raises:
+        KeyboardInterrupt: it has not; its processes were asked to stop.
+    """
+    folder = RunFolder(job.folder)
+    recipe = find_recipe(job.recipe).make(job.settings, job.store)
+    state = folder.checkpoints.read_state(folder.checkpoints.steps()[-1])
+    if not _ended(state, job.trainer):
+        raise KeyboardInterrupt
+    told = licence or data.facts.get("licence") or "as the training data's"
+    with torch.no_grad():
+        exports = recipe.export(judged_networks(recipe, folder.checkpoints, state))
+    weights = write_weights(
+        folder,
+        exports,
+        precision=job.trainer.weights,
+        licence=told,
+        trained_on={key: data.facts[key] for key in ("dataset", "splits")},
+        recipe={**given, "step": state.best_step or state.step, "facts": recipe.facts()},
+    )
+    return write_card(
+        folder,
+        recipe=recipe,
+        given=given,
+        data=data.facts,
+        state=state,
+        device=choose_device(job.trainer.device),
+        weights=weights,
+        licence=told,
+    )
+
+
+def _ended(state: State, trainer: TrainerSettings) -> bool:
+    impatient = trainer.patience is not None and state.waited >= trainer.patience
+    return state.step >= trainer.steps or impatient

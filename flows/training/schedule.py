@@ -1,0 +1,26 @@
+"""How the learning rate goes over the steps."""
+
+import math
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Schedule(BaseModel):
+    """Constant as published, unless told otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rise_steps: int = Field(0, ge=0, description="steps in which the rate rises from 0")
+    fall_steps: int | None = Field(
+        None, ge=1, description="step at which the rate has fallen to its end; none: it stays"
+    )
+    end: float = Field(0.02, ge=0, le=1, description="share of the rate that is left then")
+
+    def factor(self, step: int) -> float:
+        """Of the learning rate, at a step counted from 0."""
+        if step < self.rise_steps:
+            return (step + 1) / self.rise_steps
+        if self.fall_steps is None:
+            return 1.0
+        done = (step - self.rise_steps) / max(self.fall_steps - self.rise_steps, 1)
+        return self.end + (1 - self.end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -1,0 +1,83 @@
+"""A training on the terminal: how far it is, how fast it goes, losses, and a line a validation."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tasks.training.recipe import Validation
+
+_EVERY_SECONDS = 0.5
+"""Losses are asked for so often: each time waits for the device."""
+_LINE_EVERY_SECONDS = 30.0
+"""Where there is no terminal, a line is printed so often."""
+
+
+class Terminal:
+    """Shows a training on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: Any = None
+        self._steps = self._first = 0
+        self._start = self._told = 0.0
+
+    def begin(self, steps: int, done: int) -> None:
+        self._steps, self._first = steps, done
+        self._start = self._told = time.perf_counter()
+        if done:
+            self._say(f"[dim]goes on after step {done}")
+        self._task = self._bar.add_task("", total=steps, completed=done, note="")
+        self._bar.start()
+
+    def step(self, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
+        now = time.perf_counter()
+        self._bar.update(self._task, completed=step)
+        every = _EVERY_SECONDS if self._console.is_terminal else _LINE_EVERY_SECONDS
+        if now - self._told < every and step < self._steps:
+            return
+        self._told = now
+        pace = (step - self._first) / max(now - self._start, 1e-9)
+        note = f"{pace:.3g} steps/s  " + "  ".join(f"{n} {v:.4g}" for n, v in losses().items())
+        self._bar.update(self._task, note=note)
+        if not self._console.is_terminal:
+            left = (self._steps - step) / max(pace, 1e-9)
+            self._say(f"step {step} of {self._steps}, {left:.0f} s left: {note}")
+
+    def validated(self, validation: Validation) -> None:
+        told = "  ".join(f"{name} {value:.4g}" for name, value in validation.figures.items())
+        best = "  [green]best so far" if validation.best else ""
+        self._say(f"step {validation.step}, validation: {told}{best}")
+
+    def end(self) -> None:
+        self._bar.stop()
+
+    def _say(self, line: str) -> None:
+        self._bar.console.print(line, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class OnTerminal:
+    """Makes a `Terminal` on the error stream, in whichever process leads; can be pickled."""
+
+    def __call__(self) -> Terminal:
+        return Terminal(Console(stderr=True))
