@@ -18,7 +18,7 @@ from stores.shipped import shipped_file
 from stores.source import Source
 from tasks.inference.settings import Precision
 
-NAMES = ("exemplar", "wav2lip")
+NAMES = ("exemplar", "wav2lip", "ip_lap")
 
 
 @dataclass(frozen=True)

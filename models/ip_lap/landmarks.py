@@ -53,3 +53,10 @@ CONNECTIONS: tuple[tuple[int, int], ...] = (
     *_joined(*INNER_LIP, closed=True),
 )
 """The 125 lines of a sketch, as pairs of face-mesh points; the forehead is left open."""
+
+CONTOUR: tuple[int, ...] = (
+    *(_RIGHT_TEMPLE[1:] + JAW + _LEFT_TEMPLE[:3]),
+    *(300, 293, 334, 296, 336),
+    *(107, 66, 105, 63, 70),
+)
+"""The outline that the 68-point contour of the published paste has: ear, jaw, ear, brows."""

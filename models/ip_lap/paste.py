@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.ip_lap.landmarks import CONTOUR
+
 _CONTOUR = (*range(17), *range(26, 16, -1))
 """Of 68 landmarks: the jaw from the right ear to the left, then the brows back."""
 _KERNEL, _SIGMA = 21, 11.0
@@ -62,3 +64,23 @@ def keep_contour(
     share = blurred[..., None] / 255
     result[part] = generated[part] * share + frame[part] * (1 - share)
     return result
+
+
+def crop_contour_mask(points: NDArray[np.float32], size: int, *, zoom: float) -> NDArray[np.uint8]:
+    """The same mask from the face mesh, in a crop: the blur is that of the frame.
+
+    Args:
+        points: (478, >= 2) float32, the mesh [crop px].
+        size: Side of the crop [px].
+        zoom: Crop px per frame px.
+
+    Returns:
+        (size, size) uint8, 0..255, 0 on the border.
+    """
+    mask = np.zeros((size, size), np.uint8)
+    outline = cv2.convexHull(np.ascontiguousarray(points[list(CONTOUR), :2]))
+    cv2.fillConvexPoly(mask, np.round(outline * 16 - 8).astype(np.int32), (255,), shift=4)
+    kernel = 2 * max(1, round(_KERNEL * zoom / 2)) + 1
+    soft = cv2.GaussianBlur(mask, (kernel, kernel), max(_SIGMA * zoom, 0.3))
+    soft[0], soft[-1], soft[:, 0], soft[:, -1] = 0, 0, 0, 0
+    return np.asarray(soft, np.uint8)
