@@ -15,6 +15,7 @@ from models.blocks.spade import Spade
 from models.efficientnet.network import EfficientNetLite0
 from models.ip_lap.boxes import PAD, face_boxes, from_box, to_box, whole_boxes
 from models.ip_lap.critic import PatchCritic
+from models.ip_lap.detail import with_detail
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.losses import velocity_loss
 from models.ip_lap.paste import face_contour_mask, keep_contour
@@ -267,3 +268,23 @@ def test_boxes_hold_their_landmarks_and_room() -> None:
     assert (whole[:, 2] == np.minimum(np.floor(boxes[:, 2] - 60), 90)).all()
     with pytest.raises(ValueError, match="131"):
         face_boxes(points[:, 1:])
+
+
+def test_detail_is_coarse_from_the_face_and_fine_from_own_pixels() -> None:
+    rng = np.random.default_rng(0)
+    face = np.full((128, 128, 3), 180, np.uint8)
+    face[:, 64:] = 90
+    own = (100 + rng.integers(0, 40, (256, 256, 3))).astype(np.uint8)
+    mask = np.zeros((256, 256), np.uint8)
+    mask[80:200, 60:200] = 255
+    own[cv2.dilate(mask, np.ones((17, 17), np.uint8)) == 0] = 0
+    doubled = np.array([[2, 0, 0], [0, 2, 0]], np.float32)
+    made = with_detail(face, own, mask, transform=doubled)
+    for columns, level in ((slice(65, 118), 180), (slice(138, 195), 90)):
+        part, source = (p[85:195, columns].astype(float) for p in (made, own))
+        assert abs(part.mean() - level) < 2
+        assert (
+            np.corrcoef((part - part.mean(0)).ravel(), (source - source.mean(0)).ravel())[0, 1]
+            > 0.9
+        )
+    assert not made[own.sum(-1) == 0].any()
