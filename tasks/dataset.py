@@ -12,11 +12,12 @@ the number of workers.
 """
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.context import BaseContext
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -65,6 +66,9 @@ class WindowSettings(BaseModel):
     )
     face_px: int | None = Field(
         128, ge=16, le=1024, description="side of the faces; none: no pictures [px]"
+    )
+    faces: Literal["all", "middle"] = Field(
+        "all", description="frames of a window whose faces a sample holds; references have theirs"
     )
     block_frames: int = Field(
         256,
@@ -201,7 +205,7 @@ class WindowLoader:
     """Batches of windows, epoch after epoch, in an order that can be taken up anywhere.
 
     A batch holds, for each of its samples: `mel` (B, frames, 1, 80, mel_columns), `landmarks` (B,
-    frames, point, 3), `mouth` (B, frames, 57, 3), `face` (B, frames, 3, side, side) uint8 RGB;
+    frames, point, 3), `mouth` (B, frames, 57, 3), `face` (B, frames or 1, 3, side, side) uint8 RGB;
     `reference_landmarks` and `reference_face`, the same of other frames; `row` (B,) of the index.
 
     Args:
@@ -291,6 +295,9 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Sample]:
         """The rest of the current epoch."""
         epoch, total = self._order.epoch(self._epoch), len(self)
+        if not total:  # its windows, which begin elsewhere each time, are no batch
+            self._epoch, self._batch = self._epoch + 1, 0
+            return
         group, skipped = epoch.find(self._batch * self._batch_size)
         self._reads.order = np.concatenate([np.zeros(0, np.int64), *epoch.groups[group:]]).tolist()
         blocks = iter(self._reader)
@@ -336,7 +343,9 @@ class WindowLoader:
         others = self._order.others(epoch, block, start, settings.references)
         sample["reference_landmarks"] = read["landmarks"][others]
         if "face" in read:
-            sample["face"] = read["face"][window]
+            middle = start + settings.frames // 2
+            shown = slice(middle, middle + 1) if settings.faces == "middle" else window
+            sample["face"] = read["face"][shown]
             sample["reference_face"] = read["face"][others]
         return sample
 
@@ -388,6 +397,11 @@ def _processes() -> BaseContext:
 
 
 def _begin_worker(number: int) -> None:
-    """In a new reading process: libraries shall not start threads of their own."""
+    """In a new reading process: libraries shall not start threads of their own.
+
+    Ctrl-C reaches all processes of a terminal; this one ends with the one that it reads for, which
+    may want to go on for a moment.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

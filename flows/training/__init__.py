@@ -30,12 +30,14 @@ class Kind:
 
     Attributes:
         settings: Model of its own settings.
-        windows: What it needs of each window of a clip.
+        windows: What it needs of each window of a clip, to learn.
+        judged_windows: And to be judged, in the clips' order.
         make: The recipe, from its settings and the URL of the store that holds weights.
     """
 
     settings: type[BaseModel]
     windows: Callable[[Any], WindowSettings]
+    judged_windows: Callable[[Any], WindowSettings]
     make: Callable[[Any, str], Recipe]
 
 

@@ -305,4 +305,9 @@ def _curves(predicted: Floats, true: Floats) -> NDArray[np.uint8]:
     return picture.transpose(2, 0, 1)
 
 
-KIND = Kind(LandmarkSettings, windows, lambda settings, store: Landmarks(settings))
+def judged_windows(settings: LandmarkSettings) -> WindowSettings:
+    """Windows that follow one another without gaps, so that a clip can be judged as a whole."""
+    return windows(settings.model_copy(update={"stride": settings.frames}))
+
+
+KIND = Kind(LandmarkSettings, windows, judged_windows, lambda settings, store: Landmarks(settings))

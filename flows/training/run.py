@@ -111,13 +111,16 @@ def prepared_index(settings: TrainSettings, progress: Progress | None = None) ->
 
 def open_data(job: Job) -> Data:
     """Loaders of a data set's training and validation split."""
-    windows = find_recipe(job.recipe).windows(job.settings)
+    kind = find_recipe(job.recipe)
+    windows, judged = kind.windows(job.settings), kind.judged_windows(job.settings)
     trainer = job.trainer
     facts = index_facts(job.index)
     training = read_segments(job.index, splits=[TRAINED_ON])
     validation = _validation_segments(job.index)
     try:
-        blocks = [BlockDataset(s, job.store, windows) for s in (training, validation) if s]
+        blocks = [BlockDataset(training, job.store, windows)]
+        if validation:
+            blocks.append(BlockDataset(validation, job.store, judged))
     except ValueError as error:
         raise InputError(f"{job.index}: {error}; train on longer clips") from None
 
@@ -129,12 +132,12 @@ def open_data(job: Job) -> Data:
 
     def validation_loader() -> Iterable[Sample]:
         return WindowLoader(
-            validation, job.store, _in_order(windows), batch_size=trainer.part_size, shuffle=False
+            validation, job.store, judged, batch_size=trainer.part_size, shuffle=False
         )
 
     told = {
         "index": job.index.name,
-        "dataset": facts["dataset"]["name"],
+        "dataset": facts["dataset"]["title"],
         "licence": facts["dataset"].get("licence"),
         "splits": {
             TRAINED_ON: _counted(training),
@@ -160,11 +163,6 @@ def _loader(
         rank=rank,
         world=world,
     )
-
-
-def _in_order(windows: WindowSettings) -> WindowSettings:
-    """Windows that follow one another without gaps, so that a clip can be judged as a whole."""
-    return windows.model_copy(update={"stride": windows.frames})
 
 
 def _validation_segments(index: Path) -> list[Segment]:

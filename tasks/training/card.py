@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from stores.errors import TrainingError
@@ -47,8 +47,8 @@ def write_weights(
         }
         path = folder.path / f"{name}.safetensors"
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        save_file(tensors, part, metadata=metadata)
-        content = part.read_bytes()
+        content = _in_order(save(tensors, metadata=metadata))
+        part.write_bytes(content)
         part.replace(path)
         found[path.name] = {
             "bytes": len(content),
@@ -132,6 +132,16 @@ def device_name(device: torch.device) -> str:
 
 def _told(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file whose header has the metadata sorted: the library draws their order."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    metadata = dict(sorted(header.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def _stored(name: str, tensor: Tensor, precision: str) -> Tensor:

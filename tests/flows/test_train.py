@@ -1,0 +1,415 @@
+"""Training from prepared clips: weights, a card, and the same bytes after any interruption."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.prepare import PrepareSettings, prepare
+from flows.train_settings import TrainSettings
+from flows.training import NAMES, find_recipe, presets, recipe_settings
+from flows.training.run import Job, open_data, train
+from models.ip_lap.perceptual import PerceptualLoss
+from stores.dataset_index import read_segments
+from stores.errors import InputError, SettingsError, TrainingError
+from stores.store import Store
+from tasks.training.checkpoint import Checkpoints
+from tasks.training.loop import Training
+from tasks.training.ranks import Rank
+from tasks.training.recipe import Batch, Networks, NoWatch
+from tasks.weights import load_network, trained_weights
+from tests.media_factory import make_video
+
+Make = Callable[..., TrainSettings]
+CPU = torch.device("cpu")
+TINY: dict[str, dict[str, Any]] = {
+    "ip_lap.landmarks": {"size": {"width": 32, "layers": 1, "heads": 2, "feedforward": 32}},
+    "ip_lap.renderer": {
+        "size": {"fine": 4, "coarse": 32},
+        "references": 2,
+        "warm_up": 1,
+        "judged_stride": 60,
+    },
+}
+LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tests run side by side; so small networks are no slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
+    """Two persons to train on and one to judge by, prepared."""
+    folder = tmp_path_factory.mktemp("clips")
+    rows = ["file,person,split"]
+    for number, split in enumerate(("train", "train", "validation")):
+        size = (200 + 16 * number, 150)
+        make_video(folder / f"{number}.mp4", frames=54, size=size, real_faces=True, audio="aac")
+        rows.append(f"{number}.mp4,p{number},{split}")
+    (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
+    given = {
+        "dataset": "folder",
+        "data": folder,
+        "output": folder / "index.parquet",
+        "store": str(store),
+        "filters": LENIENT,
+        "workers": 2,
+    }
+    report = prepare(PrepareSettings.model_validate(given))
+    assert report.kept == 3
+    return report.index
+
+
+@pytest.fixture
+def make(index: Path, store: Path, tmp_path: Path) -> Make:
+    def make(recipe: str, trainer: dict[str, Any] | None = None, **changes: Any) -> TrainSettings:
+        quick = {
+            "steps": 3,
+            "batch_size": 2,
+            "validate_every": 2,
+            "checkpoint_every": 1,
+            "workers": 0,
+            "device": "cpu",
+            "deterministic": True,
+        }
+        given = {
+            "recipe": recipe,
+            "data": index,
+            "output": tmp_path / "run",
+            "store": str(store),
+            "trainer": quick | (trainer or {}),
+            "settings": TINY[recipe],
+        }
+        return TrainSettings.model_validate(given | changes)
+
+    return make
+
+
+@pytest.mark.parametrize("recipe", NAMES)
+def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
+    settings = make(recipe, licence="CC0")
+    card = train(settings)
+    run = settings.output
+    assert {"settings.json", "checkpoints", "tensorboard", "card.md", "card.json"} <= {
+        path.name for path in run.iterdir()
+    }
+    assert card["data"]["splits"]["train"]["persons"] == 2
+    assert card["data"]["splits"]["validation"]["persons"] == 1
+    assert find_recipe(recipe).settings.model_validate(card["settings"]["settings"])
+    if recipe == "ip_lap.renderer":
+        assert "EfficientNet" in card["facts"]["perceptual_backbone"]
+    (name,) = card["weights"]
+    weights = trained_weights(run / name, store=Store(str(store)))
+    network = load_network(weights)
+    kept = Checkpoints(run / "checkpoints")
+    from safetensors.torch import load_file
+
+    averages = load_file(kept.path(card["chosen_step"]) / "networks.safetensors")
+    phase = find_recipe(recipe).make(_own(recipe), str(store)).phases[0]
+    for key, value in network.state_dict().items():
+        wanted = averages[f"{phase}/{key}"]
+        torch.testing.assert_close(value, wanted.to(value.dtype), rtol=1e-3, atol=1e-6)
+
+
+def _own(recipe: str) -> Any:
+    return find_recipe(recipe).settings.model_validate(TINY[recipe])
+
+
+@pytest.mark.parametrize("recipe", NAMES)
+def test_presets_are_whole(recipe: str) -> None:
+    assert presets(recipe) == ["paper", "small"]
+    paper, own = recipe_settings(recipe, None, trainer={}, settings={})
+    assert own == type(own)()  # the paper's settings are the defaults
+    assert paper.ema_decay is None
+    small, _ = recipe_settings(recipe, "small", trainer={"steps": 7}, settings={})
+    assert small.steps == 7
+    assert small.batch_size < paper.batch_size
+    with pytest.raises(SettingsError, match="no preset 'large'; it has paper, small"):
+        recipe_settings(recipe, "large", trainer={}, settings={})
+    with pytest.raises(SettingsError, match=r"size\.wide"):
+        recipe_settings(recipe, None, trainer={}, settings={"size": {"wide": 3}})
+
+
+def test_every_sample_is_another_persons_than_those_judged_by(make: Make, index: Path) -> None:
+    train_persons = {s.person for s in read_segments(index, splits=["train"])}
+    assert not train_persons & {s.person for s in read_segments(index, splits=["validation"])}
+
+
+def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
+    index: Path, store: Path, tmp_path: Path
+) -> None:
+    def run(*more: str) -> Any:
+        own = [
+            f"--set={name}={value}"
+            for name, value in (
+                ("size.width", 32),
+                ("size.layers", 1),
+                ("size.heads", 2),
+                ("size.feedforward", 32),
+                ("batch_size", 2),
+                ("workers", 0),
+                ("validate_every", 2),
+            )
+        ]
+        given = ["train", "ip_lap.landmarks", "--data", str(index), "-o", str(tmp_path / "run")]
+        return CliRunner().invoke(
+            app, [*given, "--store", str(store), "--device", "cpu", "--direct", *own, *more]
+        )
+
+    first = run("--set=steps=2", "--json")
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["steps"] == 2
+    longer = run("--set=steps=4")
+    assert longer.exit_code == 0, longer.output
+    assert "goes on after step 2" in longer.stderr
+    other = run("--set=steps=4", "--set=learning_rate=0.5")
+    assert other.exit_code == 1
+    assert "settings.learning_rate=0.0001, now it is 0.5" in other.stderr
+    again = run("--set=steps=2", "--set=learning_rate=0.5", "--restart")
+    assert again.exit_code == 0, again.output
+    assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [2]
+    shown = run("--dry-run")
+    assert "width: 32" in shown.stdout
+
+
+def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no index"):
+        train(make("ip_lap.landmarks", data=tmp_path / "missing.parquet"))
+    with pytest.raises(SettingsError, match=r"no recipe 'ip_lap'; there is ip_lap\.landmarks"):
+        train(make("ip_lap.landmarks").model_copy(update={"recipe": "ip_lap"}))
+    with pytest.raises(SettingsError, match="no batch of 4096"):
+        train(make("ip_lap.landmarks", {"batch_size": 4096}))
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(make: Make, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    settings = make("ip_lap.landmarks", {"steps": 40, "ema_decay": 0.9, "checkpoint_every": 2})
+    card = train(settings.model_copy(update={"output": whole}))
+    changes = {**settings.trainer, **settings.settings}
+    own = [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
+    given = ["train", settings.recipe, "--data", str(settings.data), "-o", str(cut)]
+    command = [
+        str(Path(sys.executable).with_name("dubflow")),
+        *given,
+        "--store",
+        settings.store,
+        "--direct",
+        *own,
+    ]
+    for least in (4, 20):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        _wait_for(cut, least, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+        assert not (cut / "card.md").exists()
+    train(settings.model_copy(update={"output": cut}))
+    for name in card["weights"]:
+        assert (whole / name).read_bytes() == (cut / name).read_bytes()
+    last = [Checkpoints(f / "checkpoints").path(40) for f in (whole, cut)]
+    for file in ("networks", "averages", "optimizers"):
+        first, second = ((p / f"{file}.safetensors").read_bytes() for p in last)
+        assert first == second, file
+
+
+def _wait_for(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120
+    while (Checkpoints(run / "checkpoints").steps() or [0])[-1] < step:
+        assert process.poll() is None, process.stderr and process.stderr.read().decode()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_another_data_set_is_refused(make: Make, index: Path, tmp_path: Path) -> None:
+    settings = make("ip_lap.landmarks", {"steps": 1})
+    train(settings)
+    with pytest.raises(TrainingError, match="other data"):
+        train(settings.model_copy(update={"data": _fewer(index, tmp_path)}))
+
+
+def _fewer(index: Path, folder: Path) -> Path:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(index)
+    pq.write_table(table.slice(1), folder / "fewer.parquet")
+    return folder / "fewer.parquet"
+
+
+# Thirty steps whose losses are counted again, plainly.
+
+
+class _Seen:
+    """Keeps what networks put out."""
+
+    def __init__(self, networks: Networks, *names: str) -> None:
+        self.out: dict[str, list[Any]] = {name: [] for name in names}
+        self._hooks = [
+            networks[name].register_forward_hook(
+                lambda _, __, out, name=name: self.out[name].append(out)
+            )
+            for name in names
+        ]
+
+    def __enter__(self) -> "_Seen":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _landmark_formula(seen: _Seen, batch: Batch) -> tuple[float, float]:
+    """L1 and continuity, sample by sample and frame by frame (paper, section 3.2)."""
+    (prediction,) = seen.out["landmarks"]
+    ours = prediction.detach().double().numpy()
+    wanted = batch["content"].double().numpy()
+    clips, frames = wanted.shape[:2]
+    ours = ours.reshape(wanted.shape)
+    l1 = np.mean([abs(a - b) for a, b in zip(ours.ravel(), wanted.ravel(), strict=True)])
+    distances = []
+    for clip in range(clips):
+        for frame in range(frames - 1):
+            motion = ours[clip, frame + 1] - ours[clip, frame]
+            true = wanted[clip, frame + 1] - wanted[clip, frame]
+            distances.append(np.sqrt(((motion - true + 1e-6) ** 2).sum()))
+    return float(l1), float(np.mean(distances))
+
+
+def _feature_distance(
+    judge: PerceptualLoss, image: Tensor, target: Tensor, *, style: float
+) -> Tensor:
+    """Feature maps at two scales; at the first their Gram matrices too (paper, section 3.4)."""
+    total = torch.zeros(())
+    for scale in range(2):
+        if scale:
+            image, target = (functional.avg_pool2d(x, 2) for x in (image, target))
+        maps = [judge.model(judge.model.prepare(x)) for x in (image, target)]
+        for ours, theirs in zip(*maps, strict=True):
+            total = total + (ours - theirs).abs().mean()
+            if not scale and style:
+                grams = []
+                for features in (ours, theirs):
+                    b, c, h, w = features.shape
+                    flat = features.reshape(b, c, h * w)
+                    grams.append(torch.einsum("bcn,bdn->bcd", flat, flat) / (c * h * w))
+                total = total + style * (grams[0] - grams[1]).abs().mean()
+    return total
+
+
+def _renderer_formula(
+    networks: Networks, batch: Batch, generated: Tensor, reference: Tensor, *, warming_up: bool
+) -> dict[str, Tensor]:
+    """2.5 warping + 4 (perceptual + 250 style) + 0.25 adversarial + 2.5 matching."""
+    judge, critic = networks["perceptual"], networks["critic"]
+    assert isinstance(judge, PerceptualLoss)
+    face = batch["face"][:, 0]
+    found = {
+        "warping": _feature_distance(judge, reference, face, style=0),
+        "perceptual": _feature_distance(judge, generated, face, style=250),
+    }
+    fake, real = critic(generated), critic(face)
+    found["adversarial"] = sum(((scale[-1] - 1) ** 2).mean() for scale in fake)
+    found["matching"] = sum(
+        0.5 * (4 / 4) * (ours - theirs).abs().mean()
+        for f, r in zip(fake, real, strict=True)
+        for ours, theirs in zip(f[:-1], r[:-1], strict=True)
+    )
+    later = 4 * found["perceptual"] + 0.25 * found["adversarial"] + 2.5 * found["matching"]
+    found["renderer"] = 2.5 * found["warping"] + (0 if warming_up else later)
+    found["critic"] = sum(
+        0.5 * ((f[-1] ** 2).mean() + ((r[-1] - 1) ** 2).mean())
+        for f, r in zip(fake, real, strict=True)
+    )
+    return found
+
+
+def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None:
+    trainer, own = recipe_settings(
+        settings.recipe, None, trainer=settings.trainer, settings=settings.settings
+    )
+    job = Job(settings.recipe, own, trainer, settings.data, settings.store, tmp_path, NoWatch)
+    Training(
+        recipe,
+        open_data(job),
+        trainer,
+        checkpoints=Checkpoints(tmp_path / "checkpoints"),
+        rank=Rank(0, 1, CPU),
+        watch=NoWatch(),
+        board=None,
+    ).run()
+
+
+THIRTY = {"steps": 30, "validate_every": 30, "checkpoint_every": 30, "deterministic": False}
+
+
+def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Path) -> None:
+    recipe = find_recipe("ip_lap.landmarks").make(_own("ip_lap.landmarks"), "")
+    plain, losses = recipe.loss, []
+
+    def checked(phase: str, networks: Networks, batch: Batch, step: int, kept: Any) -> Any:
+        with _Seen(networks, "landmarks") as seen:
+            loss, parts = plain(phase, networks, batch, step, kept)
+        l1, velocity = _landmark_formula(seen, batch)
+        assert parts["l1"].item() == pytest.approx(l1, rel=1e-5)
+        assert parts["velocity"].item() == pytest.approx(velocity, rel=1e-4)
+        assert loss.item() == pytest.approx(l1 + velocity, rel=1e-4)
+        losses.append(loss.item())
+        return loss, parts
+
+    recipe.loss = checked  # type: ignore[method-assign]
+    _train_checked(make("ip_lap.landmarks", THIRTY), recipe, tmp_path)
+    assert len(losses) == 30
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_path: Path) -> None:
+    own = _own("ip_lap.renderer").model_copy(update={"warm_up": 10})
+    recipe = find_recipe("ip_lap.renderer").make(own, make("ip_lap.renderer").store)
+    plain, found = recipe.loss, []
+
+    def checked(phase: str, networks: Networks, batch: Batch, step: int, kept: Any) -> Any:
+        if step % 3:
+            return plain(phase, networks, batch, step, kept)
+        with _Seen(networks, phase) as seen:
+            loss, parts = plain(phase, networks, batch, step, kept)
+        if phase == "renderer":
+            ((generated, reference),) = seen.out["renderer"]
+            with torch.no_grad():
+                given = (networks, batch, generated, reference)
+                kept["wanted"] = _renderer_formula(*given, warming_up=step < 10)
+        for name, value in {phase: loss, **parts}.items():
+            if name in kept["wanted"]:
+                wanted = kept["wanted"][name]
+                torch.testing.assert_close(value.detach(), wanted, rtol=1e-3, atol=1e-5)
+                found.append((step, name))
+        return loss, parts
+
+    recipe.loss = checked  # type: ignore[method-assign]
+    _train_checked(make("ip_lap.renderer", THIRTY), recipe, tmp_path)
+    names = ("renderer", "warping", "perceptual", "adversarial", "matching", "critic")
+    assert sorted(found) == sorted((step, name) for step in range(0, 30, 3) for name in names)
