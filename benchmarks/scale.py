@@ -1,6 +1,6 @@
 """What Prefect, Dask and the store cost, and how many workers they can feed.
 
-    python -m benchmarks.scale [--quick] [--json FILE]
+    python -m benchmarks.scale [--quick] [--json FILE] [--figures FILE]
 
 First measures, on this machine: real dubs and preparations, stages and rows that do nothing, and
 how many requests and messages each makes. Nothing else should run meanwhile; 10 min on 2
@@ -9,14 +9,14 @@ one that was measured. `--quick` dubs 20 s instead of 60 s, and simulates 20,000
 """
 
 import argparse
-import dataclasses
-import json
 import math
 import multiprocessing
 import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from flows.environment import give_memory_back, quiet_and_private
 
@@ -32,7 +32,7 @@ from benchmarks.scale_figures import (  # noqa: E402  (the environment comes fir
     Batch,
     Measured,
     clip_of,
-    enough_commands,
+    enough,
     measure,
     overhead,
 )
@@ -48,6 +48,9 @@ from benchmarks.scale_model import (  # noqa: E402
 from tasks.run import usable_processors  # noqa: E402
 
 CLIPS = 100_000
+SPREAD = 0.5
+"""Real clips differ: they take half as long up to half as long again."""
+
 MOST_OVERHEAD = 0.05
 
 
@@ -149,10 +152,10 @@ def print_simulation(found: Measured, clips: int) -> None:
     """Batches of so many clips."""
     grows = found.growth.seconds(len(found.dub.stages)) * clips > 0.001
     batches = [
-        Batch(workload, growing, workers, commands)
+        Batch(workload, growing, workers, *parts)
         for workload, growing in [("dub", True)] * grows + [("dub", False), ("prepare", False)]
         for workers in WORKERS_SIMULATED
-        for commands in sorted({1, enough_commands(found, workload, workers)})
+        for parts in sorted({(1, 1), enough(found, workload, workers)})
     ]
     with ProcessPoolExecutor(usable_processors(), multiprocessing.get_context("spawn")) as pool:
         running = [
@@ -162,12 +165,13 @@ def print_simulation(found: Measured, clips: int) -> None:
                 clips=clips,
                 workers=each.workers,
                 commands=each.commands,
+                spread=SPREAD,
             )
             for each in batches
         ]
         rows = [each.row(found, one.result()) for each, one in zip(batches, running, strict=True)]
     table(
-        f"{clips:,} clips of {CLIP_SECONDS} s|workers|commands|hours|workers busy|"
+        f"{clips:,} clips of {CLIP_SECONDS} s|workers|commands|prefixes|hours|workers busy|"
         "scheduler messages/s|server requests/s|store GET/s|store PUT/s|fullest besides",
         rows,
     )
@@ -189,14 +193,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="20 s and 20,000 clips")
     parser.add_argument("--json", type=Path, help="write all figures to this file as well")
+    parser.add_argument("--figures", type=Path, help="take figures from such a file instead")
     arguments = parser.parse_args()
     if os.environ.get("PREFECT_API_URL"):
         raise SystemExit("PREFECT_API_URL is set: this starts a server of its own")
-    with tempfile.TemporaryDirectory(prefix="dubflow-bench-") as name:
-        found = measure(Path(name), seconds=20 if arguments.quick else 60)
+    figures = TypeAdapter(Measured)
+    if arguments.figures:
+        found = figures.validate_json(arguments.figures.read_text())
+    else:
+        with tempfile.TemporaryDirectory(prefix="dubflow-bench-") as name:
+            found = measure(Path(name), seconds=20 if arguments.quick else 60)
     assert found.dask.tasks <= 1, "more than one scheduler task for a range"
     if arguments.json:
-        arguments.json.write_text(json.dumps(dataclasses.asdict(found), indent=1))
+        arguments.json.write_bytes(figures.dump_json(found, indent=1))
     print_costs(found)
     print_share(found)
     print_limits(found)

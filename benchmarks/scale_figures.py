@@ -39,8 +39,8 @@ CLIP_SECONDS = 10
 WORKERS_SIMULATED = (10, 100, 1000)
 
 GETS_PER_SECOND, PUTS_PER_SECOND = 5500, 3500
-"""What AWS promises for each prefix of an S3 bucket. All kinds of artifacts counted as one prefix
-is the worst case: keys are hashes, so that S3 can split a store into many."""
+"""What AWS promises for each prefix of an S3 bucket. One for the whole store is what a new bucket
+has; keys are hashes below the name of their kind, so that S3 can split a store into many."""
 
 SHEET_PROCESSORS = 8
 """Of the machine of each command: threads that decode do not hold Python's lock."""
@@ -51,7 +51,7 @@ POLLS_PER_SECOND = 2.0
 LOOKS_PER_RANGE = 3
 
 BUSY = 0.6
-"""Commands are added until none is busier."""
+"""Commands and prefixes are added until none is busier."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,13 @@ def overhead(found: Measured) -> dict[str, float]:
 
 
 def clip_of(
-    found: Measured, workload: str, *, workers: int, commands: int = 1, growing: bool = True
+    found: Measured,
+    workload: str,
+    *,
+    workers: int,
+    commands: int = 1,
+    prefixes: int = 1,
+    growing: bool = True,
 ) -> Clip:
     """What the model needs to know.
 
@@ -136,6 +142,7 @@ def clip_of(
         workload: "dub" or "prepare".
         workers: At which a command looks.
         commands: Each on a machine of its own.
+        prefixes: Into which the object store has split what it holds.
         growing: Whether rows cost more, the more are done.
     """
     dubbing = workload == "dub"
@@ -148,8 +155,8 @@ def clip_of(
     per_range = {
         COMMAND: found.dask.cost.processor["command"] + looks,
         SCHEDULER: found.dask.cost.processor["scheduler"],
-        GETS: requests.gets / recorded.ranges / GETS_PER_SECOND,
-        PUTS: requests.puts / recorded.ranges / PUTS_PER_SECOND,
+        GETS: requests.gets / recorded.ranges / GETS_PER_SECOND / prefixes,
+        PUTS: requests.puts / recorded.ranges / PUTS_PER_SECOND / prefixes,
     }
     per_clip = {}
     if dubbing:
@@ -161,11 +168,15 @@ def clip_of(
     return Clip(stages, per_range, per_clip, growth)
 
 
-def enough_commands(found: Measured, workload: str, workers: int) -> int:
-    """So many that none holds the workers up."""
+def enough(found: Measured, workload: str, workers: int) -> tuple[int, int]:
+    """So many commands, and so many prefixes of an object store, that none holds workers up."""
     clip = clip_of(found, workload, workers=workers)
-    rate = workers / clip.worker_seconds
-    return max(1, math.ceil(rate * max(clip.demand(COMMAND), clip.demand(SHEETS)) / BUSY))
+
+    def needed(*parts: str) -> int:
+        share = workers / clip.worker_seconds * max(map(clip.demand, parts))
+        return max(1, math.ceil(share / BUSY))
+
+    return needed(COMMAND, SHEETS), needed(GETS, PUTS)
 
 
 @dataclass(frozen=True)
@@ -177,12 +188,14 @@ class Batch:
         growing: Whether rows cost more, the more are done.
         workers: Of the cluster.
         commands: Among which clips are shared out.
+        prefixes: Of the object store.
     """
 
     workload: str
     growing: bool
     workers: int
     commands: int
+    prefixes: int
 
     def clip(self, found: Measured) -> Clip:
         """Each of its clips."""
@@ -191,6 +204,7 @@ class Batch:
             self.workload,
             workers=self.workers,
             commands=self.commands,
+            prefixes=self.prefixes,
             growing=self.growing,
         )
 
@@ -208,6 +222,7 @@ class Batch:
             f"{self.workload}, catalog and report in each row" if self.growing else self.workload,
             f"{self.workers:,}",
             str(self.commands),
+            str(self.prefixes),
             f"{outcome.seconds / 3600:.1f}",
             f"{outcome.busy[WORKERS]:.0%}",
             f"{messages + beats:.0f}",

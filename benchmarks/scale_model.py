@@ -9,6 +9,7 @@ each of those parts has one processor; waiting that disturbs nobody else is left
 """
 
 import heapq
+import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,16 +82,20 @@ class Outcome:
         return max(self.busy, key=lambda part: self.busy[part])
 
 
-def simulate(clip: Clip, *, clips: int, workers: int, commands: int = 1) -> Outcome:
-    """Many alike clips, twice as many at a time as there are workers.
+def simulate(
+    clip: Clip, *, clips: int, workers: int, commands: int = 1, spread: float = 0.0
+) -> Outcome:
+    """Many clips, twice as many at a time as there are workers.
 
     Args:
         clip: What each asks for.
         clips: How many.
         workers: That compute.
         commands: Among which the clips are shared out.
+        spread: Clips take workers up to this share longer or shorter, at random. Without it all
+            march in step, as no real ones do.
     """
-    return _Simulation(clip, clips, workers, commands).outcome()
+    return _Simulation(clip, clips, workers, commands, spread).outcome()
 
 
 class _Simulation:
@@ -99,7 +104,7 @@ class _Simulation:
     What follows the scheduler keeps the order of arrival, so that the rest is known at once.
     """
 
-    def __init__(self, clip: Clip, clips: int, workers: int, commands: int) -> None:
+    def __init__(self, clip: Clip, clips: int, workers: int, commands: int, spread: float) -> None:
         self._clip = clip
         self._clips = clips
         self._workers = [0.0] * workers
@@ -110,6 +115,8 @@ class _Simulation:
         self._events: list[tuple[float, int, Callable[[float, int, int], None], int, int]] = []
         """Time, order of ties, what happens, to which clip, in which stage."""
         self._pushed = self._begun = self._done = 0
+        chance = random.Random(0)
+        self._length = [1 + chance.uniform(-spread, spread) for _ in range(clips)]
         self._left = [0] * clips
         self._latest = [0.0] * clips
 
@@ -151,7 +158,7 @@ class _Simulation:
     def _compute(self, now: float, clip: int, stage: int) -> None:
         for part in (SCHEDULER, GETS, PUTS):
             now = self._serve(part, now, self._per_range(part))
-        seconds = self._clip.stages[stage][1]
+        seconds = self._clip.stages[stage][1] * self._length[clip]
         self._used[WORKERS] += seconds
         end = max(now, self._workers[0]) + seconds
         heapq.heapreplace(self._workers, end)

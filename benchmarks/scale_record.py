@@ -243,23 +243,30 @@ class RangeCost:
 
 
 def range_cost(
-    store: Store, cluster: Cluster | None, others: Machines | None, *, stages: int
+    store: Store, cluster: Cluster | None, others: Machines | None, *, stages: int, times: int = 3
 ) -> RangeCost:
-    """Measured on chains of stages, after a first one."""
+    """Measured on chains of stages, after a first one; the best counts."""
     several = 9
     chain(store, cluster, first=0, stages=4, shards=several)
     parts = {} if others is None else {"scheduler": others.scheduler, "workers": others.workers}
+    walls, longs = [], []
+    mine = 0.0
     before = {name: processor_seconds(processes) for name, processes in parts.items()}
-    start, mine = time.perf_counter(), time.process_time()
-    chain(store, cluster, first=0, stages=stages, shards=1)
-    wall = (time.perf_counter() - start) / stages
-    processor = {"command": (time.process_time() - mine) / stages}
+    for turn in range(times):
+        start, own = time.perf_counter(), time.process_time()
+        chain(store, cluster, first=1000 * turn, stages=stages, shards=1)
+        walls.append((time.perf_counter() - start) / stages)
+        mine += time.process_time() - own
+    processor = {"command": mine / (times * stages)}
     for name, processes in parts.items():
-        processor[name] = (processor_seconds(processes) - before[name]) / stages
-    start = time.perf_counter()
-    chain(store, cluster, first=1000, stages=stages // 4, shards=several)
-    long = (time.perf_counter() - start) / (stages // 4)
-    return RangeCost(wall, max(0.0, long - wall) / (several - 1), processor)
+        processor[name] = (processor_seconds(processes) - before[name]) / (times * stages)
+    few = stages // 4
+    for turn in range(times):
+        start = time.perf_counter()
+        chain(store, cluster, first=1000 * (times + turn), stages=few, shards=several)
+        longs.append((time.perf_counter() - start) / few)
+    further = max(0.0, min(longs) - min(walls)) / (several - 1)
+    return RangeCost(min(walls), further, processor)
 
 
 @dataclass(frozen=True)
@@ -289,7 +296,7 @@ def dask_cost(store: Store, *, stages: int, tasks: int) -> DaskCost:
         cost = range_cost(store, cluster, processes, stages=stages)
         client = cluster._client
         client.run_on_scheduler(count_messages)
-        run = chain(store, cluster, first=5000, stages=stages, shards=3)
+        run = chain(store, cluster, first=50_000, stages=stages, shards=3)
         ranges = sum(record.computed for record in run.records)
         counted = client.run_on_scheduler(read_messages)
         spent = processor_seconds(processes.scheduler)

@@ -72,6 +72,14 @@ def test_several_commands_share_their_work() -> None:
     assert four.rate == pytest.approx(40, rel=0.1)
 
 
+def test_clips_that_differ_take_as_long_on_average() -> None:
+    alike = simulate(FREE, clips=4000, workers=10)
+    found = simulate(FREE, clips=4000, workers=10, spread=0.5)
+    assert found.seconds == pytest.approx(alike.seconds, rel=0.02)
+    assert found.seconds != alike.seconds
+    assert found == simulate(FREE, clips=4000, workers=10, spread=0.5)
+
+
 def test_costs_that_grow_with_what_is_done() -> None:
     clip = Clip(stages=((1, 0.001),), per_range={}, per_clip={}, growth=0.01)
     found = simulate(clip, clips=1000, workers=1)
