@@ -1,7 +1,7 @@
 """Weights in the store, published ones or of one's own training, and from there into a network.
 
     weights = find_weights("wav2lip_gan")        # an artifact: give it to a stage as an argument
-    weights = find_weights("run/renderer.safetensors")
+    weights = find_weights("run/ip_lap_renderer.safetensors")
     network = load_network(weights)              # in the stage
 
 Torch is imported where it is used: a run served from the store does without.

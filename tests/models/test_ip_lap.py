@@ -28,6 +28,7 @@ from models.ip_lap.settings import (
     RendererSize,
 )
 from models.ip_lap.sketch import GREY, draw_canvas, renderer_sketches
+from models.ip_lap.speaker import Portrait, Talker
 
 
 @pytest.fixture(autouse=True)
@@ -288,3 +289,39 @@ def test_detail_is_coarse_from_the_face_and_fine_from_own_pixels() -> None:
             > 0.9
         )
     assert not made[own.sum(-1) == 0].any()
+
+
+def test_a_portrait_is_the_renderer_in_any_batch() -> None:
+    renderer = Renderer(SMALL_RENDERER, with_loss=False).eval()
+    faces, references = torch.randint(0, 256, (2, 3, 32, 32, 3), dtype=torch.uint8)
+    sketches, drawn, mel = torch.rand(3, 5, 32, 32), torch.rand(3, 32, 32), torch.randn(3, 80, 16)
+    portrait = Portrait(renderer, references, drawn).eval()
+    with torch.no_grad():
+        together = portrait(mel, faces, sketches)
+        alone = torch.cat(
+            [portrait(*(each[i : i + 1] for each in (mel, faces, sketches))) for i in range(3)]
+        )
+        images, known = (each.permute(0, 3, 1, 2)[:, None] / 255 for each in (faces, references))
+        whole, _ = renderer(
+            images,
+            sketches[:, :, None].expand(-1, -1, 3, -1, -1),
+            known[:, 0][None].expand(3, -1, -1, -1, -1),
+            drawn[None, :, None].expand(3, -1, 3, -1, -1),
+            mel[:, None, None],
+        )
+    assert (together.int() - alone).abs().max() <= 1
+    assert (together.int() - (255 * whole).permute(0, 2, 3, 1)).abs().max() <= 1.01
+
+
+def test_a_talker_is_the_generator_with_its_references() -> None:
+    generator = LandmarkGenerator(SMALL_LANDMARKS).eval()
+    mels, pose, reference_pose, reference_content = _landmark_inputs(2, 5, 4)
+    known = torch.cat([reference_pose, reference_content], dim=3)[0]
+    with torch.no_grad():
+        spoken = Talker(generator, known).eval()(mels[:, :, 0], pose)
+        plain = generator(
+            mels,
+            pose,
+            *(each[:1].expand(2, -1, -1, -1) for each in (reference_pose, reference_content)),
+        )
+    torch.testing.assert_close(spoken.flatten(0, 1), plain, rtol=1e-4, atol=1e-5)
