@@ -93,7 +93,7 @@ class EfficientNetFeatures(Backbone):
     """The image, and EfficientNet-Lite0's maps at each halving of its resolution.
 
     The maps are brought to a mean magnitude of about 1, near to those of VGG19, so that the
-    published weights of the losses keep their sense. Gram matrices of its fewer channels are larger:
+    published weights of the losses keep their sense. Gram matrices of fewer channels are larger:
     with this weight a blurred face costs about half as much in style as in features.
 
     Args:
