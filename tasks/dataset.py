@@ -252,6 +252,9 @@ class WindowLoader:
             persistent_workers=workers > 0,
             multiprocessing_context=_processes() if workers else None,
             worker_init_fn=_begin_worker,
+            # Else each epoch draws a seed from everyone's generator, in a thread that reads ahead
+            # of the training: at a moment that differs from run to run.
+            generator=torch.Generator(),
         )
         if not len(self):
             raise ValueError(

@@ -291,3 +291,21 @@ def test_references_lie_outside_their_window() -> None:
         assert not ((others >= start) & (others < start + 5)).any()
         assert others.max() < 30
     assert len(order.others(epoch, 1, 0, 15)) == 15
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_leaves_torchs_own_chance_alone(
+    prepared: tuple[str, list[Segment]], workers: int
+) -> None:
+    before = torch.get_rng_state()
+    list(loader(prepared, workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_sample_can_hold_the_middle_face_alone(prepared: tuple[str, list[Segment]]) -> None:
+    middle = SMALL.model_copy(update={"faces": "middle"})
+    pairs = zip(loader(prepared), loader(prepared, settings=middle), strict=True)
+    for whole, batch in pairs:
+        assert batch["face"].shape == (4, 1, 3, 32, 32)
+        assert torch.equal(batch["face"], whole["face"][:, 2:3])
+        assert torch.equal(batch["reference_face"], whole["reference_face"])
