@@ -117,9 +117,10 @@ def train(
                 err=True,
             )
             raise typer.Exit(130) from None
-        if as_json:
+        if as_json and card:
             typer.echo(json.dumps(card))
-        _summarise(card, output)
+        if card:
+            _summarise(card, output)
 
 
 def _settings(given: dict[str, Any], changes: list[str], chosen: dict[str, Any]) -> Any:

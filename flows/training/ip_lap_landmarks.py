@@ -57,7 +57,9 @@ class LandmarkSettings(BaseModel):
     augmentation: Augmentation = Augmentation.model_validate({})
     crops: CropSettings = CropSettings()
     references: int = Field(REFERENCES, ge=1, le=100, description="reference frames of a window")
-    frames: int = Field(WINDOW, ge=2, le=100, description="frames that are predicted together")
+    frames: int = Field(
+        WINDOW, ge=2, le=100, description="frames predicted together; dubbing takes 5"
+    )
     stride: int = Field(5, ge=1, description="frames from a window of a clip to the next")
     learning_rate: float = Field(1e-4, gt=0, description="of Adam")
     weight_decay: float = Field(0.0, ge=0, description="of AdamW; 0: Adam, as published")

@@ -7,15 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from pydantic import BaseModel
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
+from flows.settings import explain
 from flows.train_settings import TrainSettings
 from flows.training import find_recipe, recipe_settings
+from models.audio.mel import SAMPLE_RATE
 from stores.dataset_index import Segment, index_facts, read_segments
 from stores.errors import InputError, SettingsError
+from stores.media.facts import VideoFacts
+from stores.store import Store
 from tasks.dataset import BlockDataset, WindowLoader, WindowSettings
 from tasks.inference.device import choose_device
 from tasks.run import Progress
@@ -28,6 +34,10 @@ from tasks.training.recipe import Data, NoWatch, Sample, Watch
 from tasks.training.run_folder import RunFolder
 from tasks.training.settings import TrainerSettings
 
+HEARD_SECONDS = 30.0
+"""Of a validation clip on TensorBoard."""
+INDEX = "index.parquet"
+"""Name of the index of a folder that was prepared for a run."""
 TRAINED_ON, JUDGED_ON = "train", "validation"
 
 
@@ -60,7 +70,7 @@ def train(
     watch: Callable[[], Watch] = NoWatch,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe, or go on with a training; gives the card.
+    """Train a recipe, or go on with a training; gives the card, in the leading process.
 
     Args:
         settings: What, on what, and where to.
@@ -75,9 +85,17 @@ def train(
     trainer, own = recipe_settings(
         settings.recipe, settings.preset, trainer=settings.trainer, settings=settings.settings
     )
-    if (world := launched_by_torchrun()) is not None:
-        trainer = TrainerSettings.model_validate(trainer.model_dump() | {"processes": world})
+    number, processes = launched_by_torchrun() or (0, trainer.processes)
+    try:
+        trainer = TrainerSettings.model_validate(trainer.model_dump() | {"processes": processes})
+    except ValidationError as error:
+        raise explain(error) from None
     folder = RunFolder(settings.output)
+    if number:  # the leading process, which prepares and writes, is waited for within
+        index = settings.output / INDEX if settings.data.is_dir() else settings.data
+        job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
+        run_ranks(partial(train_rank, job), processes=processes, device=trainer.device)
+        return {}
     with folder.alone():
         index = prepared_index(settings, progress)
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
@@ -97,7 +115,7 @@ def prepared_index(settings: TrainSettings, progress: Progress | None = None) ->
     """The index to train on; a folder of clips is prepared first, if that is new."""
     if not settings.data.is_dir():
         return settings.data
-    index = settings.output / "index.parquet"
+    index = settings.output / INDEX
     given = {
         "dataset": "folder",
         "data": settings.data,
@@ -146,7 +164,13 @@ def open_data(job: Job) -> Data:
         "filters": facts["filters"],
         "key": (key := "-".join(block.fingerprint() for block in blocks)),
     }
-    return Data(training_loader, validation_loader if validation else None, told, key)
+    return Data(
+        training_loader,
+        validation_loader if validation else None,
+        told,
+        key,
+        lambda: {"speech of the first validation clip": _speech(job.store, validation[0])},
+    )
 
 
 def _loader(
@@ -163,6 +187,19 @@ def _loader(
         rank=rank,
         world=world,
     )
+
+
+def _speech(url: str, segment: Segment) -> tuple[NDArray[np.float32], int]:
+    """What is heard in a part, at most HEARD_SECONDS of it."""
+    store = Store(url)
+    timeline = store.get("timeline", segment.keys["timeline"])
+    facts = VideoFacts.from_dict(timeline.attributes["video"])
+    start = float(timeline.read("pts", segment.start, segment.start + 1)[0] * facts.time_base)
+    waveform = store.get("waveform", segment.keys["waveform"])
+    first = max(round(start * SAMPLE_RATE), 0)
+    last = first + round(min(segment.seconds, HEARD_SECONDS) * SAMPLE_RATE)
+    total = waveform.sizes["sample"]
+    return waveform.read("sample", min(first, total), min(last, total)), SAMPLE_RATE
 
 
 def _validation_segments(index: Path) -> list[Segment]:

@@ -23,7 +23,7 @@ from tasks.inference.prefetch import prefetched
 from tasks.training.board import Board
 from tasks.training.checkpoint import Checkpoints, State
 from tasks.training.ranks import Rank
-from tasks.training.recipe import Batch, Data, Recipe, Sample, Validation, Watch
+from tasks.training.recipe import Batch, Data, Recipe, Sample, Shown, Validation, Watch
 from tasks.training.settings import TrainerSettings
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -115,9 +115,9 @@ class Training:
                         raise KeyboardInterrupt
             finally:
                 ahead.close()
+                if self._rank.leads:
+                    self._watch.end()
             self._save()
-        if self._rank.leads:
-            self._watch.end()
         return state
 
     # Beginning.
@@ -324,6 +324,8 @@ class Training:
         try:
             with self._autocast():
                 figures = self._recipe.figures(networks, batches())
+                if self._board is not None and len(self.state.validations) == 0:
+                    self._board.shown(self.state.step, Shown(sounds=self._data.sounds()))
                 if self._board is not None and shown:
                     self._board.shown(self.state.step, self._recipe.show(networks, shown[0]))
         finally:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 from torch import distributed
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
+from stores.errors import TrainingError
 from tasks.inference.device import choose_device
 
 
@@ -59,22 +60,30 @@ def run_ranks(work: Callable[[Rank], None], *, processes: int, device: str) -> N
     Args:
         work: Can be pickled if there are several processes.
         device: auto, cpu, cuda or mps; on CUDA each process has a GPU of its own.
+
+    Raises:
+        TrainingError: the work failed in one of several processes; the others are ended.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        number, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        _join(work, number, world, int(os.environ["LOCAL_RANK"]), device, "env://")
+    if (launched := launched_by_torchrun()) is not None:
+        _join(work, *launched, int(os.environ["LOCAL_RANK"]), device, "env://")
     elif processes == 1:
         work(Rank(0, 1, choose_device(device)))
     else:
         with tempfile.TemporaryDirectory() as folder, _left_to_the_processes():
             meeting = (Path(folder) / "meeting").as_uri()
             given = (work, processes, device, meeting)
-            spawn(_begin, given, nprocs=processes)  # type: ignore[no-untyped-call]
+            try:
+                spawn(_begin, given, nprocs=processes)  # type: ignore[no-untyped-call]
+            except ProcessRaisedException as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise TrainingError(f"process {error.error_index} failed: {reason}") from error
 
 
-def launched_by_torchrun() -> int | None:
-    """How many processes torchrun has started; None if it has not."""
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+def launched_by_torchrun() -> tuple[int, int] | None:
+    """Number of this process and how many torchrun has started; None if it has not."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def _begin(

@@ -17,17 +17,21 @@ Networks = Mapping[str, nn.Module]
 """By phase, and frozen ones by their names."""
 
 
+Sounds = Mapping[str, tuple[NDArray[np.float32], int]]
+"""By name: (sample,) float32 -1..1, and samples per second."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """For TensorBoard, by name.
 
     Attributes:
         pictures: (3, h, w) uint8 RGB.
-        sounds: (sample,) float32 -1..1 and samples per second.
+        sounds: To be heard beside them.
     """
 
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    sounds: Mapping[str, tuple[NDArray[np.float32], int]] = field(default_factory=dict)
+    sounds: Sounds = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,12 +128,14 @@ class Data:
         validation: Batches in order, the same each time; None: nothing is validated.
         facts: For the card: where it is from, persons, seconds.
         key: Content key of all that decides what the loaders give.
+        sounds: What is said in the first validation batches, for TensorBoard.
     """
 
     training: Callable[[int, int], Loader]
     validation: Callable[[], Iterable[Sample]] | None
     facts: Mapping[str, Any]
     key: str
+    sounds: Callable[[], Sounds] = dict
 
 
 @dataclass(frozen=True)

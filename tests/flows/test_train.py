@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
@@ -20,8 +22,9 @@ from flows.cli import app
 from flows.prepare import PrepareSettings, prepare
 from flows.train_settings import TrainSettings
 from flows.training import NAMES, find_recipe, presets, recipe_settings
+from flows.training.ip_lap_renderer import Judge
 from flows.training.run import Job, open_data, train
-from models.ip_lap.perceptual import PerceptualLoss
+from models.ip_lap.perceptual import Backbone, PerceptualLoss
 from stores.dataset_index import read_segments
 from stores.errors import InputError, SettingsError, TrainingError
 from stores.store import Store
@@ -121,12 +124,16 @@ def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Pa
     assert find_recipe(recipe).settings.model_validate(card["settings"]["settings"])
     if recipe == "ip_lap.renderer":
         assert "EfficientNet" in card["facts"]["perceptual_backbone"]
+    board = EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    tags = board.Tags()
+    assert tags["images"]
+    assert tags["audio"] == ["speech of the first validation clip"]
+    assert f"validation/{card['chosen_by']}" in tags["scalars"]
     (name,) = card["weights"]
     weights = trained_weights(run / name, store=Store(str(store)))
     network = load_network(weights)
     kept = Checkpoints(run / "checkpoints")
-    from safetensors.torch import load_file
-
     averages = load_file(kept.path(card["chosen_step"]) / "networks.safetensors")
     phase = find_recipe(recipe).make(_own(recipe), str(store)).phases[0]
     for key, value in network.state_dict().items():
@@ -263,6 +270,22 @@ def _fewer(index: Path, folder: Path) -> Path:
 # Thirty steps whose losses are counted again, plainly.
 
 
+class _TwoLayers(Backbone):
+    """In place of a large network: the formula is the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 6, 3, 2)])
+        self.freeze()
+
+    def prepare(self, image: Tensor) -> Tensor:
+        return 2 * image - 1
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        fine = self.layers[0](image)
+        return [fine, self.layers[1](fine.relu())]
+
+
 class _Seen:
     """Keeps what networks put out."""
 
@@ -390,6 +413,7 @@ def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Pa
 def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_path: Path) -> None:
     own = _own("ip_lap.renderer").model_copy(update={"warm_up": 10})
     recipe = find_recipe("ip_lap.renderer").make(own, make("ip_lap.renderer").store)
+    recipe._judge = Judge("two layers", _TwoLayers())
     plain, found = recipe.loss, []
 
     def checked(phase: str, networks: Networks, batch: Batch, step: int, kept: Any) -> Any:

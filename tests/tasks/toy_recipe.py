@@ -85,7 +85,9 @@ class Toy:
     def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
         x = sample["x"].to(device)
         if rng is not None:
-            x = x + self._noise * torch.from_numpy(rng.standard_normal(x.shape, np.float32))
+            x = x + self._noise * torch.from_numpy(rng.standard_normal(x.shape, np.float32)).to(
+                device
+            )
         return {"x": x, "y": sample["y"].to(device)}
 
     def loss(
