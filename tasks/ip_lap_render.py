@@ -21,7 +21,7 @@ from models.speech_to_lips.neutral import neutral_mouth
 from stores.artifact import Artifact
 from tasks.faces import load_pose
 from tasks.inference.settings import Precision
-from tasks.ip_lap import reference_points
+from tasks.ip_lap import LANDMARK_MOTION, reference_points
 from tasks.motion import MOTION
 from tasks.output_frames import scene_starts
 from tasks.renders import RENDER
@@ -173,14 +173,18 @@ def ip_lap_mouth(
 
     IP-LAP predicts no depth: the source's own is kept.
     """
-    source, valid = output_frames.read("source_frame"), motion.read("valid")
-    shares = motion.read("landmarks")[:, MIDDLE, :, -len(CONTENT) :].swapaxes(1, 2)
-    flat = from_box(shares, crops.read_rows("box", source))
-    depth = landmarks.read_rows("landmarks", source)[:, list(CONTENT), 2:]
-    pose = load_pose(landmarks).at(source)
-    mouth = pose.to_canonical(np.concatenate([flat, depth], axis=-1))
+    source, pose = output_frames.read("source_frame"), load_pose(landmarks)
     neutral = neutral_mouth(landmarks.read("mouth")[landmarks.read("valid")])
-    mouth[~valid] = neutral
+    mouth = np.empty((len(source), len(CONTENT), 3), np.float32)
+    block = LANDMARK_MOTION.arrays["landmarks"].shard
+    for start in range(0, len(source), block):
+        rows = source[start : start + block]
+        shares = motion.read("landmarks", start, start + block)[:, MIDDLE, :, -len(CONTENT) :]
+        flat = from_box(shares.swapaxes(1, 2), crops.read_rows("box", rows))
+        depth = landmarks.read_rows("landmarks", rows)[:, list(CONTENT), 2:]
+        points = np.concatenate([flat, depth], axis=-1)
+        mouth[start : start + block] = pose.at(rows).to_canonical(points)
+    mouth[~motion.read("valid")] = neutral
     return Made({"mouth": mouth, "neutral": neutral}, {"notes": []})
 
 
