@@ -136,24 +136,32 @@ def print_limits(found: Measured) -> None:
         [text, *(_count(clip.full_at(part)) for clip in both.values())] for part, text in of.items()
     ]
     table("full at so many workers|dub|prepare", rows)
-    growth = found.growth
     print(
         f"\nScheduler: {dask.tasks_per_second:.0f} empty tasks/s with 2 workers here, "
         f"{dask.messages_per_second:.0f} messages/s with a processor; {dask.messages:.1f} messages "
         f"and {dask.tasks:.2f} tasks for each range. Server: {prefect.requests_per_second:.0f} "
-        f"requests/s with a processor; a batch asks {prefect.batch:.0f} times besides its rows.\n"
-        f"Each row writes the catalog {growth.catalogs:.1f} times "
-        f"({1000 * growth.per_artifact:.2f} ms an artifact of the store) and the report "
-        f"{growth.reports:.1f} times ({1e6 * growth.per_row:.0f} µs a row)."
+        f"requests/s with a processor; a batch asks {prefect.batch:.0f} times besides its rows."
+    )
+
+
+def print_growth(found: Measured, clips: int) -> None:
+    """What is left out of the simulation, because it would hide all else."""
+    growth, artifacts = found.growth, len(found.dub.stages)
+    whole = growth.seconds(artifacts) * clips**2 / 2
+    print(
+        f"\nEach row writes the catalog {growth.catalogs:.1f} times "
+        f"({1000 * growth.per_artifact:.2f} ms for each artifact of the store) and the report "
+        f"{growth.reports:.1f} times ({1e6 * growth.per_row:.0f} µs for each row): with "
+        f"{clips:,} rows in one store {whole / 3600:,.1f} hours of one processor, which are left "
+        "out above."
     )
 
 
 def print_simulation(found: Measured, clips: int) -> None:
     """Batches of so many clips."""
-    grows = found.growth.seconds(len(found.dub.stages)) * clips > 0.001
     batches = [
-        Batch(workload, growing, workers, *parts)
-        for workload, growing in [("dub", True)] * grows + [("dub", False), ("prepare", False)]
+        Batch(workload, workers, *parts)
+        for workload in ("dub", "prepare")
         for workers in WORKERS_SIMULATED
         for parts in sorted({(1, 1), enough(found, workload, workers)})
     ]
@@ -209,7 +217,9 @@ def main() -> None:
     print_costs(found)
     print_share(found)
     print_limits(found)
-    print_simulation(found, CLIPS // 5 if arguments.quick else CLIPS)
+    clips = CLIPS // 5 if arguments.quick else CLIPS
+    print_simulation(found, clips)
+    print_growth(found, clips)
 
 
 if __name__ == "__main__":

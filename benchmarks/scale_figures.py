@@ -133,7 +133,6 @@ def clip_of(
     workers: int,
     commands: int = 1,
     prefixes: int = 1,
-    growing: bool = True,
 ) -> Clip:
     """What the model needs to know.
 
@@ -143,7 +142,6 @@ def clip_of(
         workers: At which a command looks.
         commands: Each on a machine of its own.
         prefixes: Into which the object store has split what it holds.
-        growing: Whether rows cost more, the more are done.
     """
     dubbing = workload == "dub"
     recorded = found.dub if dubbing else found.preparation
@@ -164,8 +162,7 @@ def clip_of(
         sheets = found.short_sheet[1] / SHEET_PROCESSORS / commands
         row = found.prefect.prefect
         per_clip = {COMMAND: row.command, SERVER: row.server, SHEETS: sheets}
-    growth = found.growth.seconds(len(stages)) if dubbing and growing else 0.0
-    return Clip(stages, per_range, per_clip, growth)
+    return Clip(stages, per_range, per_clip)
 
 
 def enough(found: Measured, workload: str, workers: int) -> tuple[int, int]:
@@ -185,14 +182,12 @@ class Batch:
 
     Attributes:
         workload: "dub" or "prepare".
-        growing: Whether rows cost more, the more are done.
         workers: Of the cluster.
         commands: Among which clips are shared out.
         prefixes: Of the object store.
     """
 
     workload: str
-    growing: bool
     workers: int
     commands: int
     prefixes: int
@@ -205,7 +200,6 @@ class Batch:
             workers=self.workers,
             commands=self.commands,
             prefixes=self.prefixes,
-            growing=self.growing,
         )
 
     def row(self, found: Measured, outcome: Outcome) -> list[str]:
@@ -219,7 +213,7 @@ class Batch:
         others = {part: share for part, share in outcome.busy.items() if part != WORKERS}
         fullest = max(others, key=lambda part: others[part])
         return [
-            f"{self.workload}, catalog and report in each row" if self.growing else self.workload,
+            self.workload,
             f"{self.workers:,}",
             str(self.commands),
             str(self.prefixes),

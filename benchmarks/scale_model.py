@@ -28,13 +28,11 @@ class Clip:
         stages: (ranges, seconds of a worker for each of them), in order.
         per_range: Part → seconds for each range: COMMAND, SCHEDULER, GETS, PUTS.
         per_clip: Part → further seconds for each clip: COMMAND, SERVER, SHEETS.
-        growth: Seconds that the command spends on a clip for each clip that is done already.
     """
 
     stages: tuple[tuple[int, float], ...]
     per_range: Mapping[str, float]
     per_clip: Mapping[str, float]
-    growth: float = 0.0
 
     @property
     def ranges(self) -> int:
@@ -47,7 +45,7 @@ class Clip:
         return sum(ranges * seconds for ranges, seconds in self.stages)
 
     def demand(self, part: str) -> float:
-        """Seconds of a part for the whole clip, growth aside."""
+        """Seconds of a part for the whole clip."""
         each = self.per_range.get(part, 0.0)
         return self.ranges * each + self.per_clip.get(part, 0.0)
 
@@ -114,7 +112,7 @@ class _Simulation:
         self._used: defaultdict[str, float] = defaultdict(float)
         self._events: list[tuple[float, int, Callable[[float, int, int], None], int, int]] = []
         """Time, order of ties, what happens, to which clip, in which stage."""
-        self._pushed = self._begun = self._done = 0
+        self._pushed = self._begun = 0
         chance = random.Random(0)
         self._length = [1 + chance.uniform(-spread, spread) for _ in range(clips)]
         self._left = [0] * clips
@@ -140,8 +138,7 @@ class _Simulation:
 
     def _look(self, now: float, clip: int, stage: int) -> None:
         """Its command looks at it, and does what it does once for each clip."""
-        growth = self._clip.growth * self._done
-        self._stage(self._command(now, clip, self._per_clip(COMMAND) + growth), clip, 0)
+        self._stage(self._command(now, clip, self._per_clip(COMMAND)), clip, 0)
 
     def _stage(self, now: float, clip: int, stage: int) -> None:
         self._latest[clip] = now
@@ -171,7 +168,6 @@ class _Simulation:
         self._push(self._serve(SHEETS, now, self._per_clip(SHEETS)), self._end, clip)
 
     def _end(self, now: float, clip: int, stage: int) -> None:
-        self._done += 1
         self._begin(now)
 
     def _per_range(self, part: str) -> float:

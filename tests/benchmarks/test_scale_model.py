@@ -80,12 +80,6 @@ def test_clips_that_differ_take_as_long_on_average() -> None:
     assert found == simulate(FREE, clips=4000, workers=10, spread=0.5)
 
 
-def test_costs_that_grow_with_what_is_done() -> None:
-    clip = Clip(stages=((1, 0.001),), per_range={}, per_clip={}, growth=0.01)
-    found = simulate(clip, clips=1000, workers=1)
-    assert found.seconds == pytest.approx(0.01 * 1000**2 / 2, rel=0.01)
-
-
 def test_no_part_is_busier_than_always() -> None:
     clip = Clip(
         stages=((3, 0.2), (1, 0.4)),
