@@ -55,13 +55,6 @@ class RendererSize(_Settings):
     )
 
 
-SMALL_LANDMARKS = LandmarkSize(width=128, layers=2, heads=4, feedforward=256)
-"""A landmark generator that a CPU trains."""
-
-SMALL_RENDERER = RendererSize(fine=16, coarse=64)
-"""A renderer that a CPU trains."""
-
-
 class CropSettings(_Settings):
     """How faces are cut out."""
 

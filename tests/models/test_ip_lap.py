@@ -22,13 +22,14 @@ from models.ip_lap.paste import face_contour_mask, keep_contour
 from models.ip_lap.perceptual import EfficientNetFeatures, PerceptualLoss, rendering_losses
 from models.ip_lap.renderer import Alignment, Renderer
 from models.ip_lap.settings import (
-    SMALL_LANDMARKS,
-    SMALL_RENDERER,
     LandmarkSize,
     RendererSize,
 )
 from models.ip_lap.sketch import GREY, draw_canvas, renderer_sketches
 from models.ip_lap.speaker import Portrait, Talker
+
+SMALL_LANDMARKS = LandmarkSize(width=128, layers=2, heads=4, feedforward=256)
+SMALL_RENDERER = RendererSize(fine=16, coarse=64)
 
 
 @pytest.fixture(autouse=True)

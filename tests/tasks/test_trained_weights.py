@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.ip_lap.settings import SMALL_LANDMARKS
+from models.ip_lap.settings import LandmarkSize
 from models.published import build_trained
 from stores.errors import WeightsError
 from stores.store import Store
 from tasks.weights import find_weights, licence_notes, licences, load_network, network_of
 
-CONFIG = SMALL_LANDMARKS.model_copy(update={"width": 64, "layers": 1}).model_dump()
+CONFIG = LandmarkSize(width=64, layers=1, feedforward=64).model_dump()
 NETWORK = "ip_lap_landmark_generator"
 
 
