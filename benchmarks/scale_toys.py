@@ -46,7 +46,11 @@ def chain(store: Store, cluster: Cluster | None, *, first: int, stages: int, sha
 
 
 def copy_row(
-    settings: DubSettings, *, progress: Progress | None = None, cluster: Cluster | None = None
+    settings: DubSettings,
+    *,
+    progress: Progress | None = None,
+    cluster: Cluster | None = None,
+    catalog: bool = True,
 ) -> DubReport:
     """In the place of a dub: all of a row but its stages."""
     shutil.copyfile(settings.video, settings.output)

@@ -14,6 +14,7 @@ from flows.dub import check_inputs, dub
 from flows.manifest import Row, read_manifest
 from flows.report import DubReport
 from flows.side_by_side import side_by_side
+from stores.catalog import write_catalog
 from stores.errors import DubflowError
 from stores.keys import content_key
 from stores.source import Source
@@ -123,7 +124,7 @@ def batch(
     if perform is None:
 
         def perform(row: Row, progress: Progress) -> DubReport:
-            return dub(row.settings, progress=progress, cluster=cluster)
+            return dub(row.settings, progress=progress, cluster=cluster, catalog=False)
 
     store = Store(settings.store)
     before = {} if settings.again else read_report(settings.report_path)
@@ -135,8 +136,10 @@ def batch(
             results[row.number] = result
             write_report(settings.report_path, [*_kept(before, results), *results.values()])
             watch.ended(row, result)
-    ordered = [results[row.number] for row in rows]
-    write_report(settings.report_path, ordered)
+        ordered = [results[row.number] for row in rows]
+        write_report(settings.report_path, ordered)
+        if any(row.computed or row.state is State.FAILED for row in ordered):
+            write_catalog(store)
     return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
 
 

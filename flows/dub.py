@@ -38,7 +38,11 @@ MAX_WORKERS = 8
 
 
 def dub(
-    settings: DubSettings, *, progress: Progress | None = None, cluster: Cluster | None = None
+    settings: DubSettings,
+    *,
+    progress: Progress | None = None,
+    cluster: Cluster | None = None,
+    catalog: bool = True,
 ) -> DubReport:
     """Dub `settings.video` with `settings.audio`; write `settings.output`.
 
@@ -46,6 +50,8 @@ def dub(
         settings: What goes in and what comes out.
         progress: Who shows it.
         cluster: Whose workers compute; None is this process.
+        catalog: Write the store's catalog anew if anything was computed. That takes as long as the
+            store has artifacts, so whoever dubs many writes it once, when all are done.
 
     Raises:
         ClusterError: the cluster lacks what is needed, or was lost.
@@ -99,7 +105,7 @@ def dub(
             settings.output.suffix.lower(),
         )
         report = finish(run, settings, result, frames, render)
-    if any(record.computed for record in run.records):
+    if catalog and any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
 

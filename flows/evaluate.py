@@ -12,6 +12,7 @@ from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
 from flows.protocols import Item, Protocol, find_items, read_protocol
 from flows.side_by_side import side_by_side
+from stores.catalog import write_catalog
 from stores.errors import InputError, SettingsError
 from stores.runs import RunRecord, record_run
 from stores.store import Store
@@ -81,6 +82,8 @@ def evaluate(
         touched = list(dict.fromkeys(pair for one in scored for pair in one.touched))
         given = settings.model_dump(mode="json")
         record_run(store, RunRecord("evaluate", given, touched, str(html)))
+        if any(one.computed for one in scored):
+            write_catalog(store)
     return Evaluated(
         html=html,
         items=sum(not one.failure for one in scored),

@@ -115,7 +115,7 @@ def _row_task(cluster: Cluster | None) -> Dub:
     def perform(row: Row, progress: Progress) -> DubReport:
         @task(name="row", task_run_name=row.name, cache_policy=NO_CACHE, persist_result=False)
         def dub_row() -> DubReport:
-            report = dub(row.settings, progress=progress, cluster=cluster)
+            report = dub(row.settings, progress=progress, cluster=cluster, catalog=False)
             _show(report.output, f"row-{row.number}", f"Row {row.name}")
             return report
 

@@ -1,4 +1,10 @@
-"""The catalog: one row per artifact, as Parquet, for people and their own tools."""
+"""The catalog: one row per artifact, as Parquet, for people and their own tools.
+
+Nothing of Dubflow reads the file: whatever lists artifacts reads the manifests, and so sees those
+of a batch that still runs. The file is written at the end of a dub, batch, evaluation or
+preparation, and by `dubflow artifacts list`; until then, or after a run that was cut short, it
+lacks what came since.
+"""
 
 import io
 
@@ -51,7 +57,10 @@ def read_catalog(store: Store) -> pa.Table:
 
 
 def write_catalog(store: Store) -> pa.Table:
-    """Write `catalog.parquet` anew from the manifests, at once, and return it."""
+    """Write `catalog.parquet` anew from the manifests, at once, and return it.
+
+    Reads every manifest of the store: once for a run, not for each of its rows.
+    """
     table = read_catalog(store)
     buffer = io.BytesIO()
     pq.write_table(table, buffer)

@@ -60,6 +60,7 @@ class Scored:
         parts: (kind, key) of both timelines, the result's landmarks, and the match of the two.
         touched: (kind, key) of all artifacts.
         notes: Of the dub.
+        computed: Ranges that were computed now.
         failure: Why there is no result; "" if there is one.
     """
 
@@ -73,6 +74,7 @@ class Scored:
     parts: dict[str, tuple[str, str]] = field(default_factory=dict)
     touched: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    computed: int = 0
     failure: str = ""
 
 
@@ -121,8 +123,10 @@ def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
             }
         ),
         cluster=cluster,
+        catalog=False,
     )
     scored.notes = report.notes
+    scored.computed = sum(stage.computed for stage in report.stages)
     scored.touched = [(stage.name, stage.key) for stage in report.stages]
     return path
 
@@ -158,6 +162,7 @@ def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) 
             scored.values |= artifact.attributes["values"]
             scored.reasons |= artifact.attributes["reasons"]
     scored.touched = list(dict.fromkeys([*scored.touched, *run.touched]))
+    scored.computed += sum(record.computed for record in run.records)
 
 
 def _compare(call: Call, result: Path) -> Comparison:

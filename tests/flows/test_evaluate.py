@@ -9,6 +9,7 @@ import pytest
 
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
+from stores import catalog
 from stores.errors import InputError, MissingWeights, SettingsError
 from stores.store import Store
 from tests.flows.conftest import cut_wav
@@ -71,6 +72,24 @@ def test_a_second_run_computes_nothing(make: Make, store: Path) -> None:
     before = set(Store(store).committed())
     evaluate(settings)
     assert set(Store(store).committed()) == before
+
+
+def test_the_catalog_is_written_once_for_all_items(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, times = catalog.read_catalog, []
+
+    def noted(store: Store) -> Any:
+        times.append(store)
+        return read(store)
+
+    monkeypatch.setattr(catalog, "read_catalog", noted)
+    fresh = str(tmp_path / "fresh store")
+    settings = make(methods=["source", "exemplar"], store=fresh)
+    evaluate(settings)
+    assert len(times) == 1
+    evaluate(settings)
+    assert len(times) == 1
 
 
 def test_a_damaged_clip_is_counted_and_stops_nothing(
