@@ -1,10 +1,12 @@
 """Dub the rows of a manifest: side by side, each on its own, none done twice."""
 
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +26,12 @@ from tasks.run import NoProgress, Progress, usable_processors
 
 MAX_ROWS = 8
 """Rows side by side without a cluster; each holds the memory of a dub."""
+
+REPORT_SECONDS = 2.0
+"""From one writing of the report to the next, at least: it holds all rows."""
+
+_REPORT_PAUSE = 10.0
+"""As many times as long as the last writing took; matters from some 100,000 rows on."""
 
 
 class BatchSettings(BaseModel):
@@ -132,12 +140,12 @@ def batch(
     watch.start(len(rows))
     with store.in_use():
         worker = _Worker(before, perform, watch)
-        for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
-            results[row.number] = result
-            write_report(settings.report_path, [*_kept(before, results), *results.values()])
-            watch.ended(row, result)
+        with _Report(settings.report_path, before) as report:
+            for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
+                results[row.number] = result
+                report.add(result)
+                watch.ended(row, result)
         ordered = [results[row.number] for row in rows]
-        write_report(settings.report_path, ordered)
         if any(row.computed or row.state is State.FAILED for row in ordered):
             write_catalog(store)
     return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
@@ -199,6 +207,71 @@ class _Worker:
         return RowResult(**{**earlier.__dict__, "state": state, "seconds": 0.0, "computed": 0})
 
 
+class _Report:
+    """The report of a batch under way: written while rows end, and when the batch does.
+
+    Each writing is of all rows, so there is a pause between two of them. A batch that is killed
+    loses the rows of that pause from the report; given again, it finds them in the store. Any
+    other end, Ctrl-C too, loses none.
+
+    Args:
+        path: Where it goes.
+        before: What is known of rows that have not ended yet; lost if all have.
+    """
+
+    def __init__(self, path: Path, before: Mapping[int, RowResult]) -> None:
+        self._path = path
+        self._rows = dict(before)
+        self._ended: set[int] = set()
+        self._changed = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._error: Exception | None = None
+        self._writer = threading.Thread(target=self._keep_writing, name="report", daemon=True)
+
+    def __enter__(self) -> "_Report":
+        self._writer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._changed.set()
+        self._writer.join()
+        if kind is None:  # then a row that has not ended is none of the manifest's any more
+            self._rows = {number: self._rows[number] for number in self._ended}
+        self._write()
+
+    def add(self, result: RowResult) -> None:
+        """A row has ended; what kept the report from being written is raised here."""
+        if self._error is not None:
+            raise self._error
+        with self._lock:
+            self._rows[result.number] = result
+            self._ended.add(result.number)
+        self._changed.set()
+
+    def _keep_writing(self) -> None:
+        while self._changed.wait() and not self._closing.is_set():
+            self._changed.clear()
+            start = time.monotonic()
+            try:
+                self._write()
+            except Exception as error:
+                self._error = error
+                return
+            self._closing.wait(max(REPORT_SECONDS, _REPORT_PAUSE * (time.monotonic() - start)))
+
+    def _write(self) -> None:
+        with self._lock:
+            rows = list(self._rows.values())
+        write_report(self._path, rows)
+
+
 def row_key(row: Row) -> str:
     """Key of what a row asks for: its settings, and the bytes of its inputs."""
     given = row.settings.model_dump(mode="json", exclude={"video", "audio", "store", "workers"})
@@ -224,11 +297,6 @@ def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
         size=row.settings.output.stat().st_size,
         notes=report.notes,
     )
-
-
-def _kept(before: dict[int, RowResult], results: dict[int, RowResult]) -> list[RowResult]:
-    """What is known of rows that have not ended yet, so that an interrupt loses nothing."""
-    return [row for number, row in before.items() if number not in results]
 
 
 def check_rows(settings: BatchSettings) -> list[tuple[Row, str]]:

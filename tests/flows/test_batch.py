@@ -1,6 +1,7 @@
 """Batches: rows stand alone, nothing is done twice, and what went wrong is said."""
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import yaml
 
 from flows import batch as batch_module
 from flows.batch import BatchSettings, batch, check_rows
-from flows.batch_report import RowResult, State
+from flows.batch_report import RowResult, State, read_report, write_report
 from flows.manifest import Row
+from flows.report import DubReport
+from stores import catalog
 from stores.errors import InputError, SettingsError
+from stores.store import Store
 from tasks.run import NoProgress, Progress
 from tests.media_factory import make_video
 
@@ -125,6 +129,98 @@ def test_a_changed_row_is_done_again(make: Make, rows: list[dict[str, Any]]) -> 
     assert [row.state for row in batch(make(1)).rows] == [State.DONE]
 
 
+def test_the_catalog_is_written_once_for_all_rows(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, times = catalog.read_catalog, []
+
+    def noted(store: Store) -> Any:
+        times.append(store)
+        return read(store)
+
+    monkeypatch.setattr(catalog, "read_catalog", noted)
+    store = tmp_path / "fresh store"
+    settings = make(2, store=str(store))
+    batch(settings)
+    assert len(times) == 1
+    listed = pq.read_table(store / "catalog.parquet").to_pylist()
+    assert {(row["kind"], row["key"]) for row in listed} == set(Store(store).committed())
+    batch(settings)  # all done before
+    assert len(times) == 1
+
+
+@pytest.fixture
+def many(rows: list[dict[str, Any]], make: Make) -> Callable[[int], BatchSettings]:
+    """So many rows that are alike."""
+
+    def many(count: int) -> BatchSettings:
+        rows[:] = [{**rows[0], "output": f"many-{number}.mp4"} for number in range(count)]
+        return make(count, rows=1)
+
+    return many
+
+
+def made_at_once(row: Row, progress: Progress) -> DubReport:
+    """In the place of a dub."""
+    output = row.settings.output
+    output.write_bytes(b"video")
+    return DubReport(
+        output=output,
+        frames=1,
+        valid_frames=1,
+        no_face_ranges=[],
+        seconds=0.04,
+        speech_seconds=0.04,
+        stages=[],
+        notes=[],
+        versions={},
+    )
+
+
+def test_rows_that_end_quickly_share_a_writing_of_the_report(
+    many: Callable[[int], BatchSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+
+    def noted(path: Path, results: Any) -> None:
+        lengths.append(len(results))
+        write_report(path, results)
+
+    monkeypatch.setattr(batch_module, "write_report", noted)
+    monkeypatch.setattr(batch_module, "REPORT_SECONDS", 3600.0)
+    report = batch(many(30), perform=made_at_once)
+    assert len(lengths) <= 2
+    assert lengths[-1] == 30
+    assert len(read_report(report.path)) == 30
+
+
+def test_rows_that_have_ended_are_in_the_report_soon(
+    many: Callable[[int], BatchSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = many(4)
+    seen: list[int] = []
+
+    def perform(row: Row, progress: Progress) -> DubReport:
+        deadline = time.monotonic() + 20
+        while len(read_report(settings.report_path)) < row.number - 1:
+            assert time.monotonic() < deadline, "a killed batch would have lost the row"
+            time.sleep(0.01)
+        seen.append(row.number)
+        return made_at_once(row, progress)
+
+    monkeypatch.setattr(batch_module, "REPORT_SECONDS", 0.2)
+    batch(settings, perform=perform)
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_report_that_cannot_be_written_ends_the_batch(
+    many: Callable[[int], BatchSettings], tmp_path: Path
+) -> None:
+    settings = many(2).model_copy(update={"report": tmp_path / "no folder" / "report.parquet"})
+    with pytest.raises(FileNotFoundError):
+        batch(settings, perform=made_at_once)
+
+
 def test_an_interrupt_keeps_what_has_ended(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupting(Watched):
         def ended(self, row: Row, result: RowResult) -> None:
@@ -136,8 +232,9 @@ def test_an_interrupt_keeps_what_has_ended(make: Make, monkeypatch: pytest.Monke
     settings.report_path.unlink(missing_ok=True)
     with pytest.raises(KeyboardInterrupt):
         batch(settings, watch=Interrupting())
+    assert set(read_report(settings.report_path)) == {1}
     report = batch(settings)
-    assert [row.state for row in report.rows][1] is State.DONE
+    assert [row.state for row in report.rows] == [State.BEFORE, State.DONE]
 
 
 def test_checking_finds_bad_files_without_dubbing(make: Make, tmp_path: Path) -> None:
