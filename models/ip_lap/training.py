@@ -45,7 +45,9 @@ class RendererWeights(BaseModel):
 
     warping: float = Field(2.5, ge=0, description="features of the warped references")
     perceptual: float = Field(
-        4.0, ge=0, description="features of the face; their Gram matrices count 250 times as much"
+        4.0,
+        ge=0,
+        description="features of the face, and their Gram matrices as the backbone weighs them",
     )
     adversarial: float = Field(0.25, ge=0, description="what the critic says")
     matching: float = Field(2.5, ge=0, description="features of the critic")
