@@ -267,7 +267,11 @@ class _Judge:
         self._openings.append(np.stack(pair, axis=1))
 
     def figures(self) -> dict[str, float]:
-        """Errors in face heights; held_still_error is that of the references' median mouth."""
+        """Errors in face heights.
+
+        held_still_lip_error is that of the references' median mouth, laid into each frame's box: no
+        pose is taken out, so turning heads count too.
+        """
         if not self._errors:
             return {}
         errors, still = np.concatenate(self._errors), np.concatenate(self._still)
