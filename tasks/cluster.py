@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,49 @@ class Lane:
     resources: Mapping[str, float] = field(default_factory=dict)
     closed: bool = False
 
+    @cached_property
+    def calls(self) -> int:
+        """That all of them perform at once."""
+        return sum(self.slots.values())
+
+
+@dataclass(frozen=True)
+class _Workers:
+    """The cluster as it was once; what is asked for every call is worked out once for all.
+
+    Attributes:
+        seen: Address → what the scheduler tells of the worker.
+        sorts: GPU and CPU, whichever of them there ever were.
+    """
+
+    seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sorts: frozenset[str] = frozenset()
+
+    @cached_property
+    def offer_gpu(self) -> bool:
+        return any(_has_gpu(each) for each in self.seen.values())
+
+    @cached_property
+    def for_networks(self) -> Lane:
+        """Those that take calls of stages that run networks."""
+        if GPU not in self.sorts:
+            return self.for_others
+        return Lane(
+            GPU,
+            {a: int(w["resources"][GPU]) for a, w in self.seen.items() if _has_gpu(w)},
+            {GPU: 1},
+        )
+
+    @cached_property
+    def for_others(self) -> Lane:
+        """Those that take all other calls."""
+        both = self.sorts >= {GPU, "CPU"}
+        return Lane(
+            "CPU",
+            {a: w["nthreads"] for a, w in self.seen.items() if not (both and _has_gpu(w))},
+            closed=both,
+        )
+
 
 class Cluster:
     """A handle on a scheduler, shared by all runs of this process; all methods are thread-safe.
@@ -72,8 +116,7 @@ class Cluster:
         assert client.scheduler is not None
         self.address = str(client.scheduler.address)
         self._lock = threading.Lock()
-        self._seen: dict[str, dict[str, Any]] = {}
-        self._sorts: set[str] = set()
+        self._workers = _Workers()
         self._looked = float("-inf")
         self._under_way: dict[str, int] = {}
         self._checked: set[tuple[str, str]] = set()
@@ -84,16 +127,16 @@ class Cluster:
     @property
     def workers(self) -> int:
         """How many there are now."""
-        return len(self._look())
+        return len(self._look().seen)
 
     def slots(self, *, network: bool = False) -> int:
         """Calls performed at once: of stages that run networks, or of the others; 1 at least."""
-        return max(1, sum(self.lane(network=network).slots.values()))
+        return max(1, self.lane(network=network).calls)
 
     @property
     def offers_gpu(self) -> bool:
         """Whether a worker offers a GPU."""
-        return any(_has_gpu(each) for each in self._look().values())
+        return self._look().offer_gpu
 
     @property
     def stopped(self) -> bool:
@@ -121,7 +164,7 @@ class Cluster:
             ClusterError: there is none for too long.
         """
         deadline = time.monotonic() + self.patience_seconds
-        while not self._look():
+        while not self._look().seen:
             if self.lost or time.monotonic() > deadline:
                 raise ClusterError(
                     f"the scheduler {self.address} has had no worker for "
@@ -142,26 +185,20 @@ class Cluster:
                 f"--device {devices.device}, but no worker of {self.address} offers a GPU: start "
                 "one with `dask worker … --resources GPU=1`, or use --device auto"
             )
-        if any((store.url, a) not in self._checked for a in self._look()):
-            now = self._look(newest=True)  # a worker that is gone would not answer for long
+        if any((store.url, a) not in self._checked for a in self._look().seen):
+            now = self._look(newest=True).seen  # a worker that is gone would not answer for long
             new = [a for a in now if (store.url, a) not in self._checked]
             self._check_workers(store, new)
             self._checked.update((store.url, address) for address in new)
 
     def lane(self, *, network: bool) -> Lane:
         """The workers that take such a call now; none while all of that sort are away."""
-        seen = self._look()
-        gpu = {a: int(each["resources"][GPU]) for a, each in seen.items() if _has_gpu(each)}
-        rest = {a: each["nthreads"] for a, each in seen.items() if a not in gpu}
-        if network and GPU in self._sorts:
-            return Lane(GPU, gpu, {GPU: 1})
-        if self._sorts >= {GPU, "CPU"}:
-            return Lane("CPU", rest, closed=True)
-        return Lane("CPU", {a: each["nthreads"] for a, each in seen.items()})
+        now = self._look()
+        return now.for_networks if network else now.for_others
 
     def take(self, lane: Lane) -> bool:
         """Whether one more call may be under way; it counts until `give_back`."""
-        limit = self._in_flight * sum(lane.slots.values())
+        limit = self._in_flight * lane.calls
         with self._lock:
             taken = self._under_way.get(lane.name, 0)
             if taken >= limit:
@@ -233,18 +270,19 @@ class Cluster:
         with suppress(Exception):
             self._client.close(timeout=5)
 
-    def _look(self, *, newest: bool = False) -> dict[str, dict[str, Any]]:
-        """Workers by address, not older than `_LOOK_SECONDS` unless the scheduler is away."""
+    def _look(self, *, newest: bool = False) -> _Workers:
+        """The cluster now, not older than `_LOOK_SECONDS` unless the scheduler is away."""
         with self._lock:
             recent = time.monotonic() - self._looked < _LOOK_SECONDS
             if (recent and not newest) or not self.connected:
-                return self._seen
+                return self._workers
             self._looked = time.monotonic()
         with suppress(OSError, TimeoutError):
             found = self._client.scheduler_info()["workers"]
-            self._seen = {a: each for a, each in found.items() if each["status"] == "running"}
-            self._sorts |= {GPU if _has_gpu(each) else "CPU" for each in self._seen.values()}
-        return self._seen
+            seen = {a: each for a, each in found.items() if each["status"] == "running"}
+            sorts = {GPU if _has_gpu(each) else "CPU" for each in seen.values()}
+            self._workers = _Workers(seen, self._workers.sorts | sorts)
+        return self._workers
 
     def _check_workers(self, store: Store, addresses: list[str]) -> None:
         beacon = f"staging/seen-by-all-{uuid.uuid4().hex}"
