@@ -22,7 +22,7 @@ from benchmarks.scale_parts import (
     processor_seconds,
     read_messages,
 )
-from benchmarks.scale_toys import chain, nothing
+from benchmarks.scale_toys import chain, copy_row, nothing
 from flows.batch import BatchSettings, batch
 from flows.batch_report import RowResult, State, write_report
 from flows.clusters import open_cluster
@@ -33,7 +33,7 @@ from flows.settings import DubSettings
 from stores.builder import Builder
 from stores.catalog import write_catalog
 from stores.store import Store
-from tasks.cluster import Cluster
+from tasks.cluster import Cluster, _Workers
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Growth:
 
     Attributes:
         catalogs: How often a row writes the catalog of all artifacts.
-        reports: How often a row writes the report of all rows.
+        reports: How often a row writes the report of all rows, where many end in a second.
         per_artifact: Seconds, of writing the catalog.
         per_row: Seconds, of writing the report.
     """
@@ -144,8 +144,8 @@ class Growth:
 
 
 def recorded_growth(video: Path, sound: Path, folder: Path) -> Growth:
-    """Dub a small batch, and see how often it writes what is as long as all that is done."""
-    rows = 4
+    """Small batches, and how often they write what is as long as all that is done."""
+    rows, quick_rows = 4, 40
     given = {
         "video": str(video),
         "audio": str(sound),
@@ -153,11 +153,14 @@ def recorded_growth(video: Path, sound: Path, folder: Path) -> Growth:
         "sync.end_seconds": lambda number: 1.0 + 0.2 * number,
     }
     settings = manifest(folder, rows, given)
+    with mock.patch.object(flows.dub, "write_catalog", wraps=write_catalog) as catalogs:
+        done = batch(settings)
+    quick = manifest(folder / "quick", quick_rows, {"video": str(video), "audio": str(sound)})
     with (
-        mock.patch.object(flows.dub, "write_catalog", wraps=write_catalog) as catalogs,
+        mock.patch.object(flows.batch, "dub", copy_row),
         mock.patch.object(flows.batch, "write_report", wraps=write_report) as reports,
     ):
-        done = batch(settings)
+        batch(quick)
     if done.count(State.DONE) != rows:
         raise SystemExit(f"a row failed: {[row.reason for row in done.rows]}")
     store = Store(settings.store)
@@ -169,8 +172,9 @@ def recorded_growth(video: Path, sound: Path, folder: Path) -> Growth:
     start = time.perf_counter()
     write_report(folder / "many.parquet", many)
     per_row = (time.perf_counter() - start) / len(many)
-    in_each = [_in_each(made.call_count, rows) for made in (catalogs, reports)]
-    return Growth(in_each[0], in_each[1], per_artifact, per_row)
+    each_catalogs = _in_each(catalogs.call_count, rows)
+    each_reports = _in_each(reports.call_count, quick_rows)
+    return Growth(each_catalogs, each_reports, per_artifact, per_row)
 
 
 def _in_each(calls: int, rows: int) -> float:
@@ -319,10 +323,12 @@ def look_cost(workers: int) -> float:
     """Seconds that a command takes to see which of so many workers take a call."""
     cluster = Cluster(mock.MagicMock(status="running"))
     cluster._looked = float("inf")
-    cluster._seen = {
-        f"tcp://10.0.0.1:{number}": {"resources": {}, "nthreads": 1, "status": "running"}
-        for number in range(workers)
-    }
+    cluster._workers = _Workers(
+        {
+            f"tcp://10.0.0.1:{number}": {"resources": {}, "nthreads": 1, "status": "running"}
+            for number in range(workers)
+        }
+    )
     times = 200
     start = time.perf_counter()
     for _ in range(times):
