@@ -18,7 +18,6 @@ from benchmarks.scale_record import manifest
 from benchmarks.scale_toys import copy_row
 from flows.batch import BatchSettings, batch
 from flows.local_server import local_server
-from stores.media.timeline import scan
 from viewer.sheet import contact_sheet
 
 A = TypeVar("A")
@@ -88,12 +87,10 @@ def prefect_cost(video: Path, sound: Path, folder: Path, *, rows: int) -> Prefec
         from flows import prefect_flows  # reads the address
 
         server = _Server(port, proxy)
-        timeline = scan(video)
-        sheet = contact_sheet(video, timeline)
+        sheet = contact_sheet(video)
         with (
             mock.patch.object(prefect_flows, "dub", copy_row),
-            mock.patch.object(prefect_flows, "scan", lambda path: timeline),
-            mock.patch.object(prefect_flows, "contact_sheet", lambda path, clip: sheet),
+            mock.patch.object(prefect_flows, "contact_sheet", lambda path: sheet),
         ):
             server.watched(prefect_flows.batch_flow, settings("first", 1))
             first = server.watched(prefect_flows.batch_flow, settings("prefect", few))
@@ -106,7 +103,7 @@ def prefect_cost(video: Path, sound: Path, folder: Path, *, rows: int) -> Prefec
 
 def sheet_cost(video: Path) -> tuple[float, float]:
     """Seconds of wall, and of processors, that drawing the contact sheet of a result takes."""
-    spent = [_timed(lambda path: contact_sheet(path, scan(path)), video) for _ in range(3)]
+    spent = [_timed(contact_sheet, video) for _ in range(3)]
     return min(wall for wall, _ in spent), min(mine for _, mine in spent)
 
 

@@ -34,7 +34,6 @@ from flows.report import DubReport
 from flows.settings import DubSettings
 from flows.train_settings import TrainSettings
 from stores.errors import DubflowError
-from stores.media.timeline import scan
 from tasks.cluster import Cluster
 from tasks.run import Progress
 from viewer.sheet import contact_sheet
@@ -159,7 +158,7 @@ class _BatchPage:
 def _show(video: Path, key: str, description: str) -> None:
     """A contact sheet of a result on the page; nothing if it can't be read."""
     try:
-        sheet = base64.b64encode(contact_sheet(video, scan(video))).decode()
+        sheet = base64.b64encode(contact_sheet(video)).decode()
     except DubflowError:
         return
     create_image_artifact(f"data:image/jpeg;base64,{sheet}", key=key, description=description)

@@ -6,26 +6,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.media.read import read_frames
-from stores.media.timeline import Timeline
+from stores.media.glance import glance
 
 _WIDTH_PX = 240
 _JPEG_QUALITY = 80
 
 
-def contact_sheet(video: Path, clip: Timeline, *, count: int = 8, columns: int = 4) -> bytes:
-    """A JPEG of `count` frames.
+def contact_sheet(video: Path, *, count: int = 8, columns: int = 4) -> bytes:
+    """A JPEG of `count` frames, for the eye: see `glance`.
 
     Args:
         video: File.
-        clip: Its timeline.
         count: Frames at most.
         columns: Of the sheet.
+
+    Raises:
+        MediaError: the video can't be read.
     """
-    rows = np.unique(np.linspace(0, len(clip) - 1, min(count, len(clip))).astype(int))
     pictures = []
-    for row in rows.tolist():
-        (frame,) = read_frames(video, clip, row, row + 1)
+    for frame in glance(video, count):
         height = max(1, round(_WIDTH_PX * frame.height / frame.width))
         small = cv2.resize(frame.rgb(2 * _WIDTH_PX), (_WIDTH_PX, height))
         pictures.append(np.asarray(small, np.uint8))

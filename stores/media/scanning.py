@@ -211,7 +211,7 @@ class Scanner:
             keyframe=np.asarray(self._keyframe, dtype=np.bool_),
             scene_start=self._cuts.starts(),
             end_pts=end,
-            video=_video_facts(self._first, stream, time_base, rate.limit_denominator(1_000_000)),
+            video=video_facts(self._first, stream, time_base, rate.limit_denominator(1_000_000)),
             audio=audio_facts_of(audio) if audio is not None and not still else None,
             metadata=limited_metadata(dict(container.metadata)),
             still=still,
@@ -303,7 +303,7 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
-def _video_facts(
+def video_facts(
     frame: VideoFrame, stream: VideoStream, time_base: Fraction, rate: Fraction
 ) -> VideoFacts:
     """Gather the facts of a stream, those of the decoded frame before those of the header."""
