@@ -1,6 +1,7 @@
 """A committed artifact, open for reading."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Artifact:
     def group(self) -> zarr.Group:
         """The Zarr group, read-only."""
         if self._group is None:
-            store = self._backend.zarr(self._prefix, read_only=True)
+            store = self._backend.zarr(self._prefix, read_only=True, files=self.manifest.files)
             try:
                 self._group = zarr.open_group(store, mode="r", zarr_format=3)
             except StoreError:
@@ -125,15 +126,19 @@ class Artifact:
         if digest.hexdigest() != self.manifest.files[name].digest:
             raise self._damage(f"{name} has other bytes than were committed")
 
-    def check_sizes(self) -> None:
+    def check_sizes(self, sizes: Mapping[str, int | None] | None = None) -> None:
         """Compare every file's size with the manifest: one `stat` each, or one listing.
+
+        Args:
+            sizes: Of all files there are, if that has just been asked.
 
         Raises:
             DamagedArtifact: naming the first file that is missing or has another size.
         """
-        sizes = self._backend.sizes(self._prefix, self.manifest.files)
+        if sizes is None:
+            sizes = self._backend.sizes(self._prefix, self.manifest.files)
         for name, record in self.manifest.files.items():
-            size = sizes[name]
+            size = sizes.get(name)
             if size != record.size:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise self._damage(f"{name} {found}, {record.size} were committed")

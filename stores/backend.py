@@ -35,11 +35,25 @@ class Backend(Protocol):
     in_place: bool
     """Artifacts are written where they will lie, for want of a rename that is cheap and atomic."""
 
-    def zarr(self, prefix: str, *, read_only: bool) -> ZarrStore:
+    def zarr(
+        self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
+    ) -> ZarrStore:
         """Zarr's own store at `prefix`; if it is for writing, chunks read as absent.
 
         Zarr reads a shard before it writes one, to keep what is not written anew. Here only whole
         shards are written, and a damaged one must be no obstacle.
+
+        Args:
+            prefix: Of the artifact.
+            read_only: For reading what was committed.
+            files: The manifest's; lets an object store keep small ones, see stores.objects.
+        """
+
+    def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
+        """Content of an artifact's manifest; FileNotFoundError if there is none.
+
+        Returns:
+            It, and the sizes of all files below `prefix` if they had to be listed anyway.
         """
 
     def read(self, name: str) -> bytes:
@@ -179,9 +193,14 @@ class LocalBackend:
                 "--store"
             ) from error
 
-    def zarr(self, prefix: str, *, read_only: bool) -> LocalStore:
+    def zarr(
+        self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
+    ) -> LocalStore:
         kind = LocalStore if read_only else _LocalStoreForWriting
         return kind(self.root / prefix, read_only=read_only)
+
+    def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
+        return self.read(f"{prefix}/manifest.json"), None
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()

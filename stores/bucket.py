@@ -56,12 +56,21 @@ class Bucket:
 
     def get(self, name: str) -> bytes:
         """Whole content; FileNotFoundError if there is no such object."""
-        return self._tagged(name)[0]
+        return self.tagged(name)[0]
+
+    def tagged(self, name: str) -> tuple[bytes, str | None]:
+        """Content and ETag; FileNotFoundError as `get`."""
+
+        def request() -> tuple[bytes, str | None]:
+            result = obstore.get(self.objects, name)
+            return bytes(result.bytes()), result.meta["e_tag"]
+
+        return self.ask(request)
 
     def get_tagged(self, name: str) -> tuple[bytes, str | None] | None:
         """Content and ETag; None if there is no such object."""
         try:
-            return self._tagged(name)
+            return self.tagged(name)
         except FileNotFoundError:
             return None
 
@@ -114,9 +123,13 @@ class Bucket:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Name, relative to `prefix`, → bytes of all objects below it."""
+        return {name: size for name, (size, _) in self.listed(prefix).items()}
+
+    def listed(self, prefix: str) -> dict[str, tuple[int, str | None]]:
+        """Name, relative to `prefix`, → bytes and ETag of all objects below it."""
         items = self.ask(lambda: obstore.list(self.objects, prefix, chunk_size=1000).collect())
         start = f"{prefix}/" if prefix else ""
-        return {item["path"].removeprefix(start): item["size"] for item in items}
+        return {i["path"].removeprefix(start): (i["size"], i["e_tag"]) for i in items}
 
     def folders(self, prefix: str) -> list[str]:
         """What stands between `prefix/` and the next `/` in the names of objects."""
@@ -213,13 +226,6 @@ class Bucket:
                 f"the object store {self.url} does not answer ({_first_line(error)}): when it does "
                 "again, run the same command; finished ranges are kept"
             ) from error
-
-    def _tagged(self, name: str) -> tuple[bytes, str | None]:
-        def request() -> tuple[bytes, str | None]:
-            result = obstore.get(self.objects, name)
-            return bytes(result.bytes()), result.meta["e_tag"]
-
-        return self.ask(request)
 
     def _range(self, name: str, start: int, stop: int) -> Any:
         return obstore.get_range(self.objects, name, start=start, end=stop)

@@ -1,19 +1,35 @@
 """Zarr's view of one artifact in an object store.
 
-Rooted at the artifact, so that Zarr makes no groups above it, and as patient as the bucket.
+Rooted at the artifact, so that Zarr makes no groups above it, and as patient as the bucket. Small
+files of a committed artifact are checked and kept in memory: stores.objects says why that is safe.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import obstore
 from obstore.store import ObjectStore
-from zarr.abc.store import ByteRequest, Store
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.abc.store import (
+    ByteRequest,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    SuffixByteRequest,
+)
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.storage import ObjectStore as ZarrObjectStore
 
-from stores.backend import is_chunk
+from stores.backend import is_chunk, record_of
 from stores.bucket import Bucket
+from stores.errors import DamagedArtifact
+from stores.kept import Kept
+from stores.manifest import FileRecord
+
+SMALL_BYTES = 2 << 20
+"""Files up to this size are read whole, in one request; a shard's index and a chunk are two."""
+
+_FILES: Kept[bytes] = Kept(64 << 20)
+"""Their bytes, by URL and digest."""
 
 
 class BucketZarrStore(Store):
@@ -23,6 +39,7 @@ class BucketZarrStore(Store):
         bucket: Where they lie.
         prefix: Of the artifact.
         read_only: If not, chunks read as absent: see `Backend.zarr`.
+        files: Those that were committed, by name relative to the prefix.
         wrote: Is told name, relative to the bucket, and content of what was written.
     """
 
@@ -32,11 +49,13 @@ class BucketZarrStore(Store):
         prefix: str,
         *,
         read_only: bool,
+        files: Mapping[str, FileRecord],
         wrote: Callable[[str, memoryview], None],
     ) -> None:
         super().__init__(read_only=read_only)
         self._bucket = bucket
         self._prefix = prefix
+        self._files = files
         self._wrote = wrote
         self._all: ZarrObjectStore[ObjectStore] = ZarrObjectStore(bucket.objects)
 
@@ -63,16 +82,24 @@ class BucketZarrStore(Store):
         return True
 
     def with_read_only(self, read_only: bool = False) -> "BucketZarrStore":
-        return BucketZarrStore(self._bucket, self._prefix, read_only=read_only, wrote=self._wrote)
+        return BucketZarrStore(
+            self._bucket, self._prefix, read_only=read_only, files=self._files, wrote=self._wrote
+        )
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         if not self.read_only and is_chunk(key):
             return None
-        return await self._bucket.ask_async(
+        record = self._files.get(key)
+        if record is not None and record.size <= SMALL_BYTES:
+            return _part(await self._small(key, record), prototype, byte_range)
+        found = await self._bucket.ask_async(
             partial(self._all.get, self._at(key), prototype, byte_range)
         )
+        if found is None and record is not None:
+            raise self._damage(f"{key} is missing")
+        return found
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
@@ -106,9 +133,42 @@ class BucketZarrStore(Store):
         for path in [*found["common_prefixes"], *(item["path"] for item in found["objects"])]:
             yield path.rstrip("/").rpartition("/")[2]
 
+    async def _small(self, key: str, record: FileRecord) -> bytes:
+        """A committed file, whole and checked."""
+        name = f"{self}/{key} {record.digest}"
+        data = _FILES.get(name)
+        if data is None:
+            found = await self._bucket.ask_async(
+                partial(self._all.get, self._at(key), default_buffer_prototype(), None)
+            )
+            if found is None:
+                raise self._damage(f"{key} is missing")
+            data = found.to_bytes()
+            if record_of([data]) != record:
+                raise self._damage(f"{key} has other bytes than were committed")
+            _FILES.put(name, data, len(data))
+        return data
+
+    def _damage(self, what: str) -> DamagedArtifact:
+        return DamagedArtifact(
+            f"{self} is damaged: {what}; `dubflow artifacts verify --remove` takes it out of the "
+            "store, and the next run makes it again"
+        )
+
     def _at(self, key: str) -> str:
         return f"{self._prefix}/{key}".rstrip("/")
 
     async def _below(self, prefix: str) -> Sequence[str]:
         metas = await obstore.list(self._bucket.objects, self._at(prefix)).collect_async()
         return [meta["path"].removeprefix(f"{self._prefix}/") for meta in metas]
+
+
+def _part(data: bytes, prototype: BufferPrototype, wanted: ByteRequest | None) -> Buffer:
+    match wanted:
+        case RangeByteRequest(start, end):
+            data = data[start:end]
+        case OffsetByteRequest(offset):
+            data = data[offset:]
+        case SuffixByteRequest(suffix):
+            data = data[-suffix:]
+    return prototype.buffer.from_bytes(data)

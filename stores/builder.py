@@ -61,6 +61,7 @@ class Builder:
         self._staging = final if backend.in_place else f"staging/{recipe.name}"
         self._markers = f"staging/{recipe.name}.done"
         self._group: zarr.Group | None = None
+        self._arrays: dict[str, zarr.Array[Any]] = {}
 
     def prepare(self) -> None:
         """Create the group and its empty arrays, or take up what an earlier builder left."""
@@ -105,8 +106,7 @@ class Builder:
                     write_ragged(self._open(), name, shard, data)
                 else:
                     start = shard * spec.shard
-                    array = self._open()[name]
-                    assert isinstance(array, zarr.Array)
+                    array = self._array(name)
                     stop = min(start + spec.shard, array.shape[0])
                     if len(data) != stop - start:
                         raise ValueError(
@@ -130,8 +130,7 @@ class Builder:
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
                 self._recipe.schema.check(name, data, self._sizes)
-                array = self._open()[name]
-                assert isinstance(array, zarr.Array)
+                array = self._array(name)
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
                 array[...] = data
@@ -207,6 +206,13 @@ class Builder:
             store = self._backend.zarr(self._staging, read_only=False)
             self._group = zarr.open_group(store, mode="r+", zarr_format=3)
         return self._group
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:  # its metadata is the same for all shards
+            array = self._open()[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
 
     def _read_markers(self, among: Container[int] | None = None) -> dict[int, dict[str, Any]]:
         numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}

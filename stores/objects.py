@@ -2,6 +2,19 @@
 
 There is no rename, so an artifact is written where it will lie, and appears when its manifest is
 created, conditionally and last. Markers of finished shards, leases and sessions lie elsewhere.
+
+Two things are kept in memory, because every stage and every range opens the same artifacts again:
+
+- Manifests. Opening an artifact lists its files each time, and takes a kept manifest only if the
+  list still names one with the ETag of the kept one. So an artifact that was removed is gone at
+  once, one that was made again is read again, and a file that is missing or has another size is
+  damage on opening, as without this.
+- Files of up to SMALL_BYTES: they are read whole, held against the size and the digest in the
+  manifest, and kept by name and digest. What is used is thus always what was committed. A file
+  whose bytes are changed later, its size not, is found by whoever reads it next and by `damage`,
+  but not by a process that holds the good ones. Large ones are read range by range, each time anew.
+
+What is being built is neither: its files still change.
 """
 
 import hashlib
@@ -21,9 +34,13 @@ from stores.backend import blocks_of, record_of
 from stores.bucket import open_bucket
 from stores.bucket_zarr import BucketZarrStore
 from stores.downloads import Downloads, default_downloads
+from stores.kept import Kept
 from stores.manifest import FileRecord
 
 _PARALLEL_REQUESTS = 16
+_MANIFESTS: Kept[tuple[bytes, str]] = Kept(16 << 20)
+"""Content and ETag, by URL."""
+
 _MANIFEST = re.compile(r"[0-9a-f]{2}/(?P<key>[^/]+)/manifest\.json")
 _ARTIFACT_FILE = re.compile(r"(?P<prefix>[0-9a-f]{2}/[0-9a-f]{32})/.+")
 
@@ -39,8 +56,26 @@ class ObjectBackend:
         self._downloads = Downloads(default_downloads())
         self._written: dict[str, FileRecord] = {}
 
-    def zarr(self, prefix: str, *, read_only: bool) -> ZarrStore:
-        return BucketZarrStore(self._bucket, prefix, read_only=read_only, wrote=self._note)
+    def zarr(
+        self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
+    ) -> ZarrStore:
+        return BucketZarrStore(
+            self._bucket, prefix, read_only=read_only, files=files or {}, wrote=self._note
+        )
+
+    def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
+        name = f"{prefix}/manifest.json"
+        kept = _MANIFESTS.get(f"{self.url}/{name}")
+        if kept is not None:
+            listed = self._bucket.listed(prefix)
+            if "manifest.json" not in listed:
+                raise FileNotFoundError(name)
+            if listed["manifest.json"][1] == kept[1]:
+                return kept[0], {file: size for file, (size, _) in listed.items()}
+        content, tag = self._bucket.tagged(name)
+        if tag is not None:
+            _MANIFESTS.put(f"{self.url}/{name}", (content, tag), len(content))
+        return content, None
 
     def read(self, name: str) -> bytes:
         return self._bucket.get(name)

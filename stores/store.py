@@ -53,18 +53,18 @@ class Store:
         """
         prefix = _prefix(kind, key)
         try:
-            text = self.backend.read(f"{prefix}/manifest.json").decode()
+            content, sizes = self.backend.manifest(prefix)
         except FileNotFoundError:
             return None
         try:
-            manifest = Manifest.from_json(text)
+            manifest = Manifest.from_json(content.decode())
         except ValueError as error:
             raise DamagedArtifact(
                 f"{kind} {key} is damaged: its manifest is {error}; `dubflow artifacts verify "
                 "--remove` takes it out of the store"
             ) from error
         artifact = Artifact(self.backend, prefix, manifest)
-        artifact.check_sizes()
+        artifact.check_sizes(sizes)
         return artifact
 
     def get(self, kind: str, key: str) -> Artifact:
