@@ -76,7 +76,8 @@ def dub(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="exemplar|wav2lip|ip_lap", help="How the mouth is made. [dim]Default: exemplar.[/]"
+            metavar="exemplar|wav2lip|ip_lap",
+            help="How the mouth is made. [dim]Default: exemplar.[/]",
         ),
     ] = None,
     face: Annotated[
