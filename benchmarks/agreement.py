@@ -27,7 +27,7 @@ from stores.source import Source
 from stores.store import Store
 from tasks.audio import waveform
 from tasks.faces import faces, landmarks, track
-from tasks.motion import lips_model
+from tasks.motion import listening_model
 from tasks.run import Run
 from tasks.timeline import load_timeline, timeline
 
@@ -64,7 +64,7 @@ class Clip:
 
 def motion_of(samples: Array) -> Array:
     """Components of motion (tick, component) that a waveform asks for."""
-    network = lips_model()
+    network = listening_model()
     motion = predict_motion(network, mel_spectrogram(samples))
     return motion.reshape(len(motion), -1) @ network.basis.numpy().T
 
@@ -88,7 +88,7 @@ def measure(path: Path, row: dict[str, str]) -> Clip:
     if valid.sum() < 2:
         raise ValueError("no face")
     shown, seen = at_ticks(load_timeline(clock).seconds[valid], face.read("mouth")[valid])
-    motion = shown.reshape(len(shown), -1) @ lips_model().basis.numpy().T
+    motion = shown.reshape(len(shown), -1) @ listening_model().basis.numpy().T
     samples = waveform(video).read("sample")
     own = agree(motion_of(samples), motion, seen=seen)
     lags = [agree(motion_of(moved(samples, s)), motion, seen=seen).lag_ticks for s in SHIFTS]

@@ -39,6 +39,7 @@ from tasks.composite import composite
 from tasks.crops import crops, visibility
 from tasks.exemplar import path, render
 from tasks.faces import faces, landmarks, track
+from tasks.hearing import speech_features
 from tasks.motion import model_key, motion, speaker
 from tasks.mux import dubbed
 from tasks.output_frames import SyncSettings, output_frames
@@ -68,30 +69,32 @@ class Score:
     opening_correlation: float
 
 
-def prepare(clip: Path) -> tuple[Prepared, Artifact]:
-    """The shared stages, and the clip's own mel."""
+def prepare(clip: Path) -> Prepared:
+    """The shared stages."""
     video = Source.of(clip)
     frames = timeline(video)
     found = faces(video, frames)
     face = landmarks(found, track(found, frames, "largest"), frames)
     sound = waveform(video)
     out = output_frames(frames, sound, SyncSettings())
-    own = mel(sound)
-    return Prepared(video, frames, face, own, out), own
+    return Prepared(video, frames, face, sound, out)
 
 
-def variants(
-    source: Prepared, own: Artifact, person: Artifact
-) -> dict[str, Callable[[], Artifact]]:
+def variants(source: Prepared, person: Artifact) -> dict[str, Callable[[], Artifact]]:
     """Name → what gives the wanted mouth."""
     return {
-        "exemplar": lambda: motion(own, person, source.output_frames, source.timeline),
+        "exemplar": lambda: spoken(source, source.waveform, person),
         "closed mouth": lambda: closed(person, source.output_frames),
         "random other moment": lambda: other_moment(
             person, source.landmarks, source.timeline, source.output_frames, APART_S, SEED
         ),
         "true mouth shapes": lambda: true_mouth(person, source.landmarks, source.output_frames),
     }
+
+
+def spoken(source: Prepared, sound: Artifact, person: Artifact) -> Artifact:
+    """The mouth that a sound asks for."""
+    return motion(mel(sound), speech_features(sound), person, source.output_frames, source.timeline)
 
 
 def resynthesise(source: Prepared, wanted: Artifact) -> Path:
@@ -170,7 +173,7 @@ def silence(source: Prepared, person: Artifact, folder: Path) -> tuple[float, fl
             file.setsampwidth(2)
             file.setframerate(16000)
             file.writeframes(bytes(2 * 16000 * 10))
-    wanted = motion(mel(waveform(Source.of(quiet))), person, source.output_frames, source.timeline)
+    wanted = spoken(source, waveform(Source.of(quiet)), person)
     result = resynthesise(source, wanted)
     video = Source.of(result)
     frames = timeline(video)
@@ -208,11 +211,11 @@ def main() -> None:
     with Run(Store(folder), workers=2).active():
         for row in rows:
             try:
-                source, own = prepare(arguments.clips / row["file"])
-                person = speaker(source.landmarks, source.timeline, None, model_key())
+                source = prepare(arguments.clips / row["file"])
+                person = speaker(source.landmarks, source.timeline, None, None, model_key())
                 line = {
                     name: compare(source, resynthesise(source, wanted()))
-                    for name, wanted in variants(source, own, person).items()
+                    for name, wanted in variants(source, person).items()
                 }
                 still = silence(source, person, folder)
             except (DubflowError, ValueError) as error:

@@ -29,18 +29,20 @@ from models.speech_to_lips.figures import Figures, clip_figures, summarise
 from models.speech_to_lips.fit import Recipe, fit
 from models.speech_to_lips.gate import n_ticks
 from models.speech_to_lips.lag import shifted
-from models.speech_to_lips.network import Size, SpeechToLips
+from models.speech_to_lips.network import HEARINGS, Level, Size, SpeechToLips
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import (
     Example,
     Recording,
     at_ticks,
+    common_level,
     estimate_lags,
     examples,
-    mean_speech,
 )
 from models.speech_to_lips.training import mirrored_rows
+from models.whisper.encoder import WIDTH, encode
+from models.whisper.log_mel import loudest, n_steps
 from stores.errors import InputError, MediaError, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
@@ -48,6 +50,7 @@ from stores.media.timeline import Timeline, scan
 from stores.shipped import shipped_file
 from tasks.face_mesh import FaceMeshDetector
 from tasks.faces import DETECTION_SIDE_PX, mean_face
+from tasks.hearing import speech_encoder
 
 Array = NDArray[np.float32]
 
@@ -56,6 +59,8 @@ console = Console(stderr=True)
 
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
+WORDLESS_CLIPS = 64
+"""Made-up clips of noise and tones, which open no mouth."""
 MAX_TURN_DEG = 40.0
 """Of faces turned away further, the landmarks of the far side are guesses: left out."""
 TRAINED_ON, REPORTED_ON = "train", "validation"
@@ -78,6 +83,9 @@ def train_speech_to_lips(
     ] = Path(".dubflow/landmarks"),
     steps: Annotated[int, typer.Option(min=1, help="Training steps")] = Recipe.steps,
     seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = Recipe.seed,
+    hears: Annotated[
+        str, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
+    ] = "whisper",
     workers: Annotated[int, typer.Option(min=1, help="Processes that find landmarks")] = 2,
     develop: Annotated[
         bool, typer.Option(help="Report on training persons held out, not on validation persons")
@@ -102,16 +110,21 @@ def train_speech_to_lips(
     rows = mirrored_rows(
         load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mirror"]
     )
-    mean = mean_speech(training)
+    if hears not in HEARINGS:
+        console.print(f"[red]--hears {hears}: take {' or '.join(HEARINGS)}")
+        raise typer.Exit(2)
+    size = Size(hears=hears)  # type: ignore[arg-type]
+    training += wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))
+    level = common_level(training, hears)
     first = Recipe(steps=min(steps, FIRST_ROUND_STEPS), seed=seed)
-    model = _fit(examples(training, mean, lags={}), mean, rows, first, "first round")
+    model = _fit(examples(training, level, lags={}), level, rows, first, size, "first round")
     lags = estimate_lags(training, [_opening(model, r) for r in training])
     recipe = Recipe(steps=steps, seed=seed)
-    model = _fit(examples(training, mean, lags=lags), mean, rows, recipe, "training")
+    model = _fit(examples(training, level, lags=lags), level, rows, recipe, size, "training")
     save(model, out, recipe=recipe, seconds=_seconds(training), persons=_persons(training))
     console.print(f"wrote {out}")
     if reported:
-        report(model, reported, mean)
+        report(model, reported)
 
 
 def held_out(person: str) -> bool:
@@ -120,7 +133,12 @@ def held_out(person: str) -> bool:
 
 
 def _fit(
-    made: Sequence[Example], mean: Array, rows: NDArray[np.int64], recipe: Recipe, name: str
+    made: Sequence[Example],
+    level: Level,
+    rows: NDArray[np.int64],
+    recipe: Recipe,
+    size: Size,
+    name: str,
 ) -> SpeechToLips:
     with _progress() as progress:
         task = progress.add_task(name, total=recipe.steps)
@@ -128,7 +146,7 @@ def _fit(
         def show(step: int, loss: float) -> None:
             progress.update(task, completed=step, description=f"{name}, loss {loss:.3f}")
 
-        return fit(made, mean, rows=rows, recipe=recipe, size=Size(), on_step=show)
+        return fit(made, level, rows=rows, recipe=recipe, size=size, on_step=show)
 
 
 def save(model: SpeechToLips, path: Path, *, recipe: Recipe, seconds: float, persons: int) -> None:
@@ -143,13 +161,15 @@ def save(model: SpeechToLips, path: Path, *, recipe: Recipe, seconds: float, per
     save_file(state, path, metadata=metadata)
 
 
-def report(model: SpeechToLips, recordings: Sequence[Recording], mean: Array) -> None:
+def report(model: SpeechToLips, recordings: Sequence[Recording]) -> None:
     """Print the figures on persons that the model has not seen, lags taken out and left in."""
     table = Table("figure", "as recorded", "lag taken out", "before adapting", "adapted")
     lags = estimate_lags(recordings, [_opening(model, r) for r in recordings])
     columns: list[list[tuple[str, Figures]]] = [
-        _figures(model, examples(recordings, mean, lags={})),
-        _figures(model, examples(recordings, mean, lags={k: v or 0.0 for k, v in lags.items()})),
+        _figures(model, examples(recordings, model.level, lags={})),
+        _figures(
+            model, examples(recordings, model.level, lags={k: v or 0.0 for k, v in lags.items()})
+        ),
         *_adapted_figures(model, recordings),
     ]
     summaries = [summarise([f for _, f in c], [p for p, _ in c]) for c in columns if c]
@@ -167,7 +187,9 @@ def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Fi
             features=model.size.hidden, components=model.size.components, scale=example.scale
         )
         figures = clip_figures(
-            predict_motion(model, example.recording.mel, adapter=plain),
+            predict_motion(
+                model, example.recording.mel, speech=example.recording.speech, adapter=plain
+            ),
             example.motion * np.float32(example.scale),
             neutral=example.neutral,
             seen=example.weight,
@@ -187,7 +209,7 @@ def _adapted_figures(
         if ticks < ADAPT_MIN_SECONDS * 25:
             continue
         half = ticks // 10 * 5
-        seen, mouth, mel = recording.seen, recording.mouth, recording.mel
+        seen, mouth, mel, speech = recording.seen, recording.mouth, recording.mel, recording.speech
         if not seen[:half].any():
             continue
         shown = mouth[:half][seen[:half] > 0]
@@ -195,14 +217,19 @@ def _adapted_figures(
         scale = opening_scale(shown, neutral)
         motion = mouth - neutral
         fitted = adapt(
-            model, mel[: half * 16 // 5], motion=motion[:half], seen=seen[:half], scale=scale
+            model,
+            mel[: half * 16 // 5],
+            speech=None if speech is None else speech[: half * 2],
+            motion=motion[:half],
+            seen=seen[:half],
+            scale=scale,
         )
         plain = Adapter.plain(
             features=model.size.hidden, components=model.size.components, scale=scale
         )
         motion = shifted(motion, fitted.lag_seconds * 25)
         for column, adapter in zip(found, (plain, fitted.adapter), strict=True):
-            predicted = predict_motion(model, mel, adapter=adapter)[half:ticks]
+            predicted = predict_motion(model, mel, speech=speech, adapter=adapter)[half:ticks]
             figures = clip_figures(
                 predicted, motion[half:ticks], neutral=neutral, seen=seen[half:ticks]
             )
@@ -214,7 +241,7 @@ def _adapted_figures(
 def _opening(model: SpeechToLips, recording: Recording) -> Array:
     """Opening (tick,) that the model hears, on the clip's own neutral mouth."""
     neutral = neutral_mouth(recording.mouth[recording.seen > 0])
-    return opening(neutral + predict_motion(model, recording.mel))
+    return opening(neutral + predict_motion(model, recording.mel, speech=recording.speech))
 
 
 def _seconds(recordings: Sequence[Recording]) -> float:
@@ -266,8 +293,8 @@ def _usable(
             mouth, seen = at_ticks(arrays["times"], arrays["mouth"])
             if not seen.any():
                 continue
-            mel = mel_spectrogram(arrays["waveform"])
-        yield row["split"], Recording(row["file"], row["person"], mel, mouth, seen)
+            mel, speech = mel_spectrogram(arrays["waveform"]), arrays["speech"].copy()
+        yield row["split"], Recording(row["file"], row["person"], mel, mouth, seen, speech)
 
 
 def _keep(job: tuple[Path, Path]) -> str:
@@ -285,9 +312,42 @@ def _keep(job: tuple[Path, Path]) -> str:
         mouth = pose.to_canonical(landmarks)[facing][:, list(MOUTH)]
         times = times[facing]
     part = out.with_suffix(".part.npz")
-    np.savez(part, times=times, mouth=mouth, waveform=waveform)
+    np.savez(part, times=times, mouth=mouth, waveform=waveform, speech=_heard(waveform))
     part.replace(out)
     return ""
+
+
+def _heard(waveform: Array) -> NDArray[np.float16]:
+    """Features of the speech (step, 512)."""
+    blocks = encode(
+        speech_encoder(), waveform, loudest=loudest(waveform), stop=n_steps(len(waveform))
+    )
+    heard: NDArray[np.float16] = np.concatenate(
+        [np.zeros((0, WIDTH), np.float16), *(block.astype(np.float16) for block in blocks)]
+    )
+    return heard
+
+
+def wordless(mouth: Array) -> list[Recording]:
+    """Noise and tones without a word, at which the mouth (57, 3) stays as it is."""
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(WORDLESS_CLIPS):
+        time = np.arange(round(1.2 * SAMPLE_RATE)) / SAMPLE_RATE
+        sound = np.cumsum(rng.standard_normal(len(time))) if number % 2 else time * 0
+        sound = np.diff(sound, prepend=0) if number % 4 == 1 else sound - sound.mean()
+        sound = sound / max(np.abs(sound).max(), 1e-6)
+        for hz in rng.uniform(60, 1500, int(rng.integers(0, 4))):
+            sound = sound + 0.5 * np.sin(2 * np.pi * hz * time)
+        loud = 10 ** rng.uniform(-3, -0.7)
+        waveform = (loud * sound / max(np.abs(sound).max(), 1e-6)).astype(np.float32)
+        mel = mel_spectrogram(waveform)
+        ticks = n_ticks(len(mel))
+        still = np.repeat(mouth[None], ticks, 0).astype(np.float32)
+        name = f"wordless {number}"
+        seen = np.ones(ticks, np.float32)
+        made.append(Recording(name, f"nobody {number % 8}", mel, still, seen, _heard(waveform)))
+    return made
 
 
 def _landmarks(path: Path, clip: Timeline) -> tuple[NDArray[np.float64], Array]:

@@ -58,15 +58,27 @@ MOTION = Schema(
 
 def model_key() -> str:
     """Content key of the shipped weights: new weights make new motion."""
-    return file_key(_weights_file())
+    return file_key(_weights_file("speech_to_lips"))
 
 
-@stage(SPEAKER, version=1)
-def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model: str) -> Made:
+def listener_key() -> str:
+    """The same of the weights that only listen."""
+    return file_key(_weights_file("from_mel"))
+
+
+@stage(SPEAKER, version=2)
+def speaker(
+    landmarks: Artifact,
+    timeline: Artifact,
+    mel: Artifact | None,
+    speech: Artifact | None,
+    model: str,
+) -> Made:
     """Neutral mouth and opening scale; and the model's fit to the speaker's own speech.
 
     Args:
         mel: Of the source's own sound; None without.
+        speech: Features of the same sound.
         model: `model_key()`, so that the result follows the weights.
     """
     from models.speech_to_lips.adapt import adapt
@@ -81,10 +93,17 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
     )
     facts: dict[str, object] = {"adapted": False, "reason": "no own speech was given"}
     adapter = plain
-    if mel is not None:
+    if mel is not None and speech is not None:
         times = load_timeline(timeline).seconds
         motion, seen = at_ticks(times[valid], (mouth - neutral)[valid])
-        found = adapt(network, mel.read("mel"), motion=motion, seen=seen, scale=scale)
+        found = adapt(
+            network,
+            mel.read("mel"),
+            speech=speech.read("feature"),
+            motion=motion,
+            seen=seen,
+            scale=scale,
+        )
         adapter = found.adapter
         facts = {
             "adapted": not adapter.is_plain,
@@ -98,14 +117,27 @@ def speaker(landmarks: Artifact, timeline: Artifact, mel: Artifact | None, model
     return Made(arrays, facts)
 
 
-@stage(MOTION, version=1)
-def motion(mel: Artifact, speaker: Artifact, output_frames: Artifact, timeline: Artifact) -> Made:
-    """Predict the mouth from the new speech, at each output frame's time."""
+@stage(MOTION, version=2)
+def motion(
+    mel: Artifact,
+    speech: Artifact,
+    speaker: Artifact,
+    output_frames: Artifact,
+    timeline: Artifact,
+) -> Made:
+    """Predict the mouth from the new speech, at each output frame's time.
+
+    Args:
+        mel: Of the new speech.
+        speech: Features of it.
+    """
     from models.speech_to_lips.predict import predict_motion
 
     learnt = {name: speaker.read(name) for name in ("weight", "bias")}
     adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
-    predicted = predict_motion(lips_model(), mel.read("mel"), adapter=adapter)
+    predicted = predict_motion(
+        lips_model(), mel.read("mel"), speech=speech.read("feature"), adapter=adapter
+    )
     tick_seconds = float(load_timeline(timeline).time_base)
     times = output_frames.read("pts") * tick_seconds
     neutral = speaker.read("neutral")
@@ -128,19 +160,32 @@ def at_times(motion: NDArray[np.float32], seconds: NDArray[np.float64]) -> NDArr
     return np.asarray(mixed, np.float32)
 
 
-def _weights_file() -> Path:
-    return shipped_file("models/speech_to_lips/speech_to_lips.safetensors")
+def _weights_file(name: str) -> Path:
+    return shipped_file(f"models/speech_to_lips/{name}.safetensors")
+
+
+def lips_model() -> "SpeechToLips":
+    """The shipped network that decides how lips move; it hears Whisper's features."""
+    return _model("speech_to_lips")
+
+
+def listening_model() -> "SpeechToLips":
+    """The shipped network that judges whether lips fit; it hears log-mel, and makes no mouth.
+
+    So what is dubbed is not measured by what dubbed it.
+    """
+    return _model("from_mel")
 
 
 @cache
-def lips_model() -> "SpeechToLips":
-    """The shipped network that hears how lips move, loaded once, on one thread."""
+def _model(name: str) -> "SpeechToLips":
+    """A shipped network, loaded once, on one thread."""
     import torch
 
     from models.speech_to_lips.predict import load_model
 
     torch.set_num_threads(1)  # the network is small: threads would wait for each other
-    with safe_open(_weights_file(), framework="numpy") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with safe_open(_weights_file(name), framework="numpy") as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])
     return load_model(weights, config)

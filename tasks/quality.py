@@ -136,7 +136,7 @@ def parts(
 
     Args:
         synchrony: SyncNet's figures (`tasks.metrics.lse`); None without its weights.
-        model: `tasks.motion.model_key()`, so that scores follow the weights.
+        model: `tasks.motion.listener_key()`, so that scores follow the weights.
     """
     clip = load_timeline(timeline)
     valid = landmarks.read("valid")

@@ -8,6 +8,7 @@ from stores.artifact import Artifact
 from tasks.audio import mel
 from tasks.crops import crops, visibility
 from tasks.exemplar import path, render
+from tasks.hearing import speech_features
 from tasks.motion import model_key, motion, speaker
 
 
@@ -31,9 +32,13 @@ def run(source: Prepared, speech: Artifact, settings: ExemplarSettings) -> Artif
     """Prepared source and speech → `render` artifact."""
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
     seen = visibility(bank, source.landmarks, source.timeline)
-    own_speech = mel(source.waveform) if settings.adapt and source.waveform else None
-    person = speaker(source.landmarks, source.timeline, own_speech, model_key())
-    wanted = motion(mel(speech), person, source.output_frames, source.timeline)
+    own_mel, own_speech = None, None
+    if settings.adapt and source.waveform:
+        own_mel, own_speech = mel(source.waveform), speech_features(source.waveform)
+    person = speaker(source.landmarks, source.timeline, own_mel, own_speech, model_key())
+    wanted = motion(
+        mel(speech), speech_features(speech), person, source.output_frames, source.timeline
+    )
     lenders = path(
         wanted,
         source.landmarks,

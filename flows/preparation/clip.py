@@ -24,7 +24,7 @@ from tasks.crops import visibility
 from tasks.face_crops import face_crops
 from tasks.faces import faces, landmarks, track
 from tasks.metrics.lse import lse
-from tasks.motion import model_key
+from tasks.motion import listener_key
 from tasks.quality import SCORES, parts, quality, sound_levels
 from tasks.run import Run, StageRecord
 from tasks.timeline import load_timeline, timeline
@@ -182,7 +182,9 @@ def _face(
     scores = quality(face, pictures, visibility(pictures, face, clip))
     weights = place.syncnet
     synchrony = None if weights is None else lse(video, clip, face, sound["waveform"], weights)
-    scored = parts(clip, face, scores, sound["sound_levels"], sound["mel"], synchrony, model_key())
+    scored = parts(
+        clip, face, scores, sound["sound_levels"], sound["mel"], synchrony, listener_key()
+    )
     return {"landmarks": face, "face_crops": pictures, "quality": scores, "parts": scored}
 
 

@@ -63,6 +63,7 @@ def adapt(
     model: SpeechToLips,
     mel: Array,
     *,
+    speech: NDArray[np.generic] | None = None,
     motion: Array,
     seen: Array | None = None,
     scale: float = 1.0,
@@ -72,6 +73,7 @@ def adapt(
     Args:
         model: from `predict.load_model`.
         mel: (column, 80) float32, sound of the source.
+        speech: (step, 512), its features, for a model that hears them.
         motion: (tick, 57, 3) float32, what its mouth did, from neutral, at 25 Hz.
         seen: (tick,) 1 where the face was seen, else 0; None for everywhere.
         scale: the person's `neutral.opening_scale`.
@@ -81,17 +83,17 @@ def adapt(
     seen = np.ones(ticks, np.float32) if seen is None else seen[:ticks].astype(np.float32)
     mel = mel[: ticks * 16 // 5]
     ticks = min(ticks, n_ticks(len(mel)))
-    speech = speech_gate(mel)[:ticks]
-    useful = (seen[:ticks] > 0) & (speech > 0.5)
+    talking = speech_gate(mel)[:ticks]
+    useful = (seen[:ticks] > 0) & (talking > 0.5)
     if useful.sum() < MIN_SECONDS * TICKS_PER_SECOND:
         return Adaptation(plain, f"the source shows less than {MIN_SECONDS:g} s of a speaking face")
-    blocks = [(c, f) for _, c, f in predict_blocks(model, mel)]
+    blocks = [(c, f) for _, c, f in predict_blocks(model, mel, speech)]
     components = np.concatenate([c for c, _ in blocks])[:ticks]
     features = np.concatenate([f for _, f in blocks])[:ticks]
     basis = model.basis.cpu().numpy()
     observed = motion[:ticks].reshape(ticks, -1) @ basis.T
     row = opening_row(basis)
-    lag = find_lag((components * speech[:, None]) @ row, observed @ row, seen=seen[:ticks])
+    lag = find_lag((components * talking[:, None]) @ row, observed @ row, seen=seen[:ticks])
     seconds = lag.ticks / TICKS_PER_SECOND
     if not lag.reliable:
         reason = "the source's sound does not fit its picture"

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.speech_to_lips.network import Size, SpeechToLips
+from models.speech_to_lips.network import Level, Size, SpeechToLips
 from models.speech_to_lips.recordings import Example
 from models.speech_to_lips.training import (
     LossWeights,
-    augment,
+    augment_features,
+    augment_mel,
     draw_batch,
     mirrored,
     motion_basis,
@@ -38,7 +39,7 @@ class Recipe:
     skewed: int = 4
     """Components that are not symmetric; the network leaves them at rest."""
     augmentation: float = 0.5
-    """Strength of `training.augment`."""
+    """Strength of `training.augment_mel` or `augment_features`."""
     articulation: float = 1.3
     """The trained network's motion is enlarged so much: what is unsure comes out small, and people
     open their mouths further; up to here the error does not grow."""
@@ -47,7 +48,7 @@ class Recipe:
 
 def fit(
     examples: Sequence[Example],
-    speech_mean: Array,
+    level: Level,
     *,
     rows: NDArray[np.int64],
     recipe: Recipe,
@@ -58,7 +59,7 @@ def fit(
 
     Args:
         examples: the clips.
-        speech_mean: (80,) float32, kept in the network.
+        level: of the examples, kept in the network.
         rows: (57,) of `training.mirrored_rows`.
         recipe: how.
         size: of the network.
@@ -73,7 +74,8 @@ def fit(
         seen, rows, symmetric=size.components - recipe.skewed, skewed=recipe.skewed
     )
     net.basis.copy_(torch.from_numpy(basis))
-    net.speech_mean.copy_(torch.from_numpy(speech_mean))
+    net.set_level(level)
+    augment = augment_mel if size.hears == "mel" else augment_features
     targets = [symmetric_components(e.motion, basis, rows) for e in examples]
     average = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(
@@ -85,10 +87,10 @@ def fit(
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, recipe)
-        batch = draw_batch(examples, targets, rng=rng, size=recipe.batch)
+        batch = draw_batch(examples, targets, hearing=size.hearing, rng=rng, size=recipe.batch)
         batch = augment(batch, generator=generator, strength=recipe.augmentation)
         net.train()
-        predicted, _ = net(batch.mel, batch.exists)
+        predicted, _ = net(batch.heard, batch.exists)
         loss = motion_loss(predicted, batch, basis=net.basis, weights=LossWeights())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

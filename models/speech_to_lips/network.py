@@ -1,12 +1,14 @@
-"""The network: log-mel around each moment → components of mouth motion.
+"""The network: what is heard around each moment → components of mouth motion.
 
-Convention: mel columns come 80 a second, ticks 25 a second, so 5 ticks span 16 columns and tick i
-lies at column 3.2 i. No layer pads: the network reads HALO columns before and after the ticks
-that it answers for, and a second input channel says which columns exist. So a long recording can
-be cut into blocks anywhere at a multiple of 5 ticks without changing the result.
+It hears a log-mel spectrogram or the features of a speech encoder (`models.whisper`). Columns of
+the one come 80 a second, of the other 50; ticks come 25 a second. No layer pads: the network reads
+`Hearing.halo` columns before and after the ticks that it answers for, and one more input channel
+says which columns exist. So a long recording can be cut into blocks anywhere at a multiple of 5
+ticks without changing the result.
 """
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,14 +17,13 @@ from torch import Tensor, nn
 
 from models.audio.mel import COLUMNS_PER_SECOND, N_MELS
 from models.face_mesh.indices import MOUTH
+from models.whisper.encoder import STEPS_PER_SECOND, WIDTH
 
 TICKS_PER_SECOND = 25
 TICK_STEP = 5
 """Blocks start at multiples of so many ticks ..."""
 COLUMN_STEP = TICK_STEP * COLUMNS_PER_SECOND // TICKS_PER_SECOND
 """... which are so many mel columns."""
-HALO = 64
-"""Columns read beyond both ends of the ticks (0.8 s)."""
 DILATIONS = (1, 2, 4, 8)
 """Of the temporal blocks [ticks]: together they see 15 ticks (0.6 s) to either side."""
 MOTION_UNIT = 0.05
@@ -32,20 +33,84 @@ _TICK_REACH = sum(DILATIONS)
 
 
 @dataclass(frozen=True)
+class Hearing:
+    """What a network hears.
+
+    Attributes:
+        bands: Numbers of a column.
+        columns: In TICK_STEP ticks.
+        halo: Columns read beyond both ends of the ticks.
+    """
+
+    bands: int
+    columns: int
+    halo: int
+
+    def ticks(self, columns: int) -> int:
+        """Ticks that so many columns, halos included, give."""
+        return (columns - 2 * self.halo) // self.columns * TICK_STEP
+
+
+HEARINGS = {
+    "mel": Hearing(N_MELS, COLUMN_STEP, 64),
+    "whisper": Hearing(WIDTH, TICK_STEP * STEPS_PER_SECOND // TICKS_PER_SECOND, 31),
+}
+
+
+@dataclass(frozen=True)
 class Size:
     """Sizes that the weights fix."""
 
+    hears: Literal["mel", "whisper"] = "mel"
+    """Log-mel, or the features of Whisper's encoder."""
     channels: int = 128
-    """Of the encoder, at 80 columns a second."""
+    """Of the encoder, at the rate of what is heard."""
     hidden: int = 128
     """Of the temporal blocks, at 25 ticks a second; the width of the features for adaptation."""
     components: int = 16
     """Rows of the basis of mouth motion."""
     dropout: float = 0.2
 
-    def to_dict(self) -> dict[str, int | float]:
+    @property
+    def hearing(self) -> Hearing:
+        """What it hears."""
+        return HEARINGS[self.hears]
+
+    def to_dict(self) -> dict[str, int | float | str]:
         """For the metadata of a weights file."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Level:
+    """What average speech looks like, which is taken off before a network hears a recording.
+
+    Attributes:
+        mean: (band,) float32.
+        scale: (band,) float32, the spread of features; None for log-mel, of which each recording's
+            own level is taken off, drawn towards the mean.
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32] | None = None
+
+    def __call__(
+        self, mel: NDArray[np.float32], speech: NDArray[np.generic] | None
+    ) -> NDArray[np.float32]:
+        """A recording (column, band) as the network hears it.
+
+        Args:
+            mel: (column, 80) float32 in -4..4, the whole recording.
+            speech: (step, 512) features of the same recording, for a network that hears them.
+        """
+        if self.scale is None:
+            return mel - speech_level(mel, self.mean)
+        if speech is None:
+            raise ValueError("this network hears Whisper's features: give them as `speech`")
+        heard: NDArray[np.float32] = speech.astype(np.float32)
+        heard -= self.mean
+        heard /= self.scale
+        return heard
 
 
 class ChannelNorm(nn.Module):
@@ -80,52 +145,62 @@ class TemporalBlock(nn.Module):
 
 
 class SpeechToLips(nn.Module):
-    """Normalised mel with halo → components of motion and the features that they come from."""
+    """What is heard, with its halo → components of motion and the features they come from."""
 
     speech_mean: Tensor
+    speech_scale: Tensor
     basis: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = size
-        width = size.channels
-        self.encoder = nn.Sequential(
-            nn.Conv1d(N_MELS + 1, width, 5),
-            nn.GELU(),
-            ChannelNorm(width),
-            nn.Dropout(size.dropout),
-            nn.Conv1d(width, size.hidden, 5, dilation=2),
-            nn.GELU(),
-        )
+        make = _mel_encoder if size.hears == "mel" else _feature_encoder
+        self.encoder = make(size)
         self.temporal = nn.ModuleList(
             TemporalBlock(size.hidden, dilation, size.dropout) for dilation in DILATIONS
         )
         self.norm = ChannelNorm(size.hidden)
         self.dropout = nn.Dropout(size.dropout)
         self.head = nn.Conv1d(size.hidden, size.components, 1)
-        # Mean mel of speech, per band, and the orthonormal basis (component, 57 * 3) of motion.
-        self.register_buffer("speech_mean", torch.zeros(N_MELS))
+        # Mean of speech and, of features, its spread, per band; and the orthonormal basis
+        # (component, 57 * 3) of motion.
+        self.register_buffer("speech_mean", torch.zeros(size.hearing.bands))
+        if size.hears == "whisper":
+            self.register_buffer("speech_scale", torch.ones(size.hearing.bands))
         self.register_buffer("basis", torch.zeros(size.components, len(MOUTH) * 3))
 
-    def features(self, mel: Tensor, exists: Tensor) -> Tensor:
+    @property
+    def level(self) -> Level:
+        """Of the speech that it was trained on."""
+        scale = self.speech_scale.cpu().numpy() if self.size.hears == "whisper" else None
+        return Level(self.speech_mean.cpu().numpy(), scale)
+
+    def set_level(self, level: Level) -> None:
+        """Keep the level of the speech that it is trained on."""
+        self.speech_mean.copy_(torch.from_numpy(level.mean))
+        if level.scale is not None:
+            self.speech_scale.copy_(torch.from_numpy(level.scale))
+
+    def features(self, heard: Tensor, exists: Tensor) -> Tensor:
         """Last hidden layer (batch, hidden, tick).
 
         Args:
-            mel: (batch, HALO + columns + HALO, 80) normalised by `normalise`, columns a multiple
-                of COLUMN_STEP.
-            exists: (batch, HALO + columns + HALO) 1 where there is sound, 0 beyond its ends.
+            heard: (batch, halo + columns + halo, band), levelled; columns are a multiple of
+                `Hearing.columns`.
+            exists: (batch, halo + columns + halo) 1 where there is sound, 0 beyond its ends.
         """
-        ticks = (mel.shape[1] - 2 * HALO) // COLUMN_STEP * TICK_STEP
-        x = torch.cat([mel * exists[..., None], exists[..., None]], -1).transpose(1, 2)
-        x = self._at_ticks(self.encoder(x), ticks)
+        x = torch.cat([heard * exists[..., None], exists[..., None]], -1).transpose(1, 2)
+        x = self.encoder(x)
+        if self.size.hears == "mel":
+            x = self._at_ticks(x, self.size.hearing.ticks(heard.shape[1]))
         for block in self.temporal:
             x = block(x)
         out: Tensor = self.norm(x)
         return out
 
-    def forward(self, mel: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, heard: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
         """Components (batch, tick, component) and features (batch, tick, hidden)."""
-        features = self.features(mel, exists)
+        features = self.features(heard, exists)
         components = self.head(self.dropout(features)) * MOTION_UNIT
         return components.transpose(1, 2), features.transpose(1, 2)
 
@@ -138,11 +213,38 @@ class SpeechToLips(nn.Module):
     def _at_ticks(x: Tensor, ticks: int) -> Tensor:
         """Encoded columns (batch, channel, column) at the ticks and their reach, interpolated."""
         tick = np.arange(-_TICK_REACH, ticks + _TICK_REACH)
-        column = HALO - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
+        column = HEARINGS["mel"].halo - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
         low = np.floor(column).astype(np.int64)
         part = torch.from_numpy((column - low).astype(np.float32)).to(x)
         out: Tensor = x[..., low] * (1 - part) + x[..., low + 1] * part
         return out
+
+
+def _mel_encoder(size: Size) -> nn.Sequential:
+    """(batch, band + 1, column) → (batch, hidden, column), _ENCODER_REACH shorter at each end."""
+    return nn.Sequential(
+        nn.Conv1d(size.hearing.bands + 1, size.channels, 5),
+        nn.GELU(),
+        ChannelNorm(size.channels),
+        nn.Dropout(size.dropout),
+        nn.Conv1d(size.channels, size.hidden, 5, dilation=2),
+        nn.GELU(),
+    )
+
+
+def _feature_encoder(size: Size) -> nn.Sequential:
+    """(batch, band + 1, column) → (batch, hidden, tick) with _TICK_REACH ticks at each end.
+
+    Two columns make a tick; the halo is one column more than the temporal blocks reach.
+    """
+    return nn.Sequential(
+        nn.Conv1d(size.hearing.bands + 1, size.channels, 1),
+        nn.GELU(),
+        ChannelNorm(size.channels),
+        nn.Dropout(1.5 * size.dropout),
+        nn.Conv1d(size.channels, size.hidden, 4, stride=2),
+        nn.GELU(),
+    )
 
 
 def loudness_db(mel: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Mel spectrogram in, mouth motion out: the network run over a recording of any length.
+"""A recording in, mouth motion out: the network run over a recording of any length.
 
 The network sees a recording in blocks of fixed size with a halo, so the result does not depend
 on where blocks begin, and memory beyond input and output stays the same for hours of speech.
@@ -16,12 +16,9 @@ from models.face_mesh.indices import INNER_LIP, MOUTH
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.network import (
-    COLUMN_STEP,
-    HALO,
     TICK_STEP,
     Size,
     SpeechToLips,
-    speech_level,
 )
 
 Array = NDArray[np.float32]
@@ -31,7 +28,7 @@ BLOCK_TICKS = 500
 
 
 def load_model(
-    weights: Mapping[str, Array | Tensor], config: Mapping[str, int | float]
+    weights: Mapping[str, Array | Tensor], config: Mapping[str, int | float | str]
 ) -> SpeechToLips:
     """The network in evaluation mode on the CPU.
 
@@ -56,6 +53,7 @@ def predict_motion(
     model: SpeechToLips,
     mel: Array,
     *,
+    speech: NDArray[np.generic] | None = None,
     adapter: Adapter | None = None,
     block_ticks: int = BLOCK_TICKS,
 ) -> Array:
@@ -64,6 +62,7 @@ def predict_motion(
     Args:
         model: from `load_model`.
         mel: (column, 80) float32 in -4..4, the whole recording.
+        speech: (step, 512), its features, for a model that hears them.
         adapter: what fits the motion to a person; None for the reference person.
         block_ticks: ticks computed at a time; changes speed and memory, not the result.
 
@@ -75,7 +74,7 @@ def predict_motion(
     gate = speech_gate(mel)
     basis = model.basis.cpu().numpy()
     components = np.zeros((len(gate), len(basis)), np.float32)
-    for first, part, features in predict_blocks(model, mel, block_ticks=block_ticks):
+    for first, part, features in predict_blocks(model, mel, speech, block_ticks=block_ticks):
         components[first : first + len(part)] = adapter(part, features)
     motion = (smoothed(components) * gate[:, None]) @ basis
     return lips_apart(motion.reshape(len(gate), len(MOUTH), 3))
@@ -110,13 +109,18 @@ def lips_apart(motion: Array) -> Array:
 
 @torch.inference_mode()
 def predict_blocks(
-    model: SpeechToLips, mel: Array, *, block_ticks: int = BLOCK_TICKS
+    model: SpeechToLips,
+    mel: Array,
+    speech: NDArray[np.generic] | None = None,
+    *,
+    block_ticks: int = BLOCK_TICKS,
 ) -> Iterator[tuple[int, Array, Array]]:
     """Blocks (first tick, components (tick, component), features (tick, hidden)), ungated.
 
     Args:
         model: from `load_model`.
         mel: (column, 80) float32 in -4..4, the whole recording.
+        speech: (step, 512), its features, for a model that hears them.
         block_ticks: ticks computed at a time, a multiple of TICK_STEP.
     """
     if mel.ndim != 2 or mel.shape[1] != N_MELS:
@@ -124,15 +128,17 @@ def predict_blocks(
     if block_ticks < TICK_STEP or block_ticks % TICK_STEP:
         raise ValueError(f"block_ticks must be a multiple of {TICK_STEP}, got {block_ticks}")
     device = model.basis.device
-    level = speech_level(mel, model.speech_mean.cpu().numpy())
+    hearing = model.size.hearing
+    heard = model.level(mel, speech)
     ticks = n_ticks(len(mel))
-    columns = block_ticks // TICK_STEP * COLUMN_STEP
+    columns = block_ticks // TICK_STEP * hearing.columns
     for first in range(0, ticks, block_ticks):
-        start = first // TICK_STEP * COLUMN_STEP - HALO
-        low, high = max(start, 0), min(start + columns + 2 * HALO, len(mel))
-        block = np.zeros((columns + 2 * HALO, N_MELS), np.float32)
+        start = first // TICK_STEP * hearing.columns - hearing.halo
+        block = np.zeros((columns + 2 * hearing.halo, hearing.bands), np.float32)
         exists = np.zeros(len(block), np.float32)
-        block[low - start : high - start] = mel[low:high] - level
+        low = min(max(start, 0), len(heard))
+        high = max(min(start + len(block), len(heard)), low)
+        block[low - start : high - start] = heard[low:high]
         exists[low - start : high - start] = 1
         components, features = model(
             torch.from_numpy(block)[None].to(device), torch.from_numpy(exists)[None].to(device)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
-from models.speech_to_lips.network import TICKS_PER_SECOND, speech_level
+from models.speech_to_lips.network import TICKS_PER_SECOND, Level, speech_level
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 
 Array = NDArray[np.float32]
@@ -18,6 +18,8 @@ OWN_NEUTRAL_TICKS = 100
 """Shorter clips take the neutral mouth of all clips of their person: 4 s."""
 LONGEST_GAP_SECONDS = 0.15
 """Ticks between frames further apart than this count as unseen."""
+_SPARSE = 5
+"""Every so many steps of features tell their level."""
 MIN_SHORT_CLIPS = 5
 """A person with so many clips shares one lag: they were recorded and cut alike."""
 
@@ -30,6 +32,7 @@ class Recording:
         name: of the file, for messages.
         person: who speaks.
         mel: (column, 80) float32 in -4..4.
+        speech: (step, 512) float16, features of the sound; None where nothing hears them.
         mouth: (tick, 57, 3) float32, canonical MOUTH points at 25 Hz.
         seen: (tick,) float32, 1 where the face was seen, else 0.
     """
@@ -39,6 +42,7 @@ class Recording:
     mel: Array
     mouth: Array
     seen: Array
+    speech: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Example:
 
     Attributes:
         person: who speaks.
-        mel: (column, 80) float32, minus the recording's speech level.
+        heard: (column, band) float32, what the network hears, levelled.
         motion: (tick, 57, 3) float32, displacement from neutral over the person's opening scale,
             lag taken out.
         weight: (tick,) float32, 0 where the face was not seen well.
@@ -57,7 +61,7 @@ class Example:
     """
 
     person: str
-    mel: Array
+    heard: Array
     motion: Array
     weight: Array
     neutral: Array
@@ -86,16 +90,27 @@ def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, A
     return points.astype(np.float32), seen.astype(np.float32)
 
 
-def mean_speech(recordings: Sequence[Recording]) -> Array:
-    """Average mel of speech (80,) over recordings: what `speech_level` draws short ones to."""
-    zero = np.zeros(recordings[0].mel.shape[1], np.float32)
-    mean: Array = np.mean([speech_level(r.mel, zero, prior=1e-3) for r in recordings], 0)
-    return mean.astype(np.float32)
+def common_level(recordings: Sequence[Recording], hears: str) -> Level:
+    """The level of all recordings together, for a network of that `Size.hears`.
+
+    Raises:
+        ValueError: recordings have no features, and the network hears them.
+    """
+    if hears == "mel":
+        zero = np.zeros(recordings[0].mel.shape[1], np.float32)
+        means = [speech_level(r.mel, zero, prior=1e-3) for r in recordings]
+        return Level(np.mean(means, 0).astype(np.float32))
+    heard = [r.speech[::_SPARSE].astype(np.float64) for r in recordings if r.speech is not None]
+    if not heard:
+        raise ValueError("the recordings hold no features of their speech")
+    every = np.concatenate(heard)
+    spread = every.std(0) + 1e-3
+    return Level(every.mean(0).astype(np.float32), spread.astype(np.float32))
 
 
 def examples(
     recordings: Sequence[Recording],
-    speech_mean: Array,
+    level: Level,
     *,
     lags: Mapping[str, float | None],
 ) -> list[Example]:
@@ -103,7 +118,7 @@ def examples(
 
     Args:
         recordings: the clips; all of a person's together, for they share a neutral mouth.
-        speech_mean: (80,) float32 of `mean_speech`.
+        level: of `common_level`.
         lags: by name, how many ticks later the picture is than the sound; None leaves a clip out.
     """
     made = []
@@ -117,12 +132,12 @@ def examples(
         for recording in own:
             lag = lags.get(recording.name, 0.0)
             if lag is not None:
-                made.append(_example(recording, speech_mean, neutral, scale, lag))
+                made.append(_example(recording, level, neutral, scale, lag))
     return made
 
 
 def _example(
-    recording: Recording, speech_mean: Array, neutral: Array, scale: float, lag: float
+    recording: Recording, level: Level, neutral: Array, scale: float, lag: float
 ) -> Example:
     seen = recording.seen > 0
     if seen.sum() >= OWN_NEUTRAL_TICKS:
@@ -132,10 +147,9 @@ def _example(
     # Ticks that the shift took from beyond the clip's ends.
     at = np.arange(len(weight)) + lag
     weight[(at < -0.3) | (at > len(weight) - 0.7)] = 0
-    level = speech_level(recording.mel, speech_mean)
     return Example(
         recording.person,
-        recording.mel - level,
+        level(recording.mel, recording.speech),
         motion.astype(np.float32),
         weight,
         neutral,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.face_mesh.indices import MOUTH
-from models.speech_to_lips.network import COLUMN_STEP, HALO, TICK_STEP
+from models.speech_to_lips.network import TICK_STEP, Hearing
 from models.speech_to_lips.neutral import LOWER, UPPER
 from models.speech_to_lips.recordings import Example
 
@@ -20,7 +20,6 @@ Array = NDArray[np.float32]
 
 WINDOW_TICKS = 30
 """Ticks of one training example: 1.2 s, the length of most clips."""
-WINDOW_COLUMNS = WINDOW_TICKS * COLUMN_STEP // TICK_STEP
 
 
 def mirrored_rows(mirror: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -61,26 +60,32 @@ class Batch:
     """Examples cut to one length, as tensors with the leading dimension `example`.
 
     Attributes:
-        mel: (example, column, 80), with HALO on both sides.
+        heard: (example, column, band), with the halo on both sides.
         exists: (example, column), 1 where there is sound.
         target: (example, tick, component).
         weight: (example, tick).
     """
 
-    mel: Tensor
+    heard: Tensor
     exists: Tensor
     target: Tensor
     weight: Tensor
 
 
 def draw_batch(
-    examples: Sequence[Example], targets: Sequence[Array], *, rng: np.random.Generator, size: int
+    examples: Sequence[Example],
+    targets: Sequence[Array],
+    *,
+    hearing: Hearing,
+    rng: np.random.Generator,
+    size: int,
 ) -> Batch:
     """A random window of each of `size` random clips; persons by the root of their time.
 
     Args:
         examples: the clips.
         targets: (tick, component) float32 of each clip.
+        hearing: of the network.
         rng: source of chance.
         size: examples in the batch.
     """
@@ -89,22 +94,23 @@ def draw_batch(
     for example, n in zip(examples, ticks, strict=True):
         of_person[example.person] = of_person.get(example.person, 0) + n
     chance = ticks / np.sqrt([of_person[e.person] for e in examples])
-    mels = np.zeros((size, WINDOW_COLUMNS + 2 * HALO, examples[0].mel.shape[1]), np.float32)
-    exists = np.zeros(mels.shape[:2], np.float32)
+    columns = WINDOW_TICKS // TICK_STEP * hearing.columns + 2 * hearing.halo
+    heard = np.zeros((size, columns, hearing.bands), np.float32)
+    exists = np.zeros(heard.shape[:2], np.float32)
     target = np.zeros((size, WINDOW_TICKS, targets[0].shape[1]), np.float32)
     weight = np.zeros(target.shape[:2], np.float32)
     for row, pick in enumerate(rng.choice(len(examples), size, p=chance / chance.sum())):
         example = examples[pick]
         spare = max(0, len(example.motion) - WINDOW_TICKS)
         tick = int(rng.integers(spare // TICK_STEP + 1)) * TICK_STEP
-        first = tick * COLUMN_STEP // TICK_STEP - HALO
-        low, high = max(first, 0), min(first + mels.shape[1], len(example.mel))
-        mels[row, low - first : high - first] = example.mel[low:high]
+        first = tick // TICK_STEP * hearing.columns - hearing.halo
+        low, high = max(first, 0), min(first + columns, len(example.heard))
+        heard[row, low - first : high - first] = example.heard[low:high]
         exists[row, low - first : high - first] = 1
         part = targets[pick][tick : tick + WINDOW_TICKS]
         target[row, : len(part)] = part
         weight[row, : len(part)] = example.weight[tick : tick + WINDOW_TICKS]
-    return Batch(*(torch.from_numpy(a) for a in (mels, exists, target, weight)))
+    return Batch(*(torch.from_numpy(a) for a in (heard, exists, target, weight)))
 
 
 def smooth_noise(shape: tuple[int, int], knots: int, generator: torch.Generator) -> Tensor:
@@ -115,7 +121,7 @@ def smooth_noise(shape: tuple[int, int], knots: int, generator: torch.Generator)
     ).squeeze(1)
 
 
-def augment(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) -> Batch:
+def augment_mel(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) -> Batch:
     """Other voices, rooms, microphones and noises; some examples become wordless noise.
 
     Units: 0.08 of the mel scale is 1 dB.
@@ -125,7 +131,7 @@ def augment(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) 
         generator: source of chance.
         strength: factor on how far voices, rooms and gaps go; noise is not affected.
     """
-    mel, exists = batch.mel.clone(), batch.exists.clone()
+    mel, exists = batch.heard.clone(), batch.exists.clone()
     n, columns, bands = mel.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -163,6 +169,30 @@ def augment(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) 
     mel = mel.masked_fill(lost[:, None], 0.0)
     target = batch.target * ~wordless[:, None, None]
     return Batch(mel, exists, target, batch.weight)
+
+
+def augment_features(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) -> Batch:
+    """Features a little off, and gaps.
+
+    Args:
+        batch: what was recorded.
+        generator: source of chance.
+        strength: factor on the noise and on how many examples have a gap.
+    """
+    heard, exists = batch.heard, batch.exists
+    heard = heard + 0.4 * strength * torch.randn(heard.shape, generator=generator)
+    n, columns = exists.shape
+    start = torch.rand(n, 1, generator=generator) * columns
+    length = torch.rand(n, 1, generator=generator) * 16
+    chosen = torch.rand(n, 1, generator=generator) < 0.6 * strength
+    time = torch.arange(columns)
+    gap = (time >= start) & (time < start + length) & chosen
+    return Batch(
+        heard.masked_fill(gap[..., None], 0.0),
+        exists.masked_fill(gap, 0.0),
+        batch.target,
+        batch.weight,
+    )
 
 
 def opening_row(basis: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from stores.artifact import Artifact
 from stores.schema import ArraySpec, Schema
 from tasks.audio import mel
 from tasks.metrics.family import Comparison, Family
-from tasks.motion import lips_model, model_key
+from tasks.motion import listener_key, listening_model
 from tasks.stage import Made, stage
 from tasks.timeline import load_timeline
 
@@ -86,7 +86,7 @@ def agreement(landmarks: Artifact, timeline: Artifact, mel: Artifact, model: str
         landmarks: Of the result.
         timeline: Of the result.
         mel: Of the speech, on the result's clock.
-        model: `model_key()`, so that the figures follow the weights.
+        model: `listener_key()`, so that the figures follow the weights.
     """
     from models.metrics.agreement import MAX_LAG_TICKS, agree
 
@@ -131,7 +131,7 @@ def motions(
     from models.speech_to_lips.predict import predict_motion
     from models.speech_to_lips.recordings import at_ticks
 
-    network = lips_model()
+    network = listening_model()
     basis = network.basis.cpu().numpy()
     asked = predict_motion(network, mel.read("mel"))
     shown, seen = at_ticks(seconds, mouth)
@@ -142,7 +142,7 @@ def motions(
 def measure(comparison: Comparison) -> Artifact:
     """The family's artifact of one comparison."""
     result = comparison.result
-    return agreement(result.landmarks, result.timeline, mel(comparison.speech), model_key())
+    return agreement(result.landmarks, result.timeline, mel(comparison.speech), listener_key())
 
 
 FAMILY = Family(METRICS, measure)

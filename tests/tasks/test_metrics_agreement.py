@@ -13,7 +13,7 @@ from models.speech_to_lips.predict import predict_motion
 from stores.media.audio import decode_audio
 from tasks.faces import mean_face
 from tasks.metrics.agreement import FAMILY, agreement
-from tasks.motion import lips_model, model_key
+from tasks.motion import listener_key, listening_model
 from tasks.run import Run
 from tests.media_factory import EXAMPLE
 from tests.tasks.face_seen import Known, times
@@ -83,14 +83,14 @@ def speech() -> np.ndarray:
 
 def talker(speech: np.ndarray) -> Known:
     """A face that does what the model asks for, twice as far, on a smile."""
-    asked = predict_motion(lips_model(), mel_spectrogram(speech))[:150]
+    asked = predict_motion(listening_model(), mel_spectrogram(speech))[:150]
     mouth = mean_face()[list(MOUTH)] * np.float32(1.1) + 2 * asked
     return Known({"mouth": mouth.astype(np.float32), "valid": np.ones(len(mouth), bool)})
 
 
 def values(tmp_path: Path, face: Known, speech: np.ndarray) -> tuple[dict[str, Any], Any]:
     mel = Known({"mel": mel_spectrogram(speech)})
-    made = agreement.body(face, times(tmp_path, 150), mel, model_key())
+    made = agreement.body(face, times(tmp_path, 150), mel, listener_key())
     assert set(made.attributes["values"]) == {m.name for m in FAMILY.metrics}
     assert made.arrays["curve"].shape == (2 * MAX_LAG_TICKS + 1,)
     return made.attributes["values"], made.attributes["reasons"]

