@@ -77,7 +77,7 @@ def prepare(clip: Path) -> Prepared:
     face = landmarks(found, track(found, frames, "largest"), frames)
     sound = waveform(video)
     out = output_frames(frames, sound, SyncSettings())
-    return Prepared(video, frames, face, sound, out)
+    return Prepared(video, frames, face, sound, out, "float32")
 
 
 def variants(source: Prepared, person: Artifact) -> dict[str, Callable[[], Artifact]]:
