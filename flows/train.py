@@ -41,8 +41,6 @@ from models.speech_to_lips.recordings import (
     examples,
 )
 from models.speech_to_lips.training import mirrored_rows
-from models.whisper.encoder import WIDTH, encode
-from models.whisper.log_mel import loudest, n_steps
 from stores.errors import InputError, MediaError, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
@@ -50,7 +48,7 @@ from stores.media.timeline import Timeline, scan
 from stores.shipped import shipped_file
 from tasks.face_mesh import FaceMeshDetector
 from tasks.faces import DETECTION_SIDE_PX, mean_face
-from tasks.hearing import speech_encoder
+from tasks.hearing import heard
 
 Array = NDArray[np.float32]
 
@@ -97,6 +95,9 @@ def train_speech_to_lips(
     """Speech → mouth motion, from clips whose manifest names file, person and split."""
     # So the same seed gives the same weights on any machine of this kind; and it is no slower.
     torch.set_num_threads(1)
+    if hears not in HEARINGS:
+        console.print(f"[red]--hears {hears}: take {' or '.join(HEARINGS)}")
+        raise typer.Exit(2)
     try:
         everything = read_recordings(clips, landmarks, workers=workers)
     except InputError as error:
@@ -114,17 +115,14 @@ def train_speech_to_lips(
     rows = mirrored_rows(
         load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mirror"]
     )
-    if hears not in HEARINGS:
-        console.print(f"[red]--hears {hears}: take {' or '.join(HEARINGS)}")
-        raise typer.Exit(2)
     size = Size(hears=hears)  # type: ignore[arg-type]
-    training += wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))
+    made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     level = common_level(training, hears)
     first = Recipe(steps=min(steps, FIRST_ROUND_STEPS), seed=seed)
-    model = _fit(examples(training, level, lags={}), level, rows, first, size, "first round")
+    model = _fit(examples(made, level, lags={}), level, rows, first, size, "first round")
     lags = estimate_lags(training, [_opening(model, r) for r in training])
     recipe = Recipe(steps=steps, seed=seed)
-    model = _fit(examples(training, level, lags=lags), level, rows, recipe, size, "training")
+    model = _fit(examples(made, level, lags=lags), level, rows, recipe, size, "training")
     save(model, out, recipe=recipe, seconds=_seconds(training), persons=_persons(training))
     console.print(f"wrote {out}")
     if reported:
@@ -321,20 +319,9 @@ def _keep(job: tuple[Path, Path]) -> str:
         mouth = pose.to_canonical(landmarks)[facing][:, list(MOUTH)]
         times = times[facing]
     part = out.with_suffix(".part.npz")
-    np.savez(part, times=times, mouth=mouth, waveform=waveform, speech=_heard(waveform))
+    np.savez(part, times=times, mouth=mouth, waveform=waveform, speech=heard(waveform))
     part.replace(out)
     return ""
-
-
-def _heard(waveform: Array) -> NDArray[np.float16]:
-    """Features of the speech (step, 512)."""
-    blocks = encode(
-        speech_encoder(), waveform, loudest=loudest(waveform), stop=n_steps(len(waveform))
-    )
-    heard: NDArray[np.float16] = np.concatenate(
-        [np.zeros((0, WIDTH), np.float16), *(block.astype(np.float16) for block in blocks)]
-    )
-    return heard
 
 
 def wordless(mouth: Array) -> list[Recording]:
@@ -355,7 +342,7 @@ def wordless(mouth: Array) -> list[Recording]:
         still = np.repeat(mouth[None], ticks, 0).astype(np.float32)
         name = f"wordless {number}"
         seen = np.ones(ticks, np.float32)
-        made.append(Recording(name, f"nobody {number % 8}", mel, still, seen, _heard(waveform)))
+        made.append(Recording(name, f"nobody {number % 8}", mel, still, seen, heard(waveform)))
     return made
 
 

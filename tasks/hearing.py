@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -68,7 +68,21 @@ def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
         blocks = encode(
             speech_encoder(), samples, loudest=level, start=shard.start, stop=shard.stop
         )
-        yield {"feature": np.concatenate(list(blocks)).astype(np.float16)}
+        yield {"feature": _joined(blocks)}
+
+
+def heard(samples: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Features (step, 512) of a whole recording (sample,) at 16 kHz, as the stage makes them."""
+    from models.whisper.encoder import encode
+    from models.whisper.log_mel import loudest, n_steps
+
+    steps = n_steps(len(samples))
+    return _joined(encode(speech_encoder(), samples, loudest=loudest(samples), stop=steps))
+
+
+def _joined(blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float16]:
+    halves = [block.astype(np.float16) for block in blocks]
+    return np.concatenate([np.zeros((0, SPEECH_FEATURES.sizes["channel"]), np.float16), *halves])
 
 
 @cache
