@@ -183,8 +183,10 @@ class LandmarkGenerator(nn.Module):
         reference_tokens = self._embed(self.ref_encoder, references)
         fused = self.fusion_transformer(reference_tokens, mel_tokens, pose_tokens)
         frames = mels.shape[1]
-        lips = self.mouse_keypoint_map(fused[:, -2 * frames : -frames])
-        jaw = self.jaw_keypoint_map(fused[:, -frames:])
+        # Half precision is as coarse as the motion from one frame to the next.
+        with torch.autocast(fused.device.type, enabled=False):
+            lips = self.mouse_keypoint_map(fused[:, -2 * frames : -frames].float())
+            jaw = self.jaw_keypoint_map(fused[:, -frames:].float())
         content = torch.cat((jaw, lips), dim=2)
         return content.view(len(mels) * frames, -1, 2).transpose(1, 2)
 

@@ -59,6 +59,16 @@ def test_landmark_generator_takes_any_number_of_frames_and_learns() -> None:
     assert not unused
 
 
+def test_landmarks_are_not_rounded_in_half_precision() -> None:
+    torch.manual_seed(0)
+    network = LandmarkGenerator(SMALL_LANDMARKS).eval()
+    inputs = _landmark_inputs(1, 5, 3)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        content = network(*inputs)
+    assert content.dtype is torch.float32
+    assert (content != content.bfloat16().float()).float().mean() > 0.9
+
+
 def test_clips_of_a_batch_do_not_mix() -> None:
     network = LandmarkGenerator().eval()
     inputs = _landmark_inputs(2, 5, 3)
