@@ -1,0 +1,205 @@
+"""How near IP-LAP's renderer comes to real faces of persons it has never seen.
+
+    python -m benchmarks.faces --data clips.parquet --store FOLDER [--sheet OUT.png] FILE...
+
+Each FILE is a renderer of `dubflow train ip_lap.renderer`. It is given the true landmarks of a
+moment and reference pictures of the same clip, from the most closed to the most open mouth, none
+from within 1 s of it. Judged is the lower half of the 128 x 128 face; the upper half, which it is
+given, is the true one in every row. Beside it: one of those references as it is, whose jaw and
+lips lie nearest to the true ones, and the mean of all.
+"""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from flows.training.ip_lap_landmarks import CROP_PX, boxes_of, crop_px, shares
+from flows.training.ip_lap_renderer import (
+    RendererSettings,
+    Rendering,
+    find_judge,
+    judged_windows,
+    render,
+)
+from models.ip_lap.landmarks import CONTENT
+from models.ip_lap.perceptual import PerceptualLoss
+from models.ip_lap.references import choose_references, lip_distance
+from models.ip_lap.renderer import Renderer
+from models.ip_lap.sketch import SIZE
+from models.ip_lap.windows import MIDDLE, TICKS_PER_SECOND, WINDOW
+from models.metrics.similarity import psnr, ssim
+from stores.dataset_index import read_segments
+from stores.store import Store
+from tasks.dataset import BlockDataset
+from tasks.training.recipe import Batch, Sample
+from tasks.weights import find_weights, load_network
+
+Bytes = NDArray[np.uint8]
+
+APART = TICKS_PER_SECOND
+"""References are so many ticks from the face that is made, or more."""
+COUNTS = (3, 10)
+"""References that the renderer is given."""
+NEAREST, MEAN = f"nearest of {COUNTS[-1]} references, as it is", f"mean of {COUNTS[-1]} references"
+PERCEPTUAL = "perceptual loss"
+_SHEET_ROWS = 12
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A face to be made.
+
+    Attributes:
+        block: Arrays of the part of a clip that it lies in.
+        tick: Which of its ticks.
+    """
+
+    block: Sample
+    tick: int
+
+    def sample(self, count: int) -> Sample | None:
+        """What a training's loader would give; None where other moments are too few."""
+        ticks = np.arange(len(self.block["landmarks"]))
+        usable = np.abs(ticks - self.tick) >= APART
+        if usable.sum() < COUNTS[-1]:
+            return None
+        mouth = self.block["mouth"].numpy()
+        others = torch.from_numpy(choose_references(lip_distance(mouth), usable, count))
+        first = self.tick - MIDDLE
+        window = slice(first, first + WINDOW)
+        columns = self.block["mel_first"][window, None] + torch.arange(16)
+        sample = {
+            "mel": self.block["mel"][columns].mT[:, None],
+            "landmarks": self.block["landmarks"][window],
+            "face": self.block["face"][self.tick : self.tick + 1],
+            "reference_landmarks": self.block["landmarks"][others],
+            "reference_face": self.block["face"][others],
+            "row": torch.zeros((), dtype=torch.int64),
+        }
+        return {name: tensor[None] for name, tensor in sample.items()}
+
+
+def moments(blocks: BlockDataset, every: int) -> Iterator[Moment]:
+    """Moments of all parts of clips, so many ticks apart."""
+    for number in range(len(blocks)):
+        block = blocks[number]
+        for tick in range(MIDDLE, len(block["landmarks"]) - MIDDLE, every):
+            yield Moment(block, tick)
+
+
+def made_faces(
+    moment: Moment, recipe: Rendering, renderers: dict[str, Renderer]
+) -> dict[str, Tensor] | None:
+    """Faces (3, SIZE, SIZE) BGR in 0..1 by who made them; the true one has no name."""
+    made: dict[str, Tensor] = {}
+    for count in COUNTS:
+        if (sample := moment.sample(count)) is None:
+            return None
+        batch, nearest = recipe.batch(sample, torch.device("cpu"), None), _nearest(sample)
+        for name, renderer in renderers.items():
+            generated, _ = render({"renderer": renderer}, batch)
+            made[f"{name}, {count} references"] = generated[0].float()
+    made[NEAREST] = batch["references"][0, nearest]
+    made[MEAN] = batch["references"][0].mean(dim=0)
+    made[""] = batch["face"][0, 0]
+    return {name: _lower_half_of(face, batch) for name, face in made.items()}
+
+
+def _nearest(sample: Sample) -> int:
+    """The reference whose jaw and lips lie nearest, as shares of the boxes."""
+    settings = RendererSettings.model_validate({})
+    points = [crop_px(sample[name]) for name in ("landmarks", "reference_landmarks")]
+    seen, shown = (shares(p, boxes_of(p, settings.crops))[0, ..., -len(CONTENT) :] for p in points)
+    return int(np.square(shown - seen[MIDDLE]).sum(axis=(1, 2)).argmin())
+
+
+def _lower_half_of(face: Tensor, batch: Batch) -> Tensor:
+    half = SIZE // 2
+    return torch.cat([batch["face"][0, 0, :, :half], face[:, half:].clamp(0, 1)], dim=1)
+
+
+def _levels(face: Tensor) -> Bytes:
+    """(SIZE, SIZE, 3) RGB."""
+    return (face.permute(1, 2, 0).flip(2) * 255).round().to(torch.uint8).numpy()
+
+
+class Judge:
+    """Figures of made faces beside the true ones."""
+
+    def __init__(self, perceptual: PerceptualLoss) -> None:
+        self._perceptual = perceptual
+        self._found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+
+    def add(self, made: dict[str, Tensor]) -> None:
+        """Judge all that was made of one moment."""
+        true = made[""]
+        wanted = self._perceptual.features(true[None])
+        below = slice(SIZE // 2, None)
+        for name, face in made.items():
+            if name:
+                ours, theirs = _levels(face)[below], _levels(true)[below]
+                off = self._perceptual(
+                    self._perceptual.features(face[None]),
+                    wanted,
+                    style_weight=self._perceptual.model.style_weight,
+                )
+                self._found[name].append((psnr(ours, theirs), ssim(ours, theirs), float(off)))
+
+    def report(self) -> None:
+        """Print a table."""
+        print(f"{len(next(iter(self._found.values())))} faces\n")
+        print(f"| | PSNR [dB] | SSIM | {PERCEPTUAL} |")
+        print("|---|---|---|---|")
+        for name, found in self._found.items():
+            signal, alike, off = np.mean(found, axis=0)
+            print(f"| {name} | {signal:.2f} | {alike:.3f} | {off:.2f} |")
+
+
+@torch.no_grad()
+def main() -> None:
+    """Print the table; draw the sheet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
+    parser.add_argument("--store", required=True, help="the store that it was prepared in")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--every", type=int, default=40, help="ticks from one face to the next")
+    parser.add_argument("--sheet", type=Path, help="picture of some faces: true, then each row's")
+    parser.add_argument("files", type=Path, nargs="+", help="renderers")
+    chosen = parser.parse_args()
+    store = Store(chosen.store)
+    renderers: dict[str, Renderer] = {}
+    for path in chosen.files:
+        network = load_network(find_weights(str(path), store=store))
+        if not isinstance(network, Renderer):
+            sys.exit(f"{path} holds no renderer")
+        renderers[str(path)] = network
+    settings = RendererSettings.model_validate({"crop_px": round(CROP_PX)})
+    recipe = Rendering(settings, chosen.store)
+    judge = Judge(PerceptualLoss(find_judge(store).backbone))
+    segments = read_segments(chosen.data, splits=[chosen.split])
+    shown = []
+    for moment in moments(
+        BlockDataset(segments, chosen.store, judged_windows(settings)), chosen.every
+    ):
+        made = made_faces(moment, recipe, renderers)
+        if made is not None:
+            judge.add(made)
+            shown.append(np.hstack([_levels(made[name]) for name in sorted(made)]))
+    judge.report()
+    if chosen.sheet:
+        some = np.linspace(0, len(shown) - 1, min(_SHEET_ROWS, len(shown))).astype(int)
+        sheet = np.vstack([shown[number] for number in some])
+        cv2.imwrite(str(chosen.sheet), np.ascontiguousarray(sheet[..., ::-1]))
+
+
+if __name__ == "__main__":
+    main()
