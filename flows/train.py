@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +57,8 @@ console = Console(stderr=True)
 
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
+AUGMENTATION = {"whisper": 1.0, "mel": 0.5}
+"""Strength that did best, by what is heard: a spectrogram shows voices and rooms as it is."""
 WORDLESS_CLIPS = 64
 """Made-up clips of noise and tones, which open no mouth."""
 MAX_TURN_DEG = 40.0
@@ -79,11 +81,14 @@ def train_speech_to_lips(
     landmarks: Annotated[
         Path, typer.Option(help="Folder that keeps landmarks from one run to the next")
     ] = Path(".dubflow/landmarks"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps")] = Recipe.steps,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of a member")] = Recipe.steps,
     seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = Recipe.seed,
     hears: Annotated[
         str, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
     ] = "whisper",
+    members: Annotated[
+        int, typer.Option(min=1, max=32, help="Networks whose answers are averaged")
+    ] = 4,
     workers: Annotated[int, typer.Option(min=1, help="Processes that find landmarks")] = 2,
     share: Annotated[
         float, typer.Option(min=0.05, max=1, help="Of the training persons: for a learning curve")
@@ -115,13 +120,14 @@ def train_speech_to_lips(
     rows = mirrored_rows(
         load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mirror"]
     )
-    size = Size(hears=hears)  # type: ignore[arg-type]
+    size = Size(hears=hears, members=members)  # type: ignore[arg-type]
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     level = common_level(training, hears)
-    first = Recipe(steps=min(steps, FIRST_ROUND_STEPS), seed=seed)
-    model = _fit(examples(made, level, lags={}), level, rows, first, size, "first round")
+    recipe = Recipe(steps=steps, seed=seed, augmentation=AUGMENTATION[hears])
+    first = replace(recipe, steps=min(steps, FIRST_ROUND_STEPS))
+    alone = replace(size, members=1)
+    model = _fit(examples(made, level, lags={}), level, rows, first, alone, "first round")
     lags = estimate_lags(training, [_opening(model, r) for r in training])
-    recipe = Recipe(steps=steps, seed=seed)
     model = _fit(examples(made, level, lags=lags), level, rows, recipe, size, "training")
     save(model, out, recipe=recipe, seconds=_seconds(training), persons=_persons(training))
     console.print(f"wrote {out}")
@@ -148,7 +154,7 @@ def _fit(
     name: str,
 ) -> SpeechToLips:
     with _progress() as progress:
-        task = progress.add_task(name, total=recipe.steps)
+        task = progress.add_task(name, total=recipe.steps * size.members)
 
         def show(step: int, loss: float) -> None:
             progress.update(task, completed=step, description=f"{name}, loss {loss:.3f}")
@@ -191,7 +197,7 @@ def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Fi
     found = []
     for example in made:
         plain = Adapter.plain(
-            features=model.size.hidden, components=model.size.components, scale=example.scale
+            features=model.size.features, components=model.size.components, scale=example.scale
         )
         figures = clip_figures(
             predict_motion(
@@ -232,7 +238,7 @@ def _adapted_figures(
             scale=scale,
         )
         plain = Adapter.plain(
-            features=model.size.hidden, components=model.size.components, scale=scale
+            features=model.size.features, components=model.size.components, scale=scale
         )
         motion = shifted(motion, fitted.lag_seconds * 25)
         for column, adapter in zip(found, (plain, fitted.adapter), strict=True):

@@ -89,7 +89,7 @@ def speaker(
     scale = opening_scale(mouth[valid], neutral)
     network = lips_model()
     plain = Adapter.plain(
-        features=network.size.hidden, components=network.size.components, scale=scale
+        features=network.size.features, components=network.size.components, scale=scale
     )
     facts: dict[str, object] = {"adapted": False, "reason": "no own speech was given"}
     adapter = plain

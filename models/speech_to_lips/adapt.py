@@ -34,6 +34,9 @@ OPENING_EMPHASIS = 6.0
 """How much the mouth opening counts beside the whole shape, in the error that decides."""
 CLOSED_WEIGHT = 3.0
 """How much a moment with closed lips counts in the fit beside others, or lips would stay ajar."""
+BELIEF = 0.5
+"""Of how the fit changes from moment to moment so much is believed, of its mean everything: the
+other half would mostly shrink the motion, because what is unsure comes out small."""
 MIN_GAIN = 0.02
 """Share of the held-out error that an adaptation must save."""
 
@@ -79,7 +82,9 @@ def adapt(
         scale: the person's `neutral.opening_scale`.
     """
     ticks = min(len(motion), n_ticks(len(mel)), int(MAX_SECONDS * TICKS_PER_SECOND))
-    plain = Adapter.plain(features=model.size.hidden, components=model.size.components, scale=scale)
+    plain = Adapter.plain(
+        features=model.size.features, components=model.size.components, scale=scale
+    )
     seen = np.ones(ticks, np.float32) if seen is None else seen[:ticks].astype(np.float32)
     mel = mel[: ticks * 16 // 5]
     ticks = min(ticks, n_ticks(len(mel)))
@@ -147,6 +152,8 @@ def _fit(
         reason = "the person's own speech did not improve on the model"
         return Adaptation(plain, reason, **found, error_after=error_before)
     weight, bias = _ridge(features, wrong, weights, strength=RIDGE[best])
+    bias = bias + (1 - BELIEF) * features.mean(0) @ weight
+    weight = BELIEF * weight
     adapter = Adapter(plain.scale, weight.astype(np.float32), bias.astype(np.float32))
     return Adaptation(adapter, "", **found, error_after=errors[best])
 

@@ -1,5 +1,8 @@
 """The network: what is heard around each moment → components of mouth motion.
 
+It has members of equal size, trained apart, whose answers are averaged (a deep ensemble,
+Lakshminarayanan et al. 2017): what one of them has learnt by chance, the others outvote.
+
 It hears a log-mel spectrogram or the features of a speech encoder (`models.whisper`). Columns of
 the one come 80 a second, of the other 50; ticks come 25 a second. No layer pads: the network reads
 `Hearing.halo` columns before and after the ticks that it answers for, and one more input channel
@@ -66,10 +69,17 @@ class Size:
     channels: int = 128
     """Of the encoder, at the rate of what is heard."""
     hidden: int = 128
-    """Of the temporal blocks, at 25 ticks a second; the width of the features for adaptation."""
+    """Of the temporal blocks, at 25 ticks a second."""
     components: int = 16
     """Rows of the basis of mouth motion."""
-    dropout: float = 0.2
+    dropout: float = 0.3
+    members: int = 1
+    """Networks whose answers are averaged."""
+
+    @property
+    def features(self) -> int:
+        """Width of the features for adaptation: the last hidden layers of all members."""
+        return self.members * self.hidden
 
     @property
     def hearing(self) -> Hearing:
@@ -144,12 +154,8 @@ class TemporalBlock(nn.Module):
         return out
 
 
-class SpeechToLips(nn.Module):
+class Member(nn.Module):
     """What is heard, with its halo → components of motion and the features they come from."""
-
-    speech_mean: Tensor
-    speech_scale: Tensor
-    basis: Tensor
 
     def __init__(self, size: Size) -> None:
         super().__init__()
@@ -162,6 +168,47 @@ class SpeechToLips(nn.Module):
         self.norm = ChannelNorm(size.hidden)
         self.dropout = nn.Dropout(size.dropout)
         self.head = nn.Conv1d(size.hidden, size.components, 1)
+
+    def forward(self, heard: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
+        """Components (batch, tick, component) and features (batch, tick, hidden).
+
+        Args:
+            heard: (batch, halo + columns + halo, band), levelled; columns are a multiple of
+                `Hearing.columns`.
+            exists: (batch, halo + columns + halo) 1 where there is sound, 0 beyond its ends.
+        """
+        x = torch.cat([heard * exists[..., None], exists[..., None]], -1).transpose(1, 2)
+        x = self.encoder(x)
+        if self.size.hears == "mel":
+            x = self._at_ticks(x, self.size.hearing.ticks(heard.shape[1]))
+        for block in self.temporal:
+            x = block(x)
+        features = self.norm(x)
+        components = self.head(self.dropout(features)) * MOTION_UNIT
+        return components.transpose(1, 2), features.transpose(1, 2)
+
+    @staticmethod
+    def _at_ticks(x: Tensor, ticks: int) -> Tensor:
+        """Encoded columns (batch, channel, column) at the ticks and their reach, interpolated."""
+        tick = np.arange(-_TICK_REACH, ticks + _TICK_REACH)
+        column = HEARINGS["mel"].halo - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
+        low = np.floor(column).astype(np.int64)
+        part = torch.from_numpy((column - low).astype(np.float32)).to(x)
+        out: Tensor = x[..., low] * (1 - part) + x[..., low + 1] * part
+        return out
+
+
+class SpeechToLips(nn.Module):
+    """The mean of all members: what is heard, with its halo → components and features."""
+
+    speech_mean: Tensor
+    speech_scale: Tensor
+    basis: Tensor
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.size = size
+        self.members = nn.ModuleList(Member(size) for _ in range(size.members))
         # Mean of speech and, of features, its spread, per band; and the orthonormal basis
         # (component, 57 * 3) of motion.
         self.register_buffer("speech_mean", torch.zeros(size.hearing.bands))
@@ -181,43 +228,11 @@ class SpeechToLips(nn.Module):
         if level.scale is not None:
             self.speech_scale.copy_(torch.from_numpy(level.scale))
 
-    def features(self, heard: Tensor, exists: Tensor) -> Tensor:
-        """Last hidden layer (batch, hidden, tick).
-
-        Args:
-            heard: (batch, halo + columns + halo, band), levelled; columns are a multiple of
-                `Hearing.columns`.
-            exists: (batch, halo + columns + halo) 1 where there is sound, 0 beyond its ends.
-        """
-        x = torch.cat([heard * exists[..., None], exists[..., None]], -1).transpose(1, 2)
-        x = self.encoder(x)
-        if self.size.hears == "mel":
-            x = self._at_ticks(x, self.size.hearing.ticks(heard.shape[1]))
-        for block in self.temporal:
-            x = block(x)
-        out: Tensor = self.norm(x)
-        return out
-
     def forward(self, heard: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
-        """Components (batch, tick, component) and features (batch, tick, hidden)."""
-        features = self.features(heard, exists)
-        components = self.head(self.dropout(features)) * MOTION_UNIT
-        return components.transpose(1, 2), features.transpose(1, 2)
-
-    def motion(self, components: Tensor) -> Tensor:
-        """Components (..., tick, component) → displacement (..., tick, 57, 3)."""
-        flat = components @ self.basis
-        return flat.reshape(*flat.shape[:-1], len(MOUTH), 3)
-
-    @staticmethod
-    def _at_ticks(x: Tensor, ticks: int) -> Tensor:
-        """Encoded columns (batch, channel, column) at the ticks and their reach, interpolated."""
-        tick = np.arange(-_TICK_REACH, ticks + _TICK_REACH)
-        column = HEARINGS["mel"].halo - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
-        low = np.floor(column).astype(np.int64)
-        part = torch.from_numpy((column - low).astype(np.float32)).to(x)
-        out: Tensor = x[..., low] * (1 - part) + x[..., low + 1] * part
-        return out
+        """Components (batch, tick, component) and features (batch, tick, feature); see `Member`."""
+        answers = [member(heard, exists) for member in self.members]
+        components = torch.stack([components for components, _ in answers]).mean(0)
+        return components, torch.cat([features for _, features in answers], -1)
 
 
 def _mel_encoder(size: Size) -> nn.Sequential:

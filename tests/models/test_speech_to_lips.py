@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from models.audio.mel import mel_spectrogram
@@ -226,7 +227,7 @@ def test_no_adaptation_where_nothing_is_to_be_learnt(model: SpeechToLips, case: 
 def test_adapter_survives_the_store(model: SpeechToLips) -> None:
     mel = mel_spectrogram(babble(3))
     rng = np.random.default_rng(0)
-    plain = Adapter.plain(features=model.size.hidden, components=model.size.components, scale=0.8)
+    plain = Adapter.plain(features=model.size.features, components=model.size.components, scale=0.8)
     adapter = Adapter(plain.scale, rng.normal(0, 1e-3, plain.weight.shape).astype("f4"), plain.bias)
     again = Adapter.from_arrays(adapter.to_arrays())
     np.testing.assert_array_equal(
@@ -236,7 +237,7 @@ def test_adapter_survives_the_store(model: SpeechToLips) -> None:
 
 def test_scale_scales(model: SpeechToLips) -> None:
     mel = mel_spectrogram(babble(3))
-    wide = Adapter.plain(features=model.size.hidden, components=model.size.components, scale=1.3)
+    wide = Adapter.plain(features=model.size.features, components=model.size.components, scale=1.3)
     np.testing.assert_allclose(
         predict_motion(model, mel, adapter=wide), 1.3 * predict_motion(model, mel), atol=1e-6
     )
@@ -298,17 +299,34 @@ def test_training_repeats_itself(clips: list[Recording]) -> None:
     made = examples(clips, level, lags={"5.mp4": None})
     assert len(made) == 5
     recipe = Recipe(steps=4, batch=4)
-    size = Size(channels=8, hidden=8, components=6)
+    size = Size(channels=8, hidden=8, components=6, members=2)
     losses: list[float] = []
     first, second = (
         fit(made, level, rows=rows, recipe=recipe, size=size, on_step=lambda _, x: losses.append(x))
         for _ in range(2)
     )
-    assert losses[:4] == losses[4:]
+    assert losses[:8] == losses[8:]
+    assert losses[:4] != losses[4:8]
     basis = first.basis.numpy()
     np.testing.assert_allclose(basis @ basis.T, np.eye(6), atol=1e-5)
     motion = predict_motion(first, clips[0].mel)
     np.testing.assert_array_equal(motion, predict_motion(second, clips[0].mel))
+
+
+def test_members_answer_together(clips: list[Recording]) -> None:
+    rows = mirrored_rows(read(MEAN_FACE)[0]["mirror"])
+    level = common_level(clips, "mel")
+    size = Size(channels=8, hidden=8, components=6, members=3)
+    recipe = Recipe(steps=2, batch=4)
+    model = fit(examples(clips, level, lags={}), level, rows=rows, recipe=recipe, size=size)
+    heard = torch.randn(1, 6 * size.hearing.columns + 2 * size.hearing.halo, size.hearing.bands)
+    exists = torch.ones(heard.shape[:2])
+    components, features = model(heard, exists)
+    apart = [member(heard, exists) for member in model.members]
+    assert not torch.equal(apart[0][0], apart[1][0])
+    torch.testing.assert_close(components, sum(c for c, _ in apart) / 3)
+    assert features.shape == (1, components.shape[1], size.features)
+    torch.testing.assert_close(features[..., 8:16], apart[1][1])
 
 
 def test_figures_of_perfect_and_of_still_mouths(clips: list[Recording]) -> None:
