@@ -181,7 +181,9 @@ class ShippedMouths:
     def __call__(self, clip: Clip, lag_seconds: float, example: Example) -> Floats:
         """Canonical mouths (tick, 57, 3), sound and picture put in step by the lag."""
         size = self._model.size
-        plain = Adapter.plain(features=size.features, components=size.components, scale=example.scale)
+        plain = Adapter.plain(
+            features=size.features, components=size.components, scale=example.scale
+        )
         motion = predict_motion(self._model, clip.mel, speech=clip.speech, adapter=plain)
         return example.neutral + shifted(motion, -lag_seconds * TICKS_PER_SECOND)
 
@@ -203,8 +205,8 @@ def judged(
         seen = example.recording.seen[:ticks] * there
         for name, mouth in mouths.items():
             figures = clip_figures(
-                mouth - example.neutral,
-                truth - example.neutral,
+                mouth[:ticks] - example.neutral,
+                truth[:ticks] - example.neutral,
                 neutral=example.neutral,
                 seen=seen.astype(np.float32),
             )
