@@ -319,7 +319,8 @@ def test_members_answer_together(clips: list[Recording]) -> None:
     size = Size(channels=8, hidden=8, components=6, members=3)
     recipe = Recipe(steps=2, batch=4)
     model = fit(examples(clips, level, lags={}), level, rows=rows, recipe=recipe, size=size)
-    heard = torch.randn(1, 6 * size.hearing.columns + 2 * size.hearing.halo, size.hearing.bands)
+    columns = 6 * size.hearing.columns + 2 * size.hearing.halo
+    heard = torch.ones(1, columns, 1) * torch.linspace(-1, 1, size.hearing.bands)
     exists = torch.ones(heard.shape[:2])
     components, features = model(heard, exists)
     apart = [member(heard, exists) for member in model.members]
