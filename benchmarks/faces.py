@@ -193,7 +193,7 @@ def main() -> None:
         made = made_faces(moment, recipe, renderers)
         if made is not None:
             judge.add(made)
-            shown.append(np.hstack([_levels(made[name]) for name in sorted(made)]))
+            shown.append(np.hstack([_levels(made[name]) for name in ("", *filter(None, made))]))
     judge.report()
     if chosen.sheet:
         some = np.linspace(0, len(shown) - 1, min(_SHEET_ROWS, len(shown))).astype(int)
