@@ -75,7 +75,6 @@ def fit(
     model.set_level(level)
     targets = [symmetric_components(e.motion, basis, rows) for e in examples]
     for number in range(size.members):
-        first = number * recipe.steps
         member = _fit_member(
             examples,
             targets,
@@ -83,7 +82,7 @@ def fit(
             recipe=recipe,
             size=size,
             number=number,
-            on_step=lambda step, loss, first=first: on_step(first + step, loss),  # type: ignore[misc]
+            on_step=on_step,
         )
         model.members[number].load_state_dict(member.state_dict())
     return model.eval()
@@ -127,7 +126,7 @@ def _fit_member(
         keep = min(recipe.average, step / (step + 10))
         for kept, now in zip(average.parameters(), net.parameters(), strict=True):
             kept.lerp_(now.detach(), 1 - keep)
-        on_step(step, loss.item())
+        on_step(number * recipe.steps + step, loss.item())
     for parameter in average.head.parameters():
         parameter.mul_(recipe.articulation)
     return average
