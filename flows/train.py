@@ -29,7 +29,7 @@ from models.speech_to_lips.figures import Figures, clip_figures, summarise
 from models.speech_to_lips.fit import Recipe, fit
 from models.speech_to_lips.gate import n_ticks
 from models.speech_to_lips.lag import shifted
-from models.speech_to_lips.network import HEARINGS, Level, Size, SpeechToLips
+from models.speech_to_lips.network import Hears, Level, Size, SpeechToLips
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import (
@@ -57,7 +57,7 @@ console = Console(stderr=True)
 
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
-AUGMENTATION = {"whisper": 1.0, "mel": 0.5}
+AUGMENTATION: dict[Hears, float] = {"whisper": 1.0, "mel": 0.5}
 """Strength that did best, by what is heard: a spectrogram shows voices and rooms as it is."""
 WORDLESS_CLIPS = 64
 """Made-up clips of noise and tones, which open no mouth."""
@@ -84,7 +84,7 @@ def train_speech_to_lips(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of a member")] = Recipe.steps,
     seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = Recipe.seed,
     hears: Annotated[
-        str, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
+        Hears, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
     ] = "whisper",
     members: Annotated[
         int, typer.Option(min=1, max=32, help="Networks whose answers are averaged")
@@ -100,9 +100,6 @@ def train_speech_to_lips(
     """Speech → mouth motion, from clips whose manifest names file, person and split."""
     # So the same seed gives the same weights on any machine of this kind; and it is no slower.
     torch.set_num_threads(1)
-    if hears not in HEARINGS:
-        console.print(f"[red]--hears {hears}: take {' or '.join(HEARINGS)}")
-        raise typer.Exit(2)
     try:
         everything = read_recordings(clips, landmarks, workers=workers)
     except InputError as error:
@@ -120,7 +117,7 @@ def train_speech_to_lips(
     rows = mirrored_rows(
         load_file(shipped_file("models/face_mesh/mean_face.safetensors"))["mirror"]
     )
-    size = Size(hears=hears, members=members)  # type: ignore[arg-type]
+    size = Size(hears=hears, members=members)
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     level = common_level(training, hears)
     recipe = Recipe(steps=steps, seed=seed, augmentation=AUGMENTATION[hears])
@@ -196,9 +193,7 @@ def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Fi
     """Of each clip of 1 s or more, its person and its figures; motion scaled to the person."""
     found = []
     for example in made:
-        plain = Adapter.plain(
-            features=model.size.features, components=model.size.components, scale=example.scale
-        )
+        plain = Adapter.plain(model.size, scale=example.scale)
         figures = clip_figures(
             predict_motion(
                 model, example.recording.mel, speech=example.recording.speech, adapter=plain
@@ -237,9 +232,7 @@ def _adapted_figures(
             seen=seen[:half],
             scale=scale,
         )
-        plain = Adapter.plain(
-            features=model.size.features, components=model.size.components, scale=scale
-        )
+        plain = Adapter.plain(model.size, scale=scale)
         motion = shifted(motion, fitted.lag_seconds * 25)
         for column, adapter in zip(found, (plain, fitted.adapter), strict=True):
             predicted = predict_motion(model, mel, speech=speech, adapter=adapter)[half:ticks]

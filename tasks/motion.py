@@ -88,9 +88,7 @@ def speaker(
     neutral = neutral_mouth(mouth[valid])
     scale = opening_scale(mouth[valid], neutral)
     network = lips_model()
-    plain = Adapter.plain(
-        features=network.size.features, components=network.size.components, scale=scale
-    )
+    plain = Adapter.plain(network.size, scale=scale)
     facts: dict[str, object] = {"adapted": False, "reason": "no own speech was given"}
     adapter = plain
     if mel is not None and speech is not None:

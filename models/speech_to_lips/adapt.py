@@ -82,9 +82,7 @@ def adapt(
         scale: the person's `neutral.opening_scale`.
     """
     ticks = min(len(motion), n_ticks(len(mel)), int(MAX_SECONDS * TICKS_PER_SECOND))
-    plain = Adapter.plain(
-        features=model.size.features, components=model.size.components, scale=scale
-    )
+    plain = Adapter.plain(model.size, scale=scale)
     seen = np.ones(ticks, np.float32) if seen is None else seen[:ticks].astype(np.float32)
     mel = mel[: ticks * 16 // 5]
     ticks = min(ticks, n_ticks(len(mel)))

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from models.speech_to_lips.network import Size
 
 Array = NDArray[np.float32]
 
@@ -31,12 +35,12 @@ class Adapter:
             )
 
     @classmethod
-    def plain(cls, *, features: int, components: int, scale: float = 1.0) -> "Adapter":
-        """Nothing but the person's opening scale."""
+    def plain(cls, size: "Size", *, scale: float = 1.0) -> "Adapter":
+        """Nothing but the person's opening scale, for a network of that size."""
         return cls(
             np.float32(scale).reshape(()),
-            np.zeros((features, components), np.float32),
-            np.zeros(components, np.float32),
+            np.zeros((size.features, size.components), np.float32),
+            np.zeros(size.components, np.float32),
         )
 
     def __call__(self, components: Array, features: Array) -> Array:

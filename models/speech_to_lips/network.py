@@ -54,7 +54,10 @@ class Hearing:
         return (columns - 2 * self.halo) // self.columns * TICK_STEP
 
 
-HEARINGS = {
+Hears = Literal["mel", "whisper"]
+"""Log-mel, or the features of Whisper's encoder."""
+
+HEARINGS: dict[Hears, Hearing] = {
     "mel": Hearing(N_MELS, COLUMN_STEP, 64),
     "whisper": Hearing(WIDTH, TICK_STEP * STEPS_PER_SECOND // TICKS_PER_SECOND, 31),
 }
@@ -64,8 +67,7 @@ HEARINGS = {
 class Size:
     """Sizes that the weights fix."""
 
-    hears: Literal["mel", "whisper"] = "mel"
-    """Log-mel, or the features of Whisper's encoder."""
+    hears: Hears = "mel"
     channels: int = 128
     """Of the encoder, at the rate of what is heard."""
     hidden: int = 128

@@ -70,9 +70,7 @@ def predict_motion(
         (tick, 57, 3) float32, displacement from the neutral mouth in face heights at times
         i / 25 s, exactly zero in silence.
     """
-    adapter = adapter or Adapter.plain(
-        features=model.size.features, components=model.size.components
-    )
+    adapter = adapter or Adapter.plain(model.size)
     gate = speech_gate(mel)
     basis = model.basis.cpu().numpy()
     components = np.zeros((len(gate), len(basis)), np.float32)

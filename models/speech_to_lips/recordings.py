@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
-from models.speech_to_lips.network import TICKS_PER_SECOND, Level, speech_level
+from models.speech_to_lips.network import TICKS_PER_SECOND, Hears, Level, speech_level
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 
 Array = NDArray[np.float32]
@@ -90,7 +90,7 @@ def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, A
     return points.astype(np.float32), seen.astype(np.float32)
 
 
-def common_level(recordings: Sequence[Recording], hears: str) -> Level:
+def common_level(recordings: Sequence[Recording], hears: Hears) -> Level:
     """The level of all recordings together, for a network of that `Size.hears`.
 
     Raises:

@@ -157,15 +157,11 @@ def augment_mel(batch: Batch, *, generator: torch.Generator, strength: float = 1
     scale = 100 / 8 * np.log(10) / 10
     mel = torch.logaddexp(speech * scale, level * scale) / scale
     # Gaps: what stands before and after a moment is often unknown.
-    time = torch.arange(columns)
-    start, length = uniform(0, columns, 1), uniform(0, 10, 1)
-    gap = (time >= start) & (time < start + length) & (uniform(0, 1, 1) < 0.3 * strength)
+    gap = _runs(n, columns, longest=10, share=0.3 * strength, generator=generator)
     mel = mel.masked_fill(gap[..., None], 0.0)
     exists = exists.masked_fill(gap, 0.0)
     # A band goes missing.
-    band = torch.arange(bands)
-    first, width = uniform(0, bands, 1), uniform(0, 10, 1)
-    lost = (band >= first) & (band < first + width) & (uniform(0, 1, 1) < 0.3 * strength)
+    lost = _runs(n, bands, longest=10, share=0.3 * strength, generator=generator)
     mel = mel.masked_fill(lost[:, None], 0.0)
     target = batch.target * ~wordless[:, None, None]
     return Batch(mel, exists, target, batch.weight)
@@ -181,18 +177,22 @@ def augment_features(batch: Batch, *, generator: torch.Generator, strength: floa
     """
     heard, exists = batch.heard, batch.exists
     heard = heard + 0.4 * strength * torch.randn(heard.shape, generator=generator)
-    n, columns = exists.shape
-    start = torch.rand(n, 1, generator=generator) * columns
-    length = torch.rand(n, 1, generator=generator) * 16
-    chosen = torch.rand(n, 1, generator=generator) < 0.6 * strength
-    time = torch.arange(columns)
-    gap = (time >= start) & (time < start + length) & chosen
+    gap = _runs(*exists.shape, longest=16, share=0.6 * strength, generator=generator)
     return Batch(
         heard.masked_fill(gap[..., None], 0.0),
         exists.masked_fill(gap, 0.0),
         batch.target,
         batch.weight,
     )
+
+
+def _runs(
+    rows: int, length: int, *, longest: int, share: float, generator: torch.Generator
+) -> Tensor:
+    """(row, length) bool: in that share of the rows a run of at most `longest`, somewhere."""
+    start, width, lot = (torch.rand(rows, 1, generator=generator) for _ in range(3))
+    place, start = torch.arange(length), start * length
+    return (place >= start) & (place < start + width * longest) & (lot < share)
 
 
 def opening_row(basis: Tensor) -> Tensor:

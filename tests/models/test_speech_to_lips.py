@@ -227,7 +227,7 @@ def test_no_adaptation_where_nothing_is_to_be_learnt(model: SpeechToLips, case: 
 def test_adapter_survives_the_store(model: SpeechToLips) -> None:
     mel = mel_spectrogram(babble(3))
     rng = np.random.default_rng(0)
-    plain = Adapter.plain(features=model.size.features, components=model.size.components, scale=0.8)
+    plain = Adapter.plain(model.size, scale=0.8)
     adapter = Adapter(plain.scale, rng.normal(0, 1e-3, plain.weight.shape).astype("f4"), plain.bias)
     again = Adapter.from_arrays(adapter.to_arrays())
     np.testing.assert_array_equal(
@@ -237,7 +237,7 @@ def test_adapter_survives_the_store(model: SpeechToLips) -> None:
 
 def test_scale_scales(model: SpeechToLips) -> None:
     mel = mel_spectrogram(babble(3))
-    wide = Adapter.plain(features=model.size.features, components=model.size.components, scale=1.3)
+    wide = Adapter.plain(model.size, scale=1.3)
     np.testing.assert_allclose(
         predict_motion(model, mel, adapter=wide), 1.3 * predict_motion(model, mel), atol=1e-6
     )
