@@ -9,12 +9,11 @@ given, is the true one in every row. Beside it: one of those references as it is
 lips lie nearest to the true ones, and the mean of all.
 """
 
-import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.trained import arguments, networks
 from flows.training.ip_lap_landmarks import CROP_PX, boxes_of, crop_px, shares
 from flows.training.ip_lap_renderer import (
     RendererSettings,
     Rendering,
-    find_judge,
     judged_windows,
     render,
 )
@@ -35,13 +34,12 @@ from models.ip_lap.perceptual import PerceptualLoss
 from models.ip_lap.references import choose_references, lip_distance
 from models.ip_lap.renderer import Renderer
 from models.ip_lap.sketch import SIZE
-from models.ip_lap.windows import MIDDLE, TICKS_PER_SECOND, WINDOW
+from models.ip_lap.windows import MIDDLE, TICKS_PER_SECOND
 from models.metrics.similarity import psnr, ssim
 from stores.dataset_index import read_segments
 from stores.store import Store
-from tasks.dataset import BlockDataset
+from tasks.dataset import BlockDataset, WindowSettings, cut_sample
 from tasks.training.recipe import Batch, Sample
-from tasks.weights import find_weights, load_network
 
 Bytes = NDArray[np.uint8]
 
@@ -61,10 +59,12 @@ class Moment:
     Attributes:
         block: Arrays of the part of a clip that it lies in.
         tick: Which of its ticks.
+        windows: What is around it.
     """
 
-    block: Sample
+    block: dict[str, NDArray[Any]]
     tick: int
+    windows: WindowSettings
 
     def sample(self, count: int) -> Sample | None:
         """What a training's loader would give; None where other moments are too few."""
@@ -72,28 +72,18 @@ class Moment:
         usable = np.abs(ticks - self.tick) >= APART
         if usable.sum() < COUNTS[-1]:
             return None
-        mouth = self.block["mouth"].numpy()
-        others = torch.from_numpy(choose_references(lip_distance(mouth), usable, count))
-        first = self.tick - MIDDLE
-        window = slice(first, first + WINDOW)
-        columns = self.block["mel_first"][window, None] + torch.arange(16)
-        sample = {
-            "mel": self.block["mel"][columns].mT[:, None],
-            "landmarks": self.block["landmarks"][window],
-            "face": self.block["face"][self.tick : self.tick + 1],
-            "reference_landmarks": self.block["landmarks"][others],
-            "reference_face": self.block["face"][others],
-            "row": torch.zeros((), dtype=torch.int64),
-        }
-        return {name: tensor[None] for name, tensor in sample.items()}
+        others = choose_references(lip_distance(self.block["mouth"]), usable, count)
+        sample = cut_sample(self.block, self.tick - MIDDLE, others, self.windows)
+        sample["row"] = np.zeros((), np.int64)
+        return {name: torch.from_numpy(array)[None] for name, array in sample.items()}
 
 
-def moments(blocks: BlockDataset, every: int) -> Iterator[Moment]:
+def moments(blocks: BlockDataset, windows: WindowSettings, every: int) -> Iterator[Moment]:
     """Moments of all parts of clips, so many ticks apart."""
     for number in range(len(blocks)):
-        block = blocks[number]
+        block = {name: tensor.numpy() for name, tensor in blocks[number].items()}
         for tick in range(MIDDLE, len(block["landmarks"]) - MIDDLE, every):
-            yield Moment(block, tick)
+            yield Moment(block, tick, windows)
 
 
 def made_faces(
@@ -167,29 +157,21 @@ class Judge:
 @torch.no_grad()
 def main() -> None:
     """Print the table; draw the sheet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
-    parser.add_argument("--store", required=True, help="the store that it was prepared in")
-    parser.add_argument("--split", default="validation")
+    parser = arguments(__doc__, "renderers")
     parser.add_argument("--every", type=int, default=40, help="ticks from one face to the next")
     parser.add_argument("--sheet", type=Path, help="picture of some faces: true, then each row's")
-    parser.add_argument("files", type=Path, nargs="+", help="renderers")
     chosen = parser.parse_args()
     store = Store(chosen.store)
-    renderers: dict[str, Renderer] = {}
-    for path in chosen.files:
-        network = load_network(find_weights(str(path), store=store))
-        if not isinstance(network, Renderer):
-            sys.exit(f"{path} holds no renderer")
-        renderers[str(path)] = network
+    renderers = networks(chosen.files, Renderer, store)
     settings = RendererSettings.model_validate({"crop_px": round(CROP_PX)})
     recipe = Rendering(settings, chosen.store)
-    judge = Judge(PerceptualLoss(find_judge(store).backbone))
+    perceptual = recipe.frozen()["perceptual"]
+    assert isinstance(perceptual, PerceptualLoss)
+    judge = Judge(perceptual)
     segments = read_segments(chosen.data, splits=[chosen.split])
+    windows = judged_windows(settings)
     shown = []
-    for moment in moments(
-        BlockDataset(segments, chosen.store, judged_windows(settings)), chosen.every
-    ):
+    for moment in moments(BlockDataset(segments, chosen.store, windows), windows, chosen.every):
         made = made_faces(moment, recipe, renderers)
         if made is not None:
             judge.add(made)

@@ -13,17 +13,15 @@ places in it tell how far the real jaw was open. Hence two more rows: what it ma
 in silence, and what it makes of the sound where the picture is of another moment, as in a dub.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.trained import arguments, networks
 from models.audio.mel import MAX_ABS
 from models.face_mesh.align import Pose
 from models.ip_lap.boxes import face_boxes, from_box, to_box, whole_boxes
@@ -45,7 +43,6 @@ from tasks.faces import load_pose
 from tasks.hearing import heard
 from tasks.motion import lips_model
 from tasks.timeline import load_timeline
-from tasks.weights import find_weights, load_network
 
 Floats = NDArray[np.float32]
 
@@ -181,9 +178,7 @@ class ShippedMouths:
     def __call__(self, clip: Clip, lag_seconds: float, example: Example) -> Floats:
         """Canonical mouths (tick, 57, 3), sound and picture put in step by the lag."""
         size = self._model.size
-        plain = Adapter.plain(
-            features=size.features, components=size.components, scale=example.scale
-        )
+        plain = Adapter.plain(size, scale=example.scale)
         motion = predict_motion(self._model, clip.mel, speech=clip.speech, adapter=plain)
         return example.neutral + shifted(motion, -lag_seconds * TICKS_PER_SECOND)
 
@@ -247,19 +242,11 @@ def report(found: Mapping[str, Sequence[tuple[str, Figures]]], title: str) -> No
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
-    parser.add_argument("--store", required=True, help="the store that it was prepared in")
-    parser.add_argument("--split", default="validation")
-    parser.add_argument("files", type=Path, nargs="+", help="landmark generators")
-    chosen = parser.parse_args()
+    chosen = arguments(__doc__, "landmark generators").parse_args()
     store = Store(chosen.store)
     generators: dict[str, LandmarkMouths] = {}
-    for path in chosen.files:
-        network = load_network(find_weights(str(path), store=store))
-        if not isinstance(network, LandmarkGenerator):
-            sys.exit(f"{path} holds no landmark generator")
-        generators[f"{path}"] = LandmarkMouths(network)
+    for path, network in networks(chosen.files, LandmarkGenerator, store).items():
+        generators[path] = LandmarkMouths(network)
         generators[f"{path}, in silence"] = LandmarkMouths(network, silent=True)
         generators[f"{path}, picture of another moment"] = LandmarkMouths(network, elsewhere=True)
     clips = [read_clip(s, store) for s in read_segments(chosen.data, splits=[chosen.split])]

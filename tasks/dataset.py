@@ -334,23 +334,36 @@ class WindowLoader:
         return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
     def _sample(self, epoch: Epoch, block: int, read: Arrays, start: int) -> Arrays:
-        settings = self._settings
-        window = slice(start, start + settings.frames)
-        columns = read["mel_first"][window, None] + np.arange(settings.mel_columns)
-        sample = {
-            "mel": read["mel"][columns].transpose(0, 2, 1)[:, None],
-            "landmarks": read["landmarks"][window],
-            "mouth": read["mouth"][window],
-            "row": np.array(self._blocks.row(block)),
-        }
-        others = self._order.others(epoch, block, start, settings.references)
-        sample["reference_landmarks"] = read["landmarks"][others]
-        if "face" in read:
-            middle = start + settings.frames // 2
-            shown = slice(middle, middle + 1) if settings.faces == "middle" else window
-            sample["face"] = read["face"][shown]
-            sample["reference_face"] = read["face"][others]
-        return sample
+        others = self._order.others(epoch, block, start, self._settings.references)
+        sample = cut_sample(read, start, others, self._settings)
+        return {**sample, "row": np.array(self._blocks.row(block))}
+
+
+def cut_sample(
+    block: Arrays, start: int, others: NDArray[np.int64], settings: WindowSettings
+) -> Arrays:
+    """The window of a block that begins at a tick, and reference ticks (n,) of the same block.
+
+    Args:
+        block: What `BlockDataset` gives.
+        start: First tick of the window.
+        others: The reference ticks.
+        settings: What is in a window.
+    """
+    window = slice(start, start + settings.frames)
+    columns = block["mel_first"][window, None] + np.arange(settings.mel_columns)
+    sample = {
+        "mel": block["mel"][columns].transpose(0, 2, 1)[:, None],
+        "landmarks": block["landmarks"][window],
+        "mouth": block["mouth"][window],
+        "reference_landmarks": block["landmarks"][others],
+    }
+    if "face" in block:
+        middle = start + settings.frames // 2
+        shown = slice(middle, middle + 1) if settings.faces == "middle" else window
+        sample["face"] = block["face"][shown]
+        sample["reference_face"] = block["face"][others]
+    return sample
 
 
 class _Reads(Sampler[int]):
