@@ -177,8 +177,7 @@ class ShippedMouths:
 
     def __call__(self, clip: Clip, lag_seconds: float, example: Example) -> Floats:
         """Canonical mouths (tick, 57, 3), sound and picture put in step by the lag."""
-        size = self._model.size
-        plain = Adapter.plain(size, scale=example.scale)
+        plain = Adapter.plain(self._model.size, scale=example.scale)
         motion = predict_motion(self._model, clip.mel, speech=clip.speech, adapter=plain)
         return example.neutral + shifted(motion, -lag_seconds * TICKS_PER_SECOND)
 
