@@ -22,14 +22,14 @@ from models.audio.mel import SAMPLE_RATE, mel_spectrogram
 from models.metrics.agreement import MIN_TICKS, TICKS_PER_SECOND, Agreement, agree
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import at_ticks
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import DubflowError
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import waveform
-from tasks.faces import faces, landmarks, track
-from tasks.motion import listening_model
-from tasks.run import Run
-from tasks.timeline import load_timeline, timeline
+from tasks.engine.run import Run
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import load_timeline, timeline
+from tasks.speech.motion import listening_model
+from tasks.speech.waveform import waveform
 
 SHIFTS = [s for s in range(-15, 16) if s]
 LENGTHS = (2.0, 3.0, 5.0, 8.0, 15.0, np.inf)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from stores.artifact import Artifact
-from tasks.motion import MOTION
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from stores.artifacts.artifact import Artifact
+from tasks.engine.stage import Made, stage
+from tasks.source.timeline import load_timeline
+from tasks.speech.motion import MOTION
 
 
 @stage(MOTION, version=1)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.trained import arguments, networks
-from flows.training.ip_lap_landmarks import CROP_PX, boxes_of, crop_px, shares
-from flows.training.ip_lap_renderer import (
+from flows.recipes.ip_lap_landmarks import CROP_PX, boxes_of, crop_px, shares
+from flows.recipes.ip_lap_renderer import (
     RendererSettings,
     Rendering,
     judged_windows,
@@ -36,9 +36,9 @@ from models.ip_lap.renderer import Renderer
 from models.ip_lap.sketch import SIZE
 from models.ip_lap.windows import MIDDLE, TICKS_PER_SECOND
 from models.metrics.similarity import psnr, ssim
+from stores.artifacts.store import Store
 from stores.dataset_index import read_segments
-from stores.store import Store
-from tasks.dataset import BlockDataset, WindowSettings, cut_sample
+from tasks.training.dataset import BlockDataset, WindowSettings, cut_sample
 from tasks.training.recipe import Batch, Sample
 
 Bytes = NDArray[np.uint8]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.trained import arguments, networks
 from models.audio.mel import MAX_ABS
-from models.face_mesh.align import Pose
+from models.faces.mesh.align import Pose
 from models.ip_lap.boxes import face_boxes, from_box, to_box, whole_boxes
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.landmarks import CONTENT, FULL, POSE
@@ -36,13 +36,13 @@ from models.speech_to_lips.lag import shifted
 from models.speech_to_lips.network import TICKS_PER_SECOND
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import Example, Recording, at_ticks, examples
+from stores.artifacts.store import Store
 from stores.dataset_index import Segment, read_segments
-from stores.store import Store
-from tasks.dataset import WindowSettings
-from tasks.faces import load_pose
-from tasks.hearing import heard
-from tasks.motion import lips_model
-from tasks.timeline import load_timeline
+from tasks.source.faces import load_pose
+from tasks.source.timeline import load_timeline
+from tasks.speech.motion import lips_model
+from tasks.speech.speech_features import heard
+from tasks.training.dataset import WindowSettings
 
 Floats = NDArray[np.float32]
 

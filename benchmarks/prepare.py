@@ -45,10 +45,10 @@ class Pace:
 
 CHILD = """
 import json, sys
-from flows.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import give_memory_back, quiet_and_private
 quiet_and_private()
 give_memory_back()
-from flows.clusters import open_cluster
+from flows.runtime.clusters import open_cluster
 from flows.prepare import PrepareSettings, prepare
 if __name__ == "__main__":
     first, then = (PrepareSettings.model_validate(given) for given in json.loads(sys.argv[1]))

@@ -23,28 +23,28 @@ from skimage.metrics import structural_similarity
 from benchmarks.baselines import closed, other_moment, true_mouth
 from flows.methods import Prepared
 from flows.methods.exemplar import ExemplarSettings
-from models.face_crop.blend import BlendSettings
-from models.face_mesh.indices import LIPS, MOUTH
+from models.faces.blend import BlendSettings
+from models.faces.mesh.indices import LIPS, MOUTH
 from models.speech_to_lips.neutral import opening
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import DubflowError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
 from stores.media.read import read_frames
 from stores.media.timeline import scan
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import mel, waveform
-from tasks.composite import composite
-from tasks.crops import crops, visibility
-from tasks.exemplar import path, render
-from tasks.faces import faces, landmarks, track
-from tasks.hearing import speech_features
-from tasks.motion import model_key, motion, speaker
-from tasks.mux import dubbed
-from tasks.output_frames import SyncSettings, output_frames
-from tasks.run import Run
-from tasks.timeline import timeline
+from tasks.engine.run import Run
+from tasks.methods.exemplar import path, render
+from tasks.result.composite import composite
+from tasks.result.dubbed import dubbed
+from tasks.result.output_frames import SyncSettings, output_frames
+from tasks.source.crops import crops, visibility
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import timeline
+from tasks.speech.motion import model_key, motion, speaker
+from tasks.speech.speech_features import speech_features
+from tasks.speech.waveform import mel, waveform
 
 MIN_SECONDS = 4.0
 APART_S = 1.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from flows.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import give_memory_back, quiet_and_private
 
 quiet_and_private()
 give_memory_back()
@@ -45,7 +45,7 @@ from benchmarks.scale_model import (  # noqa: E402
     SHEETS,
     simulate,
 )
-from tasks.run import usable_processors  # noqa: E402
+from tasks.engine.run import usable_processors  # noqa: E402
 
 CLIPS = 100_000
 SPREAD = 0.5

@@ -32,8 +32,8 @@ from benchmarks.scale_record import (
 )
 from benchmarks.scale_rows import PrefectCost, prefect_cost, sheet_cost
 from benchmarks.sources import speech, talking_video
-from stores.store import Store
-from tasks.run import usable_processors
+from stores.artifacts.store import Store
+from tasks.engine.run import usable_processors
 
 CLIP_SECONDS = 10
 WORKERS_SIMULATED = (10, 100, 1000)

@@ -145,7 +145,7 @@ def machines(count: int) -> Iterator[Machines]:
     port = free_port()
     address, here = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
     dask = str(_BIN / "dask")
-    options = ("--nthreads", "1", "--preload", "flows.dask_worker", *here)
+    options = ("--nthreads", "1", "--preload", "flows.runtime.dask_worker", *here)
     scheduler = _start([dask, "scheduler", "--port", str(port), *here])
     workers = [_start([dask, "worker", address, *options]) for _ in range(count)]
     try:

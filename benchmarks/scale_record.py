@@ -24,16 +24,16 @@ from benchmarks.scale_parts import (
 )
 from benchmarks.scale_toys import chain, copy_row, nothing
 from flows.batch import BatchSettings, batch
-from flows.batch_report import RowResult, State, write_report
-from flows.clusters import open_cluster
+from flows.batches.report import RowResult, State, write_report
 from flows.dub import dub
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
+from flows.runtime.clusters import open_cluster
 from flows.settings import DubSettings
-from stores.builder import Builder
-from stores.catalog import write_catalog
-from stores.store import Store
-from tasks.cluster import Cluster, _Workers
+from stores.artifacts.builder import Builder
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.store import Store
+from tasks.engine.cluster import Cluster, _Workers
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from benchmarks.scale_parts import CountingProxy, free_port, processor_seconds
 from benchmarks.scale_record import manifest
 from benchmarks.scale_toys import copy_row
 from flows.batch import BatchSettings, batch
-from flows.local_server import local_server
+from flows.runtime.local_server import local_server
 from viewer.sheet import contact_sheet
 
 A = TypeVar("A")

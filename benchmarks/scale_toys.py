@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flows.report import DubReport
+from flows.dub_report import DubReport
 from flows.settings import DubSettings
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
-from stores.store import Store
-from tasks.cluster import Cluster
-from tasks.run import Progress, Run
-from tasks.stage import Blocks, Plan, Shard, stage
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.store import Store
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import Progress, Run
+from tasks.engine.stage import Blocks, Plan, Shard, stage
 
 ROWS_PER_SHARD = 16
 

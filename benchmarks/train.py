@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from flows.training.ip_lap_landmarks import Landmarks, LandmarkSettings
-from flows.training.ip_lap_renderer import RendererSettings, Rendering
+from flows.recipes.ip_lap_landmarks import Landmarks, LandmarkSettings
+from flows.recipes.ip_lap_renderer import RendererSettings, Rendering
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.loop import Training

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from torch import nn
 
-from stores.store import Store
-from tasks.weights import find_weights, load_network
+from stores.artifacts.store import Store
+from tasks.weights.networks import find_weights, load_network
 
 Kind = TypeVar("Kind", bound=nn.Module)
 

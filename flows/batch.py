@@ -11,18 +11,18 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.batch_report import RowResult, State, read_report, write_report
+from flows.batches.manifest import Row, read_manifest
+from flows.batches.report import RowResult, State, read_report, write_report
 from flows.dub import check_inputs, dub
-from flows.manifest import Row, read_manifest
-from flows.report import DubReport
-from flows.side_by_side import side_by_side
-from stores.catalog import write_catalog
+from flows.dub_report import DubReport
+from flows.runtime.side_by_side import side_by_side
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.keys import content_key
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store, default_store
 from stores.errors import DubflowError
-from stores.keys import content_key
-from stores.source import Source
-from stores.store import Store, default_store
-from tasks.cluster import Cluster
-from tasks.run import NoProgress, Progress, usable_processors
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import NoProgress, Progress, usable_processors
 
 MAX_ROWS = 8
 """Rows side by side without a cluster; each holds the memory of a dub."""

@@ -8,30 +8,30 @@ speech ─ waveform ────────────────────
 import os
 from pathlib import Path
 
+from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.methods import Prepared, find_method, method_settings
-from flows.report import DubReport, false_ranges, stage_reports
 from flows.settings import DubSettings
-from stores.artifact import Artifact
-from stores.backend import explain_full_disk
-from stores.catalog import write_catalog
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from stores.artifacts.versions import software_versions
+from stores.backends.backend import explain_full_disk
 from stores.errors import InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.timeline import probe
 from stores.runs import RunRecord, record_run
-from stores.source import Source
-from stores.store import Store
-from stores.versions import software_versions
-from tasks.audio import waveform
-from tasks.cluster import Cluster
-from tasks.composite import composite
-from tasks.faces import faces, landmarks, track
-from tasks.mux import dubbed
-from tasks.output_frames import output_frames
-from tasks.restore import restored
-from tasks.run import NoProgress, Progress, Run, usable_processors
-from tasks.timeline import timeline
-from tasks.weights import find_weights, licence_notes, licences
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import NoProgress, Progress, Run, usable_processors
+from tasks.result.composite import composite
+from tasks.result.dubbed import dubbed
+from tasks.result.output_frames import output_frames
+from tasks.result.restored import restored
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
+from tasks.weights.networks import find_weights, licence_notes, licences
 
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""

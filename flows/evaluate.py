@@ -6,21 +6,21 @@ from functools import partial
 from pathlib import Path
 
 from flows.evaluation.item import Call, Scored, score
+from flows.evaluation.protocols import Item, Protocol, find_items, read_protocol
 from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
-from flows.protocols import Item, Protocol, find_items, read_protocol
-from flows.side_by_side import side_by_side
-from stores.catalog import write_catalog
+from flows.runtime.side_by_side import side_by_side
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
 from stores.runs import RunRecord, record_run
-from stores.store import Store
-from tasks.cluster import Cluster
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import NoProgress, Progress, Run
 from tasks.metrics import find_family
 from tasks.metrics.family import Family
-from tasks.run import NoProgress, Progress, Run
-from tasks.weights import find_weights
+from tasks.weights.networks import find_weights
 from viewer.report.data import PooledScore
 from viewer.report.render import write_report
 

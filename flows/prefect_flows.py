@@ -22,20 +22,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.batch import BatchSettings, Dub, NoWatch, Watch, as_json, batch
-from flows.batch_report import RowResult, State
-from flows.clusters import open_cluster
+from flows.batches.manifest import Row
+from flows.batches.report import RowResult, State
+from flows.cli.progress import batch_watch, watcher
 from flows.dub import dub
+from flows.dub_report import DubReport
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
-from flows.manifest import Row
 from flows.prepare import PrepareSettings, prepare
-from flows.progress import batch_watch, watcher
-from flows.report import DubReport
+from flows.runtime.clusters import open_cluster
 from flows.settings import DubSettings
-from flows.train_settings import TrainSettings
+from flows.training.settings import TrainSettings
 from stores.errors import DubflowError
-from tasks.cluster import Cluster
-from tasks.run import Progress
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import Progress
 from viewer.sheet import contact_sheet
 
 _MAX_TASKS = 16
@@ -100,8 +100,8 @@ def prepare_flow(settings: PrepareSettings) -> dict[str, Any]:
 @flow(name="train", flow_run_name="train {settings.recipe}", persist_result=False, retries=0)
 def train_flow(settings: TrainSettings) -> dict[str, Any]:
     """Train a recipe, or go on with a training; gives its card."""
-    from flows.training.run import train  # torch: seconds that no other flow has to wait
-    from flows.training.terminal import OnTerminal
+    from flows.cli.training_progress import OnTerminal
+    from flows.train import train  # torch: seconds that no other flow has to wait
 
     card = train(settings, watch=OnTerminal(), progress=watcher())
     create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())

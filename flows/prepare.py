@@ -17,19 +17,19 @@ from flows.preparation.clip import PreparedClip, Workplace, prepare_clip
 from flows.preparation.filters import FilterCount, apply_filters
 from flows.preparation.report import PrepareReport, build_report
 from flows.preparation.settings import PrepareSettings
-from flows.side_by_side import side_by_side
-from stores.artifact import Artifact
-from stores.catalog import write_catalog
+from flows.runtime.side_by_side import side_by_side
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.store import Store
+from stores.artifacts.versions import software_versions
 from stores.dataset_index import FAILURES, index_schema, write_table
 from stores.errors import MissingWeights, SettingsError
 from stores.runs import RunRecord, record_run
-from stores.store import Store
-from stores.versions import software_versions
-from tasks.cluster import Cluster
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import NoProgress, Progress, usable_processors
 from tasks.metrics.lse import WEIGHTS as SYNCNET
-from tasks.quality import SCORES
-from tasks.run import NoProgress, Progress, usable_processors
-from tasks.weights import find_weights
+from tasks.source.quality import SCORES
+from tasks.weights.networks import find_weights
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]
 

@@ -7,14 +7,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.methods import merge, method_settings
-from models.face_crop.blend import BlendSettings
+from models.faces.blend import BlendSettings
 from models.restore.settings import RestoreSettings
+from stores.artifacts.store import default_store
 from stores.errors import SettingsError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
-from stores.store import default_store
 from tasks.inference.settings import DeviceSettings, Precision
-from tasks.output_frames import SyncSettings
+from tasks.result.output_frames import SyncSettings
 
 
 class DubSettings(BaseModel):

@@ -48,14 +48,16 @@ _NETWORKS = {
     "pcavs_identity_encoder": _Maker("models.pc_avs.identity_encoder", "IdentityEncoder"),
     "pcavs_pose_encoder": _Maker("models.pc_avs.pose_encoder", "PoseEncoder"),
     # Faces: detection, landmarks, parsing, recognition
-    "s3fd": _Maker("models.face_detection.s3fd", "face_alignment_s3fd"),
-    "s3fd_syncnet": _Maker("models.face_detection.s3fd", "SyncNetS3FD"),
-    "retinaface_resnet50": _Maker("models.face_detection.retinaface", "retinaface_resnet50"),
-    "fan_2dfan4": _Maker("models.face_landmarks.fan", "fan_2d"),
-    "bisenet_parsing": _Maker("models.face_parsing.bisenet", "bisenet"),
-    "parsenet": _Maker("models.face_parsing.parsenet", "parsenet"),
-    "arcface_r50": _Maker("models.arcface.network", "IResNet", {"layers": (3, 4, 14, 3)}),
-    "arcface_r100": _Maker("models.arcface.network", "IResNet", {"layers": (3, 13, 30, 3)}),
+    "s3fd": _Maker("models.faces.detection.s3fd", "face_alignment_s3fd"),
+    "s3fd_syncnet": _Maker("models.faces.detection.s3fd", "SyncNetS3FD"),
+    "retinaface_resnet50": _Maker("models.faces.detection.retinaface", "retinaface_resnet50"),
+    "fan_2dfan4": _Maker("models.faces.landmarks.fan", "fan_2d"),
+    "bisenet_parsing": _Maker("models.faces.parsing.bisenet", "bisenet"),
+    "parsenet": _Maker("models.faces.parsing.parsenet", "parsenet"),
+    "arcface_r50": _Maker("models.faces.recognition.arcface", "IResNet", {"layers": (3, 4, 14, 3)}),
+    "arcface_r100": _Maker(
+        "models.faces.recognition.arcface", "IResNet", {"layers": (3, 13, 30, 3)}
+    ),
     # 3DMM
     "deep3d_recon_resnet50": _Maker("models.deep3d.regressor", "Regressor"),
     # AudioDVP, the base of Meta Talk

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stores.backend import explain_full_disk
+from stores.backends.backend import explain_full_disk
 from stores.errors import InputError
 
 ARTIFACTS = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, StoreError
-from stores.store import Store
-from stores.weights import WEIGHTS, records
+from stores.weights.registry import WEIGHTS, records
 
 
 @dataclass(frozen=True)

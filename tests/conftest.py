@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import quiet_and_private
+from flows.runtime.environment import quiet_and_private
 
 quiet_and_private()
 
-from stores.store import Store  # noqa: E402  (the environment comes first)
-from tasks.run import Run  # noqa: E402
+from stores.artifacts.store import Store  # noqa: E402  (the environment comes first)
+from tasks.engine.run import Run  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import yaml
 
-from stores.store import Store
-from stores.weights import read_registry
-from tasks.weights_intake import add_weights
+from stores.artifacts.store import Store
+from stores.weights.registry import read_registry
+from tasks.weights.intake import add_weights
 from tests.goldens import fill
 from tests.goldens.golden import OURS
 

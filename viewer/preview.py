@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
 from stores.errors import SettingsError
-from stores.store import Store
 
 Image = NDArray[np.uint8]
 

@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.dub import dub
+from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.methods import merge
-from flows.protocols import Item, Protocol
 from flows.settings import DubSettings
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import DubflowError, InputError
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import waveform
-from tasks.cluster import Cluster
-from tasks.faces import faces, landmarks, track
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import Run
 from tasks.metrics import find_family
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.match import match
-from tasks.run import Run
-from tasks.timeline import timeline
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 

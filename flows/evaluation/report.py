@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.evaluation.item import Scored
+from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
-from flows.protocols import Item, Protocol
 from models.faces.tracks import face_boxes
 from models.metrics.metric import Metric
+from stores.artifacts.store import Store
+from stores.artifacts.versions import software_versions
 from stores.errors import InputError
 from stores.media.read import read_frames
-from stores.store import Store
-from stores.versions import software_versions
 from tasks.metrics.family import Family
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 from viewer.ratings.results import summarise
 from viewer.report.choose import Pick, curves_to_show, moments_to_show
 from viewer.report.data import (

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
-from stores.source import Source
 from tasks.inference.settings import Precision
 
 NAMES = ("exemplar", "wav2lip", "ip_lap")
@@ -51,7 +51,7 @@ class Method:
         settings: Model of its settings.
         run: (prepared source, waveform of the new speech, settings) → `render` artifact.
         weights: Published weights that it needs with these settings, by their names in
-            configs/weights.yaml.
+            configs/weights/published.yaml.
     """
 
     name: str

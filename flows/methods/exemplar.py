@@ -4,12 +4,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, Prepared
 from models.exemplar.settings import CropSettings, PathSettings, RenderSettings
-from stores.artifact import Artifact
-from tasks.audio import mel
-from tasks.crops import crops, visibility
-from tasks.exemplar import path, render
-from tasks.hearing import speech_features
-from tasks.motion import model_key, motion, speaker
+from stores.artifacts.artifact import Artifact
+from tasks.methods.exemplar import path, render
+from tasks.source.crops import crops, visibility
+from tasks.speech.motion import model_key, motion, speaker
+from tasks.speech.speech_features import speech_features
+from tasks.speech.waveform import mel
 
 
 class ExemplarSettings(BaseModel):

@@ -7,14 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.methods import Method, Prepared
 from models.exemplar import settings as exemplar
 from models.ip_lap.settings import IMAGES, MOST_IMAGES, CropSettings, References
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
 from stores.errors import SettingsError
-from tasks.audio import mel
-from tasks.crops import crops, visibility
-from tasks.exemplar import path, render
-from tasks.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
-from tasks.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
-from tasks.weights import find_weights, network_of
+from tasks.methods.exemplar import path, render
+from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
+from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
+from tasks.source.crops import crops, visibility
+from tasks.speech.waveform import mel
+from tasks.weights.networks import find_weights, network_of
 
 _LANDMARKS, _RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
 

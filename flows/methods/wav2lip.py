@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, Prepared
 from models.wav2lip.settings import CropSettings
-from stores.artifact import Artifact
-from tasks.audio import mel
-from tasks.wav2lip import wav2lip_crops, wav2lip_render
-from tasks.weights import find_weights
+from stores.artifacts.artifact import Artifact
+from tasks.methods.wav2lip import wav2lip_crops, wav2lip_render
+from tasks.speech.waveform import mel
+from tasks.weights.networks import find_weights
 
 
 class Wav2LipSettings(BaseModel):

@@ -14,20 +14,20 @@ from typing import Any
 
 from flows.datasets.description import Clip, Split
 from flows.preparation.settings import PrepareSettings
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, StoreFull
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import mel, mfcc, waveform
-from tasks.cluster import Cluster
-from tasks.crops import visibility
-from tasks.face_crops import face_crops
-from tasks.faces import faces, landmarks, track
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import Run, StageRecord
 from tasks.metrics.lse import lse
-from tasks.motion import listener_key
-from tasks.quality import SCORES, parts, quality, sound_levels
-from tasks.run import Run, StageRecord
-from tasks.timeline import load_timeline, timeline
+from tasks.source.crops import visibility
+from tasks.source.face_crops import face_crops
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.quality import SCORES, parts, quality, sound_levels
+from tasks.source.timeline import load_timeline, timeline
+from tasks.speech.motion import listener_key
+from tasks.speech.waveform import mel, mfcc, waveform
 
 NO_SOUND = "no_sound"
 NO_FACE = "no_face"

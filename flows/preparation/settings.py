@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stores.store import default_store
-from tasks.face_crops import FaceCropSettings
+from stores.artifacts.store import default_store
 from tasks.inference.settings import DeviceSettings
+from tasks.source.face_crops import FaceCropSettings
 
 
 class Filters(BaseModel):

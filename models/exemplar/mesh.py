@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from models.face_crop.crop import CROP_CENTRE, CROP_SIDE
-from models.face_mesh.indices import JAW, LIPS, MOUTH
+from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
+from models.faces.mesh.indices import JAW, LIPS, MOUTH
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.exemplar.settings import PathSettings
 from models.exemplar.shapes import lip_descriptor, pose_descriptor
-from models.face_mesh.align import Pose
+from models.faces.mesh.align import Pose
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

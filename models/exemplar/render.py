@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from models.exemplar.mesh import lower_face
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
-from models.face_crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
-from models.face_crop.warp import active_box, full_size, rasterise, remap
-from models.face_mesh.align import Pose
-from models.face_mesh.indices import JAW, MOUTH
+from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
+from models.faces.crop.warp import active_box, full_size, rasterise, remap
+from models.faces.mesh.align import Pose
+from models.faces.mesh.indices import JAW, MOUTH
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

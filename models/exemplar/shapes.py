@@ -7,8 +7,8 @@ distance of two descriptors is in face heights (root mean square over weighted p
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.align import Pose
-from models.face_mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
+from models.faces.mesh.align import Pose
+from models.faces.mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
 
 Floats = NDArray[np.float32]
 

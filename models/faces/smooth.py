@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import savgol_filter
 
-from models.face_mesh.align import Pose
+from models.faces.mesh.align import Pose
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_crop.crop import pixel_matrix
-from models.face_crop.rendered import PATCH_MARGIN
+from models.faces.crop.crop import pixel_matrix
+from models.faces.crop.rendered import PATCH_MARGIN
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

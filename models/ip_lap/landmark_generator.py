@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import mel_encoder
-from models.face_mesh.indices import JAW, LIPS
+from models.faces.mesh.indices import JAW, LIPS
 from models.ip_lap.settings import LandmarkSize
 from models.ip_lap.windows import REFERENCES, WINDOW
 

@@ -5,7 +5,7 @@ Landmark axes of its networks have 131 columns: 74 that tell the pose, then 57 t
 
 from itertools import pairwise
 
-from models.face_mesh.indices import INNER_LIP, JAW, LIPS, OUTER_LIP
+from models.faces.mesh.indices import INNER_LIP, JAW, LIPS, OUTER_LIP
 
 _RIGHT_TEMPLE = (162, 127, 234, 93)
 _LEFT_TEMPLE = (323, 454, 356, 389)

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from models.ip_lap.settings import MOST_IMAGES
 
 _UPPER_LIP, _LOWER_LIP = MOUTH.index(0), MOUTH.index(17)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_crop.masks import lower_face_mask
+from models.faces.crop.masks import lower_face_mask
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import LIPS
+from models.faces.mesh.indices import LIPS
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -23,7 +23,7 @@ def turn_degrees(rotation: Floats) -> Floats:
     """Angle (frame,) between where a head looks and the camera, 0..180 [degrees].
 
     Args:
-        rotation: (frame, 3, 3) of `models.face_mesh.align.Pose`.
+        rotation: (frame, 3, 3) of `models.faces.mesh.align.Pose`.
     """
     return np.asarray(np.degrees(np.arccos(np.clip(rotation[:, 2, 2], -1, 1))), np.float32)
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.align import Pose
+from models.faces.mesh.align import Pose
 
 Floats = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import JAW
+from models.faces.mesh.indices import JAW
 from models.speech_to_lips.neutral import CLOSED_OPENING, opening
 
 Array = NDArray[np.float32]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.audio.mel import COLUMNS_PER_SECOND, N_MELS
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from models.whisper.encoder import STEPS_PER_SECOND, WIDTH
 
 TICKS_PER_SECOND = 25

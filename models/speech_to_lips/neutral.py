@@ -1,6 +1,6 @@
 """A person's own mouth: its neutral shape, and how far it opens in speech.
 
-Convention: `mouth` is (frame, 57, 3) float32, the MOUTH points of `models.face_mesh.indices` in
+Convention: `mouth` is (frame, 57, 3) float32, the MOUTH points of `models.faces.mesh.indices` in
 canonical coordinates (head pose removed; unit: face height). Motion is displacement from
 the neutral mouth, so it carries from one person to another; the two functions here are what
 training, prediction and adaptation must agree on.
@@ -9,7 +9,7 @@ training, prediction and adaptation must agree on.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import LOWER_INNER_LIP, MOUTH, UPPER_INNER_LIP
+from models.faces.mesh.indices import LOWER_INNER_LIP, MOUTH, UPPER_INNER_LIP
 
 Array = NDArray[np.float32]
 

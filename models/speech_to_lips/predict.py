@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.audio.mel import N_MELS
-from models.face_mesh.indices import INNER_LIP, MOUTH
+from models.faces.mesh.indices import INNER_LIP, MOUTH
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.network import (

@@ -1,6 +1,6 @@
 """What training needs beside the network: the basis of motion, batches, augmentation, the loss.
 
-Everything here is pure; `flows/train.py` holds the order of the steps.
+Everything here is pure; `flows/recipes/speech_to_lips.py` holds the order of the steps.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.network import TICK_STEP, Hearing
 from models.speech_to_lips.neutral import LOWER, UPPER
 from models.speech_to_lips.recordings import Example

@@ -4,13 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
-from tasks.audio import mel
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
-from tasks.motion import listener_key, listening_model
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
+from tasks.speech.motion import listener_key, listening_model
+from tasks.speech.waveform import mel
 
 Array = NDArray[np.float32]
 

@@ -14,12 +14,12 @@ from models.audio.mel import SAMPLE_RATE
 from models.metrics.closure import CLOSED, Phone, closures, closures_by_chance, levels
 from models.metrics.metric import Metric
 from models.speech_to_lips.neutral import opening
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import blank, measured, metric_schema
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 SURE = 0.6
 """Mean posterior of the words from which the speech counts as understood, hence English."""

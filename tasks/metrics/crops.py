@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
-from stores.source import Source
+from tasks.engine.run import current_devices
 from tasks.metrics.family import Comparison
 from tasks.metrics.frames import (
     Regions,
@@ -21,8 +22,7 @@ from tasks.metrics.frames import (
     pairs,
     some_frames,
 )
-from tasks.run import current_devices
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_crop.crop import crop_size, crop_transforms, to_crop
+from models.faces.crop.crop import crop_size, crop_transforms, to_crop
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
-from stores.source import Source
-from tasks.faces import load_pose
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -24,8 +24,8 @@ from tasks.metrics.frames import (
     other_aspect,
     pairs,
 )
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.faces import load_pose
+from tasks.source.timeline import load_timeline
 
 MARGIN = 0.25
 """Around the bounding box of a face, as a share of its sides: jaws move, edges fade."""

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import compared_crops, metric_runner, paired_inputs
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, NO_FACE, SAMPLED, SAMPLES, measured, metric_schema
-from tasks.stage import Made, stage
 
 if TYPE_CHECKING:
     from models.efficientnet.network import EfficientNetLite0, FeatureDistance

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
-from stores.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import face_squares, metric_runner
 from tasks.metrics.effnet import PACKAGE, packaged_network
 from tasks.metrics.family import Comparison, Family
@@ -22,8 +23,7 @@ from tasks.metrics.frames import (
 )
 from tasks.metrics.pooled import beside as put_beside
 from tasks.metrics.pooled import both_schema, features_schema, frechet_distances
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 FEATURES = 320
 _SIDE_PX = 224

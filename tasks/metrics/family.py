@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.errors import MissingWeights
-from stores.source import Source
-from tasks.weights import find_weights
+from tasks.weights.networks import find_weights
 
 NAMES = (
     *("pixels", "drift", "lpips_alex", "lpips_vgg", "effnet", "fid", "effnet_frechet"),
@@ -28,8 +28,8 @@ class Seen:
 
     Attributes:
         video: The file.
-        timeline: Of tasks.timeline.
-        landmarks: Of tasks.faces: the mesh, pose and mouth of the largest face.
+        timeline: Of tasks.source.timeline.
+        landmarks: Of tasks.source.faces: the mesh, pose and mouth of the largest face.
         waveform: Of its own sound, 16 kHz; None without.
     """
 
@@ -67,7 +67,7 @@ class Family:
         measure: (comparison) → its artifact. Its attribute `values` maps metric names to numbers,
             or None where this clip does not allow it (no face, too short), with the reason in the
             attribute `reasons`. Arrays over frames are named like their metric.
-        weights: Entries of configs/weights.yaml that it needs.
+        weights: Entries of configs/weights/published.yaml that it needs.
         package: Import name of a Python package that it needs, and the extra that installs it.
         paired_only: It compares with the truth, frame by frame.
         pooled: Metrics of a whole set (a Fréchet distance): (artifacts of all clips) → values.

@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import face_squares, metric_runner
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, SAMPLED, Image, batches, even_rows, some_frames
 from tasks.metrics.pooled import beside as put_beside
 from tasks.metrics.pooled import both_schema, features_schema, frechet_distances
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
-from tasks.weights import find_weights
+from tasks.source.timeline import load_timeline
+from tasks.weights.networks import find_weights
 
 FEATURES = 2048
 
@@ -53,7 +53,7 @@ def inception_features(
     Args:
         rows: Frames, rising.
     """
-    from tasks.weights import load_network
+    from tasks.weights.networks import load_network
 
     clip, seen = load_timeline(timeline), landmarks.read("valid")
     runner = metric_runner(("inception", weights.key), lambda: load_network(weights))

@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import LIPS
+from models.faces.mesh.indices import LIPS
 from models.faces.tracks import face_boxes
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.read import read_frames
 from stores.media.timeline import Timeline
-from stores.schema import ArraySpec, Schema
-from stores.source import Source
-from tasks.faces import LANDMARKS
-from tasks.pixels import area_of_crop
-from tasks.stage import Made
+from tasks.engine.stage import Made
+from tasks.source.area import area_of_crop
+from tasks.source.faces import LANDMARKS
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
 from models.restore.points import five_points
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
 from stores.media.frame import Frame
-from stores.schema import ArraySpec, Schema
-from stores.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import metric_runner
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
@@ -25,9 +26,8 @@ from tasks.metrics.frames import (
     metric_schema,
     some_frames,
 )
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
-from tasks.weights import find_weights
+from tasks.source.timeline import load_timeline
+from tasks.weights.networks import find_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +76,7 @@ def arcface_embeddings(
     runner = metric_runner(("arcface", weights.key), lambda: _embedder(weights))
 
     def faces() -> Iterator[tuple[Image]]:
-        from models.arcface.alignment import aligned
+        from models.faces.recognition.alignment import aligned
 
         for row, frame in zip(seen, some_frames(video, clip, seen), strict=True):
             points = five_points(landmarks.read("landmarks", row, row + 1))[0, :, :2]
@@ -119,8 +119,8 @@ def around(frame: Frame, points: NDArray[np.float32]) -> tuple[int, int, Image]:
 
 
 def _embedder(weights: Artifact) -> "nn.Module":
-    from models.arcface.embedder import Embedder
-    from tasks.weights import load_network
+    from models.faces.recognition.embedder import Embedder
+    from tasks.weights.networks import load_network
 
     return Embedder(load_network(weights))
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -27,8 +28,7 @@ from tasks.metrics.frames import (
     metric_schema,
     some_frames,
 )
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 PACKAGE = "face_recognition_models"
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
@@ -121,7 +121,7 @@ def transform(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         mesh: (478, 3) [px].
     """
-    from models.arcface.alignment import similarity
+    from models.faces.recognition.alignment import similarity
 
     target = (_MEAN_POINTS + _PADDING) / (1 + 2 * _PADDING) * SIZE + 0.5
     return np.asarray(similarity(mesh[list(_POINTS), :2], target), np.float32)

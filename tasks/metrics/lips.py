@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import JAW, RIGID
+from models.faces.mesh.indices import JAW, RIGID
 from models.metrics.lips import (
     acceleration,
     at_seconds,
@@ -21,11 +21,11 @@ from models.metrics.lips import (
 )
 from models.metrics.metric import Metric
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 Array = NDArray[np.float32]
 

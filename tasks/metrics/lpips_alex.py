@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import compared_crops, metric_runner, paired_inputs
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, NO_FACE, SAMPLED, SAMPLES, measured, metric_schema
-from tasks.stage import Made, stage
-from tasks.weights import find_weights
+from tasks.weights.networks import find_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +56,7 @@ def lpips_alex(
 def distance_of(weights: Artifact) -> "nn.Module":
     """LPIPS on a trunk with these weights."""
     from models.metrics.lpips import ImageDistance
-    from tasks.weights import load_network
+    from tasks.weights.networks import load_network
 
     return ImageDistance(load_network(weights))
 

@@ -1,14 +1,14 @@
 """Family `lpips_vgg`: the learned perceptual distance on the trunk that losses use."""
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import compared_crops, metric_runner, paired_inputs
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import NO_FACE, SAMPLES, measured, metric_schema
 from tasks.metrics.lpips_alex import ABOUT, SOURCE, distance_of
-from tasks.stage import Made, stage
-from tasks.weights import find_weights
+from tasks.weights.networks import find_weights
 
 METRICS = (Metric("lpips_vgg", "LPIPS (VGG)", "", "lower", f"{ABOUT}VGG-16.", SOURCE, 4),)
 

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.timeline import Timeline
-from stores.schema import ArraySpec, Schema
-from stores.source import Source
+from tasks.engine.run import current_devices
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import Regions, some_frames
-from tasks.run import current_devices
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
-from tasks.weights import find_weights
+from tasks.source.timeline import load_timeline
+from tasks.weights.networks import find_weights
 
 if TYPE_CHECKING:
     from models.syncnet.crops import Track
@@ -337,7 +337,7 @@ def _runner(weights: Artifact) -> "Runner":
     from models.syncnet.network import SyncNet
     from tasks.inference.runner import Runner
     from tasks.inference.shared import shared_runner
-    from tasks.weights import load_network
+    from tasks.weights.networks import load_network
 
     devices = current_devices()
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made, stage
+from tasks.source.timeline import load_timeline
 
 MATCH = Schema(
     "match",

@@ -3,9 +3,10 @@
 import numpy as np
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.media.frame import Frame
-from stores.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -23,8 +24,7 @@ from tasks.metrics.frames import (
     pairs,
     spread,
 )
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 EQUAL_DB = 100.0
 """PSNR of equal pictures, which is infinite, and the most that any other counts for."""

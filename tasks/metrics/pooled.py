@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
-from tasks.stage import Made
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made
 
 AREAS = ("full", "face")
 

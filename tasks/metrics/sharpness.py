@@ -3,8 +3,9 @@
 import numpy as np
 
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.source import Source
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     SAMPLED,
@@ -16,8 +17,7 @@ from tasks.metrics.frames import (
     some_frames,
     spread,
 )
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 SMALLEST_PX = 64
 """CPBD counts whole blocks of this side."""

@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio.mel import SAMPLE_RATE
-from models.face_mesh.indices import JAW
+from models.faces.mesh.indices import JAW
 from models.metrics.lips import neighbours, speed
 from models.metrics.metric import Metric
-from stores.artifact import Artifact
-from stores.schema import ArraySpec, Schema
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import blank, measured, metric_schema
-from tasks.stage import Made, stage
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
     import torch

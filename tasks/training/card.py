@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from stores.artifacts.versions import software_versions
 from stores.errors import TrainingError
-from stores.versions import software_versions
 from tasks.training.checkpoint import State
 from tasks.training.recipe import Export, Recipe
 from tasks.training.run_folder import RunFolder, flat, write_text

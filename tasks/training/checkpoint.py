@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from stores.backend import explain_full_disk
+from stores.backends.backend import explain_full_disk
 
 _PREFIX = "step-"
 _PART = ".part"

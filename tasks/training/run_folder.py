@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stores.backends.locks import exclusive_or_refuse
 from stores.errors import TrainingError
-from stores.locks import exclusive_or_refuse
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.settings import FREE_TO_CHANGE
 

@@ -7,12 +7,12 @@ import pytest
 from torch import Tensor
 
 from benchmarks.lips import Clip, LandmarkMouths
-from models.face_mesh.align import estimate_pose
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.align import estimate_pose
+from models.faces.mesh.indices import MOUTH
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.settings import LandmarkSize
-from tasks.faces import mean_face
+from tasks.source.faces import mean_face
 
 FRAMES = 30
 

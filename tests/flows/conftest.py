@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.report import DubReport
+from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
 from tests.media_factory import EXAMPLE, make_video
 

@@ -12,13 +12,13 @@ import yaml
 
 from flows import batch as batch_module
 from flows.batch import BatchSettings, batch, check_rows
-from flows.batch_report import RowResult, State, read_report, write_report
-from flows.manifest import Row
-from flows.report import DubReport
-from stores import catalog
+from flows.batches.manifest import Row
+from flows.batches.report import RowResult, State, read_report, write_report
+from flows.dub_report import DubReport
+from stores.artifacts import catalog
+from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
-from stores.store import Store
-from tasks.run import NoProgress, Progress
+from tasks.engine.run import NoProgress, Progress
 from tests.media_factory import make_video
 
 Make = Callable[..., BatchSettings]

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.dub import dub
 from flows.settings import DubSettings
-from stores.store import Store
+from stores.artifacts.store import Store
 from tests.media_factory import damage, make_audio, make_video
 
 Make = Callable[..., DubSettings]

@@ -16,14 +16,14 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from models.published import build
-from stores.download import Download
+from stores.artifacts.store import Store
 from stores.errors import StoreFull, WeightsError
 from stores.runs import collect
-from stores.store import Store
-from stores.weights import FILE, WEIGHTS, find_weights, read_registry
-from tasks.weights import load_network
+from stores.weights.download import Download
+from stores.weights.registry import FILE, WEIGHTS, find_weights, read_registry
+from tasks.weights.networks import load_network
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -124,7 +124,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stores.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("stores.weights.download.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_a_full_disk_is_told_before(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "stores.download.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})
+        "stores.weights.download.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})
     )
     with pytest.raises(StoreFull, match="MB, 0 MB are free"):
         Download(f"{site.url}/a", tmp_path / "a").fetch()

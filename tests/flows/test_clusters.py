@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.clusters import ClusterSettings, open_cluster, read_cluster
+from flows.runtime.clusters import ClusterSettings, open_cluster, read_cluster
+from stores.artifacts.store import Store
 from stores.errors import ClusterError, SettingsError
-from stores.store import Store
-from tasks.run import Run
+from tasks.engine.run import Run
 from tests.conftest import ROOT
 from tests.tasks.toy_stages import ToySettings, numbers
 
@@ -96,7 +96,14 @@ class Machines:
         here = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
         self._start("scheduler", "--port", port, *here)
         for resources in ((), ("--resources", "GPU=1")):
-            options = ("--nthreads", "1", "--preload", "flows.dask_worker", *here, *resources)
+            options = (
+                "--nthreads",
+                "1",
+                "--preload",
+                "flows.runtime.dask_worker",
+                *here,
+                *resources,
+            )
             self._start("worker", address, *options)
 
     def _start(self, *arguments: str) -> None:

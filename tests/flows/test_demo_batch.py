@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.batch_report import State
-from flows.demo_batch import ROWS, demo_batch
+from flows.batches.demo import ROWS, demo_batch
+from flows.batches.report import State
 from stores.media.timeline import scan
 
 

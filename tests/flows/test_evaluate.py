@@ -9,9 +9,9 @@ import pytest
 
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
-from stores import catalog
+from stores.artifacts import catalog
+from stores.artifacts.store import Store
 from stores.errors import InputError, MissingWeights, SettingsError
-from stores.store import Store
 from tests.flows.conftest import cut_wav
 from tests.media_factory import EXAMPLE, make_video
 

@@ -34,7 +34,7 @@ urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="PUT"), timeou
 """
 _DIGESTS = """
 import json, sys
-from stores.store import Store
+from stores.artifacts.store import Store
 store = Store(sys.argv[1])
 found = {}
 for kind, key in store.committed():
@@ -197,7 +197,7 @@ def lab(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
             start(
                 host,
                 *(dask, "worker", _SCHEDULER, "--host", HOSTS[host], "--nthreads", "1"),
-                *("--no-dashboard", "--preload", "flows.dask_worker", *resources),
+                *("--no-dashboard", "--preload", "flows.runtime.dask_worker", *resources),
             )
         _await_answer(hosts, "scheduler", "store", 5000)
         _await_answer(hosts, "cpu", "scheduler", 8786)

@@ -12,21 +12,21 @@ import torch
 from safetensors.torch import save_file
 
 from flows.dub import dub
-from flows.report import DubReport
+from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
 from models.audio.mel import mel_spectrogram
-from models.face_crop.blend import pasted
-from models.face_crop.crop import upright_box
-from models.face_mesh.indices import MOUTH
+from models.faces.blend import pasted
+from models.faces.crop.crop import upright_box
+from models.faces.mesh.indices import MOUTH
 from models.ip_lap.landmarks import FULL, POSE
 from models.ip_lap.sketch import draw_sketch
 from models.published import build, build_trained
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
 from stores.errors import MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.timeline import scan
-from stores.store import Store
 from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, filled_state, write_registry

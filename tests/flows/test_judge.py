@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.training.ip_lap_renderer import find_judge
+from flows.recipes.ip_lap_renderer import find_judge
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
-from stores.store import Store
-from tasks.weights_intake import add_weights
+from stores.artifacts.store import Store
+from tasks.weights.intake import add_weights
 from tests.published_weights import write_registry
 
 

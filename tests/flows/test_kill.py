@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stores.store import Store
+from stores.artifacts.store import Store
 from tests.media_factory import EXAMPLE, make_video
 
 KILLS = 20

@@ -25,13 +25,13 @@ import psutil
 import pytest
 import yaml
 
-from flows import local_server
 from flows.batch import BatchReport, BatchSettings, batch
-from flows.batch_report import RowResult, State, read_report
-from flows.cli_artifacts import verify
-from flows.clusters import ClusterSettings, open_cluster
-from stores.store import Store
-from tasks.cluster import Cluster
+from flows.batches.report import RowResult, State, read_report
+from flows.cli.artifacts import verify
+from flows.runtime import local_server
+from flows.runtime.clusters import ClusterSettings, open_cluster
+from stores.artifacts.store import Store
+from tasks.engine.cluster import Cluster
 from tests.flows.range_notes import Range, check_costs, lost, notes, noting
 from tests.flows.test_kill import finished_shards
 from tests.media_factory import make_video
@@ -220,7 +220,7 @@ class Machines:
         here = ("--host", "127.0.0.1", "--no-dashboard")
         scheduler = self._start("scheduler", "--port", str(self.port), *here)
         address = f"tcp://127.0.0.1:{self.port}"
-        options = ("--nthreads", "1", "--preload", "flows.dask_worker", *here)
+        options = ("--nthreads", "1", "--preload", "flows.runtime.dask_worker", *here)
         self._running = [scheduler, *(self._start("worker", address, *options) for _ in range(2))]
 
     def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":

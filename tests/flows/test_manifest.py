@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.manifest import Row, read_manifest
+from flows.batches.manifest import Row, read_manifest
 from stores.errors import InputError, SettingsError
 
 CELLS: list[dict[str, Any]] = [

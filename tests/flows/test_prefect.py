@@ -14,10 +14,10 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.batch import BatchSettings
 from flows.dub import dub
-from flows.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.prefect_flows import batch_flow, dub_flow
+from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.settings import DubSettings
-from stores.store import Store
+from stores.artifacts.store import Store
 from tests.conftest import ROOT
 
 Make = Callable[..., DubSettings]

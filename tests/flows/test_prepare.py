@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.prepare import PrepareReport, PrepareSettings, prepare
+from stores.artifacts.store import Store
 from stores.dataset_index import index_facts, read_segments
 from stores.errors import InputError, SettingsError
 from stores.runs import collect
-from stores.store import Store
 from tests.media_factory import faces, make_video
 
 Make = Callable[..., PrepareSettings]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.protocols import PROTOCOLS, Protocol, find_items, read_protocol
+from flows.evaluation.protocols import PROTOCOLS, Protocol, find_items, read_protocol
 from stores.errors import InputError, SettingsError
 
 CLIPS = [f"p{person:02}_{clip:04}.mp4" for person in range(5) for clip in range(3)]

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from flows.side_by_side import side_by_side
-from stores.store import Store
-from tasks.run import Run
+from flows.runtime.side_by_side import side_by_side
+from stores.artifacts.store import Store
+from tasks.engine.run import Run
 
 
 def test_every_item_once_and_never_more_at_a_time() -> None:

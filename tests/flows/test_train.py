@@ -19,21 +19,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.prepare import PrepareSettings, prepare
-from flows.train_settings import TrainSettings
-from flows.training import NAMES, find_recipe, presets, recipe_settings
-from flows.training.ip_lap_renderer import Judge
-from flows.training.run import Job, open_data, train
+from flows.recipes import NAMES, find_recipe, presets, recipe_settings
+from flows.recipes.ip_lap_renderer import Judge
+from flows.train import Job, open_data, train
+from flows.training.settings import TrainSettings
 from models.ip_lap.perceptual import Backbone, PerceptualLoss
+from stores.artifacts.store import Store
 from stores.dataset_index import read_segments
 from stores.errors import InputError, SettingsError, TrainingError
-from stores.store import Store
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoWatch
-from tasks.weights import load_network, trained_weights
+from tasks.weights.networks import load_network, trained_weights
 from tests.media_factory import make_video
 
 Make = Callable[..., TrainSettings]

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from flows.prepare import PrepareSettings, prepare
-from flows.training import find_recipe, recipe_settings
-from flows.training.run import Job, open_data
+from flows.recipes import find_recipe, recipe_settings
+from flows.train import Job, open_data
 from stores.dataset_index import read_segments
-from tasks.dataset import WindowLoader
 from tasks.training.checkpoint import Checkpoints, State
+from tasks.training.dataset import WindowLoader
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Data, NoWatch

@@ -10,21 +10,21 @@ import pytest
 import torch
 
 from flows.dub import dub
-from flows.report import DubReport
+from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
 from models.audio.mel import mel_spectrogram
-from models.face_crop.blend import BlendSettings, pasted
-from models.face_crop.crop import cut, upright_box
+from models.faces.blend import BlendSettings, pasted
+from models.faces.crop.crop import cut, upright_box
 from models.published import build
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
 from stores.errors import MissingWeights
 from stores.media.audio import decode_audio
 from stores.media.frame import Frame
 from stores.media.read import read_frames
 from stores.media.timeline import scan
-from stores.store import Store
-from tasks.composite import composed
-from tasks.stage import Shard
+from tasks.engine.stage import Shard
+from tasks.result.composite import composed
 from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry

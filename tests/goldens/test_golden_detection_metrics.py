@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.face_detection import boxes, s3fd
-from models.face_landmarks import decode
+from models.faces.detection import boxes, s3fd
+from models.faces.landmarks import decode
 from models.metrics import cpbd, fid, similarity
 from tests.goldens.golden import Golden, load, tensor
 

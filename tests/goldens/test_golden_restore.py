@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.face_detection import retinaface
-from models.face_parsing import bisenet
+from models.faces.detection import retinaface
+from models.faces.parsing import bisenet
 from models.restore import align
 from tests.goldens.golden import Golden, load, tensor
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from models.exemplar.path import Bank
-from models.face_crop.crop import crop_size, crop_transforms, cut, to_crop
-from models.face_mesh.align import Pose
-from models.face_mesh.indices import MOUTH
+from models.faces.crop.crop import crop_size, crop_transforms, cut, to_crop
+from models.faces.mesh.align import Pose
+from models.faces.mesh.indices import MOUTH
 
 Floats = NDArray[np.float32]
 
 MEAN_FACE: Floats = load_file(
-    Path(__file__).parents[2] / "models" / "face_mesh" / "mean_face.safetensors"
+    Path(__file__).parents[2] / "models" / "faces" / "mesh" / "mean_face.safetensors"
 )["mean_face"]
 
 SCALE = 150.0

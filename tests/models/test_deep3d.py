@@ -11,12 +11,12 @@ import pytest
 import torch
 from scipy.io import loadmat, savemat
 
-from models.arcface.network import IResNet
 from models.audiodvp import face_model as audiodvp
 from models.deep3d import alignment, losses
 from models.deep3d.basis import FaceBasis
 from models.deep3d.face_model import N_COEFFICIENTS, FaceModel, split
 from models.deep3d.regressor import Regressor
+from models.faces.recognition.arcface import IResNet
 
 VERTICES = 100
 

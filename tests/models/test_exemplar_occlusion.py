@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.occlusion import (
+from models.faces.crop.crop import cut, to_crop
+from models.faces.mesh.align import Pose
+from models.faces.occlusion import (
     covered_frames,
     covered_share,
     face_look,
@@ -12,8 +14,6 @@ from models.exemplar.occlusion import (
     mouth_quality,
     opacity,
 )
-from models.face_crop.crop import cut, to_crop
-from models.face_mesh.align import Pose
 from tests.models.exemplar_scene import MEAN_FACE, make_scene, still_pose
 
 HAND = slice(50, 70)

@@ -9,7 +9,7 @@ from models.exemplar.path import Bank, _Search, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import PathSettings
 from models.exemplar.shapes import lip_descriptor, lip_gap
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from tests.models.exemplar_scene import NEUTRAL, make_bank, opened, still_pose
 
 

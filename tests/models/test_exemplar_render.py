@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from models.exemplar.render import Renderer, canonical_to_crop, mouth_displacement
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
-from models.face_crop.blend import BlendSettings, blend, match_colour
-from models.face_crop.crop import crop_size, crop_transforms, cut, invert, to_crop
-from models.face_crop.rendered import Rendered
-from models.face_mesh.align import Pose
-from models.face_mesh.indices import CHIN, MOUTH
+from models.faces.blend import BlendSettings, blend, match_colour
+from models.faces.crop.crop import crop_size, crop_transforms, cut, invert, to_crop
+from models.faces.crop.rendered import Rendered
+from models.faces.mesh.align import Pose
+from models.faces.mesh.indices import CHIN, MOUTH
 from tests.models.exemplar_scene import MEAN_FACE, NEUTRAL, Scene, make_scene, still_pose
 
 Floats = NDArray[np.float32]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from models.face_landmarks import decode
+from models.faces.landmarks import decode
 
 
 def test_points_come_back_to_where_they_were_in_the_frame() -> None:

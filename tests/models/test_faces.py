@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.face_mesh.align import Pose
+from models.faces.mesh.align import Pose
 from models.faces.smooth import smooth_landmarks, smooth_pose, valid_runs
 from models.faces.tracks import Tracks, choose_track, face_boxes, gather_track, link_faces
 

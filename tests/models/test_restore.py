@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.face_detection import retinaface
-from models.face_parsing import bisenet, parsenet
+from models.faces.detection import retinaface
+from models.faces.parsing import bisenet, parsenet
 from models.restore import align, gfpgan
 
 TURN = np.array([[0.8, -0.3], [0.3, 0.8]])

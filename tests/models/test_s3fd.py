@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.face_detection import boxes
-from models.face_detection.s3fd import SyncNetS3FD, network_input
+from models.faces.detection import boxes
+from models.faces.detection.s3fd import SyncNetS3FD, network_input
 
 
 def _maps(height: int, width: int, *, images: int) -> list[torch.Tensor]:

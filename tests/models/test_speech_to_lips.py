@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from models.audio.mel import mel_spectrogram
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.adapt import adapt
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.figures import clip_figures, summarise
@@ -32,7 +32,7 @@ from models.speech_to_lips.training import mirrored, mirrored_rows
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "models" / "speech_to_lips"
 WEIGHTS = SHIPPED / "from_mel.safetensors"
-MEAN_FACE = ROOT / "models" / "face_mesh" / "mean_face.safetensors"
+MEAN_FACE = ROOT / "models" / "faces" / "mesh" / "mean_face.safetensors"
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stores.artifact import Artifact
-from stores.builder import Recipe
-from stores.catalog import read_catalog, write_catalog
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.builder import Recipe
+from stores.artifacts.catalog import read_catalog, write_catalog
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, StoreError
 from stores.runs import RunRecord, collect, record_run, recorded_runs
-from stores.source import Source
-from stores.store import Store
-from tasks.run import Run
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import NUMBERS, ToySettings, copied, numbers, total
 
 ROWS = 40

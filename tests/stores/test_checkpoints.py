@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from stores.checkpoints import detect_format, read_checkpoint, unnest
 from stores.errors import WeightsError
+from stores.weights.checkpoints import detect_format, read_checkpoint, unnest
 
 MARK = "was-run"
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stores import bucket_zarr
-from stores.artifact import Artifact
-from stores.bucket import Bucket
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
+from stores.backends import bucket_zarr
+from stores.backends.bucket import Bucket
+from stores.backends.kept import Kept
 from stores.errors import DamagedArtifact
-from stores.kept import Kept
-from stores.store import Store
-from tasks.run import Run
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers
 
 ROWS = 40

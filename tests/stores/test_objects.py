@@ -12,26 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stores import bucket, leases
-from stores.artifact import Artifact
-from stores.backend import record_of
-from stores.bucket import Bucket, open_bucket
-from stores.builder import Recipe
-from stores.downloads import Downloads
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.builder import Recipe
+from stores.artifacts.store import Store
+from stores.backends import bucket, leases
+from stores.backends.backend import record_of
+from stores.backends.bucket import Bucket, open_bucket
+from stores.backends.downloads import Downloads
+from stores.backends.manifest import FileRecord
 from stores.errors import DamagedArtifact, StoreError, StoreFull, StoreUnreachable
-from stores.manifest import FileRecord
 from stores.runs import collect
-from stores.store import Store
-from tasks.run import Run
+from tasks.engine.run import Run
 from tests.stores.object_server import Wire, environment
 from tests.stores.test_backends import ROWS, begin, stored
 from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers
 
 CHILD = """
 import sys
-from stores import leases
-from stores.store import Store
-from tasks.run import Run
+from stores.backends import leases
+from stores.artifacts.store import Store
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers
 
 leases.BEAT_SECONDS, leases.DEAD_SECONDS = 0.3, 2.0

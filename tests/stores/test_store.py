@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stores.artifact import Artifact
-from stores.catalog import write_catalog
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.catalog import write_catalog
+from stores.artifacts.keys import canonical_json, content_key
+from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, StoreError, StoreFull
-from stores.keys import canonical_json, content_key
 from stores.runs import RunRecord, collect, record_run
-from stores.store import Store
-from tasks.run import Run
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers, total
 
 

@@ -8,10 +8,10 @@ import torch
 import yaml
 
 from models.published import NAMES
+from stores.artifacts.store import Store
 from stores.errors import SettingsError, WeightsError
 from stores.runs import collect
-from stores.store import Store
-from stores.weights import (
+from stores.weights.registry import (
     FILE,
     WEIGHTS,
     WeightsEntry,

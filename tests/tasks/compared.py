@@ -6,13 +6,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.artifact import Artifact
-from stores.source import Source
-from tasks.audio import waveform
-from tasks.faces import faces, landmarks, track
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.match import match
-from tasks.timeline import timeline
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
 
 
 def seen(video: Path, *, sound: bool = False) -> Seen:

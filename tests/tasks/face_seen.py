@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import JAW, MOUTH
+from models.faces.mesh.indices import JAW, MOUTH
 from models.speech_to_lips.neutral import LOWER, UPPER
-from stores.source import Source
-from tasks.faces import mean_face
-from tasks.timeline import timeline
+from stores.artifacts.source import Source
+from tasks.source.faces import mean_face
+from tasks.source.timeline import timeline
 from tests.media_factory import make_video
 
 HEIGHT_PX = 100.0

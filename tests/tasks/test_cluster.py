@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.clusters import ClusterSettings, open_cluster
+from flows.runtime.clusters import ClusterSettings, open_cluster
+from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, MediaError
-from stores.store import Store
-from tasks.cluster import Cluster
+from tasks.engine.cluster import Cluster
+from tasks.engine.run import NoProgress, Run
 from tasks.inference.settings import DeviceSettings
-from tasks.run import NoProgress, Run
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
 ROWS, SHARDS = 320, 20
@@ -230,7 +230,7 @@ def test_workers_must_see_the_store(
 def test_workers_must_have_the_same_software(
     pair: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import cluster
+    from tasks.engine import cluster
 
     ours = {**cluster.software_versions(), "zarr": "9.9"}
     monkeypatch.setattr(cluster, "software_versions", lambda: ours)

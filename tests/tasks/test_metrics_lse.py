@@ -15,15 +15,15 @@ from models.published import build
 from models.syncnet.crops import crop_face, crop_windows, find_tracks, inside
 from models.syncnet.embedder import PIECE, PIECE_FRAMES, PIECE_STEPS, PieceEmbedder
 from models.syncnet.network import SyncNet
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
-from stores.store import Store
+from tasks.engine.run import Run
 from tasks.metrics import lse as family
 from tasks.metrics.family import Seen
 from tasks.metrics.frames import Regions
-from tasks.run import Run
-from tasks.timeline import load_timeline
+from tasks.source.timeline import load_timeline
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 from tests.tasks.compared import compared, heard, seen, write_frames

@@ -16,19 +16,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.arcface.alignment import TEMPLATE, aligned, similarity
-from models.face_crop.masks import lower_face_mask
+from models.faces.crop.masks import lower_face_mask
+from models.faces.recognition.alignment import TEMPLATE, aligned, similarity
 from models.restore.points import five_points
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
 from stores.media.read import read_frames
-from stores.source import Source
-from stores.store import Store
+from tasks.engine.run import Run
 from tasks.metrics import find_family
 from tasks.metrics.family import NAMES, Comparison, Family, Seen
 from tasks.metrics.frames import pairs, some_frames, spread
 from tasks.metrics.match import match
-from tasks.run import Run
-from tasks.timeline import load_timeline, timeline
-from tasks.weights import load_network
+from tasks.source.timeline import load_timeline, timeline
+from tasks.weights.networks import load_network
 from tests.media_factory import faces, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.compared import seen

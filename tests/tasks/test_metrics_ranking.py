@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.face_mesh.indices import JAW, LIPS, RIGID
+from models.faces.mesh.indices import JAW, LIPS, RIGID
 from models.speech_to_lips.neutral import opening
-from stores.store import Store
-from tasks.face_mesh import FaceMeshDetector
+from stores.artifacts.store import Store
+from tasks.engine.run import Run
 from tasks.metrics import find_family
 from tasks.metrics.family import NAMES, Comparison, Family, Seen
-from tasks.run import Run
+from tasks.source.mesh_detector import FaceMeshDetector
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from models.metrics.closure import Phone, closures, closures_by_chance
-from stores.source import Source
-from tasks.audio import waveform
+from stores.artifacts.source import Source
+from tasks.engine.run import Run
 from tasks.metrics import closure, speech
 from tasks.metrics.speech import talking_and_silent
-from tasks.run import Run
+from tasks.speech.waveform import waveform
 from tests.media_factory import EXAMPLE, make_audio
 from tests.tasks.face_seen import Known, face, times
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from models.face_mesh.indices import MOUTH
-from tasks.motion import at_times
+from models.faces.mesh.indices import MOUTH
+from tasks.speech.motion import at_times
 
 
 def ramp(count: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stores.errors import SettingsError
-from tasks.output_frames import SyncSettings, _cut, _fit
+from tasks.result.output_frames import SyncSettings, _cut, _fit
 
 PTS = np.array([3, 10, 18, 30], np.int64)
 END = 40

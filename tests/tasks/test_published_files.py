@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from models.published import NAMES
-from stores.store import Store
-from stores.weights import read_registry
-from tasks.weights import find_weights, load_network
+from stores.artifacts.store import Store
+from stores.weights.registry import read_registry
+from tasks.weights.networks import find_weights, load_network
 from tests.published_weights import add_filled, filled_state, write_registry
 
 ENTRIES = {

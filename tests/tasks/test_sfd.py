@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from models.published import build
-from tasks.face_mesh import FaceMeshDetector
-from tasks.sfd import SfdBoxes
+from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.s3fd_boxes import SfdBoxes
 from tests.models.exemplar_scene import texture
 
 

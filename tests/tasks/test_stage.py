@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stores.source import Source
-from stores.store import Store
-from tasks.run import Run
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, copied, numbers, total
 
 CHILD = """
 import sys
-from stores.store import Store
-from tasks.run import Run
+from stores.artifacts.store import Store
+from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers
 run = Run(Store(sys.argv[1]), workers=2)
 with run.active():

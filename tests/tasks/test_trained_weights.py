@@ -11,9 +11,9 @@ from torch import Tensor
 
 from models.ip_lap.settings import LandmarkSize
 from models.published import build_trained
+from stores.artifacts.store import Store
 from stores.errors import WeightsError
-from stores.store import Store
-from tasks.weights import find_weights, licence_notes, licences, load_network, network_of
+from tasks.weights.networks import find_weights, licence_notes, licences, load_network, network_of
 
 CONFIG = LandmarkSize(width=64, layers=1, feedforward=64).model_dump()
 NETWORK = "ip_lap_landmark_generator"

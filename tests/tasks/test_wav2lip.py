@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.audio.mel import MAX_ABS, chunk_starts
-from tasks.wav2lip import mel_windows
+from tasks.methods.wav2lip import mel_windows
 
 COLUMNS = np.repeat(np.arange(200, dtype=np.float32)[:, None], 80, axis=1)
 

@@ -13,12 +13,12 @@ import yaml
 from torch import Tensor, nn
 
 from models.published import build
+from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, MissingWeights, SettingsError, WeightsError
-from stores.store import Store
-from stores.weights import FILE, WeightsEntry, read_registry
-from tasks.run import Run
-from tasks.weights import find_weights, licence_notes, licences, load_network, weights_key
-from tasks.weights_intake import add_weights
+from stores.weights.registry import FILE, WeightsEntry, read_registry
+from tasks.engine.run import Run
+from tasks.weights.intake import add_weights
+from tasks.weights.networks import find_weights, licence_notes, licences, load_network, weights_key
 
 State = Mapping[str, Tensor]
 

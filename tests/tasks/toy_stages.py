@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from stores.artifact import Artifact
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
 from stores.errors import MediaError
-from stores.schema import ArraySpec, Schema
-from stores.source import Source
-from tasks.run import current_devices
-from tasks.stage import Blocks, Made, Plan, Shard, stage
+from tasks.engine.run import current_devices
+from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 
 ROWS_PER_SHARD = 16
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.exceptions import StarletteDeprecationWarning
 from typer.testing import CliRunner
 
-from flows.cli import app as command
+from flows.cli.app import app as command
 from stores.errors import InputError, SettingsError
 from stores.shipped import shipped_file
 from viewer.ratings.answers import SCHEMA, read_answers, write_answers

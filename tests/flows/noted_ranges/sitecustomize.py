@@ -75,12 +75,12 @@ def _patch(stages: Any) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Patches tasks.stage when it is imported; nothing is imported before its time."""
+    """Patches tasks.engine.stage when it is imported; nothing is imported before its time."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "tasks.stage":
+        if fullname != "tasks.engine.stage":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)

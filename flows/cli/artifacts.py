@@ -1,0 +1,217 @@
+"""`dubflow artifacts`: list, show, verify and collect what the store holds."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import zarr
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.tree import Tree
+
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store, default_store
+from stores.errors import DamagedArtifact, DubflowError
+
+artifacts = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, verify and collect the artifacts of a store.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        help="The store. [dim]Default: DUBFLOW_STORE, else the cache folder.[/]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def _open(store: str | None) -> Store:
+    return Store(store or default_store())
+
+
+def _fail(error: DubflowError) -> typer.Exit:
+    typer.echo(f"dubflow: {error}", err=True)
+    return typer.Exit(1)
+
+
+@artifacts.command("list")
+def list_artifacts(
+    kind: Annotated[str | None, typer.Option(help="Only this kind, for example faces.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List all artifacts, oldest first, and refresh the store's catalog.parquet."""
+    from stores.artifacts.catalog import write_catalog
+
+    try:
+        rows = write_catalog(_open(store)).to_pylist()
+    except DubflowError as error:
+        raise _fail(error) from None
+    rows = [row for row in rows if kind in (None, row["kind"])]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table(box=None, header_style="bold")
+    for name in ("kind", "key", "made (UTC)", "computing", "size"):
+        table.add_column(name, justify="right" if name in ("computing", "size") else "left")
+    for row in rows:
+        if row["damaged"]:
+            table.add_row(row["kind"], row["key"][:12], "[red]damaged", "", "")
+            continue
+        made, seconds = row["created"][:19].replace("T", " "), f"{row['wall_seconds']:.1f} s"
+        table.add_row(row["kind"], row["key"][:12], made, seconds, human_size(row["stored_bytes"]))
+    console = Console()
+    console.print(table)
+    total = sum(row["stored_bytes"] or 0 for row in rows)
+    console.print(f"[dim]{len(rows)} artifacts, {human_size(total)}")
+
+
+@artifacts.command()
+def show(
+    key: Annotated[str, typer.Argument(help="First digits of the key, or KIND/DIGITS.")],
+    preview: Annotated[
+        Path | None,
+        typer.Option(help="Draw it into this .png, or .mp4 where it has a time axis."),
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an artifact's arrays with shapes and units, its facts, and what it was made of."""
+    try:
+        opened = _open(store)
+        artifact = opened.match(key)
+        if as_json:
+            typer.echo(artifact.manifest.to_json())
+        else:
+            Console().print(_tree(artifact))
+        if preview is not None:
+            from viewer.preview import draw
+
+            draw(opened, artifact, preview)
+            typer.echo(f"drawn into {preview}", err=True)
+    except DubflowError as error:
+        raise _fail(error) from None
+
+
+@artifacts.command()
+def verify(
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take damaged artifacts out of the store.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every byte of every artifact and compare it with what was committed."""
+    opened = _open(store)
+    console = Console(stderr=True)
+    damaged: list[dict[str, object]] = []
+    checked = 0
+    for kind, found in track(list(opened.committed()), "verifying", console=console):
+        checked += 1
+        lines = _damage(opened, kind, found)
+        if lines:
+            damaged.append({"kind": kind, "key": found, "damage": lines})
+            if remove:
+                opened.remove(kind, found)
+    if as_json:
+        typer.echo(json.dumps({"checked": checked, "damaged": damaged}))
+    for item in damaged:
+        for line in item["damage"]:  # type: ignore[attr-defined]
+            console.print(f"[red]{item['kind']} {item['key']}: {line}", highlight=False)
+    done = " and removed" if remove and damaged else ""
+    console.print(f"{checked} artifacts checked, {len(damaged)} damaged{done}", highlight=False)
+    if damaged and not remove:
+        raise typer.Exit(1)
+
+
+@artifacts.command()
+def gc(
+    older_than_days: Annotated[
+        float | None, typer.Option(help="First forget runs recorded longer ago than this.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove; without it, only say what would go.")
+    ] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove what no recorded run refers to, and what stopped runs left half done."""
+    from stores.runs import collect
+
+    older_than = None if older_than_days is None else timedelta(days=older_than_days)
+    try:
+        found = collect(_open(store), older_than=older_than, dry_run=not yes)
+    except DubflowError as error:
+        raise _fail(error) from None
+    if as_json:
+        typer.echo(json.dumps({"removed": yes, **found.__dict__}))
+        return
+    console = Console()
+    for kind, key in found.artifacts:
+        console.print(f"{kind} {key[:12]}", highlight=False)
+    verb = "removed" if yes else "would be removed (add --yes)"
+    console.print(
+        f"{len(found.artifacts)} artifacts, {len(found.runs)} run records, "
+        f"{len(found.leftovers)} leftovers, {human_size(found.freed_bytes)}: {verb}",
+        highlight=False,
+    )
+
+
+def _damage(store: Store, kind: str, key: str) -> list[str]:
+    try:
+        return store.get(kind, key).damage()
+    except DamagedArtifact as error:
+        return [str(error)]
+
+
+def _tree(artifact: Artifact) -> Tree:
+    manifest = artifact.manifest
+    tree = Tree(f"[bold]{manifest.kind}[/] {manifest.key}")
+    arrays = tree.add("arrays")
+    for name in artifact.array_names:
+        member = artifact.group[name]
+        facts = dict(member.attrs)
+        units = f" [cyan]\\[{facts['units']}][/]" if facts.get("units") else ""
+        if isinstance(member, zarr.Array):
+            dims = getattr(member.metadata, "dimension_names", None) or ()
+            sizes = ", ".join(f"{d} {s}" for d, s in zip(dims, member.shape, strict=True))
+            shape = f"{member.dtype} ({sizes})"
+        else:
+            shape = "one stretch of bytes per range"
+        arrays.add(f"[green]{name}[/] {shape}{units} [dim]{facts.get('doc', '')}", highlight=False)
+    for title, values in (
+        ("facts", manifest.attributes),
+        ("parameters", manifest.parameters),
+        ("inputs", {n: f"{kind} {key}" for n, (kind, key) in manifest.inputs.items()}),
+        ("versions", manifest.versions),
+    ):
+        branch = tree.add(title) if values else None
+        for name, value in values.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            assert branch is not None
+            branch.add(f"{name}: {text if len(text) < 200 else text[:200] + ' …'}", highlight=False)
+    files, size = len(manifest.files), human_size(manifest.stored_bytes)
+    tree.add(
+        f"stage version {manifest.stage_version}, made {manifest.created} in "
+        f"{manifest.wall_seconds:.2f} s, {size} in {files} files",
+        highlight=False,
+    )
+    return tree
+
+
+def human_size(count: int) -> str:
+    """Bytes as people read them."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"

@@ -1,0 +1,176 @@
+"""Progress bars of a run, on the error stream, so that standard output stays clean."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from rich import progress
+from rich.console import Console
+
+from flows.batches.manifest import Row
+from flows.batches.report import RowResult, State
+from tasks.engine.run import NoProgress, Progress
+
+
+def _bars(console: Console, *, width: int) -> progress.Progress:
+    """Bars with names of so many letters, a count, both times and a note."""
+    return progress.Progress(
+        progress.SpinnerColumn(finished_text="[green]✓"),
+        progress.TextColumn(f"{{task.description:{width}.{width}}}"),
+        progress.BarColumn(20),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class Bars:
+    """One bar per stage. Use as a context manager.
+
+    On a stream that is no terminal, one line is printed when a stage ends.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = _bars(console, width=14)
+        self._tasks: dict[str, progress.TaskID] = {}
+
+    def __enter__(self) -> "Bars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def begin(self, stage: str, rows: int | None, done: int) -> None:
+        self._tasks[stage] = self._bars.add_task(stage, total=rows, completed=done, note="")
+
+    def advance(self, stage: str, rows: int) -> None:
+        self._bars.advance(self._tasks[stage], rows)
+
+    def end(self, stage: str, *, cached: bool) -> None:
+        note = "[dim]from the store" if cached else ""
+        task = self._tasks.pop(stage, None)
+        if task is None:
+            task = self._bars.add_task(stage, total=1, completed=1, note=note)
+        total = self._bars.tasks[task].total or max(1, self._bars.tasks[task].completed)
+        self._bars.update(task, total=total, completed=total, note=note)
+        if not self._console.is_terminal:
+            self._console.print(f"{stage}: {'from the store' if cached else 'computed'}")
+
+
+_watcher: ContextVar[Progress | None] = ContextVar("dubflow_watcher", default=None)
+
+
+@contextmanager
+def watched(console: Console) -> Iterator[Bars]:
+    """Show bars on a console; `watcher()` gives them to whatever runs inside."""
+    with Bars(console) as bars:
+        token = _watcher.set(bars)
+        try:
+            yield bars
+        finally:
+            _watcher.reset(token)
+
+
+def watcher() -> Progress:
+    """Who shows progress here; nobody on a worker."""
+    return _watcher.get() or NoProgress()
+
+
+class BatchBars:
+    """A bar for a batch, and one for each row under way. Use as a context manager.
+
+    On a stream that is no terminal, one line is printed when a row ends.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = _bars(console, width=32)
+        self._rows: dict[int, _RowBar] = {}
+        self._whole: progress.TaskID | None = None
+        self._start = 0.0
+        self._video_seconds = 0.0
+        self._failed = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "BatchBars":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def start(self, rows: int) -> None:
+        self._start = time.perf_counter()
+        self._whole = self._bars.add_task("[bold]rows", total=rows, note="")
+
+    def row(self, row: Row) -> Progress:
+        with self._lock:
+            self._rows[row.number] = bar = _RowBar(self._bars, row.name)
+            return bar
+
+    def ended(self, row: Row, result: RowResult) -> None:
+        with self._lock:
+            if (bar := self._rows.pop(row.number, None)) is not None:
+                bar.close()
+            self._failed += result.state is State.FAILED
+            if result.seconds:
+                self._video_seconds += result.video_seconds
+            pace = self._video_seconds / max(time.perf_counter() - self._start, 1e-6)
+            failed = f", [red]{self._failed} failed[/]" if self._failed else ""
+            assert self._whole is not None
+            self._bars.update(
+                self._whole, advance=1, note=f"{pace:.2f} s of video a second{failed}"
+            )
+        told = f": {result.reason}" if result.reason else ""
+        style = "red" if result.state is State.FAILED else "dim"
+        if result.state is State.FAILED or not self._console.is_terminal:
+            self._bars.console.print(
+                f"[{style}]row {row.name}: {result.state.value}{told}", highlight=False
+            )
+
+
+_watch: ContextVar[BatchBars | None] = ContextVar("dubflow_watch", default=None)
+
+
+@contextmanager
+def batch_watched(console: Console) -> Iterator[BatchBars]:
+    """Show a batch on a console; `batch_watch()` gives the bars to whatever runs inside."""
+    with BatchBars(console) as bars:
+        token = _watch.set(bars)
+        try:
+            yield bars
+        finally:
+            _watch.reset(token)
+
+
+def batch_watch() -> BatchBars | None:
+    """Who shows a batch here; nobody on a worker."""
+    return _watch.get()
+
+
+class _RowBar:
+    """The stage that a row is in."""
+
+    def __init__(self, bars: progress.Progress, name: str) -> None:
+        self._bars = bars
+        self._name = name
+        self._task = bars.add_task(f"  {name}", total=None, note="")
+
+    def begin(self, stage: str, rows: int | None, done: int) -> None:
+        self._bars.reset(self._task, total=rows, completed=done, note=stage)
+
+    def advance(self, stage: str, rows: int) -> None:
+        self._bars.advance(self._task, rows)
+
+    def end(self, stage: str, *, cached: bool) -> None:
+        return
+
+    def close(self) -> None:
+        self._bars.remove_task(self._task)

@@ -1,0 +1,305 @@
+"""`dubflow weights`: list, show, pull, add and verify the published checkpoints."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from flows.cli.artifacts import human_size
+from stores.artifacts.store import Store, default_store
+from stores.errors import DamagedArtifact, DubflowError
+from stores.weights.registry import (
+    WEIGHTS,
+    WeightsEntry,
+    find_entry,
+    find_record,
+    find_weights,
+    read_registry,
+    records,
+)
+
+weights = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Get the published networks' weights, which Dubflow may not bring along.\n\n"
+    "`list` shows what there is, `pull` fetches what a program can fetch, `add` takes a file that "
+    "you fetched in a browser. Files are checked against known hashes, no code in them is run, and "
+    "what they hold is converted into the store once.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Name = Annotated[str, typer.Argument(help="As in `dubflow weights list`.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        help="The store. [dim]Default: DUBFLOW_STORE, else the cache folder.[/]",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option("--replace", help="Take another file than the one that was used so far."),
+]
+
+
+@contextmanager
+def _opened(store: str | None) -> Iterator[Store]:
+    """The store; errors end the command with one line."""
+    try:
+        yield Store(store or default_store())
+    except DubflowError as error:
+        typer.echo(f"dubflow: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.echo("dubflow: stopped; the same command goes on from there", err=True)
+        raise typer.Exit(130) from None
+
+
+@weights.command("list")
+def list_weights(
+    network: Annotated[
+        str | None, typer.Option(help="Only for networks whose name holds this.")
+    ] = None,
+    there: Annotated[bool, typer.Option("--there", help="Only what the store has.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List all published checkpoints: which are there, how to get the others, their licences."""
+    with _opened(store) as opened:
+        rows = [_facts(opened, name, entry) for name, entry in read_registry().items()]
+    rows = [row for row in rows if (network or "") in row["network"]]
+    rows = [row for row in rows if row["state"] != "missing"] if there else rows
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    console = Console()
+    console.print(_table(rows, console.width))
+    count = sum(row["state"] == "there" for row in rows)
+    console.print(f"[dim]{count} of {len(rows)} there; `dubflow weights show NAME` says more")
+
+
+@weights.command()
+def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show all that is known of a checkpoint, and how to get it."""
+    from tasks.weights.networks import how_to_get
+
+    with _opened(store) as opened:
+        entry = find_entry(read_registry(), name)
+        facts = _facts(opened, name, entry)
+        record = find_record(opened, name)
+    if as_json:
+        typer.echo(json.dumps(facts | {"record": record.__dict__ if record else None}))
+        return
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for field in ("name", "network", "file", "page", "address", "size", "sha256", "licence"):
+        value = facts[field]
+        if value is not None:
+            table.add_row(field, escape(f"{value:,} bytes" if field == "size" else str(value)))
+    allowed = {True: "allowed", False: "not allowed", None: "not stated, or under mixed terms"}
+    table.add_row("commercial use", allowed[entry.commercial])
+    table.add_row("format", " or ".join(entry.formats))
+    nesting = entry.nesting.model_dump(exclude_defaults=True)
+    table.add_row("nesting", escape(json.dumps(nesting) if nesting else "flat"))
+    for completion in entry.completed_by:
+        table.add_row("completed by", f"{completion.entry} ({completion.prefix}*)")
+    if entry.note:
+        table.add_row("note", escape(entry.note))
+    table.add_row("state", _coloured(facts["state"]))
+    if record:
+        table.add_row("first used with", f"SHA-256 {record.sha256}, {record.size:,} bytes")
+        table.add_row("added", record.added)
+    if facts["state"] != "there":
+        table.add_row("to get it", escape(how_to_get(read_registry(), name)))
+    Console().print(table, highlight=False)
+
+
+@weights.command(
+    epilog="[bold]Examples[/]\n\n"
+    "dubflow weights pull gfpgan_v1.4\n\n"
+    "HTTPS_PROXY=http://proxy:3128 dubflow weights pull s3fd syncnet_v2",
+)
+def pull(
+    names: Annotated[list[str], typer.Argument(help="As in `dubflow weights list`.")],
+    replace: ReplaceOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Fetch checkpoints from where they are published, verify and convert them.
+
+    A transfer that breaks off is resumed, also by the same command later. Proxies are taken from
+    HTTPS_PROXY, HTTP_PROXY and NO_PROXY. Weights that are there already are not fetched again.
+    """
+    from tasks.weights.intake import pull_weights
+
+    console = Console(stderr=True)
+    with _opened(store) as opened, _bars(console) as bars:
+        for name in _with_parts(names):
+            if not replace and _state(opened, name) == "there":
+                console.print(f"{name} is there", highlight=False)
+                continue
+            bar = bars.add_task(name, total=None)
+
+            def report(done: int, total: int | None, bar: Any = bar) -> None:
+                bars.update(bar, completed=done, total=total)
+
+            pull_weights(opened, name, replace=replace, report=report)
+            bars.remove_task(bar)
+            console.print(f"[green]{name} is there", highlight=False)
+
+
+@weights.command(epilog="[bold]Example[/]\n\ndubflow weights add wav2lip_gan ~/wav2lip_gan.pth")
+def add(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The published file, as it was downloaded.")],
+    replace: ReplaceOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Take a checkpoint file into the store: check it, convert it, remember its hash.
+
+    The file must have the published size and SHA-256 where these are known, and exactly the keys
+    and shapes of the network. It is not needed afterwards.
+    """
+    from tasks.weights.intake import add_weights
+
+    with _opened(store) as opened:
+        added = add_weights(opened, name, file, replace=replace)
+    console = Console(stderr=True)
+    console.print(
+        f"[green]{name} is there[/] ({human_size(added.manifest.stored_bytes)}, SHA-256 "
+        f"{added.manifest.inputs['file'][1][:16]}…)",
+        highlight=False,
+    )
+    entry = read_registry()[name]
+    if entry.commercial is not True:
+        words = "no commercial use" if entry.commercial is False else "terms of use are unclear"
+        console.print(f"  {words}: {escape(entry.licence)}", highlight=False)
+
+
+@weights.command()
+def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Read every byte of all weights in the store and compare it with what was converted."""
+    console = Console(stderr=True)
+    found: dict[str, list[str]] = {}
+    with _opened(store) as opened:
+        for record in records(opened):
+            try:
+                kept = opened.find(WEIGHTS.kind, record.key)
+                found[record.entry] = kept.damage() if kept else ["is no longer in the store"]
+            except DamagedArtifact as error:
+                found[record.entry] = [str(error)]
+    damaged = {name: lines for name, lines in found.items() if lines}
+    if as_json:
+        typer.echo(json.dumps({"checked": len(found), "damaged": damaged}))
+    for name, lines in damaged.items():
+        for line in lines:
+            console.print(f"[red]{name}: {escape(line)}", highlight=False)
+    console.print(
+        f"{len(found)} weights checked, {len(damaged)} damaged"
+        + ("; add or pull these again" if damaged else ""),
+        highlight=False,
+    )
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _table(rows: list[dict[str, Any]], width: int) -> Table:
+    """As wide as the terminal: what is told in words is cut first, then left out."""
+    columns = {
+        "name": [row["name"] for row in rows],
+        "state": [_coloured(row["state"]) for row in rows],
+        "commercial": [_said(row["commercial"]) for row in rows],
+        "size": [human_size(row["size"]) if row["size"] else "" for row in rows],
+        "get by": ["pull" if row["address"] else "browser" for row in rows],
+        "network": [row["network"] for row in rows],
+        "licence": [escape(row["licence"]) for row in rows],
+    }
+    widths = {
+        name: max(len(Text.from_markup(text)) for text in (name, *values)) + 2
+        for name, values in columns.items()
+    }
+    if sum(widths.values()) - widths["licence"] + len("licence") + 2 > width:
+        del columns["network"], widths["network"]
+    room = width - (sum(widths.values()) - widths["licence"]) - 2
+    table = Table(box=None, header_style="bold")
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name == "size" else "left"
+        most = max(room, len(name)) if name == "licence" else None
+        table.add_column(name, justify=justify, no_wrap=True, max_width=most)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+def _facts(store: Store, name: str, entry: WeightsEntry) -> dict[str, Any]:
+    record = find_record(store, name)
+    return {
+        "name": name,
+        "network": entry.network,
+        "state": _state(store, name),
+        "file": entry.file,
+        "page": entry.page,
+        "address": entry.address,
+        "size": entry.size or (record.size if record else None),
+        "sha256": entry.sha256 or (f"{entry.sha256_prefix}…" if entry.sha256_prefix else None),
+        "licence": entry.licence,
+        "commercial": entry.commercial,
+        "note": entry.note,
+    }
+
+
+def _state(store: Store, name: str) -> str:
+    try:
+        return "missing" if find_weights(store, name) is None else "there"
+    except DamagedArtifact:
+        return "damaged"
+
+
+def _said(commercial: bool | None) -> str:
+    return {True: "[green]yes", False: "[red]no", None: "[yellow]unclear"}[commercial]
+
+
+def _coloured(state: str) -> str:
+    return {"there": "[green]there", "missing": "[dim]missing", "damaged": "[red]damaged"}[state]
+
+
+def _with_parts(names: list[str]) -> list[str]:
+    """The names, and before each of them those that complete it."""
+    registry = read_registry()
+    wanted: dict[str, None] = {}
+    for name in names:
+        for completion in find_entry(registry, name).completed_by:
+            wanted[completion.entry] = None
+        wanted[name] = None
+    return list(wanted)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Progress]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as bars:
+        yield bars

@@ -1,0 +1,49 @@
+"""What a dub did, as one JSON object."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from tasks.engine.run import Run
+
+
+class StageReport(BaseModel):
+    """One stage: `hits` ranges came from the store, `computed` were computed in this run."""
+
+    name: str
+    seconds: float
+    hits: int
+    computed: int
+    key: str
+
+
+class DubReport(BaseModel):
+    """What `dubflow dub --json` prints."""
+
+    output: Path
+    frames: int = Field(description="frames written")
+    valid_frames: int = Field(description="frames in which the mouth was made anew")
+    no_face_ranges: list[tuple[int, int]] = Field(
+        description="output frames [start, stop) that passed through untouched"
+    )
+    seconds: float = Field(description="length of the output [s]")
+    speech_seconds: float = Field(description="length of the speech given [s]")
+    stages: list[StageReport]
+    notes: list[str] = Field(description="what a user should know about this result")
+    versions: dict[str, str]
+
+
+def stage_reports(run: Run) -> list[StageReport]:
+    """What each stage of a run did, in order."""
+    return [
+        StageReport(name=r.name, seconds=r.seconds, hits=r.hits, computed=r.computed, key=r.key)
+        for r in run.records
+    ]
+
+
+def false_ranges(valid: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Ranges [start, stop) of a mask (frame,) where it is false."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], valid, [True]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]

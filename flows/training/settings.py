@@ -1,0 +1,35 @@
+"""What a training takes. Imports nothing heavy."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stores.artifacts.store import default_store
+
+
+class TrainSettings(BaseModel):
+    """One training: what is trained, on what, and where the result goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str = Field(description="what is trained: ip_lap.landmarks or ip_lap.renderer")
+    data: Path = Field(description="index of a prepared data set, or a folder of clips to prepare")
+    output: Path = Field(description="folder of the run: checkpoints, weights, card")
+    store: str = Field(default_factory=default_store, description="where the prepared data lies")
+    preset: str | None = Field(
+        None, description="paper, small, or a YAML file; none: the paper's settings"
+    )
+    trainer: dict[str, Any] = Field(
+        default_factory=dict, description="changes of the trainer's settings"
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="changes of the recipe's settings, nested"
+    )
+    person: str | None = Field(
+        None, description="of a folder: the first group of this expression is the person"
+    )
+    licence: str | None = Field(
+        None, description="of the weights, for their card; none: as the training data's"
+    )
+    restart: bool = Field(False, description="forget what the folder's run has learned so far")

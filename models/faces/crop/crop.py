@@ -1,0 +1,140 @@
+"""The aligned lower-face crop: geometry and cutting.
+
+Convention: a crop is a square of `size` px around the lower face, from the nose bridge to the neck,
+upright and of one face size whatever the head does in the image plane. `transform` (2, 3) maps
+frame px to crop px; both have pixel centres on integers + 0.5, as the landmarks do.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces.crop.warp import Box
+from models.faces.mesh.align import Pose
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+
+CROP_SIDE = 0.96
+"""Side of the crop [face heights]."""
+
+CROP_CENTRE = (0.0, 0.56, -0.05)
+"""Centre of the crop, canonical: between mouth and chin."""
+
+SIZE_STEP = 32
+"""Crop sizes are multiples of this [px]."""
+
+
+def crop_size(scale: Floats, valid: Bools, *, max_size: int = 512) -> int:
+    """Side [px] that keeps the median face at native sharpness: a multiple of 32 up to max_size.
+
+    Args:
+        scale: (frame,) float32, `Pose.scale` [px per face height].
+        valid: (frame,) bool.
+    """
+    if not valid.any():
+        raise ValueError("no valid frame: a crop size needs at least one face")
+    native = CROP_SIDE * float(np.median(scale[valid]))
+    return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
+
+
+def crop_transforms(pose: Pose, *, size: int) -> Floats:
+    """Similarity transforms (frame, 2, 3) float32, frame px → crop px, from the head's pose."""
+    centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(pose.scale), 1, 3))
+    at = pose.to_image(centre)[:, 0, :2]
+    roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
+    zoom = size / (CROP_SIDE * np.maximum(pose.scale, 1e-6))
+    c, s = np.cos(roll) * zoom, np.sin(roll) * zoom
+    linear = np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], axis=1)
+    offset = size / 2 - np.einsum("fij,fj->fi", linear, at)
+    return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def to_crop(points: Floats, transform: Floats) -> Floats:
+    """Points (frame, point, 3) [frame px] → (frame, point, 3) [crop px]; z scales along."""
+    zoom = np.hypot(transform[:, 0, 0], transform[:, 1, 0])
+    xy = np.einsum("fij,fpj->fpi", transform[:, :, :2], points[..., :2])
+    xy = xy + transform[:, None, :, 2]
+    return np.asarray(np.concatenate([xy, points[..., 2:] * zoom[:, None, None]], -1), np.float32)
+
+
+def pixel_matrix(transform: Floats) -> NDArray[np.float64]:
+    """The same map (2, 3) for cv2, whose pixel centres lie on integers."""
+    matrix = transform.astype(np.float64)
+    matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
+    return matrix
+
+
+def box_transforms(boxes: NDArray[np.int64], valid: Bools, *, size: int) -> Floats:
+    """Transforms (frame, 2, 3) float32 that stretch a box over a crop: frame px → crop px.
+
+    Args:
+        boxes: (frame, 4) x1, y1, x2, y2 in whole frame px, ends excluded.
+        valid: (frame,) bool; zeros where not.
+        size: Side of the crop [px].
+    """
+    corner = boxes[:, :2].astype(np.float64)
+    zoom = size / np.maximum(boxes[:, 2:] - corner, 1)
+    transforms = np.zeros((len(boxes), 2, 3))
+    transforms[:, [0, 1], [0, 1]] = zoom
+    transforms[:, :, 2] = -corner * zoom
+    return (transforms * valid[:, None, None]).astype(np.float32)
+
+
+def upright_box(transform: Floats, size: int) -> Box:
+    """The whole-pixel box that an upright crop was cut from.
+
+    Args:
+        transform: (2, 3) float32, frame px → crop px, without rotation.
+        size: Side of the crop [px].
+    """
+    zoom = transform[[0, 1], [0, 1]].astype(np.float64)
+    low = -transform[:, 2] / zoom
+    x0, y0, x1, y1 = np.rint(np.concatenate([low, low + size / zoom])).astype(int).tolist()
+    return Box(y0, y1, x0, x1)
+
+
+def invert(transform: Floats) -> Floats:
+    """The transform (2, 3) the other way."""
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    return np.asarray(inverse, np.float32)
+
+
+def cut(image: Image, transform: Floats, size: int) -> Image:
+    """The crop (size, size, 3) uint8 RGB of a frame (h, w, 3) uint8 RGB.
+
+    Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
+    it is averaged, so that nothing aliases.
+    """
+    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
+    factor = int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
+    crop = cv2.warpAffine(
+        image,
+        pixel_matrix(transform * np.float32(factor)),
+        (size * factor, size * factor),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if factor > 1:
+        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(crop, np.uint8)
+
+
+def covered(box: Box, transform: Floats, shape: tuple[int, ...], *, margin: int = 0) -> Box | None:
+    """The rectangle of a picture that a box of the crop covers; None if it lies outside.
+
+    Args:
+        box: whole crop px.
+        transform: (2, 3) float32, picture px → crop px.
+        shape: (h, w, ...) of the picture.
+        margin: px added on every side, as far as the picture goes.
+    """
+    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
+    corners = np.array([[x, y] for x in (box.x0, box.x1) for y in (box.y0, box.y1)])
+    placed = corners @ inverse[:, :2].T + inverse[:, 2]
+    low = np.floor(placed.min(0)).astype(int) - margin
+    high = np.ceil(placed.max(0)).astype(int) + margin
+    y0, y1 = max(0, int(low[1])), min(shape[0], int(high[1]))
+    x0, x1 = max(0, int(low[0])), min(shape[1], int(high[0]))
+    return Box(y0, y1, x0, x1) if y1 - y0 > 1 and x1 - x0 > 1 else None

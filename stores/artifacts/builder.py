@@ -1,0 +1,233 @@
+"""An artifact in the making: shard by shard, in a staging folder, until it is committed."""
+
+import json
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import zarr
+from numpy.typing import NDArray
+
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.codecs import create_arrays, shard_files, write_ragged
+from stores.artifacts.schema import Schema
+from stores.artifacts.versions import software_versions
+from stores.backends.backend import Backend, explain_full_disk
+from stores.backends.manifest import FileRecord, Manifest
+from stores.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that an artifact is made of; its key follows from it.
+
+    Attributes:
+        schema: Its arrays.
+        key: Content key.
+        stage_version: Version of the stage.
+        inputs: Argument name → (kind, key).
+        parameters: Settings in the key.
+    """
+
+    schema: Schema
+    key: str
+    stage_version: int
+    inputs: Mapping[str, tuple[str, str]]
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the staging folder."""
+        return f"{self.schema.kind}-{self.key}"
+
+
+class Builder:
+    """Writes one artifact. Only whole shards are written, each by one caller.
+
+    A shard counts as finished when its marker exists (written last, at once) and its files have
+    the sizes that the marker gives. Any process that knows the recipe may write shards; one
+    process, which holds the key's lock, prepares and commits.
+    """
+
+    def __init__(
+        self, backend: Backend, recipe: Recipe, sizes: Mapping[str, int], final: str
+    ) -> None:
+        self._backend = backend
+        self._recipe = recipe
+        self._sizes = dict(sizes)
+        self._final = final
+        self._staging = final if backend.in_place else f"staging/{recipe.name}"
+        self._markers = f"staging/{recipe.name}.done"
+        self._group: zarr.Group | None = None
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    def prepare(self) -> None:
+        """Create the group and its empty arrays, or take up what an earlier builder left."""
+        if self._is_late():
+            return
+        with explain_full_disk(self._backend.url):
+            store = self._backend.zarr(self._staging, read_only=False)
+            group = zarr.open_group(store, mode="a", zarr_format=3)
+            create_arrays(group, self._recipe.schema, self._sizes)
+
+    def finished(self, among: Container[int] | None = None) -> set[int]:
+        """Shards that need not be computed again; of `among` only, if it is given."""
+        done = set()
+        markers = self._read_markers(among)
+        names = [file for marker in markers.values() for file in marker["files"]]
+        sizes = self._backend.sizes(self._staging, names) if names else {}
+        for shard, marker in markers.items():
+            if all(sizes[file] == record["size"] for file, record in marker["files"].items()):
+                done.add(shard)
+        return done
+
+    def write(self, shard: int, arrays: Mapping[str, NDArray[Any]], *, seconds: float) -> None:
+        """Write one shard of every array and mark it as finished.
+
+        Raises:
+            ValueError: if the arrays are not those of the schema, or differ in their rows.
+            StoreFull: if the disk is full.
+        """
+        schema = self._recipe.schema
+        if set(arrays) != set(schema.arrays):
+            raise ValueError(
+                f"{schema.kind} wants {sorted(schema.arrays)}, the stage made {sorted(arrays)}"
+            )
+        if self._is_late():
+            return
+        files: dict[str, FileRecord] = {}
+        with explain_full_disk(self._backend.url):
+            for name, data in arrays.items():
+                spec = schema.arrays[name]
+                schema.check(name, data, self._sizes)
+                if spec.ragged:
+                    write_ragged(self._open(), name, shard, data)
+                else:
+                    start = shard * spec.shard
+                    array = self._array(name)
+                    stop = min(start + spec.shard, array.shape[0])
+                    if len(data) != stop - start:
+                        raise ValueError(
+                            f"{schema.kind}.{name}: shard {shard} has rows [{start}, {stop}), "
+                            f"got {len(data)} rows"
+                        )
+                    array[start:stop] = data
+                for file in shard_files(spec, name, shard):
+                    files[file] = self._backend.written_record(f"{self._staging}/{file}")
+        marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
+        self._backend.write(f"{self._markers}/{shard:06d}.json", json.dumps(marker).encode())
+
+    def write_whole(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays of their full length; each may have several shards of its own.
+
+        Raises:
+            ValueError, StoreFull: as `write`.
+        """
+        if self._is_late():
+            return
+        with explain_full_disk(self._backend.url):
+            for name, data in arrays.items():
+                self._recipe.schema.check(name, data, self._sizes)
+                array = self._array(name)
+                if data.shape != array.shape:
+                    raise ValueError(f"{name} is {array.shape}, got {data.shape}")
+                array[...] = data
+
+    @property
+    def folder(self) -> Path:
+        """Where to write plain files that are to lie beside the arrays."""
+        return self._backend.folder(self._staging)
+
+    def discard(self) -> None:
+        """Forget what an earlier builder left."""
+        if self._is_late():
+            return
+        self._backend.delete(self._staging)
+        self._backend.delete(self._markers)
+
+    def commit(self, attributes: Mapping[str, Any], *, seconds: float) -> Artifact:
+        """Write the manifest and make the artifact appear, at once.
+
+        Args:
+            attributes: Facts found while computing; must be JSON.
+            seconds: Time spent outside `write`.
+        """
+        recipe = self._recipe
+        if self._is_late():
+            return self._committed()
+        known: dict[str, FileRecord] = {}
+        for marker in self._read_markers().values():
+            known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
+            seconds += marker["seconds"]
+        described = {
+            "kind": recipe.schema.kind,
+            "key": recipe.key,
+            "stage_version": recipe.stage_version,
+            "inputs": {name: list(value) for name, value in recipe.inputs.items()},
+            "parameters": dict(recipe.parameters),
+            "attributes": dict(attributes),
+        }
+        with explain_full_disk(self._backend.url):
+            self._open().update_attributes({"doc": recipe.schema.doc, **described})
+            self._backend.take_in(self._staging)
+        files = {
+            name: known.get(name) or self._backend.written_record(f"{self._staging}/{name}")
+            for name in self._backend.names(self._staging)
+            if not name.endswith(".partial") and name != "manifest.json"
+        }
+        if lost := known.keys() - files.keys():
+            raise StoreError(
+                f"{recipe.schema.kind} {recipe.key} lost {min(lost)} while it was made: run the "
+                "same command again"
+            )
+        manifest = Manifest(
+            kind=recipe.schema.kind,
+            key=recipe.key,
+            stage_version=recipe.stage_version,
+            inputs=dict(recipe.inputs),
+            parameters=dict(recipe.parameters),
+            attributes=json.loads(json.dumps(dict(attributes))),
+            sizes={**recipe.schema.sizes, **self._sizes},
+            versions=software_versions(),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            wall_seconds=round(seconds, 3),
+            files=files,
+        )
+        won = self._backend.publish(self._staging, self._final, manifest.to_json().encode())
+        self._backend.delete(self._markers)
+        if not won:
+            return self._committed()
+        return Artifact(self._backend, self._final, manifest)
+
+    def _open(self) -> zarr.Group:
+        if self._group is None:
+            store = self._backend.zarr(self._staging, read_only=False)
+            self._group = zarr.open_group(store, mode="r+", zarr_format=3)
+        return self._group
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:  # its metadata is the same for all shards
+            array = self._open()[name]
+            assert isinstance(array, zarr.Array)
+            self._arrays[name] = array
+        return self._arrays[name]
+
+    def _read_markers(self, among: Container[int] | None = None) -> dict[int, dict[str, Any]]:
+        numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}
+        wanted = {shard: n for shard, n in numbers.items() if among is None or shard in among}
+        contents = self._backend.read_all(self._markers, wanted.values())
+        return {shard: json.loads(contents[name]) for shard, name in wanted.items()}
+
+    def _is_late(self) -> bool:
+        """Whether, where there is no staging, another builder has committed the same artifact.
+
+        It took this one for dead. What it committed must not be touched any more.
+        """
+        manifest = f"{self._final}/manifest.json"
+        return self._backend.in_place and self._backend.size(manifest) is not None
+
+    def _committed(self) -> Artifact:
+        text = self._backend.read(f"{self._final}/manifest.json").decode()
+        return Artifact(self._backend, self._final, Manifest.from_json(text))

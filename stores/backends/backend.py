@@ -1,0 +1,327 @@
+"""Where the bytes of a store lie: `LocalBackend` is a folder, `objects` has the other one."""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from zarr.abc.store import ByteRequest
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore
+
+from stores.backends import locks
+from stores.backends.manifest import FileRecord
+from stores.errors import StoreError, StoreFull
+
+_BLOCK_BYTES = 1 << 22
+_CHUNK = re.compile(r"(^|/)c(/[0-9]+)+$")
+
+_UNFINISHED = ".new-"
+"""Names of files that are being written begin so; a killed writer leaves them."""
+
+
+class Backend(Protocol):
+    """What the store needs from a file system or an object store. Names are relative, with `/`."""
+
+    url: str
+
+    in_place: bool
+    """Artifacts are written where they will lie, for want of a rename that is cheap and atomic."""
+
+    def zarr(
+        self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
+    ) -> ZarrStore:
+        """Zarr's own store at `prefix`; if it is for writing, chunks read as absent.
+
+        Zarr reads a shard before it writes one, to keep what is not written anew. Here only whole
+        shards are written, and a damaged one must be no obstacle.
+
+        Args:
+            prefix: Of the artifact.
+            read_only: For reading what was committed.
+            files: The manifest's; lets an object store keep small ones, see `objects`.
+        """
+
+    def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
+        """Content of an artifact's manifest; FileNotFoundError if there is none.
+
+        Returns:
+            It, and the sizes of all files below `prefix` if they had to be listed anyway.
+        """
+
+    def read(self, name: str) -> bytes:
+        """Whole content; FileNotFoundError if it is not there."""
+
+    def read_all(self, prefix: str, names: Iterable[str]) -> dict[str, bytes]:
+        """Small files below `prefix`, by name."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Create or replace at once: readers see the old or the new content, never a part."""
+
+    def names(self, prefix: str) -> list[str]:
+        """All files below `prefix`, relative to it."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly in `prefix`."""
+
+    def committed(self, kind: str) -> Iterator[str]:
+        """Keys of all artifacts of a kind that have a manifest."""
+
+    def unfinished(self, kinds: Iterable[str]) -> list[str]:
+        """Prefixes of what was begun and is not committed."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes, or None where there is no such file."""
+
+    def sizes(self, prefix: str, names: Iterable[str]) -> Mapping[str, int | None]:
+        """As `size` for files below `prefix`, by name."""
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Content of a large file; FileNotFoundError if it is not there."""
+
+    def record(self, name: str) -> FileRecord:
+        """Size and digest of a file as it is stored, read in blocks."""
+
+    def written_record(self, name: str) -> FileRecord:
+        """As `record`; a file just written by this object need not be read back."""
+
+    def delete(self, prefix: str) -> None:
+        """Remove a file, or a folder with all that is in it; nothing to do is no error."""
+
+    def publish(self, staging: str, final: str, manifest: bytes) -> bool:
+        """Make what lies in `staging` appear as `final`, whole or not at all.
+
+        Returns:
+            False if an artifact lies there already.
+        """
+
+    def local_path(self, name: str, record: FileRecord | None = None) -> Path:
+        """A path that other libraries can read from; a copy is checked against the record."""
+
+    def scratch(self, name: str) -> Path:
+        """A path on a local disk to write to; `delete` removes it as well."""
+
+    def folder(self, staging: str) -> Path:
+        """A folder on a local disk whose files `take_in` makes part of `staging`."""
+
+    def take_in(self, staging: str) -> None:
+        """Store what was written to `folder`."""
+
+    def free_bytes(self) -> int | None:
+        """Space left, None where there is no knowing."""
+
+    def building(self, name: str) -> AbstractContextManager[None]:
+        """Held by the one builder of a key; others wait."""
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Held by every run while it works, so that nothing is collected under it."""
+
+    def unused(self) -> AbstractContextManager[bool]:
+        """True inside, if no run works on the store."""
+
+
+@contextmanager
+def explain_full_disk(where: str) -> Iterator[None]:
+    """Turn "no space left" into a sentence.
+
+    Raises:
+        StoreFull: instead of OSError with ENOSPC or EDQUOT.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull(
+                f"no space left in the store {where}: free some (`dubflow artifacts gc` shows what "
+                "can go) and run the same command again; finished ranges are kept"
+            ) from error
+        raise
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """Content of a local file."""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def record_of(blocks: Iterable[bytes]) -> FileRecord:
+    """Size and digest of content that comes in blocks."""
+    digest = hashlib.blake2b(digest_size=16)
+    size = 0
+    for block in blocks:
+        digest.update(block)
+        size += len(block)
+    return FileRecord(size, digest.hexdigest())
+
+
+def is_chunk(key: str) -> bool:
+    """Whether a file of a Zarr group holds data, not metadata."""
+    return _CHUNK.search(key) is not None
+
+
+class _LocalStoreForWriting(LocalStore):
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        return None if is_chunk(key) else await super().get(key, prototype, byte_range)
+
+
+class LocalBackend:
+    """A folder on a local disk, or on a mount whose `flock` and `rename` are sound."""
+
+    in_place = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the store {root} can't be created: {error.strerror}; name another place with "
+                "--store"
+            ) from error
+
+    def zarr(
+        self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
+    ) -> LocalStore:
+        kind = LocalStore if read_only else _LocalStoreForWriting
+        return kind(self.root / prefix, read_only=read_only)
+
+    def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
+        return self.read(f"{prefix}/manifest.json"), None
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def read_all(self, prefix: str, names: Iterable[str]) -> dict[str, bytes]:
+        return {name: self.read(f"{prefix}/{name}") for name in names}
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.root / name
+        with explain_full_disk(self.url):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=_UNFINISHED, delete=False
+            ) as file:
+                try:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    Path(file.name).rename(path)
+                except BaseException:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+
+    def names(self, prefix: str) -> list[str]:
+        base = self.root / prefix
+        return sorted(
+            path.relative_to(base).as_posix()
+            for path in base.rglob("*")
+            if not path.name.startswith(_UNFINISHED) and path.is_file()
+        )
+
+    def folders(self, prefix: str) -> list[str]:
+        base = self.root / prefix
+        if not base.is_dir():
+            return []
+        return sorted(path.name for path in base.iterdir() if path.is_dir())
+
+    def committed(self, kind: str) -> Iterator[str]:
+        for first in self.folders(kind):
+            for key in self.folders(f"{kind}/{first}"):
+                if self.size(f"{kind}/{first}/{key}/manifest.json") is not None:
+                    yield key
+
+    def unfinished(self, kinds: Iterable[str]) -> list[str]:
+        return [f"staging/{name}" for name in self.folders("staging")]
+
+    def size(self, name: str) -> int | None:
+        try:
+            return (self.root / name).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def sizes(self, prefix: str, names: Iterable[str]) -> Mapping[str, int | None]:
+        return {name: self.size(f"{prefix}/{name}") for name in names}
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        return blocks_of(self.root / name)
+
+    def record(self, name: str) -> FileRecord:
+        return record_of(self.blocks(name))
+
+    def written_record(self, name: str) -> FileRecord:
+        return self.record(name)
+
+    def delete(self, prefix: str) -> None:
+        path = self.root / prefix
+        if path.is_dir() and not path.is_symlink():
+            # Renamed first: half a folder must never look like an artifact.
+            grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
+            grave.parent.mkdir(exist_ok=True)
+            try:
+                path.rename(grave)
+            except OSError:
+                grave = path
+            shutil.rmtree(grave, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def publish(self, staging: str, final: str, manifest: bytes) -> bool:
+        self.write(f"{staging}/manifest.json", manifest)
+        target = self.root / final
+        with explain_full_disk(self.url):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir() and not (target / "manifest.json").exists():
+                self.delete(final)  # what is left of an artifact whose manifest was lost
+            try:
+                (self.root / staging).rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                self.delete(staging)  # another builder of the same content was first
+                return False
+            for folder in (target.parent, self.root / "staging"):
+                handle = os.open(folder, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+        return True
+
+    def local_path(self, name: str, record: FileRecord | None = None) -> Path:
+        return self.root / name
+
+    def scratch(self, name: str) -> Path:
+        return self.root / name
+
+    def folder(self, staging: str) -> Path:
+        return self.root / staging
+
+    def take_in(self, staging: str) -> None:
+        return
+
+    def free_bytes(self) -> int | None:
+        space = os.statvfs(self.root)
+        return space.f_bavail * space.f_frsize
+
+    def building(self, name: str) -> AbstractContextManager[None]:
+        return locks.exclusive(self.root / "staging" / f"{name}.lock")
+
+    def in_use(self) -> AbstractContextManager[None]:
+        return locks.shared(self.root / "in-use.lock")
+
+    def unused(self) -> AbstractContextManager[bool]:
+        return locks.exclusive_or_refuse(self.root / "in-use.lock")

@@ -1,0 +1,215 @@
+"""IP-LAP's second half: the faces that its landmarks describe; and with the source's own detail."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces.crop.crop import box_transforms, to_crop
+from models.faces.crop.masks import lower_face_mask
+from models.faces.crop.recast import between
+from models.faces.crop.rendered import SHIFT_GRID
+from models.faces.occlusion import opacity
+from models.ip_lap.boxes import from_box
+from models.ip_lap.detail import with_detail
+from models.ip_lap.landmarks import CONTENT
+from models.ip_lap.paste import crop_contour_mask
+from models.ip_lap.sketch import SIZE, renderer_sketches
+from models.ip_lap.windows import MIDDLE, WINDOW, mel_windows
+from models.speech_to_lips.neutral import neutral_mouth
+from stores.artifacts.artifact import Artifact
+from tasks.engine.run import current_devices
+from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
+from tasks.inference.settings import Precision
+from tasks.methods.ip_lap import LANDMARK_MOTION, reference_points
+from tasks.result.output_frames import scene_starts
+from tasks.result.render import RENDER
+from tasks.source.faces import load_pose
+from tasks.source.timeline import load_timeline
+from tasks.speech.motion import MOTION
+
+if TYPE_CHECKING:
+    from tasks.inference.runner import Runner
+
+Floats = NDArray[np.float32]
+Paste = Literal["soft", "contour"]
+
+FADE_FRAMES = 4
+"""Frames over which the own mouth fades in before something hides it."""
+
+HALF_PRECISION_TOLERANCE = 1.5
+"""Root mean square difference from float32 that half precision may make [levels]."""
+
+
+def _plan_render(
+    crops: Artifact,
+    references: Artifact,
+    motion: Artifact,
+    mel: Artifact,
+    landmarks: Artifact,
+    visibility: Artifact,
+    timeline: Artifact,
+    output_frames: Artifact,
+    weights: Artifact,
+    paste: Paste,
+    precision: Precision,
+) -> Plan:
+    return Plan(output_frames.sizes["frame"], {"y": SIZE, "x": SIZE})
+
+
+@stage(RENDER, version=1, plan=_plan_render, network=True)
+def ip_lap_render(
+    crops: Artifact,
+    references: Artifact,
+    motion: Artifact,
+    mel: Artifact,
+    landmarks: Artifact,
+    visibility: Artifact,
+    timeline: Artifact,
+    output_frames: Artifact,
+    weights: Artifact,
+    paste: Paste,
+    precision: Precision,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Draw each frame's landmarks, and make the face that they and the speech describe.
+
+    Args:
+        weights: Of the renderer.
+        paste: soft keeps all but jaw and mouth, contour all outside the face, as published.
+    """
+    portrait = _portrait(weights, crops, references, landmarks, precision)
+    clip, source = load_timeline(timeline), output_frames.read("source_frame")
+    columns, pts = mel.read("mel"), output_frames.read("pts")
+    starts = scene_starts(clip.scene_start, source)
+    free = motion.read("valid") & visibility.read("free")[source]
+    shown = opacity(free, scene_start=starts, fade_frames=FADE_FRAMES)
+
+    def inputs() -> Iterator[tuple[NDArray[Any], ...]]:
+        for shard in shards:
+            rows = shard.start + np.flatnonzero(shown[shard.start : shard.stop])
+            if len(rows):
+                faces = crops.read_rows("face", source[rows])
+                heard = mel_windows(columns, pts[rows], clip.time_base)[:, MIDDLE]
+                yield heard, faces, _sketches(motion, rows)
+
+    made = portrait.map(inputs())
+    for shard in shards:
+        part = slice(shard.start, shard.stop)
+        frames, seen = source[part], shown[part] > 0
+        boxes = crops.read_rows("box", frames)
+        transforms = box_transforms(boxes, seen, size=SIZE)
+        patch = np.zeros((len(frames), SIZE, SIZE, 3), np.uint8)
+        mask = np.zeros((len(frames), SIZE, SIZE), np.uint8)
+        if seen.any():
+            patch[seen] = next(made)[..., ::-1]
+        points = to_crop(landmarks.read_rows("landmarks", frames), transforms)
+        for row in np.flatnonzero(seen):
+            whole = _mask(points[row], transforms[row], paste)
+            mask[row] = np.rint(whole * shown[part][row]).astype(np.uint8)
+        yield {
+            "patch": patch,
+            "mask": mask,
+            "own_shift": np.zeros((len(frames), SHIFT_GRID, SHIFT_GRID, 2), np.float32),
+            "transform": transforms,
+            "valid": seen,
+        }
+
+
+def _sketches(motion: Artifact, rows: NDArray[np.int64]) -> Floats:
+    """Sketches (frame, WINDOW, 128, 128) float32 0..1 of some output frames."""
+    points, sizes = motion.read_rows("landmarks", rows), motion.read_rows("box_size", rows)
+    drawn = renderer_sketches(points.reshape(-1, *points.shape[2:]), sizes.reshape(-1, 2))
+    return drawn[:, 0].reshape(-1, WINDOW, SIZE, SIZE)
+
+
+def _mask(points: Floats, transform: Floats, paste: Paste) -> NDArray[np.uint8]:
+    if paste == "soft":
+        return lower_face_mask(points, SIZE)
+    zoom = float(np.sqrt(np.linalg.det(transform[:, :2])))
+    return crop_contour_mask(points, SIZE, zoom=zoom)
+
+
+def _portrait(
+    weights: Artifact,
+    crops: Artifact,
+    references: Artifact,
+    landmarks: Artifact,
+    precision: Precision,
+) -> "Runner":
+    """The renderer on its device, shared by all ranges of this process."""
+    from models.ip_lap.renderer import Renderer
+    from models.ip_lap.speaker import Portrait
+    from tasks.inference.runner import Runner
+    from tasks.inference.shared import shared_runner
+    from tasks.weights.networks import load_network
+
+    devices = current_devices()
+
+    def make() -> Runner:
+        import torch
+
+        rows = references.read("images")
+        boxes = crops.read_rows("box", rows)
+        sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)[:, ::-1]
+        drawn = renderer_sketches(reference_points(rows, crops, landmarks), sizes)
+        faces = crops.read_rows("face", rows)
+        renderer = load_network(weights)
+        assert isinstance(renderer, Renderer)
+        network = Portrait(renderer, torch.from_numpy(faces), torch.from_numpy(drawn[:, 0]))
+        return Runner(network, devices, precision=precision, tolerance=HALF_PRECISION_TOLERANCE)
+
+    key = ("ip_lap_render", weights.key, crops.key, references.key, precision, devices)
+    return shared_runner(key, make)
+
+
+@stage(MOTION, version=1)
+def ip_lap_mouth(
+    motion: Artifact, crops: Artifact, landmarks: Artifact, output_frames: Artifact
+) -> Made:
+    """The predicted jaw and lips as the exemplar method takes them: canonical, in face heights.
+
+    IP-LAP predicts no depth: the source's own is kept.
+    """
+    source, pose = output_frames.read("source_frame"), load_pose(landmarks)
+    neutral = neutral_mouth(landmarks.read("mouth")[landmarks.read("valid")])
+    mouth = np.empty((len(source), len(CONTENT), 3), np.float32)
+    block = LANDMARK_MOTION.arrays["landmarks"].shard
+    for start in range(0, len(source), block):
+        rows = source[start : start + block]
+        shares = motion.read("landmarks", start, start + block)[:, MIDDLE, :, -len(CONTENT) :]
+        flat = from_box(shares.swapaxes(1, 2), crops.read_rows("box", rows))
+        depth = landmarks.read_rows("landmarks", rows)[:, list(CONTENT), 2:]
+        points = np.concatenate([flat, depth], axis=-1)
+        mouth[start : start + block] = pose.at(rows).to_canonical(points)
+    mouth[~motion.read("valid")] = neutral
+    return Made({"mouth": mouth, "neutral": neutral}, {"notes": []})
+
+
+def _plan_detail(render: Artifact, exemplar: Artifact) -> Plan:
+    sizes = {name: exemplar.sizes[name] for name in ("y", "x")}
+    notes = list(exemplar.attributes.get("notes", []))
+    return Plan(exemplar.sizes["frame"], sizes, {"notes": notes})
+
+
+@stage(RENDER, version=1, plan=_plan_detail)
+def ip_lap_detail(render: Artifact, exemplar: Artifact, *, shards: Sequence[Shard]) -> Blocks:
+    """What is coarse from IP-LAP's faces, what is fine from the source's own pixels.
+
+    Args:
+        render: IP-LAP's.
+        exemplar: The exemplar method's, of IP-LAP's landmarks.
+    """
+    for shard in shards:
+        rows = (shard.start, shard.stop)
+        arrays = {name: exemplar.read(name, *rows) for name in RENDER.arrays}
+        faces, boxes = render.read("patch", *rows), render.read("transform", *rows)
+        both = arrays["valid"] & render.read("valid", *rows)
+        for row in np.flatnonzero(both):
+            transform = between(boxes[row], arrays["transform"][row])
+            arrays["patch"][row] = with_detail(
+                faces[row], arrays["patch"][row], arrays["mask"][row], transform=transform
+            )
+        yield arrays

@@ -1,0 +1,160 @@
+"""New mouths into the source's frames, and those into compressed segments.
+
+Whole frames exist only here, one at a time: what is kept is the encoder's output. A frame without
+a new mouth goes to the encoder as it was decoded, bit for bit.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces.blend import BlendSettings, blend, pasted
+from models.faces.crop.crop import upright_box
+from models.faces.crop.rendered import Rendered
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
+from stores.media.encode import EncodeSettings, Segment, encode_segment
+from stores.media.frame import Frame
+from stores.media.read import read_frames, read_frames_reversed
+from stores.media.timeline import Timeline
+from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.source.area import area_of_crop
+from tasks.source.timeline import load_timeline
+
+COMPOSITE = Schema(
+    "composite",
+    {
+        "size": ArraySpec(("frame",), "int64", "byte", "of each packet, in decoding order"),
+        "order": ArraySpec(("frame",), "int64", "", "place of the packet's frame in its segment"),
+        "keyframe": ArraySpec(("frame",), "bool", "", "the packet can be decoded alone"),
+        "payload": ArraySpec(("byte",), "uint8", "", "packets of a segment", ragged=True),
+        "extradata": ArraySpec(("byte",), "uint8", "", "the encoder's parameters", ragged=True),
+    },
+    {},
+    "The dubbed picture, compressed in segments of 256 frames that are joined as they are.",
+)
+
+_CODEC = "codec"
+_ROWS_AT_ONCE = 16
+
+
+def _plan(
+    video: Source,
+    timeline: Artifact,
+    output_frames: Artifact,
+    render: Artifact | None,
+    blend: BlendSettings,
+    encode: EncodeSettings,
+) -> Plan:
+    return Plan(output_frames.sizes["frame"], attributes={_CODEC: encode.codec})
+
+
+@stage(COMPOSITE, version=1, plan=_plan)
+def composite(
+    video: Source,
+    timeline: Artifact,
+    output_frames: Artifact,
+    render: Artifact | None,
+    blend: BlendSettings,
+    encode: EncodeSettings,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Blend each render into its frame and encode."""
+    clip = load_timeline(timeline)
+    source = output_frames.read("source_frame")
+    for shard in shards:
+        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        if render is not None:
+            frames = composed(frames, render, shard, blend)
+        segment = encode_segment(frames, clip.video, encode)
+        yield {
+            "size": segment.size,
+            "order": segment.order,
+            "keyframe": segment.keyframe,
+            "payload": segment.payload,
+            "extradata": np.frombuffer(segment.extradata, np.uint8),
+        }
+
+
+def load_segments(composite: Artifact) -> Iterator[Segment]:
+    """The segments in order, one in memory at a time."""
+    shard_rows = COMPOSITE.arrays["size"].shard
+    for shard, start in enumerate(range(0, composite.sizes["frame"], shard_rows)):
+        stop = min(start + shard_rows, composite.sizes["frame"])
+        yield Segment(
+            payload=composite.read_ragged("payload", shard),
+            size=composite.read("size", start, stop),
+            order=composite.read("order", start, stop),
+            keyframe=composite.read("keyframe", start, stop),
+            extradata=composite.read_ragged("extradata", shard).tobytes(),
+            codec=composite.attributes[_CODEC],
+        )
+
+
+def frames_in_order(video: Source, clip: Timeline, rows: NDArray[np.int64]) -> Iterator[Frame]:
+    """Source frames in any order of rows; runs on, back and in place are read as such."""
+    start = 0
+    while start < len(rows):
+        step, stop = _run(rows, start)
+        first, last = int(rows[start]), int(rows[stop - 1])
+        if step == 0:
+            (frame,) = read_frames(video.path, clip, first, first + 1)
+            yield from (frame.copy() for _ in range(stop - start))
+        elif step > 0:
+            yield from read_frames(video.path, clip, first, last + 1)
+        else:
+            yield from read_frames_reversed(video.path, clip, last, first + 1)
+        start = stop
+
+
+def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
+    """Step (1, -1 or 0) and end of the run of rows that begins at `start`."""
+    steps = np.diff(rows[start:])
+    if len(steps) == 0 or abs(steps[0]) > 1:
+        return 1, start + 1
+    step = int(steps[0])
+    other = np.flatnonzero(steps != step)
+    return step, start + (int(other[0]) + 1 if len(other) else len(steps) + 1)
+
+
+def composed(
+    frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
+) -> Iterator[Frame]:
+    """The shard's frames with their new mouths in them.
+
+    Args:
+        frames: Source frames as `output_frames` asks for them; they are changed.
+    """
+    hard = render.attributes.get("paste") == "hard"
+    for frame, (mouth, transform, valid) in zip(frames, rendered_rows(render, shard), strict=True):
+        if valid and hard:
+            box = upright_box(transform, len(mouth.patch))
+            frame.paste_rgb(box.x0, box.y0, pasted(mouth.patch, box))
+        elif valid:
+            _blend_into(frame, mouth, transform, settings)
+        yield frame
+
+
+def _blend_into(
+    frame: Frame, mouth: Rendered, transform: NDArray[np.float32], settings: BlendSettings
+) -> None:
+    area = area_of_crop(frame, transform, len(mouth.mask))
+    if area is not None:
+        new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
+        if new is not None:
+            frame.paste_rgb(area.x0 + new.x0, area.y0 + new.y0, new.rgb, new.weight)
+
+
+def rendered_rows(
+    render: Artifact, shard: Shard
+) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
+    """Mouth, transform and validity of each frame, read chunk by chunk."""
+    for start in range(shard.start, shard.stop, _ROWS_AT_ONCE):
+        rows = (start, min(start + _ROWS_AT_ONCE, shard.stop))
+        arrays = (render.read(name, *rows) for name in ("patch", "mask", "own_shift", "transform"))
+        valid = render.read("valid", *rows)
+        for patch, mask, shift, transform, seen in zip(*arrays, valid, strict=True):
+            yield Rendered(patch, mask, shift), transform, bool(seen)

@@ -1,0 +1,69 @@
+"""Segments and sound into the dubbed file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import Schema
+from stores.artifacts.source import Source
+from stores.media.audio import Block, audio_blocks, audio_facts, exact_length, mixed
+from stores.media.encode import EncodeSettings
+from stores.media.mux import MuxSettings, Sound, mux
+from tasks.engine.stage import Made, stage
+from tasks.result.composite import load_segments
+from tasks.source.timeline import load_timeline
+
+DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
+
+
+@stage(DUBBED, version=1)
+def dubbed(
+    composite: Artifact,
+    timeline: Artifact,
+    output_frames: Artifact,
+    speech: Source,
+    background: Source | None,
+    background_db: float | None,
+    encode: EncodeSettings,
+    sound: MuxSettings,
+    suffix: str,
+    *,
+    folder: Path,
+) -> Made:
+    """Join the segments without re-encoding, and compress the sound at its own rate.
+
+    Args:
+        background: Whose own sound is mixed in, or None.
+        background_db: At which gain [dB].
+        suffix: Of the output file; names the container.
+    """
+    clip, facts = load_timeline(timeline), audio_facts(speech.path)
+    end = int(output_frames.attributes["end_pts"])
+    samples = round(end * clip.time_base * facts.rate)
+    blocks: Iterator[Block] = exact_length(
+        audio_blocks(speech.path), samples, channels=facts.channels
+    )
+    if background is not None and background_db is not None:
+        start = float(output_frames.attributes["from_seconds"])
+        own = audio_blocks(background.path, rate=facts.rate, start=start)
+        blocks = mixed(blocks, own, gain=10 ** (background_db / 20))
+    name = f"dubbed{suffix}"
+    mux(
+        folder / name,
+        load_segments(composite),
+        video=clip.video,
+        pts=output_frames.read("pts"),
+        end_pts=end,
+        encode=encode,
+        settings=sound,
+        sound=Sound(blocks, facts.rate, facts.layout, facts.language),
+        metadata=clip.metadata,
+    )
+    return Made(
+        attributes={
+            "file": name,
+            "frames": output_frames.sizes["frame"],
+            "samples": samples,
+            "rate_hz": facts.rate,
+        }
+    )

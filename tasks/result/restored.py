@@ -1,0 +1,158 @@
+"""A rendered mouth made sharper by a face restoration network; a stage after any method."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces.blend import BlendSettings
+from models.faces.crop.crop import to_crop
+from models.faces.crop.masks import face_mask
+from models.faces.crop.recast import between, recast
+from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID
+from models.restore.align import ffhq_affine
+from models.restore.points import steady_points
+from models.restore.settings import RestoreSettings
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from stores.media.frame import Frame
+from tasks.engine.run import current_devices
+from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.inference.settings import Precision
+from tasks.result.composite import composed, frames_in_order, rendered_rows
+from tasks.result.render import RENDER
+from tasks.source.area import area_of_crop
+from tasks.source.faces import load_pose
+from tasks.source.timeline import load_timeline
+
+if TYPE_CHECKING:
+    from tasks.inference.runner import Runner
+
+SIZE = 512
+"""Side of the faces that the network takes [px]."""
+
+HALF_PRECISION_TOLERANCE = 1.5
+"""Root mean square difference from float32 that half precision may make [levels]."""
+
+_SAMPLED_FRAMES = 256
+
+
+def _plan(
+    video: Source,
+    timeline: Artifact,
+    landmarks: Artifact,
+    output_frames: Artifact,
+    render: Artifact,
+    blend: BlendSettings,
+    weights: Artifact,
+    settings: RestoreSettings,
+    precision: Precision,
+) -> Plan:
+    notes = list(render.attributes.get("notes", []))
+    return Plan(render.sizes["frame"], {"y": SIZE, "x": SIZE}, {"notes": notes})
+
+
+@stage(RENDER, version=1, plan=_plan, network=True)
+def restored(
+    video: Source,
+    timeline: Artifact,
+    landmarks: Artifact,
+    output_frames: Artifact,
+    render: Artifact,
+    blend: BlendSettings,
+    weights: Artifact,
+    settings: RestoreSettings,
+    precision: Precision,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Blend each mouth in, cut the face out as GFPGAN wants it, and restore it.
+
+    Args:
+        weights: Of the restoration network.
+    """
+    clip = load_timeline(timeline)
+    source = output_frames.read("source_frame")
+    valid = render.read("valid")
+    transforms = _transforms(landmarks, source)
+
+    def faces() -> Iterator[tuple[NDArray[np.uint8]]]:
+        for shard in _with_mouths(shards, valid):
+            frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+            found = [
+                _crop(frame, transforms[shard.start + row])
+                for row, frame in enumerate(composed(frames, render, shard, blend))
+                if valid[shard.start + row]
+            ]
+            yield (np.stack(found),)
+
+    made = _network(weights, settings.strength, precision).map(faces())
+    for shard in shards:
+        frames = source[shard.start : shard.stop]
+        seen = valid[shard.start : shard.stop]
+        patch = np.zeros((len(seen), SIZE, SIZE, 3), np.uint8)
+        mask = np.zeros((len(seen), SIZE, SIZE), np.uint8)
+        shift = np.zeros((len(seen), SHIFT_GRID, SHIFT_GRID, 2), np.float32)
+        there = transforms[shard.start : shard.stop]
+        if seen.any():
+            patch[seen] = next(made)
+        points = to_crop(landmarks.read_rows("landmarks", frames), there)
+        for row, (mouth, own, has_mouth) in enumerate(rendered_rows(render, shard)):
+            if has_mouth:
+                moved = recast(mouth, between(own, there[row]), SIZE)
+                mask[row], shift[row] = moved.mask, moved.own_shift
+                if settings.area == "face":
+                    mask[row] = np.maximum(mask[row], face_mask(points[row], SIZE))
+                patch[row] = _near(patch[row], mask[row])
+        yield {
+            "patch": patch,
+            "mask": mask,
+            "own_shift": shift,
+            "transform": there * seen[:, None, None],
+            "valid": seen,
+        }
+
+
+def _with_mouths(shards: Sequence[Shard], valid: NDArray[np.bool_]) -> Iterator[Shard]:
+    return (shard for shard in shards if valid[shard.start : shard.stop].any())
+
+
+def _crop(frame: Frame, transform: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The aligned face (512, 512, 3) uint8 RGB; black if it lies outside the frame."""
+    area = area_of_crop(frame, transform, SIZE)
+    return np.zeros((SIZE, SIZE, 3), np.uint8) if area is None else area.crop(SIZE)
+
+
+def _near(patch: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The patch, black where nothing of it can be seen: it then takes little room."""
+    reach = 2 * PATCH_MARGIN + 1
+    shown = cv2.dilate(mask, np.ones((reach, reach), np.uint8)) > 0
+    return patch * shown[..., None]
+
+
+def _transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(frame, 2, 3) float32, frame px → px of the restoration network's crop."""
+    pose, valid = load_pose(landmarks), np.flatnonzero(landmarks.read("valid"))
+    sampled = valid[np.linspace(0, len(valid) - 1, min(_SAMPLED_FRAMES, len(valid))).astype(int)]
+    meshes = landmarks.read_rows("landmarks", sampled)
+    points = steady_points(meshes, pose.at(sampled), pose.at(source))
+    affines = [ffhq_affine(five, SIZE) if five.any() else np.zeros((2, 3)) for five in points]
+    return np.asarray(affines, np.float32)
+
+
+def _network(weights: Artifact, strength: float, precision: Precision) -> "Runner":
+    """The network on its device, shared by all ranges of this process."""
+    from models.restore.gfpgan import GfpganRestorer
+    from tasks.inference.runner import Runner
+    from tasks.inference.shared import shared_runner
+    from tasks.weights.networks import load_network
+
+    devices = current_devices()
+
+    def make() -> Runner:
+        network = GfpganRestorer(load_network(weights), strength=strength)
+        return Runner(network, devices, precision=precision, tolerance=HALF_PRECISION_TOLERANCE)
+
+    return shared_runner(("gfpgan", weights.key, strength, precision, devices), make)

@@ -1,0 +1,51 @@
+"""The part of a frame around a face, converted to RGB alone: most of a frame is never touched."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.faces.crop.crop import covered, cut
+from models.faces.crop.warp import Box
+from stores.media.frame import Frame
+
+_MARGIN_PX = 4
+"""Cubic interpolation looks two pixels around."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of a frame.
+
+    Attributes:
+        x0: Left edge [px].
+        y0: Upper edge [px].
+        rgb: (h, w, 3) uint8 RGB.
+        transform: (2, 3) float32, area px to crop px.
+    """
+
+    x0: int
+    y0: int
+    rgb: NDArray[np.uint8]
+    transform: NDArray[np.float32]
+
+    def crop(self, size: int) -> NDArray[np.uint8]:
+        """The aligned crop (size, size, 3) uint8 RGB."""
+        return cut(self.rgb, self.transform, size)
+
+
+def area_of_crop(frame: Frame, transform: NDArray[np.float32], size: int) -> Area | None:
+    """The rectangle that an aligned crop covers; None if it lies outside the frame.
+
+    Args:
+        transform: (2, 3) float32, frame px to crop px.
+        size: Side of the crop [px].
+    """
+    whole = Box(0, size, 0, size)
+    rect = covered(whole, transform, (frame.height, frame.width), margin=_MARGIN_PX)
+    if rect is None:
+        return None
+    moved = transform.copy()
+    moved[:, 2] += moved[:, :2] @ np.array([rect.x0, rect.y0], np.float32)
+    rgb = frame.crop_rgb(rect.x0, rect.y0, rect.x1, rect.y1)
+    return Area(rect.x0, rect.y0, rgb, moved)

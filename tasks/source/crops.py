@@ -1,0 +1,122 @@
+"""Aligned lower-face crops of the source, and which frames show a free mouth."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.exemplar.bank import bank_frames
+from models.exemplar.settings import CropSettings
+from models.faces.crop.crop import crop_size, crop_transforms, to_crop
+from models.faces.occlusion import (
+    LOOK_SIZE,
+    covered_frames,
+    covered_share,
+    face_look,
+    facing,
+    mouth_quality,
+)
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
+from stores.media.read import read_frames
+from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
+from tasks.result.render import PIXEL_SHARD, TRANSFORM
+from tasks.source.area import area_of_crop
+from tasks.source.faces import load_pose, mean_face
+from tasks.source.timeline import load_timeline
+
+CROPS = Schema(
+    "crops",
+    {
+        "crop": ArraySpec(
+            ("frame", "y", "x", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, aligned lower face at native sharpness; zeros outside the bank",
+            chunk=8,
+            shard=PIXEL_SHARD,
+        ),
+        "in_bank": ArraySpec(("frame",), "bool", "", "the crop is kept", shard=PIXEL_SHARD),
+        "look": ArraySpec(
+            ("frame", "v", "u", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, the face in the mean face's shape",
+            shard=PIXEL_SHARD,
+        ),
+        "transform": TRANSFORM,
+    },
+    {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
+    "The lower face upright and of one size; pixel centres on integers + 0.5.",
+)
+
+VISIBILITY = Schema(
+    "visibility",
+    {
+        "free": ArraySpec(
+            ("frame",), "bool", "", "a face whose mouth can be seen", chunk=4096, shard=65536
+        ),
+        "quality": ArraySpec(
+            ("frame",), "float32", "", "0 hidden .. 1 clear", chunk=4096, shard=65536
+        ),
+    },
+    {},
+    "How freely the mouth is seen.",
+)
+
+
+def _plan_crops(
+    video: Source, timeline: Artifact, landmarks: Artifact, settings: CropSettings
+) -> Plan:
+    valid = landmarks.read("valid")
+    size = crop_size(landmarks.read("scale"), valid, max_size=settings.max_size)
+    return Plan(len(valid), {"y": size, "x": size}, {"crop_size_px": size})
+
+
+@stage(CROPS, version=1, plan=_plan_crops)
+def crops(
+    video: Source,
+    timeline: Artifact,
+    landmarks: Artifact,
+    settings: CropSettings,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Cut the lower face out of every frame that has one; keep those of the bank."""
+    clip, pose = load_timeline(timeline), load_pose(landmarks)
+    valid = landmarks.read("valid")
+    size = crop_size(pose.scale, valid, max_size=settings.max_size)
+    transforms = crop_transforms(pose, size=size)
+    transforms[~valid] = 0
+    in_bank = np.zeros(len(valid), bool)
+    in_bank[bank_frames(valid, limit=settings.bank_limit)] = True
+    for shard in shards:
+        rows = slice(shard.start, shard.stop)
+        crop = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
+        look = np.zeros((len(crop), LOOK_SIZE, LOOK_SIZE, 3), np.uint8)
+        points = to_crop(landmarks.read("landmarks", shard.start, shard.stop), transforms[rows])
+        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+            if not valid[shard.start + row]:
+                continue
+            area = area_of_crop(frame, transforms[shard.start + row], size)
+            if area is None:
+                continue
+            cropped = area.crop(size)
+            look[row] = face_look(cropped, points[row], mean_face())
+            if in_bank[shard.start + row]:
+                crop[row] = cropped
+        yield {"crop": crop, "in_bank": in_bank[rows], "look": look, "transform": transforms[rows]}
+
+
+@stage(VISIBILITY, version=1)
+def visibility(crops: Artifact, landmarks: Artifact, timeline: Artifact) -> Made:
+    """Find the frames in which the mouth is hidden, or the head turned too far to see it."""
+    valid, cuts = landmarks.read("valid"), load_timeline(timeline).scene_start
+    share = covered_share(crops.read("look"), valid, mean_face=mean_face(), scene_start=cuts)
+    covered = covered_frames(share, valid)
+    turned = valid & ~facing(load_pose(landmarks))
+    free = valid & ~covered & ~turned
+    return Made(
+        {"free": free, "quality": mouth_quality(share, free)},
+        {"covered_frames": int(covered.sum()), "turned_frames": int(turned.sum())},
+    )

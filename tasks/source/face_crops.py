@@ -1,0 +1,128 @@
+"""Whole faces as networks are trained on them: square, upright as filmed, of one size per clip."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.faces.crop.crop import SIZE_STEP, crop_transforms, to_crop
+from models.faces.mesh.align import Pose
+from models.faces.occlusion import LOOK_SIZE, face_look
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.source import Source
+from stores.media.read import read_frames
+from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.result.render import PIXEL_SHARD, TRANSFORM
+from tasks.source.area import area_of_crop
+from tasks.source.faces import load_pose, mean_face
+from tasks.source.timeline import load_timeline
+
+SIDE = 1.4
+"""Side of the square [face heights]: methods cut their own boxes out of it."""
+
+CENTRE = (0.0, 0.24, 0.0)
+"""Its centre, canonical: half-way from forehead to chin."""
+
+_LOOK_SOURCE_PX = 96
+
+FACE_CROPS = Schema(
+    "face_crops",
+    {
+        "face": ArraySpec(
+            ("frame", "y", "x", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, the face at native sharpness, not turned; zeros where invalid",
+            shard=PIXEL_SHARD,
+        ),
+        "look": ArraySpec(
+            ("frame", "v", "u", "rgb"),
+            "uint8",
+            "",
+            "RGB 0..255, the lower face in the mean face's shape",
+            shard=PIXEL_SHARD,
+        ),
+        "transform": TRANSFORM,
+        "valid": ArraySpec(("frame",), "bool", "", "there is a face", shard=PIXEL_SHARD),
+    },
+    {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
+    "Whole faces, one row per source frame; pixel centres on integers + 0.5.",
+)
+
+
+class FaceCropSettings(BaseModel):
+    """Size of the faces that are kept for training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_size: int = Field(
+        256,
+        ge=96,
+        le=1024,
+        multiple_of=SIZE_STEP,
+        description="largest side of a face crop [px]; smaller faces are kept as large as they are",
+    )
+
+
+def face_size(scale: NDArray[np.float32], valid: NDArray[np.bool_], *, max_size: int) -> int:
+    """Side [px] that keeps the median face at native sharpness, a multiple of 32."""
+    native = SIDE * float(np.median(scale[valid])) if valid.any() else 0.0
+    return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
+
+
+def face_transforms(pose: Pose, *, size: int) -> NDArray[np.float32]:
+    """(frame, 2, 3) float32, frame px → crop px, from the head's place and size."""
+    centre = np.broadcast_to(np.array(CENTRE, np.float32), (len(pose.scale), 1, 3))
+    at = pose.to_image(centre)[:, 0, :2]
+    zoom = size / (SIDE * np.maximum(pose.scale, 1e-6))
+    transforms = np.zeros((len(zoom), 2, 3), np.float32)
+    transforms[:, 0, 0] = transforms[:, 1, 1] = zoom
+    transforms[:, :, 2] = size / 2 - zoom[:, None] * at
+    return transforms
+
+
+def _plan(
+    video: Source, timeline: Artifact, landmarks: Artifact, settings: FaceCropSettings
+) -> Plan:
+    valid = landmarks.read("valid")
+    size = face_size(landmarks.read("scale"), valid, max_size=settings.max_size)
+    return Plan(len(valid), {"y": size, "x": size}, {"crop_size_px": size})
+
+
+@stage(FACE_CROPS, version=1, plan=_plan)
+def face_crops(
+    video: Source,
+    timeline: Artifact,
+    landmarks: Artifact,
+    settings: FaceCropSettings,
+    *,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Cut the face out of every frame that has one, with a small picture of what may cover it."""
+    clip, pose = load_timeline(timeline), load_pose(landmarks)
+    valid = landmarks.read("valid")
+    size = face_size(pose.scale, valid, max_size=settings.max_size)
+    transforms = face_transforms(pose, size=size)
+    lower = crop_transforms(pose, size=_LOOK_SOURCE_PX)
+    transforms[~valid] = 0
+    for shard in shards:
+        rows = slice(shard.start, shard.stop)
+        faces = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
+        looks = np.zeros((len(faces), LOOK_SIZE, LOOK_SIZE, 3), np.uint8)
+        points = to_crop(landmarks.read("landmarks", shard.start, shard.stop), lower[rows])
+        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+            index = shard.start + row
+            if not valid[index]:
+                continue
+            if (area := area_of_crop(frame, transforms[index], size)) is not None:
+                faces[row] = area.crop(size)
+            if (area := area_of_crop(frame, lower[index], _LOOK_SOURCE_PX)) is not None:
+                looks[row] = face_look(area.crop(_LOOK_SOURCE_PX), points[row], mean_face())
+        yield {
+            "face": faces,
+            "look": looks,
+            "transform": transforms[rows],
+            "valid": valid[rows],
+        }
