@@ -26,9 +26,11 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
 from tasks.engine.run import Run
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import load_timeline, timeline
-from tasks.speech.motion import listening_model
+from tasks.source.track import track
+from tasks.speech.lips_model import listening_model
 from tasks.speech.waveform import waveform
 
 SHIFTS = [s for s in range(-15, 16) if s]

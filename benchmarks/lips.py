@@ -38,9 +38,9 @@ from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import Example, Recording, at_ticks, examples
 from stores.artifacts.store import Store
 from stores.dataset_index import Segment, read_segments
-from tasks.source.faces import load_pose
+from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
-from tasks.speech.motion import lips_model
+from tasks.speech.lips_model import lips_model
 from tasks.speech.speech_features import heard
 from tasks.training.dataset import WindowSettings
 

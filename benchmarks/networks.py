@@ -25,11 +25,11 @@ from models.published import NAMES, build
 from models.wav2lip.speaker import Speaker
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.run import Run
 from tasks.engine.stage import Made, stage
 from tasks.inference.device import choose_device
 from tasks.inference.runner import Runner, channels_last
-from tasks.inference.settings import DeviceSettings
 from tasks.methods.wav2lip import FACE_CROPS
 
 FACE_96, FACE_256, FACE_512 = (6, 96, 96), (3, 256, 256), (3, 512, 512)

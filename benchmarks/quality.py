@@ -39,12 +39,18 @@ from tasks.methods.exemplar import path, render
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import SyncSettings, output_frames
-from tasks.source.crops import crops, visibility
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.crops import crops
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
-from tasks.speech.motion import model_key, motion, speaker
+from tasks.source.track import track
+from tasks.source.visibility import visibility
+from tasks.speech.lips_model import model_key
+from tasks.speech.mel import mel
+from tasks.speech.motion import motion
+from tasks.speech.speaker import speaker
 from tasks.speech.speech_features import speech_features
-from tasks.speech.waveform import mel, waveform
+from tasks.speech.waveform import waveform
 
 MIN_SECONDS = 4.0
 APART_S = 1.0

@@ -28,8 +28,10 @@ from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import output_frames
 from tasks.result.restored import restored
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
+from tasks.source.track import track
 from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
 

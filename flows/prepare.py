@@ -28,7 +28,7 @@ from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
 from tasks.metrics.lse import WEIGHTS as SYNCNET
-from tasks.source.quality import SCORES
+from tasks.metrics.parts import SCORES
 from tasks.weights.networks import find_weights
 
 __all__ = ["PrepareReport", "PrepareSettings", "prepare"]

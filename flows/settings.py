@@ -13,7 +13,7 @@ from stores.artifacts.store import default_store
 from stores.errors import SettingsError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
-from tasks.inference.settings import DeviceSettings, Precision
+from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.result.output_frames import SyncSettings
 
 

@@ -17,8 +17,10 @@ from tasks.engine.run import Run
 from tasks.metrics import find_family
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.match import match
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
+from tasks.source.track import track
 from tasks.speech.waveform import waveform
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stores.artifacts.store import default_store
-from tasks.inference.settings import DeviceSettings, Precision
+from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.metrics.family import NAMES as FAMILIES
 
 SOURCE = "source"

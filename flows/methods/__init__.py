@@ -16,7 +16,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
-from tasks.inference.settings import Precision
+from tasks.engine.device_settings import Precision
 
 NAMES = ("exemplar", "wav2lip", "ip_lap")
 

@@ -6,10 +6,13 @@ from flows.methods import Method, Prepared
 from models.exemplar.settings import CropSettings, PathSettings, RenderSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.exemplar import path, render
-from tasks.source.crops import crops, visibility
-from tasks.speech.motion import model_key, motion, speaker
+from tasks.source.crops import crops
+from tasks.source.visibility import visibility
+from tasks.speech.lips_model import model_key
+from tasks.speech.mel import mel
+from tasks.speech.motion import motion
+from tasks.speech.speaker import speaker
 from tasks.speech.speech_features import speech_features
-from tasks.speech.waveform import mel
 
 
 class ExemplarSettings(BaseModel):

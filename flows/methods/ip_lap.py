@@ -12,8 +12,9 @@ from stores.errors import SettingsError
 from tasks.methods.exemplar import path, render
 from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
 from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
-from tasks.source.crops import crops, visibility
-from tasks.speech.waveform import mel
+from tasks.source.crops import crops
+from tasks.source.visibility import visibility
+from tasks.speech.mel import mel
 from tasks.weights.networks import find_weights, network_of
 
 _LANDMARKS, _RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"

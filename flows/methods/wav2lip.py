@@ -8,7 +8,7 @@ from flows.methods import Method, Prepared
 from models.wav2lip.settings import CropSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.wav2lip import wav2lip_crops, wav2lip_render
-from tasks.speech.waveform import mel
+from tasks.speech.mel import mel
 from tasks.weights.networks import find_weights
 
 

@@ -21,13 +21,19 @@ from stores.errors import ClusterError, DubflowError, StoreFull
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import Run, StageRecord
 from tasks.metrics.lse import lse
-from tasks.source.crops import visibility
+from tasks.metrics.parts import SCORES, parts
 from tasks.source.face_crops import face_crops
-from tasks.source.faces import faces, landmarks, track
-from tasks.source.quality import SCORES, parts, quality, sound_levels
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
+from tasks.source.quality import quality
 from tasks.source.timeline import load_timeline, timeline
-from tasks.speech.motion import listener_key
-from tasks.speech.waveform import mel, mfcc, waveform
+from tasks.source.track import track
+from tasks.source.visibility import visibility
+from tasks.speech.lips_model import listener_key
+from tasks.speech.mel import mel
+from tasks.speech.mfcc import mfcc
+from tasks.speech.sound_levels import sound_levels
+from tasks.speech.waveform import waveform
 
 NO_SOUND = "no_sound"
 NO_FACE = "no_face"

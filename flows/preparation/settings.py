@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from stores.artifacts.store import default_store
-from tasks.inference.settings import DeviceSettings
+from tasks.engine.device_settings import DeviceSettings
 from tasks.source.face_crops import FaceCropSettings
 
 

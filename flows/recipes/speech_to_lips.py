@@ -46,7 +46,8 @@ from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.timeline import Timeline, scan
 from stores.shipped import shipped_file
-from tasks.source.faces import DETECTION_SIDE_PX, mean_face
+from tasks.source.faces import DETECTION_SIDE_PX
+from tasks.source.landmarks import mean_face
 from tasks.source.mesh_detector import FaceMeshDetector
 from tasks.speech.speech_features import heard
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.errors import ClusterError, DubflowError
-from tasks.inference.settings import DeviceSettings
+from tasks.engine.device_settings import DeviceSettings
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -20,9 +20,9 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import ClusterError
 from tasks.engine.cluster import GPU, TOPIC, Cluster, Lane
+from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.executors import Call, perform_call
 from tasks.engine.run import Progress, Run
-from tasks.inference.settings import DeviceSettings
 
 if TYPE_CHECKING:
     from distributed import Future, Worker

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.run import Run, current_run_or_none
-from tasks.inference.settings import DeviceSettings
 
 Call = Mapping[str, Any]
 """JSON, and all that a worker needs to know:

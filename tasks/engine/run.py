@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
-from tasks.inference.settings import DeviceSettings
+from tasks.engine.device_settings import DeviceSettings
 
 if TYPE_CHECKING:
     from tasks.engine.cluster import Cluster

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.engine.run import usable_processors
 from tasks.inference.device import choose_device, fitting_batch, is_out_of_memory
 from tasks.inference.prefetch import prefetched
-from tasks.inference.settings import DeviceSettings, Precision
 
 Arrays = Sequence[NDArray[Any]]
 

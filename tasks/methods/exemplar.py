@@ -27,7 +27,7 @@ from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 from tasks.result.output_frames import scene_starts
 from tasks.result.render import RENDER
 from tasks.source.crops import CROPS
-from tasks.source.faces import LANDMARKS, load_pose, mean_face
+from tasks.source.landmarks import LANDMARKS, load_pose, mean_face
 from tasks.source.timeline import load_timeline
 
 PATH = Schema(

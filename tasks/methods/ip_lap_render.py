@@ -19,13 +19,13 @@ from models.ip_lap.sketch import SIZE, renderer_sketches
 from models.ip_lap.windows import MIDDLE, WINDOW, mel_windows
 from models.speech_to_lips.neutral import neutral_mouth
 from stores.artifacts.artifact import Artifact
+from tasks.engine.device_settings import Precision
 from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
-from tasks.inference.settings import Precision
 from tasks.methods.ip_lap import LANDMARK_MOTION, reference_points
 from tasks.result.output_frames import scene_starts
 from tasks.result.render import RENDER
-from tasks.source.faces import load_pose
+from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 from tasks.speech.motion import MOTION
 

@@ -17,11 +17,12 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
+from tasks.engine.device_settings import Precision
 from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.inference.settings import Precision
-from tasks.result.render import PIXEL_SHARD, RENDER
-from tasks.source.faces import LANDMARKS
+from tasks.result.render import RENDER
+from tasks.source.landmarks import LANDMARKS
+from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:

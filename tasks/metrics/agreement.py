@@ -9,8 +9,8 @@ from stores.artifacts.schema import ArraySpec, Schema
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.source.timeline import load_timeline
-from tasks.speech.motion import listener_key, listening_model
-from tasks.speech.waveform import mel
+from tasks.speech.lips_model import listener_key, listening_model
+from tasks.speech.mel import mel
 
 Array = NDArray[np.float32]
 

@@ -24,7 +24,7 @@ from tasks.metrics.frames import (
     other_aspect,
     pairs,
 )
-from tasks.source.faces import load_pose
+from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 
 MARGIN = 0.25

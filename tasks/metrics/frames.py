@@ -21,7 +21,7 @@ from stores.media.read import read_frames
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made
 from tasks.source.area import area_of_crop
-from tasks.source.faces import LANDMARKS
+from tasks.source.landmarks import LANDMARKS
 
 Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]

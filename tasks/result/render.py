@@ -2,17 +2,7 @@
 
 from models.faces.crop.rendered import SHIFT_GRID
 from stores.artifacts.schema import ArraySpec, Schema
-
-PIXEL_SHARD = 64
-"""Frames per shard of pictures: at 512 px a shard is 50 MB."""
-
-TRANSFORM = ArraySpec(
-    ("frame", "row", "column"),
-    "float32",
-    "px",
-    "affine, frame px to crop px",
-    shard=PIXEL_SHARD,
-)
+from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
 
 RENDER = Schema(
     "render",

@@ -18,13 +18,13 @@ from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
+from tasks.engine.device_settings import Precision
 from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.inference.settings import Precision
 from tasks.result.composite import composed, frames_in_order, rendered_rows
 from tasks.result.render import RENDER
 from tasks.source.area import area_of_crop
-from tasks.source.faces import load_pose
+from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:

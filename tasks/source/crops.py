@@ -1,4 +1,4 @@
-"""Aligned lower-face crops of the source, and which frames show a free mouth."""
+"""Aligned lower-face crops of the source."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,16 @@ from models.exemplar.settings import CropSettings
 from models.faces.crop.crop import crop_size, crop_transforms, to_crop
 from models.faces.occlusion import (
     LOOK_SIZE,
-    covered_frames,
-    covered_share,
     face_look,
-    facing,
-    mouth_quality,
 )
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
-from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
-from tasks.result.render import PIXEL_SHARD, TRANSFORM
+from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop
-from tasks.source.faces import load_pose, mean_face
+from tasks.source.landmarks import load_pose, mean_face
+from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
 from tasks.source.timeline import load_timeline
 
 CROPS = Schema(
@@ -48,20 +44,6 @@ CROPS = Schema(
     },
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
     "The lower face upright and of one size; pixel centres on integers + 0.5.",
-)
-
-VISIBILITY = Schema(
-    "visibility",
-    {
-        "free": ArraySpec(
-            ("frame",), "bool", "", "a face whose mouth can be seen", chunk=4096, shard=65536
-        ),
-        "quality": ArraySpec(
-            ("frame",), "float32", "", "0 hidden .. 1 clear", chunk=4096, shard=65536
-        ),
-    },
-    {},
-    "How freely the mouth is seen.",
 )
 
 
@@ -106,17 +88,3 @@ def crops(
             if in_bank[shard.start + row]:
                 crop[row] = cropped
         yield {"crop": crop, "in_bank": in_bank[rows], "look": look, "transform": transforms[rows]}
-
-
-@stage(VISIBILITY, version=1)
-def visibility(crops: Artifact, landmarks: Artifact, timeline: Artifact) -> Made:
-    """Find the frames in which the mouth is hidden, or the head turned too far to see it."""
-    valid, cuts = landmarks.read("valid"), load_timeline(timeline).scene_start
-    share = covered_share(crops.read("look"), valid, mean_face=mean_face(), scene_start=cuts)
-    covered = covered_frames(share, valid)
-    turned = valid & ~facing(load_pose(landmarks))
-    free = valid & ~covered & ~turned
-    return Made(
-        {"free": free, "quality": mouth_quality(share, free)},
-        {"covered_frames": int(covered.sum()), "turned_frames": int(turned.sum())},
-    )

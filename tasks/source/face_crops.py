@@ -14,9 +14,9 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.result.render import PIXEL_SHARD, TRANSFORM
 from tasks.source.area import area_of_crop
-from tasks.source.faces import load_pose, mean_face
+from tasks.source.landmarks import load_pose, mean_face
+from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
 from tasks.source.timeline import load_timeline
 
 SIDE = 1.4

@@ -35,7 +35,7 @@ from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
 from stores.dataset_index import Segment
 from stores.media.facts import VideoFacts
-from tasks.result.render import PIXEL_SHARD
+from tasks.source.pictures import PIXEL_SHARD
 
 Sample = dict[str, Tensor]
 Arrays = dict[str, NDArray[Any]]

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.inference.settings import Precision
+from tasks.engine.device_settings import Precision
 
 
 class TrainerSettings(BaseModel):

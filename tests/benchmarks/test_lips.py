@@ -12,7 +12,7 @@ from models.faces.mesh.indices import MOUTH
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.settings import LandmarkSize
-from tasks.source.faces import mean_face
+from tasks.source.landmarks import mean_face
 
 FRAMES = 30
 

@@ -10,8 +10,10 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.match import match
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
+from tasks.source.track import track
 from tasks.speech.waveform import waveform
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.faces.mesh.indices import JAW, MOUTH
 from models.speech_to_lips.neutral import LOWER, UPPER
 from stores.artifacts.source import Source
-from tasks.source.faces import mean_face
+from tasks.source.landmarks import mean_face
 from tasks.source.timeline import timeline
 from tests.media_factory import make_video
 

@@ -17,8 +17,8 @@ from flows.runtime.clusters import ClusterSettings, open_cluster
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, MediaError
 from tasks.engine.cluster import Cluster
+from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.run import NoProgress, Run
-from tasks.inference.settings import DeviceSettings
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
 ROWS, SHARDS = 320, 20

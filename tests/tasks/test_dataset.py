@@ -19,9 +19,9 @@ from stores.artifacts.store import Store
 from stores.dataset_index import Segment
 from tasks.engine.run import Run
 from tasks.source.face_crops import FACE_CROPS
-from tasks.source.faces import LANDMARKS
+from tasks.source.landmarks import LANDMARKS
 from tasks.source.timeline import timeline
-from tasks.speech.waveform import MEL
+from tasks.speech.mel import MEL
 from tasks.training.dataset import BlockDataset, WindowLoader, WindowSettings
 from tests.media_factory import make_video, variable_times
 

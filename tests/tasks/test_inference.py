@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from stores.errors import SettingsError
+from tasks.engine.device_settings import DeviceSettings
 from tasks.inference import device as device_module
 from tasks.inference.device import MAX_BATCH, choose_device, fitting_batch
 from tasks.inference.prefetch import prefetched
 from tasks.inference.runner import Runner
-from tasks.inference.settings import DeviceSettings
 
 CPU = DeviceSettings(device="cpu")
 

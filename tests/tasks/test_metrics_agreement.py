@@ -13,8 +13,8 @@ from models.speech_to_lips.predict import predict_motion
 from stores.media.audio import decode_audio
 from tasks.engine.run import Run
 from tasks.metrics.agreement import FAMILY, agreement
-from tasks.source.faces import mean_face
-from tasks.speech.motion import listener_key, listening_model
+from tasks.source.landmarks import mean_face
+from tasks.speech.lips_model import listener_key, listening_model
 from tests.media_factory import EXAMPLE
 from tests.tasks.face_seen import Known, times
 

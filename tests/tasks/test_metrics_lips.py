@@ -12,8 +12,10 @@ from tasks.engine.run import Run
 from tasks.metrics.family import Comparison, Seen
 from tasks.metrics.lips import FAMILY, lips
 from tasks.metrics.match import match
-from tasks.source.faces import faces, landmarks, track
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
+from tasks.source.track import track
 from tasks.speech.waveform import waveform
 from tests.media_factory import make_audio, make_video
 from tests.tasks.face_seen import Known, face, sound, times

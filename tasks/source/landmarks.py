@@ -1,0 +1,84 @@
+"""The chosen face's smoothed landmarks, split into head pose and mouth shape."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.faces.mesh.align import Pose, estimate_pose
+from models.faces.mesh.indices import MOUTH, N_POINTS
+from models.faces.tracks import gather_track
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema
+from stores.shipped import shipped_file
+from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.source.timeline import load_timeline
+
+LANDMARKS = Schema(
+    "landmarks",
+    {
+        "landmarks": ArraySpec(
+            ("frame", "point", "xyz"), "float32", "px", "smoothed mesh; zeros where invalid"
+        ),
+        "valid": ArraySpec(("frame",), "bool", "", "a usable face is seen"),
+        "scale": ArraySpec(("frame",), "float32", "px per face height", "of the pose"),
+        "rotation": ArraySpec(("frame", "axis", "xyz"), "float32", "", "canonical to image"),
+        "translation": ArraySpec(("frame", "xyz"), "float32", "px", "of the pose"),
+        "mouth": ArraySpec(
+            ("frame", "mouth_point", "xyz"), "float32", "face heights", "canonical MOUTH points"
+        ),
+    },
+    {"point": N_POINTS, "xyz": 3, "axis": 3, "mouth_point": len(MOUTH)},
+    "The chosen face: smoothed within scenes, and split into head pose and mouth shape.",
+)
+
+
+_MARGIN_FRAMES = 40
+"""Frames read on either side of a shard, so that smoothing does not see its border."""
+
+
+@cache
+def mean_face() -> NDArray[np.float32]:
+    """The canonical mean face (478, 3) float32, in face heights."""
+    return load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mean_face"]
+
+
+def _plan_landmarks(faces: Artifact, track: Artifact, timeline: Artifact) -> Plan:
+    return Plan(timeline.sizes["frame"])
+
+
+@stage(LANDMARKS, version=1, plan=_plan_landmarks)
+def landmarks(
+    faces: Artifact, track: Artifact, timeline: Artifact, *, shards: Sequence[Shard]
+) -> Blocks:
+    """Take the chosen face out, smooth it, and split it into pose and mouth shape."""
+    from models.faces.smooth import smooth_landmarks, smooth_pose  # scipy.signal takes seconds
+
+    clip = load_timeline(timeline)
+    slots = track.read("slot")
+    rate = float(clip.video.rate)
+    for shard in shards:
+        start = max(0, shard.start - _MARGIN_FRAMES)
+        stop = min(len(slots), shard.stop + _MARGIN_FRAMES)
+        inner = slice(shard.start - start, shard.stop - start)
+        meshes, valid = gather_track(faces.read("landmarks", start, stop), slots[start:stop])
+        cuts = clip.scene_start[start:stop]
+        meshes = smooth_landmarks(meshes, valid, scene_start=cuts, frame_rate_hz=rate)
+        raw = estimate_pose(np.where(valid[:, None, None], meshes, mean_face()), mean_face())
+        pose = smooth_pose(raw, valid, scene_start=cuts, frame_rate_hz=rate)
+        mouth = pose.to_canonical(meshes[:, list(MOUTH)]) * valid[:, None, None]
+        yield {
+            "landmarks": meshes[inner],
+            "valid": valid[inner],
+            "scale": pose.scale[inner],
+            "rotation": pose.rotation[inner],
+            "translation": pose.translation[inner],
+            "mouth": mouth[inner].astype(np.float32),
+        }
+
+
+def load_pose(landmarks: Artifact) -> Pose:
+    """Head pose of every frame of a `landmarks` artifact."""
+    return Pose(landmarks.read("scale"), landmarks.read("rotation"), landmarks.read("translation"))

@@ -1,0 +1,58 @@
+"""The shipped networks between speech and lips: one predicts motion, one only judges it."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+
+from stores.artifacts.keys import file_key
+from stores.shipped import shipped_file
+
+if TYPE_CHECKING:
+    from models.speech_to_lips.network import SpeechToLips
+
+TICKS_PER_SECOND = 25
+"""Clock of the motion that the network predicts."""
+
+
+def model_key() -> str:
+    """Content key of the shipped weights: new weights make new motion."""
+    return file_key(_weights_file("speech_to_lips"))
+
+
+def listener_key() -> str:
+    """The same of the weights that only listen."""
+    return file_key(_weights_file("from_mel"))
+
+
+def _weights_file(name: str) -> Path:
+    return shipped_file(f"models/speech_to_lips/{name}.safetensors")
+
+
+def lips_model() -> "SpeechToLips":
+    """The shipped network that decides how lips move; it hears Whisper's features."""
+    return _model("speech_to_lips")
+
+
+def listening_model() -> "SpeechToLips":
+    """The shipped network that judges whether lips fit; it hears log-mel, and makes no mouth.
+
+    So what is dubbed is not measured by what dubbed it.
+    """
+    return _model("from_mel")
+
+
+@cache
+def _model(name: str) -> "SpeechToLips":
+    """A shipped network, loaded once, on one thread."""
+    import torch
+
+    from models.speech_to_lips.predict import load_model
+
+    torch.set_num_threads(1)  # the network is small: threads would wait for each other
+    with safe_open(_weights_file(name), framework="numpy") as file:
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        config = json.loads(file.metadata()["config"])
+    return load_model(weights, config)
