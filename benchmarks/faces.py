@@ -37,7 +37,7 @@ from models.ip_lap.sketch import SIZE
 from models.ip_lap.windows import MIDDLE, TICKS_PER_SECOND
 from models.metrics.similarity import psnr, ssim
 from stores.artifacts.store import Store
-from stores.dataset_index import read_segments
+from stores.dataset_index import read_parts
 from tasks.training.dataset import BlockDataset, WindowSettings, cut_sample
 from tasks.training.recipe import Batch, Sample
 
@@ -168,7 +168,7 @@ def main() -> None:
     perceptual = recipe.frozen()["perceptual"]
     assert isinstance(perceptual, PerceptualLoss)
     judge = Judge(perceptual)
-    segments = read_segments(chosen.data, splits=[chosen.split])
+    segments = read_parts(chosen.data, splits=[chosen.split])
     windows = judged_windows(settings)
     shown = []
     for moment in moments(BlockDataset(segments, chosen.store, windows), windows, chosen.every):

@@ -37,7 +37,7 @@ from models.speech_to_lips.network import TICKS_PER_SECOND
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import Example, Recording, at_ticks, examples
 from stores.artifacts.store import Store
-from stores.dataset_index import Segment, read_segments
+from stores.dataset_index import ClipPart, read_parts
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import lips_model
@@ -102,7 +102,7 @@ class Clip:
         return at_ticks(self.seconds[self.valid], mouth[self.valid])
 
 
-def read_clip(segment: Segment, store: Store) -> Clip:
+def read_clip(segment: ClipPart, store: Store) -> Clip:
     """A part of a clip, from the store."""
     face = store.get("landmarks", segment.keys["landmarks"])
     clip = load_timeline(store.get("timeline", segment.keys["timeline"]))
@@ -248,7 +248,7 @@ def main() -> None:
         generators[path] = LandmarkMouths(network)
         generators[f"{path}, in silence"] = LandmarkMouths(network, silent=True)
         generators[f"{path}, picture of another moment"] = LandmarkMouths(network, elsewhere=True)
-    clips = [read_clip(s, store) for s in read_segments(chosen.data, splits=[chosen.split])]
+    clips = [read_clip(s, store) for s in read_parts(chosen.data, splits=[chosen.split])]
     clips = [clip for clip in clips if clip.valid.sum() >= REFERENCES]
     report(judged(clips, generators, in_step=False), "As recorded")
     report(judged(clips, generators, in_step=True), "In step, where preparation is sure of the lag")

@@ -30,7 +30,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import Made, stage
 from tasks.inference.device import choose_device
 from tasks.inference.runner import Runner, channels_last
-from tasks.methods.wav2lip import FACE_CROPS
+from tasks.methods.wav2lip import WAV2LIP_CROPS
 
 FACE_96, FACE_256, FACE_512 = (6, 96, 96), (3, 256, 256), (3, 512, 512)
 MEL = (1, 80, 16)
@@ -147,7 +147,7 @@ def network_rows(names: list[str], device: torch.device, peak: float) -> Iterato
         )
 
 
-@stage(FACE_CROPS, version=1)
+@stage(WAV2LIP_CROPS, version=1)
 def random_faces(count: int) -> Made:
     """Faces to read, as the method's own stage stores them."""
     faces = np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), np.uint8)

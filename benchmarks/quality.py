@@ -35,7 +35,7 @@ from stores.media.mux import MuxSettings
 from stores.media.read import read_frames
 from stores.media.timeline import scan
 from tasks.engine.run import Run
-from tasks.methods.exemplar import path, render
+from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import SyncSettings, output_frames
@@ -108,11 +108,13 @@ def resynthesise(source: Prepared, wanted: Artifact) -> Path:
     settings = ExemplarSettings()
     bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
     seen = visibility(bank, source.landmarks, source.timeline)
-    lenders = path(
+    lent = lenders(
         wanted, source.landmarks, bank, seen, source.timeline, source.output_frames,
-        settings.path, settings.render, APART_S,
+        settings.lenders, settings.render, APART_S,
     )  # fmt: skip
-    made = render(lenders, wanted, source.landmarks, bank, source.output_frames, settings.render)
+    made = exemplar_render(
+        lent, wanted, source.landmarks, bank, source.output_frames, settings.render
+    )
     encode = EncodeSettings()
     picture = composite(
         source.video, source.timeline, source.output_frames, made, BlendSettings(), encode

@@ -27,7 +27,7 @@ from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
-from tasks.training.recipe import Batch, Data, NoWatch, Sample
+from tasks.training.recipe import Batch, Data, NoTrainingObserver, Sample
 from tasks.training.settings import TrainerSettings
 
 PAPER_STEPS = 610_000
@@ -98,7 +98,7 @@ class _Nothing:
         self._given = state["given"]
 
 
-class _Clock(NoWatch):
+class _Clock(NoTrainingObserver):
     """Times steps after the first few, and ends the run when there are enough."""
 
     def __init__(self, device: torch.device, seconds: float) -> None:

@@ -80,7 +80,7 @@ class BatchReport:
         return sum(row.state is state for row in self.rows)
 
 
-class Watch(Protocol):
+class BatchObserver(Protocol):
     """Whoever shows a batch to people. All methods may be called from any thread."""
 
     def start(self, rows: int) -> None:
@@ -93,7 +93,7 @@ class Watch(Protocol):
         """A row has ended."""
 
 
-class NoWatch:
+class NoBatchObserver:
     """Shows nothing."""
 
     def start(self, rows: int) -> None:
@@ -112,7 +112,7 @@ Dub = Callable[[Row, Progress], DubReport]
 def batch(
     settings: BatchSettings,
     *,
-    watch: Watch | None = None,
+    watch: BatchObserver | None = None,
     cluster: Cluster | None = None,
     perform: Dub | None = None,
 ) -> BatchReport:
@@ -127,7 +127,7 @@ def batch(
         InputError: the manifest can't be read, or a row of it is not what a row must be.
     """
     start = time.perf_counter()
-    watch = watch or NoWatch()
+    watch = watch or NoBatchObserver()
     rows = read_manifest(settings.manifest, _defaults(settings, cluster))
     if perform is None:
 
@@ -168,7 +168,7 @@ class _Worker:
 
     before: dict[int, RowResult]
     perform: Dub
-    watch: Watch
+    watch: BatchObserver
 
     def __call__(self, row: Row) -> RowResult:
         start = time.perf_counter()

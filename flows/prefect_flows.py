@@ -21,7 +21,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.batch import BatchSettings, Dub, NoWatch, Watch, as_json, batch
+from flows.batch import BatchObserver, BatchSettings, Dub, NoBatchObserver, as_json, batch
 from flows.batches.manifest import Row
 from flows.batches.report import RowResult, State
 from flows.cli.progress import batch_watch, watcher
@@ -69,7 +69,7 @@ def dub_flow(settings: DubSettings, cluster: str | None = None) -> dict[str, Any
 def batch_flow(settings: BatchSettings) -> dict[str, Any]:
     """Dub the rows of a manifest; gives the report as JSON."""
     with open_cluster(settings.cluster) as cluster:
-        watch = _BatchPage(batch_watch() or NoWatch())
+        watch = _BatchPage(batch_watch() or NoBatchObserver())
         report = as_json(batch(settings, watch=watch, cluster=cluster, perform=_row_task(cluster)))
     shown = ("number", "state", "output", "frames", "valid_frames", "seconds", "computed", "reason")
     create_table_artifact(
@@ -126,7 +126,7 @@ def _row_task(cluster: Cluster | None) -> Dub:
 class _BatchPage:
     """Progress on the run's page, and to whoever watches at the terminal."""
 
-    def __init__(self, terminal: Watch) -> None:
+    def __init__(self, terminal: BatchObserver) -> None:
         self._terminal = terminal
         self._rows = self._ended = 0
         self._states: dict[State, int] = {}

@@ -19,7 +19,7 @@ from flows.settings import explain
 from flows.training.settings import TrainSettings
 from models.audio.mel import SAMPLE_RATE
 from stores.artifacts.store import Store
-from stores.dataset_index import Segment, index_facts, read_segments
+from stores.dataset_index import ClipPart, index_facts, read_parts
 from stores.errors import InputError, SettingsError
 from stores.media.facts import VideoFacts
 from tasks.engine.run import Progress
@@ -30,7 +30,7 @@ from tasks.training.checkpoint import State
 from tasks.training.dataset import BlockDataset, WindowLoader, WindowSettings
 from tasks.training.loop import Training, judged_networks
 from tasks.training.ranks import Rank, launched_by_torchrun, run_ranks
-from tasks.training.recipe import Data, NoWatch, Sample, Watch
+from tasks.training.recipe import Data, NoTrainingObserver, Sample, TrainingObserver
 from tasks.training.run_folder import RunFolder
 from tasks.training.settings import TrainerSettings
 
@@ -61,13 +61,13 @@ class Job:
     index: Path
     store: str
     folder: Path
-    watch: Callable[[], Watch]
+    watch: Callable[[], TrainingObserver]
 
 
 def train(
     settings: TrainSettings,
     *,
-    watch: Callable[[], Watch] = NoWatch,
+    watch: Callable[[], TrainingObserver] = NoTrainingObserver,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, or go on with a training; gives the card, in the leading process.
@@ -133,7 +133,7 @@ def open_data(job: Job) -> Data:
     windows, judged = kind.windows(job.settings), kind.judged_windows(job.settings)
     trainer = job.trainer
     facts = index_facts(job.index)
-    training = read_segments(job.index, splits=[TRAINED_ON])
+    training = read_parts(job.index, splits=[TRAINED_ON])
     validation = _validation_segments(job.index)
     try:
         blocks = [BlockDataset(training, job.store, windows)]
@@ -174,7 +174,7 @@ def open_data(job: Job) -> Data:
 
 
 def _loader(
-    job: Job, windows: WindowSettings, segments: Sequence[Segment], *, rank: int, world: int
+    job: Job, windows: WindowSettings, segments: Sequence[ClipPart], *, rank: int, world: int
 ) -> WindowLoader:
     return WindowLoader(
         segments,
@@ -189,7 +189,7 @@ def _loader(
     )
 
 
-def _speech(url: str, segment: Segment) -> tuple[NDArray[np.float32], int]:
+def _speech(url: str, segment: ClipPart) -> tuple[NDArray[np.float32], int]:
     """What is heard in a part, at most HEARD_SECONDS of it."""
     store = Store(url)
     timeline = store.get("timeline", segment.keys["timeline"])
@@ -202,14 +202,14 @@ def _speech(url: str, segment: Segment) -> tuple[NDArray[np.float32], int]:
     return waveform.read("sample", min(first, total), min(last, total)), SAMPLE_RATE
 
 
-def _validation_segments(index: Path) -> list[Segment]:
+def _validation_segments(index: Path) -> list[ClipPart]:
     try:
-        return read_segments(index, splits=[JUDGED_ON])
+        return read_parts(index, splits=[JUDGED_ON])
     except InputError:
         return []
 
 
-def _counted(segments: Sequence[Segment]) -> dict[str, float]:
+def _counted(segments: Sequence[ClipPart]) -> dict[str, float]:
     persons = Counter(segment.person for segment in segments)
     return {
         "persons": len(persons),
@@ -233,7 +233,7 @@ def train_rank(job: Job, rank: Rank) -> None:
             job.trainer,
             checkpoints=folder.checkpoints,
             rank=rank,
-            watch=job.watch() if rank.leads else NoWatch(),
+            watch=job.watch() if rank.leads else NoTrainingObserver(),
             board=board,
         ).run()
     finally:

@@ -66,7 +66,7 @@ FAILURES = pa.schema(
 
 
 @dataclass(frozen=True)
-class Segment:
+class ClipPart:
     """What training needs of a row.
 
     Attributes:
@@ -130,9 +130,9 @@ def index_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def read_segments(
+def read_parts(
     path: Path, *, splits: Sequence[str] = ("train",), kept_only: bool = True
-) -> list[Segment]:
+) -> list[ClipPart]:
     """Rows of an index, in its order.
 
     Raises:
@@ -142,7 +142,7 @@ def read_segments(
     names = ["person", "split", "start", "stop", "seconds", "lag_seconds", "lag_confidence"]
     table = _opened(path).read(columns=[*names, "kept", *ARTIFACTS])
     segments = [
-        Segment(
+        ClipPart(
             row=number,
             **{name: row[name] for name in names[:5]},
             lag_seconds=row["lag_seconds"] or 0.0,

@@ -199,7 +199,7 @@ def _plot_motion(axes: Any, store: Store, artifact: Artifact) -> None:
     axes.legend(loc="upper right")
 
 
-def _plot_path(axes: Any, store: Store, artifact: Artifact) -> None:
+def _plot_lenders(axes: Any, store: Store, artifact: Artifact) -> None:
     axes.plot(artifact.read("first"), ".", markersize=2, label="frame that lends its mouth")
     axes.set(xlabel="output frame", ylabel="source frame")
     axes.legend(loc="upper right")
@@ -226,5 +226,5 @@ _PLOTS: dict[str, Callable[[Any, Store, Artifact], None]] = {
     "waveform": _plot_waveform,
     "timeline": _plot_timeline,
     "motion": _plot_motion,
-    "path": _plot_path,
+    "lenders": _plot_lenders,
 }

@@ -26,9 +26,9 @@ from stores.errors import DamagedArtifact, DubflowError
 from stores.weights.registry import (
     WEIGHTS,
     WeightsEntry,
+    find_converted,
     find_entry,
     find_record,
-    find_weights,
     read_registry,
     records,
 )
@@ -267,7 +267,7 @@ def _facts(store: Store, name: str, entry: WeightsEntry) -> dict[str, Any]:
 
 def _state(store: Store, name: str) -> str:
     try:
-        return "missing" if find_weights(store, name) is None else "there"
+        return "missing" if find_converted(store, name) is None else "there"
     except DamagedArtifact:
         return "damaged"
 

@@ -3,9 +3,9 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, Prepared
-from models.exemplar.settings import CropSettings, PathSettings, RenderSettings
+from models.exemplar.settings import CropSettings, LenderSettings, RenderSettings
 from stores.artifacts.artifact import Artifact
-from tasks.methods.exemplar import path, render
+from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.source.crops import crops
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
@@ -21,7 +21,7 @@ class ExemplarSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     crops: CropSettings = Field(default_factory=CropSettings)
-    path: PathSettings = Field(default_factory=PathSettings)
+    lenders: LenderSettings = Field(default_factory=LenderSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     adapt: bool = Field(
         True, description="learn the speaker's way to move the mouth from the source's own speech"
@@ -42,18 +42,20 @@ def run(source: Prepared, speech: Artifact, settings: ExemplarSettings) -> Artif
     wanted = motion(
         mel(speech), speech_features(speech), person, source.output_frames, source.timeline
     )
-    lenders = path(
+    lent = lenders(
         wanted,
         source.landmarks,
         bank,
         seen,
         source.timeline,
         source.output_frames,
-        settings.path,
+        settings.lenders,
         settings.render,
         settings.exclude_within_s,
     )
-    return render(lenders, wanted, source.landmarks, bank, source.output_frames, settings.render)
+    return exemplar_render(
+        lent, wanted, source.landmarks, bank, source.output_frames, settings.render
+    )
 
 
 METHOD = Method("exemplar", ExemplarSettings, run)

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, Prepared
 from models.exemplar import settings as exemplar
-from models.ip_lap.settings import IMAGES, MOST_IMAGES, CropSettings, References
+from models.ip_lap.settings import IMAGES, MOST_IMAGES, IpLapCropSettings, References
 from stores.artifacts.artifact import Artifact
 from stores.errors import SettingsError
-from tasks.methods.exemplar import path, render
+from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
 from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
 from tasks.source.crops import crops
@@ -32,7 +32,7 @@ class IpLapSettings(BaseModel):
     renderer: str = Field(
         _RENDERER, description="weights of the renderer: a name, or a file of `dubflow train`"
     )
-    crops: CropSettings = Field(default_factory=CropSettings)
+    crops: IpLapCropSettings = Field(default_factory=IpLapCropSettings)
     references: References = Field(
         IMAGES,
         description="reference images: a number (published: 25), or fifth: a fifth of the frames "
@@ -87,18 +87,18 @@ def run(source: Prepared, speech: Artifact, settings: IpLapSettings) -> Artifact
     if settings.detail == "none":
         return made
     mouth = ip_lap_mouth(motion, faces, source.landmarks, source.output_frames)
-    lenders = path(
+    lent = lenders(
         mouth,
         source.landmarks,
         bank,
         seen,
         source.timeline,
         source.output_frames,
-        exemplar.PathSettings(),
+        exemplar.LenderSettings(),
         exemplar.RenderSettings(),
     )
-    own = render(
-        lenders, mouth, source.landmarks, bank, source.output_frames, exemplar.RenderSettings()
+    own = exemplar_render(
+        lent, mouth, source.landmarks, bank, source.output_frames, exemplar.RenderSettings()
     )
     return ip_lap_detail(made, own)
 

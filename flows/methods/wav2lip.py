@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, Prepared
-from models.wav2lip.settings import CropSettings
+from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.wav2lip import wav2lip_crops, wav2lip_render
 from tasks.speech.mel import mel
@@ -20,7 +20,7 @@ class Wav2LipSettings(BaseModel):
     weights: Literal["wav2lip_gan", "wav2lip"] = Field(
         "wav2lip_gan", description="wav2lip_gan: sharper; wav2lip: lips follow more closely"
     )
-    crops: CropSettings = Field(default_factory=CropSettings)
+    crops: Wav2LipCropSettings = Field(default_factory=Wav2LipCropSettings)
     paste: Literal["soft", "hard"] = Field(
         "soft",
         description="soft: jaw and mouth, blended in like every method's; hard: the whole box, "

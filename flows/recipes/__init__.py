@@ -25,7 +25,7 @@ NAMES = ("ip_lap.landmarks", "ip_lap.renderer")
 
 
 @dataclass(frozen=True)
-class Kind:
+class RecipeSpec:
     """A recipe that can be trained.
 
     Attributes:
@@ -42,7 +42,7 @@ class Kind:
 
 
 @cache
-def find_recipe(name: str) -> Kind:
+def find_recipe(name: str) -> RecipeSpec:
     """The recipe of that name.
 
     Raises:
@@ -51,7 +51,7 @@ def find_recipe(name: str) -> Kind:
     if name not in NAMES:
         raise SettingsError(f"there is no recipe {name!r}; there is {', '.join(NAMES)}")
     kind = importlib.import_module(f"flows.recipes.{name.replace('.', '_')}").KIND
-    assert isinstance(kind, Kind)
+    assert isinstance(kind, RecipeSpec)
     return kind
 
 

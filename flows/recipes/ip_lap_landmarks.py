@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from flows.recipes import Kind
+from flows.recipes import RecipeSpec
 from models.faces.mesh.indices import JAW, LOWER_INNER_LIP, UPPER_INNER_LIP
 from models.ip_lap.boxes import face_boxes, from_box, to_box
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.landmarks import CONTENT, FULL, POSE
-from models.ip_lap.settings import CropSettings, LandmarkSize
+from models.ip_lap.settings import IpLapCropSettings, LandmarkSize
 from models.ip_lap.sketch import draw_canvas
 from models.ip_lap.training import (
     Augmentation,
@@ -32,7 +32,7 @@ from models.ip_lap.windows import REFERENCES, WINDOW
 from stores.shipped import shipped_file
 from tasks.source.face_crops import SIDE
 from tasks.training.dataset import WindowSettings
-from tasks.training.recipe import Batch, Export, Networks, Sample, Shown
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample
 from tasks.training.schedule import Schedule
 
 Floats = NDArray[np.float32]
@@ -55,7 +55,7 @@ class LandmarkSettings(BaseModel):
     size: LandmarkSize = LandmarkSize()
     losses: LandmarkWeights = LandmarkWeights.model_validate({})
     augmentation: Augmentation = Augmentation.model_validate({})
-    crops: CropSettings = CropSettings()
+    crops: IpLapCropSettings = IpLapCropSettings()
     references: int = Field(REFERENCES, ge=1, le=100, description="reference frames of a window")
     frames: int = Field(
         WINDOW, ge=2, le=100, description="frames predicted together; dubbing takes 5"
@@ -150,7 +150,7 @@ class Landmarks:
             judge.add(batch, prediction, float(loss))
         return judge.figures()
 
-    def show(self, networks: Networks, batch: Batch) -> Shown:
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         prediction = predict(networks, batch).float().view_as(batch["content"])
         full = torch.cat((batch["pose"], prediction), dim=3).cpu().numpy()
         true = torch.cat((batch["pose"], batch["content"]), dim=3).cpu().numpy()
@@ -164,7 +164,7 @@ class Landmarks:
             theirs = draw_canvas(true[sample, middle], size)
             drawn.append(np.stack([ours, theirs, np.minimum(ours, theirs)]))
         curves = _curves(_openings(batch, prediction.flatten(0, 1)), _openings(batch, None))
-        return Shown(
+        return BoardMedia(
             {
                 "landmarks/predicted red, true green": np.concatenate(drawn, axis=2),
                 "landmarks/opening, predicted red, true green": curves,
@@ -216,7 +216,7 @@ def crop_px(landmarks: Tensor) -> Floats:
     return np.asarray(landmarks.numpy()[..., :2] * np.float32(CROP_PX), np.float32)
 
 
-def boxes_of(points: Floats, settings: CropSettings) -> Floats:
+def boxes_of(points: Floats, settings: IpLapCropSettings) -> Floats:
     """Face boxes (sample, frame, 4) of landmarks (sample, frame, 131, 2)."""
     flat = face_boxes(points.reshape(-1, *points.shape[2:]), pad=settings.pad)
     return flat.reshape(*points.shape[:2], 4)
@@ -316,4 +316,6 @@ def judged_windows(settings: LandmarkSettings) -> WindowSettings:
     return windows(settings.model_copy(update={"stride": settings.frames}))
 
 
-KIND = Kind(LandmarkSettings, windows, judged_windows, lambda settings, store: Landmarks(settings))
+KIND = RecipeSpec(
+    LandmarkSettings, windows, judged_windows, lambda settings, store: Landmarks(settings)
+)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flows.recipes import Kind
+from flows.recipes import RecipeSpec
 from flows.recipes.ip_lap_landmarks import (
     CROP_PX,
     MEL_START_SECONDS,
@@ -29,7 +29,7 @@ from models.ip_lap.perceptual import (
     rendering_losses,
 )
 from models.ip_lap.renderer import Renderer
-from models.ip_lap.settings import CropSettings, RendererSize
+from models.ip_lap.settings import IpLapCropSettings, RendererSize
 from models.ip_lap.sketch import SIZE, draw_sketch
 from models.ip_lap.training import (
     Augmentation,
@@ -45,7 +45,7 @@ from stores.artifacts.store import Store
 from stores.errors import MissingWeights, SettingsError
 from tasks.metrics.effnet import FAMILY, packaged_network
 from tasks.training.dataset import WindowSettings
-from tasks.training.recipe import Batch, Export, Networks, Sample, Shown, shown_sheet
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
 from tasks.weights.networks import find_weights, load_network
 
@@ -63,7 +63,7 @@ class RendererSettings(BaseModel):
     size: RendererSize = RendererSize()
     losses: RendererWeights = RendererWeights.model_validate({})
     augmentation: Augmentation = Augmentation.model_validate({})
-    crops: CropSettings = CropSettings()
+    crops: IpLapCropSettings = IpLapCropSettings()
     references: int = Field(3, ge=1, le=25, description="reference images of a sample")
     stride: int = Field(5, ge=1, description="frames from a sample of a clip to the next")
     crop_px: int = Field(
@@ -207,7 +207,7 @@ class Rendering:
             count += len(face)
         return {name: value / count for name, value in sums.items()}
 
-    def show(self, networks: Networks, batch: Batch) -> Shown:
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         few = {name: tensor[:6] for name, tensor in batch.items()}
         generated, reference = render(networks, few)
         columns = [
@@ -219,7 +219,7 @@ class Rendering:
         ]
         pictures = [_rgb(images) for images in columns]
         sheet = shown_sheet(list(zip(*pictures, strict=True)))
-        return Shown({"renderer/sketch, reference, warped, rendered, true": sheet})
+        return BoardMedia({"renderer/sketch, reference, warped, rendered, true": sheet})
 
     def export(self, networks: Networks) -> dict[str, Export]:
         return {
@@ -352,4 +352,4 @@ def judged_windows(settings: RendererSettings) -> WindowSettings:
     return windows(settings.model_copy(update={"stride": settings.judged_stride}))
 
 
-KIND = Kind(RendererSettings, windows, judged_windows, Rendering)
+KIND = RecipeSpec(RendererSettings, windows, judged_windows, Rendering)

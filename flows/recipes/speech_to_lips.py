@@ -26,7 +26,7 @@ from models.faces.mesh.indices import MOUTH, N_POINTS
 from models.speech_to_lips.adapt import adapt
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.figures import Figures, clip_figures, summarise
-from models.speech_to_lips.fit import Recipe, fit
+from models.speech_to_lips.fit import FitSettings, fit
 from models.speech_to_lips.gate import n_ticks
 from models.speech_to_lips.lag import shifted
 from models.speech_to_lips.network import Hears, Level, Size, SpeechToLips
@@ -82,8 +82,10 @@ def train_speech_to_lips(
     landmarks: Annotated[
         Path, typer.Option(help="Folder that keeps landmarks from one run to the next")
     ] = Path(".dubflow/landmarks"),
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of a member")] = Recipe.steps,
-    seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = Recipe.seed,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Training steps of a member")
+    ] = FitSettings.steps,
+    seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = FitSettings.seed,
     hears: Annotated[
         Hears, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
     ] = "whisper",
@@ -121,7 +123,7 @@ def train_speech_to_lips(
     size = Size(hears=hears, members=members)
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     level = common_level(training, hears)
-    recipe = Recipe(steps=steps, seed=seed, augmentation=AUGMENTATION[hears])
+    recipe = FitSettings(steps=steps, seed=seed, augmentation=AUGMENTATION[hears])
     first = replace(recipe, steps=min(steps, FIRST_ROUND_STEPS))
     alone = replace(size, members=1)
     model = _fit(examples(made, level, lags={}), level, rows, first, alone, "first round")
@@ -147,7 +149,7 @@ def _fit(
     made: Sequence[Example],
     level: Level,
     rows: NDArray[np.int64],
-    recipe: Recipe,
+    recipe: FitSettings,
     size: Size,
     name: str,
 ) -> SpeechToLips:
@@ -160,7 +162,9 @@ def _fit(
         return fit(made, level, rows=rows, recipe=recipe, size=size, on_step=show)
 
 
-def save(model: SpeechToLips, path: Path, *, recipe: Recipe, seconds: float, persons: int) -> None:
+def save(
+    model: SpeechToLips, path: Path, *, recipe: FitSettings, seconds: float, persons: int
+) -> None:
     """Weights as float16 safetensors, sizes and origin in the metadata."""
     state = {k: v.to(torch.float16).contiguous() for k, v in model.state_dict().items()}
     metadata = {

@@ -130,7 +130,7 @@ def canonical_to_crop(pose: Pose, transform: Floats) -> Floats:
     return np.asarray(np.einsum("fij,fjk->fik", transform[:, :, :2], projected), np.float32)
 
 
-class Renderer:
+class MouthRenderer:
     """Renders frames of one crop size.
 
     Args:

@@ -18,7 +18,7 @@ class CropSettings(_Settings):
     )
 
 
-class PathSettings(_Settings):
+class LenderSettings(_Settings):
     """Which of the speaker's frames is borrowed for each output frame."""
 
     candidates: int = Field(

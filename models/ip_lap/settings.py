@@ -55,7 +55,7 @@ class RendererSize(_Settings):
     )
 
 
-class CropSettings(_Settings):
+class IpLapCropSettings(_Settings):
     """How faces are cut out."""
 
     pad: float = Field(

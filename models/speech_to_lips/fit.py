@@ -26,7 +26,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitSettings:
     """How the network is trained."""
 
     steps: int = 1000
@@ -52,7 +52,7 @@ def fit(
     level: Level,
     *,
     rows: NDArray[np.int64],
-    recipe: Recipe,
+    recipe: FitSettings,
     size: Size,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> SpeechToLips:
@@ -93,7 +93,7 @@ def _fit_member(
     targets: Sequence[Array],
     *,
     basis: Tensor,
-    recipe: Recipe,
+    recipe: FitSettings,
     size: Size,
     number: int,
     on_step: Callable[[int, float], None],
@@ -139,5 +139,5 @@ def symmetric_components(motion: Array, basis: Array, rows: NDArray[np.int64]) -
     return components
 
 
-def _schedule(step: int, recipe: Recipe) -> float:
+def _schedule(step: int, recipe: FitSettings) -> float:
     return min(1.0, step / recipe.warm_up) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))

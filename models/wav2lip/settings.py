@@ -9,7 +9,7 @@ SMOOTHING = 5
 """Frames whose boxes are averaged."""
 
 
-class CropSettings(BaseModel):
+class Wav2LipCropSettings(BaseModel):
     """How the face is cut out, in the published procedure's terms."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

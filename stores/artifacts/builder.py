@@ -20,7 +20,7 @@ from stores.errors import StoreError
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Derivation:
     """All that an artifact is made of; its key follows from it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Builder:
     """
 
     def __init__(
-        self, backend: Backend, recipe: Recipe, sizes: Mapping[str, int], final: str
+        self, backend: Backend, recipe: Derivation, sizes: Mapping[str, int], final: str
     ) -> None:
         self._backend = backend
         self._recipe = recipe

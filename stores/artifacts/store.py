@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Builder, Recipe
+from stores.artifacts.builder import Builder, Derivation
 from stores.backends.backend import Backend, LocalBackend
 from stores.backends.manifest import Manifest
 from stores.errors import DamagedArtifact, StoreError
@@ -79,7 +79,7 @@ class Store:
         return artifact
 
     @contextmanager
-    def building(self, recipe: Recipe) -> Iterator[Artifact | None]:
+    def building(self, recipe: Derivation) -> Iterator[Artifact | None]:
         """The sole right to build a key; holds the artifact if another process was faster.
 
         Waits while another process builds the same key.
@@ -87,7 +87,7 @@ class Store:
         with self.backend.building(recipe.name):
             yield self.find(recipe.schema.kind, recipe.key)
 
-    def builder(self, recipe: Recipe, sizes: Mapping[str, int]) -> Builder:
+    def builder(self, recipe: Derivation, sizes: Mapping[str, int]) -> Builder:
         """Writes the recipe's arrays; `sizes` are those that the schema leaves open."""
         return Builder(self.backend, recipe, sizes, _prefix(recipe.schema.kind, recipe.key))
 

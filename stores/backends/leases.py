@@ -88,7 +88,7 @@ class Session:
         return json.dumps({"session": self.id, "beat": self._beats}).encode()
 
 
-class Watch:
+class HeartbeatMonitor:
     """Finds out if another session lives."""
 
     def __init__(self, bucket: Bucket, session: str) -> None:
@@ -168,7 +168,7 @@ def _claim(session: Session) -> bytes:
 
 def _take(bucket: Bucket, session: Session, name: str, content: bytes, *, or_refuse: bool) -> bool:
     """Get a lease, waiting for it; or return False as soon as its holder is known to live."""
-    watch: Watch | None = None
+    watch: HeartbeatMonitor | None = None
     pause = 0.1
     while True:
         found = bucket.get_tagged(name) if watch is not None else None
@@ -180,7 +180,7 @@ def _take(bucket: Bucket, session: Session, name: str, content: bytes, *, or_ref
                 continue
         owner = _owner(found[0])
         if watch is None or watch.session != owner:
-            watch = Watch(bucket, owner)
+            watch = HeartbeatMonitor(bucket, owner)
         alive = True if owner == session.id else watch.alive()
         if alive and or_refuse:
             return False
@@ -191,11 +191,11 @@ def _take(bucket: Bucket, session: Session, name: str, content: bytes, *, or_ref
 
 
 def _await_collector(bucket: Bucket, session: Session) -> None:
-    watch: Watch | None = None
+    watch: HeartbeatMonitor | None = None
     while (found := bucket.get_tagged(_COLLECTING)) is not None:
         owner = _owner(found[0])
         if watch is None or watch.session != owner:
-            watch = Watch(bucket, owner)
+            watch = HeartbeatMonitor(bucket, owner)
         if owner != session.id and watch.alive() is False:
             return
         time.sleep(0.5)
@@ -203,7 +203,7 @@ def _await_collector(bucket: Bucket, session: Session) -> None:
 
 def _others_are_dead(bucket: Bucket, session: Session) -> bool:
     names = [name.removesuffix(".json") for name in bucket.sizes(SESSIONS)]
-    watches = [Watch(bucket, name) for name in names if name != session.id]
+    watches = [HeartbeatMonitor(bucket, name) for name in names if name != session.id]
     while watches:
         states = [(watch, watch.alive()) for watch in watches]
         if any(alive for _, alive in states):

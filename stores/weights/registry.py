@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
@@ -192,7 +192,7 @@ def records(store: Store) -> list[WeightsRecord]:
     return [record for record in found if record is not None]
 
 
-def find_weights(store: Store, entry: str) -> Artifact | None:
+def find_converted(store: Store, entry: str) -> Artifact | None:
     """The converted weights of an entry, None if they are not in the store.
 
     Raises:
@@ -266,7 +266,9 @@ def read_weights(entry: WeightsEntry, path: Path) -> "dict[str, torch.Tensor]":
         ) from error
 
 
-def recipe_of(name: str, entry: WeightsEntry, sha256: str, parts: Mapping[str, Artifact]) -> Recipe:
+def published_derivation(
+    name: str, entry: WeightsEntry, sha256: str, parts: Mapping[str, Artifact]
+) -> Derivation:
     """What the converted weights are made of: the file, and how it is read.
 
     Args:
@@ -289,11 +291,14 @@ def recipe_of(name: str, entry: WeightsEntry, sha256: str, parts: Mapping[str, A
             "parameters": parameters,
         }
     )
-    return Recipe(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
+    return Derivation(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
 
 
 def keep_weights(
-    store: Store, recipe: Recipe, tensors: "Mapping[str, torch.Tensor]", facts: Mapping[str, Any]
+    store: Store,
+    recipe: Derivation,
+    tensors: "Mapping[str, torch.Tensor]",
+    facts: Mapping[str, Any],
 ) -> Artifact:
     """Write tensors as the recipe's artifact, or find it; a damaged one is made anew."""
     from safetensors.torch import save_file

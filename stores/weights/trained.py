@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.keys import content_key
 from stores.errors import WeightsError
 from stores.weights.registry import CONVERTER_VERSION, WEIGHTS
@@ -87,7 +87,7 @@ def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
-def recipe_of(header: TrainedHeader, sha256: str) -> Recipe:
+def trained_derivation(header: TrainedHeader, sha256: str) -> Derivation:
     """What the weights in the store are made of: the file's bytes, and how they are read."""
     parameters = {
         "entry": f"{header.network} of own training",
@@ -103,7 +103,7 @@ def recipe_of(header: TrainedHeader, sha256: str) -> Recipe:
             "parameters": parameters,
         }
     )
-    return Recipe(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
+    return Derivation(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
 
 
 @contextmanager

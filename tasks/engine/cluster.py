@@ -39,7 +39,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Lane:
+class WorkerGroup:
     """Workers that take one sort of call.
 
     Attributes:
@@ -77,21 +77,21 @@ class _Workers:
         return any(_has_gpu(each) for each in self.seen.values())
 
     @cached_property
-    def for_networks(self) -> Lane:
+    def for_networks(self) -> WorkerGroup:
         """Those that take calls of stages that run networks."""
         if GPU not in self.sorts:
             return self.for_others
-        return Lane(
+        return WorkerGroup(
             GPU,
             {a: int(w["resources"][GPU]) for a, w in self.seen.items() if _has_gpu(w)},
             {GPU: 1},
         )
 
     @cached_property
-    def for_others(self) -> Lane:
+    def for_others(self) -> WorkerGroup:
         """Those that take all other calls."""
         both = self.sorts >= {GPU, "CPU"}
-        return Lane(
+        return WorkerGroup(
             "CPU",
             {a: w["nthreads"] for a, w in self.seen.items() if not (both and _has_gpu(w))},
             closed=both,
@@ -191,12 +191,12 @@ class Cluster:
             self._check_workers(store, new)
             self._checked.update((store.url, address) for address in new)
 
-    def lane(self, *, network: bool) -> Lane:
+    def lane(self, *, network: bool) -> WorkerGroup:
         """The workers that take such a call now; none while all of that sort are away."""
         now = self._look()
         return now.for_networks if network else now.for_others
 
-    def take(self, lane: Lane) -> bool:
+    def take(self, lane: WorkerGroup) -> bool:
         """Whether one more call may be under way; it counts until `give_back`."""
         limit = self._in_flight * lane.calls
         with self._lock:
@@ -206,7 +206,7 @@ class Cluster:
             self._under_way[lane.name] = taken + 1
             return True
 
-    def give_back(self, lane: Lane) -> None:
+    def give_back(self, lane: WorkerGroup) -> None:
         """A call has ended."""
         with self._lock:
             self._under_way[lane.name] -= 1
@@ -215,7 +215,7 @@ class Cluster:
         self,
         function: Callable[..., Any],
         call: Mapping[str, Any],
-        lane: Lane,
+        lane: WorkerGroup,
         *,
         label: str,
         on_rows: Callable[[int], None],

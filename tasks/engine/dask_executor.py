@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import ClusterError
-from tasks.engine.cluster import GPU, TOPIC, Cluster, Lane
+from tasks.engine.cluster import GPU, TOPIC, Cluster, WorkerGroup
 from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.executors import Call, perform_call
 from tasks.engine.run import Progress, Run
@@ -56,7 +56,7 @@ class _Ticket:
         self.call = call
         self.rows = 0
         self.attempts = 0
-        self.lane: Lane | None = None
+        self.lane: WorkerGroup | None = None
 
     def __str__(self) -> str:
         shards = self.call["shards"]
@@ -232,7 +232,7 @@ def _wants_gpu(call: Call) -> bool:
     return bool(call["network"]) and call["devices"]["device"] != "cpu"
 
 
-def _for_lane(call: Call, lane: Lane) -> Call:
+def _for_lane(call: Call, lane: WorkerGroup) -> Call:
     """Workers without a GPU do their best, whatever device the run demands of those that have."""
     if lane.name == GPU or call["devices"]["device"] == "cpu":
         return call

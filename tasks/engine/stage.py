@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.codecs import shard_count
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
@@ -166,7 +166,7 @@ class Stage:
         return self._recipe(self._bind(*args, **kwargs)).key
 
     def _make(
-        self, run: Run, arguments: Mapping[str, Any], recipe: Recipe
+        self, run: Run, arguments: Mapping[str, Any], recipe: Derivation
     ) -> tuple[Artifact, int, int]:
         call = {
             "stage": self.address,
@@ -213,13 +213,15 @@ class Stage:
         else:
             self._compute_shards(store, recipe, arguments, call["shards"])
 
-    def _compute_whole(self, store: Store, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
+    def _compute_whole(
+        self, store: Store, recipe: Derivation, arguments: Mapping[str, Any]
+    ) -> None:
         with _sole_attempt(store, recipe):
             run = current_run_or_none()
             if run is None or not run.lent or store.find(recipe.schema.kind, recipe.key) is None:
                 self._build_whole(store, recipe, arguments)
 
-    def _build_whole(self, store: Store, recipe: Recipe, arguments: Mapping[str, Any]) -> None:
+    def _build_whole(self, store: Store, recipe: Derivation, arguments: Mapping[str, Any]) -> None:
         start = time.perf_counter()
         extra: dict[str, Any] = {}
         parameters = inspect.signature(self.body).parameters
@@ -241,7 +243,7 @@ class Stage:
     def _compute_shards(
         self,
         store: Store,
-        recipe: Recipe,
+        recipe: Derivation,
         arguments: Mapping[str, Any],
         indices: Sequence[int],
     ) -> None:
@@ -267,7 +269,7 @@ class Stage:
         bound.apply_defaults()
         return dict(bound.arguments)
 
-    def _recipe(self, arguments: Mapping[str, Any]) -> Recipe:
+    def _recipe(self, arguments: Mapping[str, Any]) -> Derivation:
         inputs: dict[str, tuple[str, str]] = {}
         parameters: dict[str, Any] = {}
         for name, value in arguments.items():
@@ -287,7 +289,7 @@ class Stage:
                 "parameters": parameters,
             }
         )
-        return Recipe(self.schema, key, self.version, inputs, parameters)
+        return Derivation(self.schema, key, self.version, inputs, parameters)
 
     def _decode(self, store: Store, name: str, value: Any) -> Any:
         if isinstance(value, dict) and "artifact" in value:
@@ -331,7 +333,7 @@ def load_stage(address: str) -> Stage:
     return found
 
 
-def _sole_attempt(store: Store, recipe: Recipe) -> AbstractContextManager[None]:
+def _sole_attempt(store: Store, recipe: Derivation) -> AbstractContextManager[None]:
     """Keeps a second attempt waiting while the first, on a worker given up as lost, still runs."""
     run = current_run_or_none()
     if run is None or not run.lent:

@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_runs
-from models.exemplar.path import Bank, choose_donors
-from models.exemplar.render import (
-    Renderer,
-    canonical_to_crop,
-    mix_donors,
-    mouth_displacement,
-)
-from models.exemplar.settings import PathSettings, RenderSettings
+from models.exemplar.lenders import Bank, choose_donors
+from models.exemplar.render import MouthRenderer, canonical_to_crop, mix_donors, mouth_displacement
+from models.exemplar.settings import LenderSettings, RenderSettings
 from models.faces.crop.crop import to_crop
 from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.occlusion import mouth_interior, opacity
@@ -30,8 +25,8 @@ from tasks.source.crops import CROPS
 from tasks.source.landmarks import LANDMARKS, load_pose, mean_face
 from tasks.source.timeline import load_timeline
 
-PATH = Schema(
-    "path",
+LENDERS = Schema(
+    "lenders",
     {
         "first": ArraySpec(("frame",), "int32", "", "source frame that lends its mouth"),
         "second": ArraySpec(("frame",), "int32", "", "cross-faded with this one"),
@@ -43,15 +38,15 @@ PATH = Schema(
 )
 
 
-@stage(PATH, version=1)
-def path(
+@stage(LENDERS, version=1)
+def lenders(
     motion: Artifact,
     landmarks: Artifact,
     crops: Artifact,
     visibility: Artifact,
     timeline: Artifact,
     output_frames: Artifact,
-    settings: PathSettings,
+    settings: LenderSettings,
     render: RenderSettings,
     exclude_within_s: float | None = None,
 ) -> Made:
@@ -106,7 +101,7 @@ def path(
 
 
 def _plan_render(
-    path: Artifact,
+    lenders: Artifact,
     motion: Artifact,
     landmarks: Artifact,
     crops: Artifact,
@@ -114,20 +109,20 @@ def _plan_render(
     settings: RenderSettings,
 ) -> Plan:
     size = int(crops.attributes["crop_size_px"])
-    return Plan(output_frames.sizes["frame"], {"y": size, "x": size}, _notes(path, motion))
+    return Plan(output_frames.sizes["frame"], {"y": size, "x": size}, _notes(lenders, motion))
 
 
-def _notes(path: Artifact, motion: Artifact) -> dict[str, list[str]]:
+def _notes(lenders: Artifact, motion: Artifact) -> dict[str, list[str]]:
     notes = list(motion.attributes.get("notes", []))
-    bank = path.attributes.get("bank_frames", 0)
+    bank = lenders.attributes.get("bank_frames", 0)
     if bank < 50:
         notes.append(f"only {bank} source frames show a free mouth; a longer source looks better")
     return {"notes": notes}
 
 
 @stage(RENDER, version=1, plan=_plan_render)
-def render(
-    path: Artifact,
+def exemplar_render(
+    lenders: Artifact,
     motion: Artifact,
     landmarks: Artifact,
     crops: Artifact,
@@ -138,14 +133,14 @@ def render(
 ) -> Blocks:
     """Warp the borrowed mouths to the predicted ones."""
     size = int(crops.attributes["crop_size_px"])
-    renderer = Renderer(mean_face(), size=size)
+    renderer = MouthRenderer(mean_face(), size=size)
     source = output_frames.read("source_frame")
     pose, mouths = load_pose(landmarks), landmarks.read("mouth")
     transforms = crops.read("transform")
     neutral = motion.read("neutral")
-    first, second = path.read("first"), path.read("second")
-    weight, shown = path.read("weight"), path.read("opacity")
-    lenders = _Lenders(landmarks, crops, transforms)
+    first, second = lenders.read("first"), lenders.read("second")
+    weight, shown = lenders.read("weight"), lenders.read("opacity")
+    rows_of = _LenderRows(landmarks, crops, transforms)
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, count = source[part], shard.stop - shard.start
@@ -166,10 +161,10 @@ def render(
                 continue
             shares = [(first[frame], 1 - weight[frame]), (second[frame], weight[frame])]
             rendered = renderer.render(
-                lenders.points(int(source[frame])),
+                rows_of.points(int(source[frame])),
                 moved[row],
                 linear[row],
-                donors=[(*lenders.crop(int(f)), float(w)) for f, w in shares if w > 0],
+                donors=[(*rows_of.crop(int(f)), float(w)) for f, w in shares if w > 0],
                 opacity=float(shown[frame]),
             )
             patch[row], mask[row], shift[row] = rendered.patch, rendered.mask, rendered.own_shift
@@ -182,7 +177,7 @@ def render(
         }
 
 
-class _Lenders:
+class _LenderRows:
     """Crops and landmarks of source frames, in crop px."""
 
     def __init__(
@@ -205,7 +200,7 @@ class _Lenders:
 
 
 class _Chunks:
-    """Rows of a stored array, read by the chunk; paths follow the source, so few chunks serve.
+    """Rows of a stored array, read by the chunk; lenders follow the source, so few chunks serve.
 
     Args:
         read: gives the rows [start, stop), or as many of them as there are.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.ip_lap.boxes import face_boxes, to_box, whole_boxes
 from models.ip_lap.landmarks import FULL, POSE
 from models.ip_lap.references import choose_references, lip_distance, reference_count
-from models.ip_lap.settings import CropSettings, References
+from models.ip_lap.settings import IpLapCropSettings, References
 from models.ip_lap.sketch import SIZE
 from models.ip_lap.windows import (
     MIDDLE,
@@ -48,7 +48,7 @@ LEAST_SIDE = 8
 MOTION_TOLERANCE = 0.01
 """Root mean square difference from float32 that half precision may make [share of the box]."""
 
-FACE_CROPS = Schema(
+IP_LAP_CROPS = Schema(
     "ip_lap_crops",
     {
         "face": ArraySpec(
@@ -67,7 +67,7 @@ FACE_CROPS = Schema(
     "Faces as IP-LAP takes them, one row per source frame.",
 )
 
-CHOSEN = Schema(
+IP_LAP_REFERENCES = Schema(
     "ip_lap_references",
     {
         "landmarks": ArraySpec(("shape",), "int64", "", "source frames, mouth closed to open"),
@@ -77,7 +77,7 @@ CHOSEN = Schema(
     "Which frames show the networks the person.",
 )
 
-LANDMARK_MOTION = Schema(
+IP_LAP_MOTION = Schema(
     "ip_lap_motion",
     {
         "landmarks": ArraySpec(
@@ -97,17 +97,17 @@ LANDMARK_MOTION = Schema(
 
 
 def _plan_crops(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: CropSettings
+    video: Source, timeline: Artifact, landmarks: Artifact, settings: IpLapCropSettings
 ) -> Plan:
     return Plan(timeline.sizes["frame"])
 
 
-@stage(FACE_CROPS, version=1, plan=_plan_crops)
+@stage(IP_LAP_CROPS, version=1, plan=_plan_crops)
 def ip_lap_crops(
     video: Source,
     timeline: Artifact,
     landmarks: Artifact,
-    settings: CropSettings,
+    settings: IpLapCropSettings,
     *,
     shards: Sequence[Shard],
 ) -> Blocks:
@@ -127,7 +127,7 @@ def ip_lap_crops(
         yield {"face": faces[..., ::-1].copy(), "box": boxes, "valid": valid}
 
 
-@stage(CHOSEN, version=1)
+@stage(IP_LAP_REFERENCES, version=1)
 def ip_lap_references(
     crops: Artifact, landmarks: Artifact, visibility: Artifact, images: References
 ) -> Made:
@@ -158,7 +158,7 @@ def _plan_motion(
     return Plan(output_frames.sizes["frame"])
 
 
-@stage(LANDMARK_MOTION, version=1, plan=_plan_motion, network=True)
+@stage(IP_LAP_MOTION, version=1, plan=_plan_motion, network=True)
 def ip_lap_motion(
     crops: Artifact,
     references: Artifact,

@@ -22,7 +22,7 @@ from stores.artifacts.artifact import Artifact
 from tasks.engine.device_settings import Precision
 from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
-from tasks.methods.ip_lap import LANDMARK_MOTION, reference_points
+from tasks.methods.ip_lap import IP_LAP_MOTION, reference_points
 from tasks.result.output_frames import scene_starts
 from tasks.result.render import RENDER
 from tasks.source.landmarks import load_pose
@@ -176,7 +176,7 @@ def ip_lap_mouth(
     source, pose = output_frames.read("source_frame"), load_pose(landmarks)
     neutral = neutral_mouth(landmarks.read("mouth")[landmarks.read("valid")])
     mouth = np.empty((len(source), len(CONTENT), 3), np.float32)
-    block = LANDMARK_MOTION.arrays["landmarks"].shard
+    block = IP_LAP_MOTION.arrays["landmarks"].shard
     for start in range(0, len(source), block):
         rows = source[start : start + block]
         shares = motion.read("landmarks", start, start + block)[:, MIDDLE, :, -len(CONTENT) :]

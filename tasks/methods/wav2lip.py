@@ -12,7 +12,7 @@ from models.faces.crop.crop import box_transforms, to_crop
 from models.faces.crop.masks import lower_face_mask
 from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.tracks import face_boxes
-from models.wav2lip.settings import CropSettings
+from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
@@ -34,7 +34,7 @@ FACE_SIZE = 96
 HALF_PRECISION_TOLERANCE = 1.5
 """Root mean square difference from float32 that half precision may make [levels]."""
 
-FACE_CROPS = Schema(
+WAV2LIP_CROPS = Schema(
     "wav2lip_crops",
     {
         "face": ArraySpec(
@@ -55,17 +55,17 @@ FACE_CROPS = Schema(
 
 
 def _plan_crops(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: CropSettings
+    video: Source, timeline: Artifact, landmarks: Artifact, settings: Wav2LipCropSettings
 ) -> Plan:
     return Plan(timeline.sizes["frame"])
 
 
-@stage(FACE_CROPS, version=1, plan=_plan_crops)
+@stage(WAV2LIP_CROPS, version=1, plan=_plan_crops)
 def wav2lip_crops(
     video: Source,
     timeline: Artifact,
     landmarks: Artifact,
-    settings: CropSettings,
+    settings: Wav2LipCropSettings,
     *,
     shards: Sequence[Shard],
 ) -> Blocks:
@@ -90,7 +90,7 @@ def _boxes(
     landmarks: Artifact,
     scene_start: NDArray[np.bool_],
     frame_size: tuple[int, int],
-    settings: CropSettings,
+    settings: Wav2LipCropSettings,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Boxes (frame, 4) and whether there is one (frame,); smoothing ends at cuts and gaps."""
     from models.wav2lip.steps import pad_boxes, smooth_boxes

@@ -11,7 +11,7 @@ from tasks.engine.stage import Made, stage
 from tasks.metrics.agreement import motions
 from tasks.source.quality import QUALITY, Floats, _track
 from tasks.source.timeline import load_timeline
-from tasks.speech.sound_levels import LEVELS
+from tasks.speech.sound_levels import SOUND_LEVELS
 
 SHORTEST_FRAMES = 5
 """Shorter parts are left out: no network learns from less."""
@@ -76,7 +76,7 @@ def parts(
     ends = np.append(begins[1:], float(clip.end_pts * clip.time_base))
     scores = {name: np.full(len(ranges), np.nan, np.float32) for name in SCORES}
     of_picture = {name: quality.read(name) for name in QUALITY.arrays}
-    of_sound = {name: levels.read(name) for name in LEVELS.arrays}
+    of_sound = {name: levels.read(name) for name in SOUND_LEVELS.arrays}
     of_lips = _Motions(landmarks, begins, mel) if len(ranges) else None
     of_syncnet = None if synchrony is None else (synchrony.read("lse_c"), synchrony.read("lse_d"))
     for number, (start, stop) in enumerate(ranges):

@@ -17,7 +17,7 @@ Int = NDArray[np.int64]
 STILL_RATE = 25
 """Frames per second of a dubbed still picture."""
 
-SCHEMA = Schema(
+OUTPUT_FRAMES = Schema(
     "output_frames",
     {
         "source_frame": ArraySpec(
@@ -51,7 +51,7 @@ class SyncSettings(BaseModel):
     )
 
 
-@stage(SCHEMA, version=1)
+@stage(OUTPUT_FRAMES, version=1)
 def output_frames(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> Made:
     """Lay the source's frames along the output.
 

@@ -8,7 +8,7 @@ from stores.artifacts.source import Source
 from stores.media.timeline import Timeline, scan
 from tasks.engine.stage import Made, stage
 
-SCHEMA = Schema(
+TIMELINE = Schema(
     "timeline",
     {
         "pts": ArraySpec(
@@ -34,7 +34,7 @@ SCHEMA = Schema(
 )
 
 
-@stage(SCHEMA, version=1)
+@stage(TIMELINE, version=1)
 def timeline(video: Source, *, progress: Callable[[int], None]) -> Made:
     """Decode the whole video once.
 
@@ -54,5 +54,5 @@ def timeline(video: Source, *, progress: Callable[[int], None]) -> Made:
 
 def load_timeline(artifact: Artifact) -> Timeline:
     """The timeline that the stage stored."""
-    arrays = {name: artifact.read(name) for name in SCHEMA.arrays}
+    arrays = {name: artifact.read(name) for name in TIMELINE.arrays}
     return Timeline.from_record(arrays, artifact.attributes)

@@ -6,7 +6,7 @@ from stores.artifacts.schema import Schema
 from tasks.engine.stage import Made, stage
 from tasks.source.quality import _track
 
-LEVELS = Schema(
+SOUND_LEVELS = Schema(
     "sound_levels",
     {
         "level": _track("loudness", "dB of full scale", dim="window"),
@@ -18,7 +18,7 @@ LEVELS = Schema(
 )
 
 
-@stage(LEVELS, version=1)
+@stage(SOUND_LEVELS, version=1)
 def sound_levels(waveform: Artifact) -> Made:
     """Loudness, clipping and speech."""
     levels, clipped, speech = window_levels(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.training.recipe import Shown, Validation
+from tasks.training.recipe import BoardMedia, Validation
 
 
 class Board:
@@ -41,7 +41,7 @@ class Board:
             self._scalar(f"validation/{name}", figure, validation.step)
         self._writer.flush()
 
-    def shown(self, step: int, shown: Shown) -> None:
+    def shown(self, step: int, shown: BoardMedia) -> None:
         """Pictures and sound of a validation batch."""
         for name, picture in shown.pictures.items():
             self._writer.add_image(name, picture, step)

@@ -33,7 +33,7 @@ from models.sampling.windows import Epoch, WindowOrder, block_edges
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
-from stores.dataset_index import Segment
+from stores.dataset_index import ClipPart
 from stores.media.facts import VideoFacts
 from tasks.source.pictures import PIXEL_SHARD
 
@@ -82,7 +82,7 @@ class WindowSettings(BaseModel):
 class _Block:
     """Frames [start, stop) of a segment, shown in so many ticks."""
 
-    segment: Segment
+    segment: ClipPart
     start: int
     stop: int
     ticks: int
@@ -96,7 +96,7 @@ class BlockDataset(Dataset[Sample]):
     RGB; `mel` (column, 80) and `mel_first` (tick,), the column that a frame's window begins with.
     """
 
-    def __init__(self, segments: Sequence[Segment], store: str, settings: WindowSettings) -> None:
+    def __init__(self, segments: Sequence[ClipPart], store: str, settings: WindowSettings) -> None:
         self._store_url = store
         self._settings = settings
         self._blocks = [b for segment in segments for b in _blocks(segment, settings)]
@@ -223,7 +223,7 @@ class WindowLoader:
 
     def __init__(
         self,
-        segments: Sequence[Segment],
+        segments: Sequence[ClipPart],
         store: str,
         settings: WindowSettings,
         *,
@@ -384,7 +384,7 @@ def _arrays(block: Sample) -> Arrays:
     return {name: tensor.numpy() for name, tensor in block.items()}
 
 
-def _blocks(segment: Segment, settings: WindowSettings) -> Iterator[_Block]:
+def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[_Block]:
     """A segment's blocks that hold a window; no shard of pictures is in two of them."""
     fps = (segment.stop - segment.start) / segment.seconds
     edges = block_edges(segment.start, segment.stop, block=settings.block_frames, least=PIXEL_SHARD)

@@ -23,7 +23,15 @@ from tasks.inference.prefetch import prefetched
 from tasks.training.board import Board
 from tasks.training.checkpoint import Checkpoints, State
 from tasks.training.ranks import Rank
-from tasks.training.recipe import Batch, Data, Recipe, Sample, Shown, Validation, Watch
+from tasks.training.recipe import (
+    Batch,
+    BoardMedia,
+    Data,
+    Recipe,
+    Sample,
+    TrainingObserver,
+    Validation,
+)
 from tasks.training.settings import TrainerSettings
 
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -60,7 +68,7 @@ class Training:
         *,
         checkpoints: Checkpoints,
         rank: Rank,
-        watch: Watch,
+        watch: TrainingObserver,
         board: Board | None,
     ) -> None:
         self._recipe, self._data, self._settings = recipe, data, settings
@@ -325,7 +333,7 @@ class Training:
             with self._autocast():
                 figures = self._recipe.figures(networks, batches())
                 if self._board is not None and len(self.state.validations) == 0:
-                    self._board.shown(self.state.step, Shown(sounds=self._data.sounds()))
+                    self._board.shown(self.state.step, BoardMedia(sounds=self._data.sounds()))
                 if self._board is not None and shown:
                     self._board.shown(self.state.step, self._recipe.show(networks, shown[0]))
         finally:

@@ -22,7 +22,7 @@ Sounds = Mapping[str, tuple[NDArray[np.float32], int]]
 
 
 @dataclass(frozen=True)
-class Shown:
+class BoardMedia:
     """For TensorBoard, by name.
 
     Attributes:
@@ -99,7 +99,7 @@ class Recipe(Protocol):
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
         """What the validation measures; networks are in eval mode and without gradients."""
 
-    def show(self, networks: Networks, batch: Batch) -> Shown:
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         """Pictures and sound of the first validation batch."""
 
     def export(self, networks: Networks) -> dict[str, Export]:
@@ -147,7 +147,7 @@ class Validation:
     best: bool
 
 
-class Watch(Protocol):
+class TrainingObserver(Protocol):
     """Who looks on."""
 
     def begin(self, steps: int, done: int) -> None:
@@ -163,7 +163,7 @@ class Watch(Protocol):
         """No more comes."""
 
 
-class NoWatch:
+class NoTrainingObserver:
     """Nobody looks on."""
 
     def begin(self, steps: int, done: int) -> None:

@@ -17,12 +17,12 @@ from stores.weights.registry import (
     find_entry,
     find_record,
     keep_weights,
+    published_derivation,
     read_registry,
     read_weights,
-    recipe_of,
     write_record,
 )
-from stores.weights.registry import find_weights as find_converted
+from stores.weights.registry import find_converted as find_converted
 from tasks.weights.networks import KeyCheck, how_to_get
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_weights(store: Store, name: str, path: Path, *, replace: bool = False) -
     with store.in_use():
         sha256, size = check_file(name, entry, path, None if replace else record)
         parts = {c.prefix: _part(store, registry, name, c.entry) for c in entry.completed_by}
-        recipe = recipe_of(name, entry, sha256, parts)
+        recipe = published_derivation(name, entry, sha256, parts)
         tensors = read_weights(entry, path)
         misfits = _misfits(entry, tensors)
         if misfits:

@@ -24,8 +24,8 @@ from stores.weights.registry import (
     read_registry,
     sha256_of,
 )
-from stores.weights.registry import find_weights as find_converted
-from stores.weights.trained import SUFFIX, read_header, read_tensors, recipe_of
+from stores.weights.registry import find_converted as find_converted
+from stores.weights.trained import SUFFIX, read_header, read_tensors, trained_derivation
 from tasks.engine.run import current_run
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def trained_weights(path: Path, *, store: Store | None = None) -> Artifact:
     """
     store = store or current_run().store
     header = read_header(path)
-    recipe = recipe_of(header, sha256_of(path))
+    recipe = trained_derivation(header, sha256_of(path))
     found = store.find(WEIGHTS.kind, recipe.key)
     if found is not None:
         return found

@@ -97,7 +97,7 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
         ("blend.modus=x", "blend.modus"),
         ("encode.crf=99", "encode.crf"),
         ("crf", "NAME=VALUE"),
-        ("method_settings.path.candidates=1", "path.candidates"),
+        ("method_settings.lenders.candidates=1", "lenders.candidates"),
     ],
 )
 def test_wrong_settings_name_themselves(settings: Make, change: str, message: str) -> None:
@@ -118,7 +118,7 @@ def test_artifacts_are_listed_shown_and_drawn(settings: Make, tmp_path: Path) ->
     shown = invoke("artifacts", "show", "landmarks/", *store)
     if shown.exit_code:  # several videos share the store
         assert "give more digits" in shown.stderr
-    for kind in ("timeline", "landmarks", "crops", "mel", "motion", "path", "render", "dubbed"):
+    for kind in ("timeline", "landmarks", "crops", "mel", "motion", "lenders", "render", "dubbed"):
         key = next(row["key"] for row in rows if row["kind"] == kind)
         picture = tmp_path / f"{kind}.png"
         done = invoke("artifacts", "show", f"{kind}/{key}", "--preview", picture, *store)

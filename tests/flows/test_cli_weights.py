@@ -22,7 +22,7 @@ from stores.artifacts.store import Store
 from stores.errors import StoreFull, WeightsError
 from stores.runs import collect
 from stores.weights.download import Download
-from stores.weights.registry import FILE, WEIGHTS, find_weights, read_registry
+from stores.weights.registry import FILE, WEIGHTS, find_converted, read_registry
 from tasks.weights.networks import load_network
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -187,7 +187,7 @@ def fails(*arguments: object) -> str:
 
 
 def is_there(store: Store, name: str = "mine") -> bool:
-    return find_weights(store, name) is not None
+    return find_converted(store, name) is not None
 
 
 def nothing_left(store: Store) -> bool:
@@ -391,7 +391,7 @@ def test_add_list_show_verify(register: Any, site: Site, store: Store, tmp_path:
 
     assert "1 weights checked, 0 damaged" in weights("verify").stderr
     assert collect(store, dry_run=False).artifacts == []
-    kept = find_weights(store, "mine")
+    kept = find_converted(store, "mine")
     assert kept is not None
     path = kept.file(FILE)
     data = bytearray(path.read_bytes())

@@ -68,7 +68,7 @@ def test_new_speech_leaves_the_video_stages_alone(settings: Make, tmp_path: Path
     other = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 3.2, 5.0)
     report = dub(settings(audio=other))
     assert computed(report).isdisjoint(VIDEO_STAGES)
-    assert {"mel", "motion", "path", "render", "composite", "dubbed"} <= computed(report)
+    assert {"mel", "motion", "lenders", "render", "composite", "dubbed"} <= computed(report)
 
 
 def test_new_blend_only_composites_and_muxes(settings: Make) -> None:
@@ -242,7 +242,7 @@ def test_bad_inputs_fail_before_any_work(settings: Make, talk: Path, speech: Pat
         ({"output": talk.with_suffix(".avi")}, "can't write .avi"),
         ({"output": talk.parent / "no" / "out.mp4"}, "folder does not exist"),
         ({"method": "magic"}, "no method 'magic'; there is exemplar"),
-        ({"method_settings": {"path": {"candidatez": 3}}}, "path.candidatez"),
+        ({"method_settings": {"lenders": {"candidatez": 3}}}, "lenders.candidatez"),
         ({"encode": {"crf": 99}}, "encode.crf"),
     ):
         before = set(Store(store).committed())

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.prepare import PrepareReport, PrepareSettings, prepare
 from stores.artifacts.store import Store
-from stores.dataset_index import index_facts, read_segments
+from stores.dataset_index import index_facts, read_parts
 from stores.errors import InputError, SettingsError
 from stores.runs import collect
 from tests.media_factory import faces, make_video
@@ -93,7 +93,7 @@ def test_keys_of_the_index_are_in_the_store_and_stay_there(make: Make, store: Pa
     report = prepare(settings)
     kept = collect(Store(store), dry_run=True).artifacts
     every = ("train", "validation", "test")
-    for segment in read_segments(report.index, splits=every):
+    for segment in read_parts(report.index, splits=every):
         assert set(segment.keys) >= {"mel", "mfcc", "waveform", "landmarks", "face_crops"}
         for kind, key in segment.keys.items():
             assert Store(store).find(kind, key) is not None

@@ -27,12 +27,12 @@ from flows.train import Job, open_data, train
 from flows.training.settings import TrainSettings
 from models.ip_lap.perceptual import Backbone, PerceptualLoss
 from stores.artifacts.store import Store
-from stores.dataset_index import read_segments
+from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
-from tasks.training.recipe import Batch, Networks, NoWatch
+from tasks.training.recipe import Batch, Networks, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
 from tests.media_factory import make_video
 
@@ -162,8 +162,8 @@ def test_presets_are_whole(recipe: str) -> None:
 
 
 def test_every_sample_is_another_persons_than_those_judged_by(make: Make, index: Path) -> None:
-    train_persons = {s.person for s in read_segments(index, splits=["train"])}
-    assert not train_persons & {s.person for s in read_segments(index, splits=["validation"])}
+    train_persons = {s.person for s in read_parts(index, splits=["train"])}
+    assert not train_persons & {s.person for s in read_parts(index, splits=["validation"])}
 
 
 def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
@@ -378,14 +378,16 @@ def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None
     trainer, own = recipe_settings(
         settings.recipe, None, trainer=settings.trainer, settings=settings.settings
     )
-    job = Job(settings.recipe, own, trainer, settings.data, settings.store, tmp_path, NoWatch)
+    job = Job(
+        settings.recipe, own, trainer, settings.data, settings.store, tmp_path, NoTrainingObserver
+    )
     Training(
         recipe,
         open_data(job),
         trainer,
         checkpoints=Checkpoints(tmp_path / "checkpoints"),
         rank=Rank(0, 1, CPU),
-        watch=NoWatch(),
+        watch=NoTrainingObserver(),
         board=None,
     ).run()
 

@@ -11,12 +11,12 @@ import torch
 from flows.prepare import PrepareSettings, prepare
 from flows.recipes import find_recipe, recipe_settings
 from flows.train import Job, open_data
-from stores.dataset_index import read_segments
+from stores.dataset_index import read_parts
 from tasks.training.checkpoint import Checkpoints, State
 from tasks.training.dataset import WindowLoader
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
-from tasks.training.recipe import Data, NoWatch
+from tasks.training.recipe import Data, NoTrainingObserver
 from tests.media_factory import EXAMPLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -71,14 +71,14 @@ def overfitted(
     """Train on the clip and judge by it."""
     index, store = clip
     settings, chosen = recipe_settings(recipe, "small", trainer=trainer, settings=own)
-    job = Job(recipe, chosen, settings, index, str(store), folder, NoWatch)
+    job = Job(recipe, chosen, settings, index, str(store), folder, NoTrainingObserver)
     data = open_data(job)
     kind = find_recipe(recipe)
 
     def same_clip() -> Iterator[Any]:
         return iter(
             WindowLoader(
-                read_segments(index),
+                read_parts(index),
                 str(store),
                 kind.judged_windows(chosen),
                 batch_size=8,
@@ -92,7 +92,7 @@ def overfitted(
         settings,
         checkpoints=Checkpoints(folder),
         rank=Rank(0, 1, torch.device("cpu")),
-        watch=NoWatch(),
+        watch=NoTrainingObserver(),
         board=None,
     ).run()
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.exemplar.path import Bank
+from models.exemplar.lenders import Bank
 from models.faces.crop.crop import crop_size, crop_transforms, cut, to_crop
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import MOUTH

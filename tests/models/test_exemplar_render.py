@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.exemplar.render import Renderer, canonical_to_crop, mouth_displacement
+from models.exemplar.render import MouthRenderer, canonical_to_crop, mouth_displacement
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
 from models.faces.blend import BlendSettings, blend, match_colour
@@ -33,7 +33,7 @@ def render(
         wanted[None], scene.mouth[donor][None], scene.mouth[target][None], neutral=NEUTRAL
     )
     linear = canonical_to_crop(scene.pose, scene.transforms)[target]
-    return Renderer(MEAN_FACE, size=scene.size).render(
+    return MouthRenderer(MEAN_FACE, size=scene.size).render(
         scene.crop_landmarks[target],
         moved[0],
         linear,
@@ -111,7 +111,7 @@ def test_the_borrowed_mouth_lands_where_the_wanted_mouth_is() -> None:
     moved = mouth_displacement(
         scene.mouth[1][None], scene.mouth[1][None], scene.mouth[0][None], neutral=NEUTRAL
     )
-    rendered = Renderer(MEAN_FACE, size=scene.size).render(
+    rendered = MouthRenderer(MEAN_FACE, size=scene.size).render(
         scene.crop_landmarks[0],
         moved[0],
         canonical_to_crop(scene.pose, scene.transforms)[0],

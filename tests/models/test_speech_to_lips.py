@@ -13,7 +13,7 @@ from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.adapt import adapt
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.figures import clip_figures, summarise
-from models.speech_to_lips.fit import Recipe, fit
+from models.speech_to_lips.fit import FitSettings, fit
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
 from models.speech_to_lips.network import Size, SpeechToLips
@@ -298,7 +298,7 @@ def test_training_repeats_itself(clips: list[Recording]) -> None:
     level = common_level(clips, "mel")
     made = examples(clips, level, lags={"5.mp4": None})
     assert len(made) == 5
-    recipe = Recipe(steps=4, batch=4)
+    recipe = FitSettings(steps=4, batch=4)
     size = Size(channels=8, hidden=8, components=6, members=2)
     losses: list[float] = []
     first, second = (
@@ -317,7 +317,7 @@ def test_members_answer_together(clips: list[Recording]) -> None:
     rows = mirrored_rows(read(MEAN_FACE)[0]["mirror"])
     level = common_level(clips, "mel")
     size = Size(channels=8, hidden=8, components=6, members=3)
-    recipe = Recipe(steps=2, batch=4)
+    recipe = FitSettings(steps=2, batch=4)
     model = fit(examples(clips, level, lags={}), level, rows=rows, recipe=recipe, size=size)
     columns = 6 * size.hearing.columns + 2 * size.hearing.halo
     heard = torch.ones(1, columns, 1) * torch.linspace(-1, 1, size.hearing.bands)

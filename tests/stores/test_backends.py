@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.catalog import read_catalog, write_catalog
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -138,7 +138,7 @@ def test_a_marked_shard_that_is_cut_is_computed_again(any_store: Store, log: Pat
 
 def begin(store: Store, key: str, *, shards: int) -> None:
     """What a builder that was killed leaves behind."""
-    builder = store.builder(Recipe(NUMBERS, key, 1, {}, {}), {"frame": ROWS})
+    builder = store.builder(Derivation(NUMBERS, key, 1, {}, {}), {"frame": ROWS})
     builder.prepare()
     for shard in range(shards):
         rows = np.arange(shard * 16, min(shard * 16 + 16, ROWS), dtype=np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.store import Store
 from stores.backends import bucket, leases
 from stores.backends.backend import record_of
@@ -155,8 +155,8 @@ def test_only_the_first_manifest_counts(s3_url: str, monkeypatch: pytest.MonkeyP
     assert late.commit({"other": 1}, seconds=0.0).manifest == artifact.manifest
 
 
-def _recipe(artifact: Artifact) -> Recipe:
-    return Recipe(NUMBERS, artifact.key, 1, {}, {})
+def _recipe(artifact: Artifact) -> Derivation:
+    return Derivation(NUMBERS, artifact.key, 1, {}, {})
 
 
 def test_a_server_that_is_cut_off_for_a_while_costs_nothing(

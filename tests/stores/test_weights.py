@@ -16,12 +16,12 @@ from stores.weights.registry import (
     WEIGHTS,
     WeightsEntry,
     check_file,
+    find_converted,
     find_entry,
     find_record,
-    find_weights,
     keep_weights,
+    published_derivation,
     read_registry,
-    recipe_of,
     records,
     sha256_of,
     write_record,
@@ -49,7 +49,7 @@ def own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def keep(store: Store, name: str, value: float) -> str:
     """Weights of an entry, as if added from a file whose hash is the value's text."""
     sha256 = f"{value:064.0f}"
-    recipe = recipe_of(name, ENTRY, sha256, {})
+    recipe = published_derivation(name, ENTRY, sha256, {})
     weights = keep_weights(store, recipe, {"w": torch.full((2,), value)}, {"entry": name})
     write_record(store, name, sha256=sha256, size=8, key=weights.key)
     return weights.key
@@ -151,14 +151,14 @@ def test_weights_stay_when_others_are_collected(store: Store) -> None:
     keep(store, "one", 3)  # in place of the first
     found = collect(store, dry_run=False)
     assert found.artifacts == [(WEIGHTS.kind, first)]
-    assert find_weights(store, "two") is not None
+    assert find_converted(store, "two") is not None
     assert [record.entry for record in records(store)] == ["one", "two"]
     assert store.find(WEIGHTS.kind, second) is not None
 
 
 def test_weights_that_complete_kept_ones_stay(store: Store) -> None:
     part = store.get(WEIGHTS.kind, keep(store, "part", 1))
-    recipe = recipe_of("whole", ENTRY, "0" * 64, {"low_res.": part})
+    recipe = published_derivation("whole", ENTRY, "0" * 64, {"low_res.": part})
     whole = keep_weights(store, recipe, {"w": torch.zeros(1)}, {})
     write_record(store, "whole", sha256="0" * 64, size=4, key=whole.key)
     (store.backend.local_path("weights") / "part.json").unlink()
@@ -175,7 +175,7 @@ def test_damaged_weights_are_made_anew(store: Store) -> None:
 
 def test_the_key_follows_file_and_nesting() -> None:
     def key(sha256: str = "0" * 64, **change: object) -> str:
-        return recipe_of("one", ENTRY.model_copy(update=change), sha256, {}).key
+        return published_derivation("one", ENTRY.model_copy(update=change), sha256, {}).key
 
     assert key() == key(note="x", licence="y", page="https://example.org/b")
     others = [key("1" * 64), key(network="syncnet_v2"), key(arguments={"size": 3})]

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.sampling.windows import WindowOrder, block_edges
-from stores.artifacts.builder import Recipe
+from stores.artifacts.builder import Derivation
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.dataset_index import Segment
+from stores.dataset_index import ClipPart
 from tasks.engine.run import Run
 from tasks.source.face_crops import FACE_CROPS
 from tasks.source.landmarks import LANDMARKS
@@ -34,7 +34,7 @@ def put(store: Store, schema: Schema, key: str, arrays: dict[str, NDArray[Any]])
     sizes: dict[str, int] = {}
     for name, array in arrays.items():
         sizes |= dict(zip(schema.arrays[name].dims, array.shape, strict=True))
-    builder = store.builder(Recipe(schema, key, 1, {}, {}), sizes)
+    builder = store.builder(Derivation(schema, key, 1, {}, {}), sizes)
     builder.prepare()
     builder.write_whole(arrays)
     builder.commit({}, seconds=0.0)
@@ -81,7 +81,7 @@ def put_clip(store: Store, number: int, frames: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Segment]]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[ClipPart]]:
     """A store with clips of known content, 25 frames a second, and rows for all of them."""
     folder = tmp_path_factory.mktemp("prepared")
     store = Store(folder / "store")
@@ -98,12 +98,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[Segmen
 
 def row(
     number: int, start: int, stop: int, seconds: float, keys: dict[str, str], **lag: float
-) -> Segment:
+) -> ClipPart:
     given = {"lag_seconds": 0.0, "lag_confidence": 0.0} | lag
-    return Segment(number, f"p{number}", "train", start, stop, seconds, keys=keys, **given)
+    return ClipPart(number, f"p{number}", "train", start, stop, seconds, keys=keys, **given)
 
 
-def loader(prepared: tuple[str, list[Segment]], **changes: Any) -> WindowLoader:
+def loader(prepared: tuple[str, list[ClipPart]], **changes: Any) -> WindowLoader:
     given = {"batch_size": 4, "mixed_blocks": 2, "seed": 5} | changes
     return WindowLoader(prepared[1], prepared[0], given.pop("settings", SMALL), **given)
 
@@ -117,7 +117,7 @@ def shown(batches: Iterator[dict[str, torch.Tensor]] | WindowLoader) -> list[lis
 
 
 def test_a_sample_is_sound_landmarks_and_faces_of_the_same_moment(
-    prepared: tuple[str, list[Segment]],
+    prepared: tuple[str, list[ClipPart]],
 ) -> None:
     for batch in loader(prepared):
         size = len(batch["row"])
@@ -145,7 +145,7 @@ def test_a_sample_is_sound_landmarks_and_faces_of_the_same_moment(
 
 
 def test_an_epoch_shows_each_window_once_and_the_next_another_order(
-    prepared: tuple[str, list[Segment]],
+    prepared: tuple[str, list[ClipPart]],
 ) -> None:
     settings = SMALL.model_copy(update={"stride": 1})
     stream = loader(prepared, settings=settings, batch_size=3)
@@ -162,7 +162,7 @@ def test_an_epoch_shows_each_window_once_and_the_next_another_order(
 
 @pytest.mark.parametrize("stop", [0, 1, 5, 10])
 def test_it_goes_on_with_the_very_next_sample(
-    prepared: tuple[str, list[Segment]], stop: int
+    prepared: tuple[str, list[ClipPart]], stop: int
 ) -> None:
     straight = loader(prepared)
     wanted = [*straight, *straight]
@@ -181,7 +181,7 @@ def test_it_goes_on_with_the_very_next_sample(
         assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
-def test_a_position_of_other_data_is_refused(prepared: tuple[str, list[Segment]]) -> None:
+def test_a_position_of_other_data_is_refused(prepared: tuple[str, list[ClipPart]]) -> None:
     state = loader(prepared).state_dict()
     with pytest.raises(ValueError, match="seed"):
         loader(prepared, seed=1).load_state_dict(state)
@@ -189,7 +189,7 @@ def test_a_position_of_other_data_is_refused(prepared: tuple[str, list[Segment]]
         loader((prepared[0], prepared[1][1:])).load_state_dict(state)
 
 
-def test_workers_change_nothing(prepared: tuple[str, list[Segment]]) -> None:
+def test_workers_change_nothing(prepared: tuple[str, list[ClipPart]]) -> None:
     alone = loader(prepared)
     wanted = [shown(alone), shown(alone)]
     several = loader(prepared, workers=2)
@@ -197,7 +197,7 @@ def test_workers_change_nothing(prepared: tuple[str, list[Segment]]) -> None:
 
 
 def test_each_block_is_read_once(
-    prepared: tuple[str, list[Segment]], monkeypatch: pytest.MonkeyPatch
+    prepared: tuple[str, list[ClipPart]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
     real = BlockDataset.__getitem__
@@ -213,7 +213,7 @@ def test_each_block_is_read_once(
     assert len(read) <= 2  # what is already behind is not read again
 
 
-def test_validation_is_in_order_and_whole(prepared: tuple[str, list[Segment]]) -> None:
+def test_validation_is_in_order_and_whole(prepared: tuple[str, list[ClipPart]]) -> None:
     batches = shown(loader(prepared, shuffle=False, batch_size=16))
     windows = [sample for batch in batches for sample in batch]
     assert windows == sorted(windows)
@@ -221,7 +221,7 @@ def test_validation_is_in_order_and_whole(prepared: tuple[str, list[Segment]]) -
 
 
 def test_ranks_share_the_blocks_and_have_equally_many_batches(
-    prepared: tuple[str, list[Segment]],
+    prepared: tuple[str, list[ClipPart]],
 ) -> None:
     shares = [shown(loader(prepared, batch_size=2, rank=rank, world=2)) for rank in range(2)]
     assert len(shares[0]) == len(shares[1]) > 0
@@ -229,7 +229,7 @@ def test_ranks_share_the_blocks_and_have_equally_many_batches(
     assert not rows[0] & rows[1]
 
 
-def test_a_sure_lag_is_taken_out(prepared: tuple[str, list[Segment]]) -> None:
+def test_a_sure_lag_is_taken_out(prepared: tuple[str, list[ClipPart]]) -> None:
     url, segments = prepared
     keys = dict(segments[0].keys)
     settings = SMALL.model_copy(update={"references": 0, "mel_columns": 1})
@@ -295,14 +295,14 @@ def test_references_lie_outside_their_window() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_reading_leaves_torchs_own_chance_alone(
-    prepared: tuple[str, list[Segment]], workers: int
+    prepared: tuple[str, list[ClipPart]], workers: int
 ) -> None:
     before = torch.get_rng_state()
     list(loader(prepared, workers=workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_sample_can_hold_the_middle_face_alone(prepared: tuple[str, list[Segment]]) -> None:
+def test_a_sample_can_hold_the_middle_face_alone(prepared: tuple[str, list[ClipPart]]) -> None:
     middle = SMALL.model_copy(update={"faces": "middle"})
     pairs = zip(loader(prepared), loader(prepared, settings=middle), strict=True)
     for whole, batch in pairs:

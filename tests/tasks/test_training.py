@@ -20,7 +20,7 @@ from tasks.training.card import write_card, write_weights
 from tasks.training.checkpoint import Checkpoints, State
 from tasks.training.loop import Training, judged_networks
 from tasks.training.ranks import Rank, run_ranks
-from tasks.training.recipe import NoWatch
+from tasks.training.recipe import NoTrainingObserver
 from tasks.training.run_folder import RunFolder
 from tasks.training.settings import TrainerSettings
 from tests.tasks.toy_recipe import Toy, toy_data
@@ -53,7 +53,7 @@ def trained(
         settings,
         checkpoints=Checkpoints(folder),
         rank=rank,
-        watch=given.get("watch", NoWatch()),
+        watch=given.get("watch", NoTrainingObserver()),
         board=given.get("board"),
     ).run()
 
@@ -62,7 +62,7 @@ def weights(folder: Path, step: int, file: str = "networks") -> dict[str, torch.
     return load_file(Checkpoints(folder).path(step) / f"{file}.safetensors")
 
 
-class Interrupt(NoWatch):
+class Interrupt(NoTrainingObserver):
     """Presses Ctrl-C in a step."""
 
     def __init__(self, step: int) -> None:
@@ -279,7 +279,7 @@ def test_without_validation_the_last_weights_are_chosen(tmp_path: Path) -> None:
         settings,
         checkpoints=Checkpoints(tmp_path),
         rank=HERE,
-        watch=NoWatch(),
+        watch=NoTrainingObserver(),
         board=None,
     ).run()
     state = Checkpoints(tmp_path).read_state(12)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.training.recipe import Batch, Data, Export, Networks, Sample, Shown
+from tasks.training.recipe import Batch, BoardMedia, Data, Export, Networks, Sample
 
 SAMPLES = 64
 BATCHES_OF_EPOCH = 5
@@ -109,9 +109,9 @@ class Toy:
         errors = [float((networks["first"](b["x"]) - b["y"]).abs().mean()) for b in batches]
         return {"error": float(np.mean(errors))}
 
-    def show(self, networks: Networks, batch: Batch) -> Shown:
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         tone = np.sin(np.arange(800) / 5).astype(np.float32)
-        return Shown({"picture": np.zeros((3, 8, 8), np.uint8)}, {"tone": (tone, 16000)})
+        return BoardMedia({"picture": np.zeros((3, 8, 8), np.uint8)}, {"tone": (tone, 16000)})
 
     def export(self, networks: Networks) -> dict[str, Export]:
         return {"toy": Export("toy", {"inputs": 4}, networks["first"].state_dict())}

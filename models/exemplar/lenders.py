@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.settings import PathSettings
+from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor, pose_descriptor
 from models.faces.mesh.align import Pose
 
@@ -67,7 +67,7 @@ def choose_donors(
     target_pose: Pose,
     scene_start: Bools,
     neutral: Floats,
-    settings: PathSettings | None = None,
+    settings: LenderSettings | None = None,
     target_time_s: NDArray[np.float64] | None = None,
     exclude_within_s: float | None = None,
 ) -> Ints:
@@ -88,7 +88,7 @@ def choose_donors(
     Raises:
         ValueError: the exclusion leaves nothing for some frame.
     """
-    settings = settings or PathSettings()
+    settings = settings or LenderSettings()
     if exclude_within_s is not None and target_time_s is None:
         raise ValueError("exclude_within_s needs target_time_s")
     wanted = _features(target_mouth, target_pose, neutral, settings)
@@ -116,7 +116,7 @@ def choose_donors(
     return search.path()
 
 
-def _features(mouth: Floats, pose: Pose, neutral: Floats, settings: PathSettings) -> Floats:
+def _features(mouth: Floats, pose: Pose, neutral: Floats, settings: LenderSettings) -> Floats:
     turned = settings.pose_weight * pose_descriptor(pose)
     return np.concatenate([lip_descriptor(mouth, neutral), turned], axis=1)
 
@@ -130,7 +130,7 @@ def _distances(a: Floats, b: Floats) -> Floats:
 class _Search:
     """Viterbi over candidate lists, one `step` per frame; O(candidates) kept per frame."""
 
-    def __init__(self, bank: Bank, seen: Floats, settings: PathSettings) -> None:
+    def __init__(self, bank: Bank, seen: Floats, settings: LenderSettings) -> None:
         """seen: (row, d) float32: what a jump costs is the distance of these, in face heights."""
         self._seen, self._settings = seen, settings
         last = np.append(bank.run[1:] != bank.run[:-1], True)

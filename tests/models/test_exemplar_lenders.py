@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_frames, bank_runs
-from models.exemplar.path import Bank, _Search, choose_donors
+from models.exemplar.lenders import Bank, _Search, choose_donors
 from models.exemplar.render import mix_donors
-from models.exemplar.settings import PathSettings
+from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor, lip_gap
 from models.faces.mesh.indices import MOUTH
 from tests.models.exemplar_scene import NEUTRAL, make_bank, opened, still_pose
@@ -90,7 +90,7 @@ def test_a_cut_sets_the_path_free() -> None:
     bank = make_bank(np.concatenate([amount[:20] + 0.002, amount]).astype(np.float32))
     scene_start = first_only(40)
     scene_start[20] = True
-    settings = PathSettings(jump_cost=1.0)
+    settings = LenderSettings(jump_cost=1.0)
     path = choose(amount, bank, scene_start=scene_start, settings=settings)
     assert path[20:].tolist() == list(range(40, 60))
 
@@ -99,7 +99,7 @@ def test_work_per_frame_does_not_grow_with_the_bank() -> None:
     widths = []
     for rows in (300, 3000):
         bank = make_bank(talking(rows))
-        search = _Search(bank, lip_descriptor(bank.mouth, NEUTRAL), PathSettings(candidates=16))
+        search = _Search(bank, lip_descriptor(bank.mouth, NEUTRAL), LenderSettings(candidates=16))
         cost = np.random.default_rng(0).uniform(0, 1, (20, rows)).astype(np.float32)
         for row in cost:
             search.step(row, fresh=False)
