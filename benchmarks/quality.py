@@ -33,7 +33,7 @@ from stores.errors import DubflowError
 from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
 from stores.media.read import read_frames
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tasks.engine.run import Run
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.result.composite import composite

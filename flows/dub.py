@@ -20,7 +20,7 @@ from stores.backends.backend import explain_full_disk
 from stores.errors import InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
-from stores.media.timeline import probe
+from stores.media.source import probe
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, Run, usable_processors

@@ -23,14 +23,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.batch import BatchObserver, BatchSettings, Dub, NoBatchObserver, as_json, batch
 from flows.batches.manifest import Row
+from flows.batches.progress import batch_watch
 from flows.batches.report import RowResult, State
-from flows.cli.progress import batch_watch, watcher
 from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
 from flows.prepare import PrepareSettings, prepare
 from flows.runtime.clusters import open_cluster
+from flows.runtime.progress import watcher
 from flows.settings import DubSettings
 from flows.training.settings import TrainSettings
 from stores.errors import DubflowError
@@ -100,7 +101,7 @@ def prepare_flow(settings: PrepareSettings) -> dict[str, Any]:
 @flow(name="train", flow_run_name="train {settings.recipe}", persist_result=False, retries=0)
 def train_flow(settings: TrainSettings) -> dict[str, Any]:
     """Train a recipe, or go on with a training; gives its card."""
-    from flows.cli.training_progress import OnTerminal
+    from flows.runtime.training_progress import OnTerminal
     from flows.train import train  # torch: seconds that no other flow has to wait
 
     card = train(settings, watch=OnTerminal(), progress=watcher())

@@ -1,11 +1,10 @@
 """Means with bootstrap intervals. Seeded: the same figures always give the same interval."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from viewer.report.data import Interval
 
 RESAMPLES = 4000
 FEWEST = 3
@@ -13,6 +12,16 @@ FEWEST = 3
 
 _BLOCK = 1 << 20
 _SEED = 20261
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval of 95 %; both bounds None below three values."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
 
 
 def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:

@@ -2,9 +2,6 @@
 
 import json
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +16,7 @@ give_memory_back()
 
 from flows.cli.artifacts import artifacts  # noqa: E402  (the environment comes first)
 from flows.cli.batch import batch, demo_batch  # noqa: E402
+from flows.cli.errors import one_line_errors  # noqa: E402
 from flows.cli.evaluate import evaluate  # noqa: E402
 from flows.cli.options import (  # noqa: E402
     ClusterOption,
@@ -32,7 +30,6 @@ from flows.cli.rate import rate  # noqa: E402
 from flows.cli.train import train  # noqa: E402
 from flows.cli.up import up  # noqa: E402
 from flows.cli.weights import weights  # noqa: E402
-from stores.errors import DubflowError  # noqa: E402
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,23 +39,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Make the lips of a talking-head video match new speech.",
 )
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """End the command with one line for every error that a user can cause."""
-    try:
-        yield
-    except DubflowError as error:
-        _say(f"dubflow: {error}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _say("dubflow: stopped; finished ranges are kept, the same command goes on from there")
-        raise typer.Exit(130) from None
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 @app.command(
@@ -261,9 +241,9 @@ app.command("demo-batch")(demo_batch)
 
 
 def _dub(settings: Any, *, prefect: bool | None, as_json: bool, cluster: str | None = None) -> None:
-    from flows.cli.progress import watched
     from flows.dub import check_inputs
     from flows.runtime.clusters import open_cluster, read_cluster
+    from flows.runtime.progress import watched
 
     console = Console(stderr=True)
     under_prefect = bool(os.environ.get("PREFECT_API_URL")) if prefect is None else prefect

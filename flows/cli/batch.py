@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.errors import one_line_errors
 from flows.cli.options import ClusterOption, JsonOption, PrefectOption, StoreOption
 
 
@@ -50,7 +51,6 @@ def batch(
     A row that fails stops no other. Given again, the command does what is missing or failed. Ends
     with status 0 if no row failed, 2 if some did.
     """
-    from flows.cli.app import one_line_errors
 
     given: dict[str, Any] = {
         "manifest": manifest,
@@ -92,7 +92,7 @@ def _check(settings: Any, console: Console) -> None:
 def _run(settings: Any, console: Console, *, under_prefect: bool | None) -> dict[str, Any]:
     import os
 
-    from flows.cli.progress import batch_watched
+    from flows.batches.progress import batch_watched
 
     if under_prefect is None:
         under_prefect = bool(os.environ.get("PREFECT_API_URL"))
@@ -152,8 +152,6 @@ def demo_batch(
 ) -> None:
     """Show a batch as it is run for good: a server, a worker, a scheduled run, two processes."""
     import os
-
-    from flows.cli.app import one_line_errors
 
     console = Console(stderr=True)
     with one_line_errors():

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.cli.errors import one_line_errors
 from flows.cli.options import DeviceOption
 
 
@@ -92,7 +93,6 @@ def evaluate(
     What was dubbed or measured before comes from the store. Metrics whose weights or packages are
     missing are listed with the way to get them.
     """
-    from flows.cli.app import one_line_errors
 
     given: dict[str, Any] = {
         "protocols": protocols,
@@ -159,9 +159,9 @@ def _list(settings: Any) -> None:
 
 
 def _evaluate(settings: Any, console: Console) -> None:
-    from flows.cli.progress import watched
     from flows.evaluate import evaluate as run
     from flows.runtime.clusters import open_cluster
+    from flows.runtime.progress import watched
 
     spec = None if settings.cluster == "none" else settings.cluster
     with open_cluster(spec) as workers, watched(console) as bars:

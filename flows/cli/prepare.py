@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.errors import one_line_errors
 from flows.cli.options import ClusterOption, DeviceOption, JsonOption, StoreOption
 
 
@@ -65,7 +66,6 @@ def prepare(
 
     What was prepared before comes from the store. Exit code 2: some clips failed.
     """
-    from flows.cli.app import one_line_errors
 
     given: dict[str, Any] = {
         "dataset": dataset,
@@ -118,9 +118,9 @@ def _list(settings: Any) -> None:
 
 
 def _prepare(settings: Any, *, as_json: bool) -> None:
-    from flows.cli.progress import watched
     from flows.prepare import prepare as run
     from flows.runtime.clusters import open_cluster
+    from flows.runtime.progress import watched
 
     console = Console(stderr=True)
     with open_cluster(settings.cluster) as opened, watched(console) as bars:

@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from flows.cli.errors import one_line_errors
 from flows.cli.options import DeviceOption, JsonOption, PrefectOption, StoreOption
 
 
@@ -91,7 +92,6 @@ def train(
 
     Interrupted or killed, the same command goes on from the last checkpoint.
     """
-    from flows.cli.app import one_line_errors
 
     given: dict[str, Any] = {
         "recipe": recipe,
@@ -153,7 +153,7 @@ def _show(settings: Any) -> None:
 
 
 def _train(settings: Any, *, prefect: bool | None) -> dict[str, Any]:
-    from flows.cli.progress import watched
+    from flows.runtime.progress import watched
 
     console = Console(stderr=True)
     under_prefect = bool(os.environ.get("PREFECT_API_URL")) if prefect is None else prefect
@@ -161,7 +161,7 @@ def _train(settings: Any, *, prefect: bool | None) -> dict[str, Any]:
         from flows.prefect_flows import train_flow
 
         return train_flow(settings)
-    from flows.cli.training_progress import OnTerminal
+    from flows.runtime.training_progress import OnTerminal
     from flows.train import train as run
 
     with watched(console) as bars:

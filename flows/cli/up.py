@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.cli.errors import one_line_errors
+
 
 def up(
     host: Annotated[str, typer.Option(help="Where the server listens.")] = "127.0.0.1",
@@ -31,7 +33,6 @@ def up(
 
     For one machine, to try things. docs/deploy.md says how to run it for good.
     """
-    from flows.cli.app import one_line_errors
     from flows.runtime.local_server import CPU_POOL, GPU_POOL, local_server
 
     console = Console(stderr=True)

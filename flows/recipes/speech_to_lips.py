@@ -44,7 +44,8 @@ from models.speech_to_lips.training import mirrored_rows
 from stores.errors import InputError, MediaError, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
-from stores.media.timeline import Timeline, scan
+from stores.media.scanning import scan
+from stores.media.timeline import Timeline
 from stores.shipped import shipped_file
 from tasks.source.faces import DETECTION_SIDE_PX
 from tasks.source.landmarks import mean_face

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.exemplar.settings import LenderSettings
-from models.exemplar.shapes import lip_descriptor, pose_descriptor
-from models.faces.mesh.align import Pose
+from models.exemplar.shapes import lip_descriptor
+from models.faces.mesh.align import Pose, pose_descriptor
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]

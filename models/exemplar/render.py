@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.mesh import lower_face
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
+from models.faces.crop.lower_face import lower_face
 from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
 from models.faces.crop.warp import active_box, full_size, rasterise, remap
 from models.faces.mesh.align import Pose

@@ -7,7 +7,6 @@ distance of two descriptors is in face heights (root mean square over weighted p
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
 
 Floats = NDArray[np.float32]
@@ -57,18 +56,3 @@ def lip_descriptor(mouth: Floats, neutral: Floats) -> Floats:
     shut = closure(gap, float(lip_gap(neutral[None])[0]))
     extra = np.stack([0.5 * gap, 0.012 * shut], axis=1)
     return np.asarray(np.concatenate([moved.reshape(len(mouth), -1), extra], axis=1), np.float32)
-
-
-def pose_descriptor(pose: Pose) -> Floats:
-    """Head turn out of the image plane and face size, (frame, 3) float32: yaw, pitch [rad], size.
-
-    Roll is missing on purpose: crops are upright.
-    """
-    forward = pose.rotation[:, :, 2]
-    roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
-    c, s = np.cos(roll), np.sin(roll)
-    x = c * forward[:, 0] + s * forward[:, 1]
-    y = -s * forward[:, 0] + c * forward[:, 1]
-    yaw, pitch = np.arctan2(x, forward[:, 2]), np.arctan2(y, forward[:, 2])
-    size = 0.5 * np.log(np.maximum(pose.scale, 1e-6))
-    return np.asarray(np.stack([yaw, pitch, size], axis=1), np.float32)

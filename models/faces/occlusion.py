@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.exemplar.mesh import lower_face
-from models.exemplar.shapes import pose_descriptor
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
+from models.faces.crop.lower_face import lower_face
 from models.faces.crop.warp import Raster, rasterise
-from models.faces.mesh.align import Pose
+from models.faces.mesh.align import Pose, pose_descriptor
 from models.faces.mesh.indices import INNER_LIP
 
 Floats = NDArray[np.float32]

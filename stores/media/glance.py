@@ -19,9 +19,8 @@ from av.video.stream import VideoStream
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
 from stores.media.read import read_frames
-from stores.media.scanning import video_facts
+from stores.media.scanning import scan, video_facts
 from stores.media.source import demuxed, only, open_source, video_stream
-from stores.media.timeline import scan
 
 __all__ = ["glance"]
 

@@ -39,6 +39,29 @@ _NO_PTS = np.iinfo(np.int64).min
 _DIRECT_LUMA = ("yuv", "nv", "gray", "p01")
 
 
+def scan(path: str | Path, *, progress: Callable[[int], None] | None = None) -> Timeline:
+    """Decode a whole video and give its timeline.
+
+    Args:
+        path: A local video or still image.
+        progress: Called now and then with the number of frames decoded so far.
+
+    Returns:
+        The timeline; a still image has one frame that lasts 1/25 s.
+
+    Raises:
+        MediaError: The file is missing, empty, cut short or damaged, has no picture, or holds a
+            video of a single frame or without duration.
+    """
+    path = Path(path)
+    found = Scanner(path, progress=progress).run()
+    if not found.still and len(found) < 2:
+        raise MediaError(
+            f"{path}: a video of a single frame; give a longer one, or the frame as PNG or JPEG"
+        )
+    return found
+
+
 class Scanner:
     """One pass over a file; `run` gives the timeline."""
 

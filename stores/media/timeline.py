@@ -1,19 +1,13 @@
 """The timeline of a video: when each frame is shown, by decoding every one of them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from stores.errors import MediaError
 from stores.media.facts import AudioFacts, VideoFacts
-from stores.media.source import Probe, probe
-
-__all__ = ["AudioFacts", "Probe", "Timeline", "VideoFacts", "probe", "scan"]
 
 _ARRAYS = {
     "pts": np.dtype(np.int64),
@@ -117,29 +111,3 @@ class Timeline:
             metadata=dict(attributes["metadata"]),
             still=bool(attributes["still"]),
         )
-
-
-def scan(path: str | Path, *, progress: Callable[[int], None] | None = None) -> Timeline:
-    """Decode a whole video and give its timeline.
-
-    Args:
-        path: A local video or still image.
-        progress: Called now and then with the number of frames decoded so far.
-
-    Returns:
-        The timeline; a still image has one frame that lasts 1/25 s.
-
-    Raises:
-        MediaError: The file is missing, empty, cut short or damaged, has no picture, or holds a
-            video of a single frame or without duration.
-    """
-    # Reading a stored timeline needs no decoder.
-    from stores.media.scanning import Scanner
-
-    path = Path(path)
-    found = Scanner(path, progress=progress).run()
-    if not found.still and len(found) < 2:
-        raise MediaError(
-            f"{path}: a video of a single frame; give a longer one, or the frame as PNG or JPEG"
-        )
-    return found

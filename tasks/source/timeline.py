@@ -5,7 +5,8 @@ from collections.abc import Callable
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.timeline import Timeline, scan
+from stores.media.scanning import scan
+from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
 
 TIMELINE = Schema(

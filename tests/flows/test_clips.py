@@ -10,7 +10,7 @@ from flows.dub import dub
 from flows.settings import read_settings
 from stores.errors import MediaError
 from stores.media.audio import decode_audio
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tests.media_factory import EXAMPLE
 
 pytestmark = pytest.mark.clips

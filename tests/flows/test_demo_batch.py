@@ -9,7 +9,7 @@ import pytest
 
 from flows.batches.demo import ROWS, demo_batch
 from flows.batches.report import State
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 
 
 def _screenshot(page: str, target: Path) -> None:

@@ -14,7 +14,7 @@ from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from stores.errors import InputError, MediaError, MissingWeights, SettingsError
 from stores.media.audio import decode_audio
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tests.flows.conftest import FRAMES, computed, cut_wav
 from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
 

@@ -26,7 +26,7 @@ from stores.artifacts.store import Store
 from stores.errors import MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, filled_state, write_registry

@@ -22,7 +22,7 @@ from stores.errors import MissingWeights
 from stores.media.audio import decode_audio
 from stores.media.frame import Frame
 from stores.media.read import read_frames
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tasks.engine.stage import Shard
 from tasks.result.composite import composed
 from tests.flows.conftest import computed, cut_wav

@@ -8,7 +8,8 @@ import pytest
 
 from stores.errors import MediaError
 from stores.media.read import read_frames
-from stores.media.timeline import probe, scan
+from stores.media.scanning import scan
+from stores.media.source import probe
 from tests.media_factory import DAMAGES, damage, make_audio, make_still, make_video
 
 

@@ -11,7 +11,7 @@ import pytest
 from stores.errors import MediaError
 from stores.media.planes import plane_views
 from stores.media.read import Frame, read_frames, read_frames_reversed
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tests.media_factory import make_still, make_video, pattern, variable_times
 
 LAYOUTS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from stores.errors import MediaError
+from stores.media.scanning import scan
 from stores.media.scenes import SceneCuts, thumbnail
-from stores.media.timeline import Timeline, probe, scan
+from stores.media.source import probe
+from stores.media.timeline import Timeline
 from tests.media_factory import (
     EXAMPLE,
     NTSC,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.viewer.sample import METRICS, curves, report
-from viewer.intervals import crossed_interval, mean_interval
+from viewer.intervals import Interval, crossed_interval, mean_interval
 from viewer.report.choose import curves_to_show, moments_to_show
-from viewer.report.data import Curve, Interval, Part, Score, System
+from viewer.report.data import Curve, Part, Score, System
 from viewer.report.render import interval, number, to_html, write_report
 from viewer.report.tables import duels, metric_tables, untried
 

@@ -10,7 +10,7 @@ import pytest
 from stores.errors import MediaError
 from stores.media.glance import glance
 from stores.media.read import read_frames
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 from tests.media_factory import damage, make_still, make_video, variable_times
 from viewer.sheet import contact_sheet
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from viewer.intervals import crossed_interval
+from viewer.intervals import Interval, crossed_interval
 from viewer.ratings.answers import all_answers
-from viewer.report.data import Interval, Opinion, Opinions, Preference
+from viewer.report.data import Opinion, Opinions, Preference
 
 
 def _schema(names: Sequence[str], counts: Sequence[str]) -> pa.Schema:

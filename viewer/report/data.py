@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
+from viewer.intervals import Interval
 
 Rgb = NDArray[np.uint8]
 
@@ -154,16 +155,6 @@ class Part:
     failures: Sequence[Failure] = ()
     curves: Sequence[Curve] = ()
     moments: Sequence[Moment] = ()
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its bootstrap interval of 95 %; both bounds None below three values."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 @dataclass(frozen=True)

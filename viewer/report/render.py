@@ -11,8 +11,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from models.metrics.metric import Metric
+from viewer.intervals import Interval
 from viewer.report.charts import draw_curves
-from viewer.report.data import Interval, Moment, Part, Report, Rgb
+from viewer.report.data import Moment, Part, Report, Rgb
 from viewer.report.tables import duels, metric_tables, untried
 
 MOMENT_HEIGHT = 260

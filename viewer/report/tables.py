@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from viewer.intervals import mean_interval
-from viewer.report.data import Interval, Part, Report
+from viewer.intervals import Interval, mean_interval
+from viewer.report.data import Part, Report
 
 
 @dataclass(frozen=True)

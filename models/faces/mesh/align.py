@@ -80,3 +80,18 @@ def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
     return Pose(
         scale.astype(np.float32), rotation.astype(np.float32), translation.astype(np.float32)
     )
+
+
+def pose_descriptor(pose: Pose) -> Array:
+    """Head turn out of the image plane and face size, (frame, 3) float32: yaw, pitch [rad], size.
+
+    Roll is missing on purpose: crops are upright.
+    """
+    forward = pose.rotation[:, :, 2]
+    roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
+    c, s = np.cos(roll), np.sin(roll)
+    x = c * forward[:, 0] + s * forward[:, 1]
+    y = -s * forward[:, 0] + c * forward[:, 1]
+    yaw, pitch = np.arctan2(x, forward[:, 2]), np.arctan2(y, forward[:, 2])
+    size = 0.5 * np.log(np.maximum(pose.scale, 1e-6))
+    return np.asarray(np.stack([yaw, pitch, size], axis=1), np.float32)
