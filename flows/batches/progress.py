@@ -4,13 +4,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich import progress
 from rich.console import Console
 
 from flows.batches.manifest import Row
 from flows.batches.report import RowResult, State
-from flows.runtime.progress import _bars, _watch
+from flows.runtime.progress import stage_bars
 from tasks.engine.run import Progress
 
 
@@ -22,7 +23,7 @@ class BatchBars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = _bars(console, width=32)
+        self._bars = stage_bars(console, width=32)
         self._rows: dict[int, _RowBar] = {}
         self._whole: progress.TaskID | None = None
         self._start = 0.0
@@ -67,20 +68,23 @@ class BatchBars:
             )
 
 
+_observer: ContextVar[BatchBars | None] = ContextVar("dubflow_batch_observer", default=None)
+
+
 @contextmanager
 def batch_watched(console: Console) -> Iterator[BatchBars]:
     """Show a batch on a console; `batch_watch()` gives the bars to whatever runs inside."""
     with BatchBars(console) as bars:
-        token = _watch.set(bars)
+        token = _observer.set(bars)
         try:
             yield bars
         finally:
-            _watch.reset(token)
+            _observer.reset(token)
 
 
 def batch_watch() -> BatchBars | None:
     """Who shows a batch here; nobody on a worker."""
-    return _watch.get()
+    return _observer.get()
 
 
 class _RowBar:

@@ -7,12 +7,11 @@ from contextvars import ContextVar
 from rich import progress
 from rich.console import Console
 
-from flows.batches.progress import BatchBars
 from tasks.engine.run import NoProgress, Progress
 
 
-def _bars(console: Console, *, width: int) -> progress.Progress:
-    """Bars with names of so many letters, a count, both times and a note."""
+def stage_bars(console: Console, *, width: int) -> progress.Progress:
+    """Bars with names of `width` letters, a count, times spent and left, and a note."""
     return progress.Progress(
         progress.SpinnerColumn(finished_text="[green]✓"),
         progress.TextColumn(f"{{task.description:{width}.{width}}}"),
@@ -34,7 +33,7 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = _bars(console, width=14)
+        self._bars = stage_bars(console, width=14)
         self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Bars":
@@ -78,6 +77,3 @@ def watched(console: Console) -> Iterator[Bars]:
 def watcher() -> Progress:
     """Who shows progress here; nobody on a worker."""
     return _watcher.get() or NoProgress()
-
-
-_watch: ContextVar[BatchBars | None] = ContextVar("dubflow_watch", default=None)
