@@ -25,7 +25,7 @@ from models.speech_to_lips.recordings import at_ticks
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.timeline import load_timeline, timeline
@@ -85,7 +85,7 @@ def measure(path: Path, row: dict[str, str]) -> Clip:
     video = Source.of(path)
     clock = timeline(video)
     found = faces(video, clock)
-    face = landmarks(found, track(found, clock, "largest"), clock)
+    face = landmarks(found, track(found, clock, face="largest"), timeline=clock)
     valid = face.read("valid")
     if valid.sum() < 2:
         raise ValueError("no face")
@@ -133,7 +133,7 @@ def main() -> None:
         rows = [row for row in csv.DictReader(file) if row["split"] == arguments.split]
     store = Store(arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-agreement-")))
     clips = []
-    with Run(store, workers=1).active():
+    with open_run(store, workers=1):
         for row in rows:
             if float(row["seconds"]) < arguments.seconds:
                 continue

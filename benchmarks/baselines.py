@@ -20,6 +20,7 @@ def closed(speaker: Artifact, output_frames: Artifact) -> Made:
 def other_moment(
     speaker: Artifact,
     landmarks: Artifact,
+    *,
     timeline: Artifact,
     output_frames: Artifact,
     apart_s: float,
@@ -38,7 +39,7 @@ def other_moment(
 
 
 @stage(MOTION, version=1)
-def true_mouth(speaker: Artifact, landmarks: Artifact, output_frames: Artifact) -> Made:
+def true_mouth(speaker: Artifact, landmarks: Artifact, *, output_frames: Artifact) -> Made:
     """The mouth that the frame really shows: what the renderer could reach at best."""
     source = output_frames.read("source_frame")
     return Made({"mouth": landmarks.read("mouth")[source], "neutral": speaker.read("neutral")})

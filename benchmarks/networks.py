@@ -26,7 +26,7 @@ from models.wav2lip.speaker import Speaker
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from tasks.engine.device_settings import DeviceSettings
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.engine.stage import Made, stage
 from tasks.inference.device import choose_device
 from tasks.inference.runner import Runner, channels_last
@@ -171,7 +171,7 @@ def runner_rows(device: torch.device) -> Iterator[str]:
         for start in range(0, frames, 64):
             yield mel, faces.read("face", start, start + 64)
 
-    with tempfile.TemporaryDirectory() as folder, Run(Store(Path(folder))).active():
+    with tempfile.TemporaryDirectory() as folder, open_run(Store(Path(folder))):
         faces = random_faces(count)
         for _ in runner.map(blocks(faces, 64)):
             pass

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from benchmarks.baselines import closed, other_moment, true_mouth
-from flows.methods import Prepared
 from flows.methods.exemplar import ExemplarSettings
 from models.faces.blend import BlendSettings
 from models.faces.mesh.indices import LIPS, MOUTH
@@ -34,7 +33,7 @@ from stores.media.encode import EncodeSettings
 from stores.media.mux import MuxSettings
 from stores.media.read import read_frames
 from stores.media.scanning import scan
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
@@ -42,6 +41,7 @@ from tasks.result.output_frames import SyncSettings, output_frames
 from tasks.source.crops import crops
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
+from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
 from tasks.source.track import track
 from tasks.source.visibility import visibility
@@ -75,78 +75,110 @@ class Score:
     opening_correlation: float
 
 
-def prepare(clip: Path) -> Prepared:
+@dataclass(frozen=True)
+class Clip:
+    """A clip that is made again with its own speech."""
+
+    seen: Seen
+    output_frames: Artifact
+
+
+def prepare(clip: Path) -> Clip:
     """The shared stages."""
     video = Source.of(clip)
     frames = timeline(video)
     found = faces(video, frames)
-    face = landmarks(found, track(found, frames, "largest"), frames)
+    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
     sound = waveform(video)
-    out = output_frames(frames, sound, SyncSettings())
-    return Prepared(video, frames, face, sound, out, "float32")
+    out = output_frames(frames, sound, sync=SyncSettings())
+    return Clip(Seen(video, frames, face, sound), out)
 
 
-def variants(source: Prepared, person: Artifact) -> dict[str, Callable[[], Artifact]]:
+def variants(clip: Clip, person: Artifact) -> dict[str, Callable[[], Artifact]]:
     """Name → what gives the wanted mouth."""
+    seen, frames = clip.seen, clip.output_frames
     return {
-        "exemplar": lambda: spoken(source, source.waveform, person),
-        "closed mouth": lambda: closed(person, source.output_frames),
+        "exemplar": lambda: spoken(clip, seen.waveform, person),
+        "closed mouth": lambda: closed(person, frames),
         "random other moment": lambda: other_moment(
-            person, source.landmarks, source.timeline, source.output_frames, APART_S, SEED
+            seen, speaker=person, output_frames=frames, apart_s=APART_S, seed=SEED
         ),
-        "true mouth shapes": lambda: true_mouth(person, source.landmarks, source.output_frames),
+        "true mouth shapes": lambda: true_mouth(seen, speaker=person, output_frames=frames),
     }
 
 
-def spoken(source: Prepared, sound: Artifact, person: Artifact) -> Artifact:
+def spoken(clip: Clip, sound: Artifact, person: Artifact) -> Artifact:
     """The mouth that a sound asks for."""
-    return motion(mel(sound), speech_features(sound), person, source.output_frames, source.timeline)
-
-
-def resynthesise(source: Prepared, wanted: Artifact) -> Path:
-    """Render a wanted mouth; the dubbed file."""
-    settings = ExemplarSettings()
-    bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
-    seen = visibility(bank, source.landmarks, source.timeline)
-    lent = lenders(
-        wanted, source.landmarks, bank, seen, source.timeline, source.output_frames,
-        settings.lenders, settings.render, APART_S,
-    )  # fmt: skip
-    made = exemplar_render(
-        lent, wanted, source.landmarks, bank, source.output_frames, settings.render
+    return motion(
+        clip.seen,
+        mel=mel(sound),
+        features=speech_features(sound),
+        speaker=person,
+        output_frames=clip.output_frames,
     )
-    encode = EncodeSettings()
+
+
+def resynthesise(clip: Clip, wanted: Artifact) -> Path:
+    """Render a wanted mouth; the dubbed file."""
+    settings, encode = ExemplarSettings(), EncodeSettings()
+    seen, frames = clip.seen, clip.output_frames
+    bank = crops(seen, settings=settings.crops)
+    lent = lenders(
+        seen,
+        motion=wanted,
+        crops=bank,
+        visibility=visibility(seen, crops=bank),
+        output_frames=frames,
+        settings=settings.lenders,
+        render=settings.render,
+        exclude_within_s=APART_S,
+    )
+    made = exemplar_render(
+        seen,
+        lenders=lent,
+        motion=wanted,
+        crops=bank,
+        output_frames=frames,
+        settings=settings.render,
+    )
     picture = composite(
-        source.video, source.timeline, source.output_frames, made, BlendSettings(), encode
+        seen, output_frames=frames, render=made, blend=BlendSettings(), encode=encode
     )
     result = dubbed(
-        picture, source.timeline, source.output_frames, source.video, None, None, encode,
-        MuxSettings(), ".mp4",
-    )  # fmt: skip
+        picture,
+        seen.timeline,
+        output_frames=frames,
+        speech=seen.video,
+        background=None,
+        background_db=None,
+        encode=encode,
+        sound=MuxSettings(),
+        suffix=".mp4",
+    )
     return result.file(result.attributes["file"])
 
 
-def compare(source: Prepared, result: Path) -> Score:
+def compare(clip: Clip, result: Path) -> Score:
     """Detect the face in the result anew and compare it with the original."""
     video = Source.of(result)
     frames = timeline(video)
     found = faces(video, frames)
-    face = landmarks(found, track(found, frames, "largest"), frames)
-    both = source.landmarks.read("valid") & face.read("valid")
-    before, after = source.landmarks.read("mouth")[both], face.read("mouth")[both]
+    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
+    both = clip.seen.landmarks.read("valid") & face.read("valid")
+    before, after = clip.seen.landmarks.read("mouth")[both], face.read("mouth")[both]
     distance = np.linalg.norm((after - before)[:, _LIP_ROWS, :2], axis=-1).mean()
     correlation = np.corrcoef(opening(before), opening(after))[0, 1]
-    psnr, ssim = _pixels(source, result, both)
+    psnr, ssim = _pixels(clip, result, both)
     return Score(100 * float(distance), psnr, ssim, float(correlation))
 
 
-def _pixels(source: Prepared, result: Path, both: NDArray[np.bool_]) -> tuple[float, float]:
+def _pixels(clip: Clip, result: Path, both: NDArray[np.bool_]) -> tuple[float, float]:
     """PSNR and SSIM in a box around the original's lips, half as large again on every side."""
-    original, dub = scan(source.video.path), scan(result)
-    points = source.landmarks.read("landmarks")[:, list(LIPS), :2]
+    original, dub = scan(clip.seen.video.path), scan(result)
+    points = clip.seen.landmarks.read("landmarks")[:, list(LIPS), :2]
     psnr, ssim = [], []
     pairs = zip(
-        read_frames(source.video.path, original, 0, len(original)),
+        read_frames(clip.seen.video.path, original, 0, len(original)),
         read_frames(result, dub, 0, len(dub)),
         strict=True,
     )
@@ -166,7 +198,7 @@ def _pixels(source: Prepared, result: Path, both: NDArray[np.bool_]) -> tuple[fl
     return float(np.mean(psnr)), float(np.mean(ssim))
 
 
-def silence(source: Prepared, person: Artifact, folder: Path) -> tuple[float, float, float]:
+def silence(clip: Clip, person: Artifact, folder: Path) -> tuple[float, float, float]:
     """Opening of the dub under silence, the speaker's closed level, and its open level.
 
     All in % of face height: mean of the result; mean of the most closed fifth and ninth decile of
@@ -181,13 +213,13 @@ def silence(source: Prepared, person: Artifact, folder: Path) -> tuple[float, fl
             file.setsampwidth(2)
             file.setframerate(16000)
             file.writeframes(bytes(2 * 16000 * 10))
-    wanted = spoken(source, waveform(Source.of(quiet)), person)
-    result = resynthesise(source, wanted)
+    wanted = spoken(clip, waveform(Source.of(quiet)), person)
+    result = resynthesise(clip, wanted)
     video = Source.of(result)
     frames = timeline(video)
     found = faces(video, frames)
-    face = landmarks(found, track(found, frames, "largest"), frames)
-    original = opening(source.landmarks.read("mouth")[source.landmarks.read("valid")])
+    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
+    original = opening(clip.seen.landmarks.read("mouth")[clip.seen.landmarks.read("valid")])
     closed_level = np.sort(original)[: max(1, len(original) // 5)].mean()
     made = opening(face.read("mouth")[face.read("valid")]).mean()
     return 100 * float(made), 100 * float(closed_level), 100 * float(np.quantile(original, 0.9))
@@ -216,16 +248,16 @@ def main() -> None:
     folder = arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-quality-"))
     scores: dict[str, list[Score]] = {}
     quiet: list[tuple[float, float, float]] = []
-    with Run(Store(folder), workers=2).active():
+    with open_run(Store(folder), workers=2):
         for row in rows:
             try:
-                source = prepare(arguments.clips / row["file"])
-                person = speaker(source.landmarks, source.timeline, None, None, model_key())
+                clip = prepare(arguments.clips / row["file"])
+                person = speaker(clip.seen, mel=None, features=None, model=model_key())
                 line = {
-                    name: compare(source, resynthesise(source, wanted()))
-                    for name, wanted in variants(source, person).items()
+                    name: compare(clip, resynthesise(clip, wanted()))
+                    for name, wanted in variants(clip, person).items()
                 }
-                still = silence(source, person, folder)
+                still = silence(clip, person, folder)
             except (DubflowError, ValueError) as error:
                 print(f"{row['file']}: left out: {error}")
                 continue

@@ -11,6 +11,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.store import Store
 from tasks.engine.cluster import Cluster
+from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 
@@ -21,7 +22,7 @@ TOY = Schema("toy", {"value": ArraySpec(("frame",), "float32", shard=ROWS_PER_SH
 
 @stage(TOY, version=1, plan=lambda before, number, shards_in_all: Plan(shards_in_all * 16))
 def toy(
-    before: Artifact | None, number: int, shards_in_all: int, *, shards: Sequence[Shard]
+    before: Artifact | None, number: int, *, shards_in_all: int, shards: Sequence[Shard]
 ) -> Blocks:
     """Zeros; takes an artifact as real stages do."""
     for shard in shards:
@@ -38,10 +39,10 @@ def chain(store: Store, cluster: Cluster | None, *, first: int, stages: int, sha
         stages: How many.
         shards: Of each; all are calls of their own.
     """
-    with Run(store, workers=shards, cluster=cluster).active() as run:
+    with open_run(store, workers=shards, cluster=cluster) as run:
         made: Artifact | None = None
         for number in range(first, first + stages):
-            made = toy(made, number, shards)
+            made = toy(made, number, shards_in_all=shards)
     return run
 
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from flows.dub_report import DubReport, false_ranges, stage_reports
-from flows.methods import Prepared, find_method, method_settings
+from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
@@ -23,13 +23,15 @@ from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
-from tasks.engine.run import NoProgress, Progress, Run, usable_processors
+from tasks.engine.open_run import open_run
+from tasks.engine.run import Progress, Run, usable_processors
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import output_frames
 from tasks.result.restored import restored
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
+from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
 from tasks.source.track import track
 from tasks.speech.waveform import waveform
@@ -61,50 +63,51 @@ def dub(
         StoreError: the store is damaged or full.
     """
     method = find_method(settings.method)
-    method_options = method_settings(settings.method, settings.method_settings)
-    check_inputs(settings)
-    run = Run(
+    weights = check_inputs(settings)
+    workers = settings.workers or (cluster.slots() if cluster else default_workers())
+    with open_run(
         Store(settings.store),
-        workers=settings.workers or (cluster.slots() if cluster else default_workers()),
+        workers=workers,
         devices=settings.devices,
-        progress=progress or NoProgress(),
+        progress=progress,
         cluster=cluster,
-    )
-    with run.active():
+    ) as run:
+        run.kept |= weights
         video, speech = Source.of(settings.video), Source.of(settings.audio)
         new_speech = waveform(speech)
         clip = timeline(video)
-        frames = output_frames(clip, new_speech, settings.sync)
-        found = faces(video, clip, find_weights("s3fd") if settings.detector == "s3fd" else None)
-        face = landmarks(found, track(found, clip, settings.face), clip)
+        frames = output_frames(clip, new_speech, sync=settings.sync)
+        found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
+        face = landmarks(found, track(found, clip, face=settings.face), timeline=clip)
         own_speech = waveform(video) if clip.attributes["audio"] else None
+        seen = Seen(video, clip, face, own_speech)
         render: Artifact | None = None
         if face.read("valid").any():
-            prepared = Prepared(video, clip, face, own_speech, frames, settings.precision)
-            render = method.run(prepared, new_speech, method_options)
+            render = method.run(seen, new_speech, frames, options_of_method(settings))
             if settings.restore.model != "none":
                 render = restored(
-                    video,
-                    clip,
-                    face,
-                    frames,
-                    render,
-                    settings.blend,
-                    find_weights(settings.restore.weights),
-                    settings.restore,
-                    settings.precision,
+                    seen,
+                    output_frames=frames,
+                    render=render,
+                    blend=settings.blend,
+                    weights=find_weights(settings.restore.weights),
+                    settings=settings.restore,
+                    precision=settings.precision,
                 )
-        picture = composite(video, clip, frames, render, settings.blend, settings.encode)
+        picture = composite(
+            seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
+        )
+        keep = settings.keep_background_db is not None
         result = dubbed(
             picture,
             clip,
-            frames,
-            speech,
-            video if settings.keep_background_db is not None else None,
-            settings.keep_background_db,
-            settings.encode,
-            settings.sound,
-            settings.output.suffix.lower(),
+            output_frames=frames,
+            speech=speech,
+            background=video if keep else None,
+            background_db=settings.keep_background_db,
+            encode=settings.encode,
+            sound=settings.sound,
+            suffix=settings.output.suffix.lower(),
         )
         report = finish(run, settings, result, frames, render)
     if catalog and any(record.computed for record in run.records):
@@ -117,15 +120,24 @@ def default_workers() -> int:
     return min(usable_processors(), MAX_WORKERS)
 
 
-def check_inputs(settings: DubSettings) -> None:
-    """Refuse at once what could only fail later.
+def options_of_method(settings: DubSettings) -> MethodSettings:
+    """The method's own settings."""
+    return method_settings(settings.method, settings.method_settings, precision=settings.precision)
+
+
+def _detector_weights(detector: str) -> Artifact | None:
+    return find_weights("s3fd") if detector == "s3fd" else None
+
+
+def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
+    """Refuse at once what could only fail later; gives the weights that are needed, by name.
 
     Raises:
         InputError: naming the file or setting and what to do.
         MissingWeights: saying where to get them, and how to add them.
     """
-    for name in weights_needed(settings):
-        find_weights(name, store=Store(settings.store))
+    store = Store(settings.store)
+    weights = {name: find_weights(name, store=store) for name in weights_needed(settings)}
     for given in (settings.video, settings.audio):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
@@ -139,6 +151,7 @@ def check_inputs(settings: DubSettings) -> None:
             raise SettingsError("--keep-background can't be used with --sync-mode loop or bounce")
         if not probe(settings.video).has_audio:
             raise SettingsError(f"--keep-background: {settings.video} has no sound to keep")
+    return weights
 
 
 def finish(
@@ -150,7 +163,7 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     write_output(result, settings.output)
-    licence = licence_notes(licences(find_weights(name) for name in weights_needed(settings)))
+    licence = licence_notes(licences(run.kept.values()))
     count = frames.sizes["frame"]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
     report = DubReport(
@@ -173,9 +186,8 @@ def finish(
 
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:
     """Names of the published weights that this dub uses."""
-    options = method_settings(settings.method, settings.method_settings)
     of_detector = ("s3fd",) if settings.detector == "s3fd" else ()
-    of_method = find_method(settings.method).weights(options)
+    of_method = find_method(settings.method).weights(options_of_method(settings))
     of_restore = (settings.restore.weights,) if settings.restore.model != "none" else ()
     return of_detector + of_method + of_restore
 

@@ -17,7 +17,8 @@ from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
-from tasks.engine.run import NoProgress, Progress, Run
+from tasks.engine.open_run import open_run
+from tasks.engine.run import NoProgress, Progress
 from tasks.metrics import find_family
 from tasks.metrics.family import Family
 from tasks.weights.networks import find_weights
@@ -124,7 +125,7 @@ def _families(
     """Families that this machine can compute, and those that it can't, with what they lack."""
     there: dict[str, Family] = {}
     lacking: dict[str, tuple[Family, str]] = {}
-    with Run(Store(settings.store)).active():
+    with open_run(Store(settings.store)):
         for name in settings.families:
             family = find_family(name)
             missing = family.missing()

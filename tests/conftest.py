@@ -11,6 +11,7 @@ from flows.runtime.environment import quiet_and_private
 quiet_and_private()
 
 from stores.artifacts.store import Store  # noqa: E402  (the environment comes first)
+from tasks.engine.open_run import open_run  # noqa: E402
 from tasks.engine.run import Run  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -38,5 +39,5 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def run(store: Store) -> Iterator[Run]:
     """An active run on an empty store, with two workers."""
-    with Run(store, workers=2).active() as active:
+    with open_run(store, workers=2) as active:
         yield active

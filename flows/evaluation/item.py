@@ -13,12 +13,13 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError, InputError
 from tasks.engine.cluster import Cluster
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.metrics import find_family
-from tasks.metrics.family import Comparison, Seen
+from tasks.metrics.family import Comparison
 from tasks.metrics.match import match
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
+from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
 from tasks.source.track import track
 from tasks.speech.waveform import waveform
@@ -145,8 +146,7 @@ def _found(call: Call) -> Path:
 
 def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) -> None:
     settings = call.settings
-    run = Run(Store(settings.store), devices=settings.devices, cluster=cluster)
-    with run.active():
+    with open_run(Store(settings.store), devices=settings.devices, cluster=cluster) as run:
         comparison = _compare(call, result)
         parts = {
             "result": comparison.result.timeline,
@@ -181,6 +181,6 @@ def _compare(call: Call, result: Path) -> Comparison:
 def _see(video: Source) -> Seen:
     clip = timeline(video)
     found = faces(video, clip)
-    face = landmarks(found, track(found, clip, "largest"), clip)
+    face = landmarks(found, track(found, clip, face="largest"), timeline=clip)
     own = waveform(video) if clip.attributes["audio"] else None
     return Seen(video, clip, face, own)

@@ -1,63 +1,61 @@
-"""Methods by name. Each is what happens between the prepared inputs and the renders.
+"""Methods by name: each file of this folder is one, and says what makes the new mouths.
 
-Adding one: a package in models/, a file here with a `METHOD`, a preset in configs/methods/.
+A package of the same layout elsewhere on the Python path (`flows/methods/NAME.py`,
+`configs/methods/NAME.yaml`) adds methods without an edit here; see docs/add_a_method.md.
 """
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from stores.errors import SettingsError
-from stores.shipped import shipped_file
 from tasks.engine.device_settings import Precision
+from tasks.source.seen import Seen
 
-NAMES = ("exemplar", "wav2lip", "ip_lap")
+__path__ = pkgutil.extend_path(__path__, __name__)
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What every method gets of the source video.
+class MethodSettings(BaseModel):
+    """Base of the settings of methods."""
 
-    Attributes:
-        video: The file.
-        timeline: Its frames.
-        landmarks: The chosen face.
-        waveform: Of the source's own sound; None if it has none.
-        output_frames: Which source frame each output frame shows, and when.
-        precision: In which networks compute.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    video: Source
-    timeline: Artifact
-    landmarks: Artifact
-    waveform: Artifact | None
-    output_frames: Artifact
-    precision: Precision
+
+class NetworkMethodSettings(MethodSettings):
+    """Base of the settings of methods that run networks."""
+
+    precision: Precision = Field(
+        "float32", description="what its networks compute in; `--precision` sets it"
+    )
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make the mouth.
+    """A way to make the mouth; a file of this folder holds one as `METHOD`.
 
     Attributes:
-        name: As in `--method`.
         settings: Model of its settings.
-        run: (prepared source, waveform of the new speech, settings) → `render` artifact.
-        weights: Published weights that it needs with these settings, by their names in
-            configs/weights/published.yaml.
+        run: (source, waveform of the new speech, output frames, settings) → `render` artifact.
+        weights: Names of the weights that it needs with these settings, as in configs/weights/.
     """
 
-    name: str
-    settings: type[BaseModel]
-    run: Callable[[Prepared, Artifact, Any], Artifact]
+    settings: type[MethodSettings]
+    run: Callable[[Seen, Artifact, Artifact, Any], Artifact]
     weights: Callable[[Any], tuple[str, ...]] = lambda settings: ()
+
+
+@cache
+def method_names() -> tuple[str, ...]:
+    """Names of all methods, by listing the folder."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 @cache
@@ -67,30 +65,46 @@ def find_method(name: str) -> Method:
     Raises:
         SettingsError: there is none; the message lists those that exist.
     """
-    if name not in NAMES:
-        raise SettingsError(f"there is no method {name!r}; there is {', '.join(NAMES)}")
-    found = importlib.import_module(f"flows.methods.{name}").METHOD
+    found = _module(name).METHOD
     assert isinstance(found, Method)
     return found
 
 
-def method_settings(name: str, changes: dict[str, Any]) -> BaseModel:
+def method_settings(
+    name: str, changes: dict[str, Any], *, precision: Precision = "float32"
+) -> MethodSettings:
     """The method's preset from configs/methods/, with changes on top.
 
     Args:
-        changes: Nested; what is not named stays as in the preset.
+        name: Of the method.
+        changes: Of its settings, nested.
+        precision: Of its networks, if it runs any.
 
     Raises:
         SettingsError: a setting is unknown or out of range.
     """
     model = find_method(name).settings
-    preset = yaml.safe_load(shipped_file(f"configs/methods/{name}.yaml").read_text()) or {}
+    merged = merge(_preset(name), changes)
+    if issubclass(model, NetworkMethodSettings):
+        merged = {"precision": precision} | merged
     try:
-        return model.model_validate(merge(preset, changes))
+        return model.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"method {name}: {where}: {first['msg'].lower()}") from None
+
+
+def _module(name: str) -> Any:
+    if name not in method_names():
+        raise SettingsError(f"there is no method {name!r}; there is {', '.join(method_names())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def _preset(name: str) -> dict[str, Any]:
+    """What configs/methods/ says, in the tree that the method's file lies in."""
+    path = Path(_module(name).__file__).parents[2] / "configs" / "methods" / f"{name}.yaml"
+    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The default method: the speaker's own frames, picked, warped and blended. Needs no download."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from flows.methods import Method, Prepared
+from flows.methods import Method, MethodSettings
 from models.exemplar.settings import CropSettings, LenderSettings, RenderSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.source.crops import crops
+from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
 from tasks.speech.mel import mel
@@ -15,10 +16,8 @@ from tasks.speech.speaker import speaker
 from tasks.speech.speech_features import speech_features
 
 
-class ExemplarSettings(BaseModel):
+class ExemplarSettings(MethodSettings):
     """Settings of the method, by stage."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     crops: CropSettings = Field(default_factory=CropSettings)
     lenders: LenderSettings = Field(default_factory=LenderSettings)
@@ -31,31 +30,43 @@ class ExemplarSettings(BaseModel):
     )
 
 
-def run(source: Prepared, speech: Artifact, settings: ExemplarSettings) -> Artifact:
-    """Prepared source and speech → `render` artifact."""
-    bank = crops(source.video, source.timeline, source.landmarks, settings.crops)
-    seen = visibility(bank, source.landmarks, source.timeline)
-    own_mel, own_speech = None, None
-    if settings.adapt and source.waveform:
-        own_mel, own_speech = mel(source.waveform), speech_features(source.waveform)
-    person = speaker(source.landmarks, source.timeline, own_mel, own_speech, model_key())
+def run(
+    seen: Seen, speech: Artifact, output_frames: Artifact, settings: ExemplarSettings
+) -> Artifact:
+    """Source and speech → `render` artifact."""
+    bank = crops(seen, settings=settings.crops)
+    learn = settings.adapt and seen.waveform is not None
+    person = speaker(
+        seen,
+        mel=mel(seen.waveform) if learn else None,
+        features=speech_features(seen.waveform) if learn else None,
+        model=model_key(),
+    )
     wanted = motion(
-        mel(speech), speech_features(speech), person, source.output_frames, source.timeline
+        seen,
+        mel=mel(speech),
+        features=speech_features(speech),
+        speaker=person,
+        output_frames=output_frames,
     )
     lent = lenders(
-        wanted,
-        source.landmarks,
-        bank,
         seen,
-        source.timeline,
-        source.output_frames,
-        settings.lenders,
-        settings.render,
-        settings.exclude_within_s,
+        motion=wanted,
+        crops=bank,
+        visibility=visibility(seen, crops=bank),
+        output_frames=output_frames,
+        settings=settings.lenders,
+        render=settings.render,
+        exclude_within_s=settings.exclude_within_s,
     )
     return exemplar_render(
-        lent, wanted, source.landmarks, bank, source.output_frames, settings.render
+        seen,
+        lenders=lent,
+        motion=wanted,
+        crops=bank,
+        output_frames=output_frames,
+        settings=settings.render,
     )
 
 
-METHOD = Method("exemplar", ExemplarSettings, run)
+METHOD = Method(ExemplarSettings, run)

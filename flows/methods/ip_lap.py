@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from flows.methods import Method, Prepared
+from flows.methods import Method, NetworkMethodSettings
 from models.exemplar import settings as exemplar
 from models.ip_lap.settings import IMAGES, MOST_IMAGES, IpLapCropSettings, References
 from stores.artifacts.artifact import Artifact
@@ -13,17 +13,18 @@ from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
 from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
 from tasks.source.crops import crops
+from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.mel import mel
 from tasks.weights.networks import find_weights, network_of
 
 _LANDMARKS, _RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
+_NO_BANK = exemplar.CropSettings(bank_limit=0)
+"""Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
 
 
-class IpLapSettings(BaseModel):
+class IpLapSettings(NetworkMethodSettings):
     """Settings of the method, by stage."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     landmarks: str = Field(
         _LANDMARKS,
@@ -50,55 +51,56 @@ class IpLapSettings(BaseModel):
     )
 
 
-def run(source: Prepared, speech: Artifact, settings: IpLapSettings) -> Artifact:
-    """Prepared source and speech → `render` artifact."""
-    generator, renderer = (
-        _weights(settings.landmarks, _LANDMARKS),
-        _weights(settings.renderer, _RENDERER),
-    )
-    bank = crops(source.video, source.timeline, source.landmarks, exemplar.CropSettings())
-    seen = visibility(bank, source.landmarks, source.timeline)
-    faces = ip_lap_crops(source.video, source.timeline, source.landmarks, settings.crops)
-    chosen = ip_lap_references(faces, source.landmarks, seen, settings.references)
-    heard = mel(speech)
+def run(seen: Seen, speech: Artifact, output_frames: Artifact, settings: IpLapSettings) -> Artifact:
+    """Source and speech → `render` artifact."""
+    generator = _weights(settings.landmarks, _LANDMARKS)
+    renderer = _weights(settings.renderer, _RENDERER)
+    borrow = settings.detail == "exemplar"
+    bank = crops(seen, settings=exemplar.CropSettings() if borrow else _NO_BANK)
+    free = visibility(seen, crops=bank)
+    faces = ip_lap_crops(seen, settings=settings.crops)
+    chosen = ip_lap_references(seen, crops=faces, visibility=free, images=settings.references)
+    columns = mel(speech)
     motion = ip_lap_motion(
-        faces,
-        chosen,
-        heard,
-        source.landmarks,
-        source.timeline,
-        source.output_frames,
-        generator,
-        source.precision,
+        seen,
+        crops=faces,
+        references=chosen,
+        mel=columns,
+        output_frames=output_frames,
+        weights=generator,
+        precision=settings.precision,
     )
     made = ip_lap_render(
-        faces,
-        chosen,
-        motion,
-        heard,
-        source.landmarks,
         seen,
-        source.timeline,
-        source.output_frames,
-        renderer,
-        settings.paste,
-        source.precision,
+        crops=faces,
+        references=chosen,
+        motion=motion,
+        mel=columns,
+        visibility=free,
+        output_frames=output_frames,
+        weights=renderer,
+        paste=settings.paste,
+        precision=settings.precision,
     )
-    if settings.detail == "none":
+    if not borrow:
         return made
-    mouth = ip_lap_mouth(motion, faces, source.landmarks, source.output_frames)
+    mouth = ip_lap_mouth(seen, motion=motion, crops=faces, output_frames=output_frames)
     lent = lenders(
-        mouth,
-        source.landmarks,
-        bank,
         seen,
-        source.timeline,
-        source.output_frames,
-        exemplar.LenderSettings(),
-        exemplar.RenderSettings(),
+        motion=mouth,
+        crops=bank,
+        visibility=free,
+        output_frames=output_frames,
+        settings=exemplar.LenderSettings(),
+        render=exemplar.RenderSettings(),
     )
     own = exemplar_render(
-        lent, mouth, source.landmarks, bank, source.output_frames, exemplar.RenderSettings()
+        seen,
+        lenders=lent,
+        motion=mouth,
+        crops=bank,
+        output_frames=output_frames,
+        settings=exemplar.RenderSettings(),
     )
     return ip_lap_detail(made, own)
 
@@ -115,6 +117,4 @@ def _weights(name: str, network: str) -> Artifact:
     return weights
 
 
-METHOD = Method(
-    "ip_lap", IpLapSettings, run, lambda settings: (settings.landmarks, settings.renderer)
-)
+METHOD = Method(IpLapSettings, run, lambda settings: (settings.landmarks, settings.renderer))

@@ -2,20 +2,19 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from flows.methods import Method, Prepared
+from flows.methods import Method, NetworkMethodSettings
 from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.wav2lip import wav2lip_crops, wav2lip_render
+from tasks.source.seen import Seen
 from tasks.speech.mel import mel
 from tasks.weights.networks import find_weights
 
 
-class Wav2LipSettings(BaseModel):
+class Wav2LipSettings(NetworkMethodSettings):
     """Settings of the method, by stage."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     weights: Literal["wav2lip_gan", "wav2lip"] = Field(
         "wav2lip_gan", description="wav2lip_gan: sharper; wav2lip: lips follow more closely"
@@ -28,19 +27,19 @@ class Wav2LipSettings(BaseModel):
     )
 
 
-def run(source: Prepared, speech: Artifact, settings: Wav2LipSettings) -> Artifact:
-    """Prepared source and speech → `render` artifact."""
-    faces = wav2lip_crops(source.video, source.timeline, source.landmarks, settings.crops)
+def run(
+    seen: Seen, speech: Artifact, output_frames: Artifact, settings: Wav2LipSettings
+) -> Artifact:
+    """Source and speech → `render` artifact."""
     return wav2lip_render(
-        faces,
-        mel(speech, "reflect"),
-        source.landmarks,
-        source.timeline,
-        source.output_frames,
-        find_weights(settings.weights),
-        settings.paste,
-        source.precision,
+        seen,
+        crops=wav2lip_crops(seen, settings=settings.crops),
+        mel=mel(speech, "reflect"),
+        output_frames=output_frames,
+        weights=find_weights(settings.weights),
+        paste=settings.paste,
+        precision=settings.precision,
     )
 
 
-METHOD = Method("wav2lip", Wav2LipSettings, run, lambda settings: (settings.weights,))
+METHOD = Method(Wav2LipSettings, run, lambda settings: (settings.weights,))

@@ -19,7 +19,8 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, StoreFull
 from tasks.engine.cluster import Cluster
-from tasks.engine.run import Run, StageRecord
+from tasks.engine.open_run import open_run
+from tasks.engine.run import StageRecord
 from tasks.metrics.lse import lse
 from tasks.metrics.parts import SCORES, parts
 from tasks.source.face_crops import face_crops
@@ -96,17 +97,17 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
         ClusterError: the same, where the cluster is lost.
     """
     done = PreparedClip(clip, split)
-    run = Run(
-        place.store,
-        workers=1,
-        devices=place.settings.devices,
-        cluster=place.cluster,
-        stop=place.stop,
-    )
     try:
-        with run.active():
-            for row in _rows(place, Source.of(clip.path), done):
-                done.rows.append(_about(place.settings, done) | row)
+        with open_run(
+            place.store, devices=place.settings.devices, cluster=place.cluster, stop=place.stop
+        ) as run:
+            try:
+                for row in _rows(place, Source.of(clip.path), done):
+                    done.rows.append(_about(place.settings, done) | row)
+            finally:
+                done.records = run.records
+                last = {"parts", "mfcc", "timeline", "landmarks"}
+                done.roots = [(kind, key) for kind, key in run.touched if kind in last]
     except StoreFull:
         raise
     except DubflowError as error:
@@ -118,9 +119,6 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
         done.failure = f"{_INTERNAL}: {type(error).__name__}: {error}"
     if done.failure:
         done.rows = []
-    done.records = run.records
-    last = {"parts", "mfcc", "timeline", "landmarks"}
-    done.roots = [(kind, key) for kind, key in run.touched if kind in last]
     return done
 
 
@@ -167,9 +165,9 @@ def _rows(place: Workplace, video: Source, done: PreparedClip) -> Iterator[dict[
     found = faces(video, clip)
     count = 0
     for number in range(place.settings.tracks):
-        chosen = track(found, clip, "largest" if number == 0 else f"track:{number}")
+        chosen = track(found, clip, face="largest" if number == 0 else f"track:{number}")
         if number < len(chosen.attributes["tracks"]):
-            face = _face(place, video, clip, landmarks(found, chosen, clip), sound)
+            face = _face(place, video, clip, landmarks(found, chosen, timeline=clip), sound)
             for row in _parts_rows(face["parts"]):
                 count += 1
                 keys = {name: artifact.key for name, artifact in face.items()}
@@ -184,12 +182,22 @@ def _face(
     place: Workplace, video: Source, clip: Artifact, face: Artifact, sound: dict[str, Artifact]
 ) -> dict[str, Artifact]:
     """All that is made of one face; keys are columns of the index."""
-    pictures = face_crops(video, clip, face, place.settings.crops)
-    scores = quality(face, pictures, visibility(pictures, face, clip))
+    pictures = face_crops(video, clip, landmarks=face, settings=place.settings.crops)
+    scores = quality(face, pictures, visibility=visibility(pictures, face, timeline=clip))
     weights = place.syncnet
-    synchrony = None if weights is None else lse(video, clip, face, sound["waveform"], weights)
+    synchrony = (
+        None
+        if weights is None
+        else lse(video, clip, landmarks=face, waveform=sound["waveform"], weights=weights)
+    )
     scored = parts(
-        clip, face, scores, sound["sound_levels"], sound["mel"], synchrony, listener_key()
+        clip,
+        face,
+        quality=scores,
+        levels=sound["sound_levels"],
+        mel=sound["mel"],
+        synchrony=synchrony,
+        model=listener_key(),
     )
     return {"landmarks": face, "face_crops": pictures, "quality": scores, "parts": scored}
 

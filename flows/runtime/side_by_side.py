@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TypeVar
 
-from tasks.engine.run import stop_runs
+from tasks.engine.open_run import stop_runs
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -21,6 +21,8 @@ def bank_frames(usable: Bools, *, limit: int = 3000) -> Ints:
         Rising frame numbers (row,) int32.
     """
     frames: Ints = np.flatnonzero(usable).astype(np.int32)
+    if limit == 0:
+        return frames[:0]
     if len(frames) <= limit:
         return frames
     runs = max(1, limit // RUN_FRAMES)

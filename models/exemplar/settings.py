@@ -14,7 +14,7 @@ class CropSettings(_Settings):
         default=512, ge=96, le=1024, multiple_of=32, description="largest side of a crop [px]"
     )
     bank_limit: int = Field(
-        default=3000, ge=50, le=20000, description="most frames kept to borrow mouths from"
+        default=3000, ge=0, le=20000, description="most frames kept to borrow mouths from"
     )
 
 

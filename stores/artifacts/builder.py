@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.codecs import create_arrays, shard_files, write_ragged
+from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.versions import software_versions
 from stores.backends.backend import Backend, explain_full_disk
@@ -37,6 +38,29 @@ class Derivation:
     inputs: Mapping[str, tuple[str, str]]
     parameters: Mapping[str, Any]
 
+    @classmethod
+    def of(
+        cls,
+        schema: Schema,
+        stage_version: int,
+        inputs: Mapping[str, tuple[str, str]],
+        parameters: Mapping[str, Any],
+    ) -> "Derivation":
+        """With the key that follows from the rest.
+
+        Raises:
+            TypeError, ValueError: a parameter has no canonical JSON.
+        """
+        key = content_key(
+            {
+                "stage": schema.kind,
+                "version": stage_version,
+                "inputs": {name: list(value) for name, value in inputs.items()},
+                "parameters": parameters,
+            }
+        )
+        return cls(schema, key, stage_version, inputs, parameters)
+
     @property
     def name(self) -> str:
         """Name of the staging folder."""
@@ -47,19 +71,19 @@ class Builder:
     """Writes one artifact. Only whole shards are written, each by one caller.
 
     A shard counts as finished when its marker exists (written last, at once) and its files have
-    the sizes that the marker gives. Any process that knows the recipe may write shards; one
+    the sizes that the marker gives. Any process that knows the derivation may write shards; one
     process, which holds the key's lock, prepares and commits.
     """
 
     def __init__(
-        self, backend: Backend, recipe: Derivation, sizes: Mapping[str, int], final: str
+        self, backend: Backend, derivation: Derivation, sizes: Mapping[str, int], final: str
     ) -> None:
         self._backend = backend
-        self._recipe = recipe
+        self._derivation = derivation
         self._sizes = dict(sizes)
         self._final = final
-        self._staging = final if backend.in_place else f"staging/{recipe.name}"
-        self._markers = f"staging/{recipe.name}.done"
+        self._staging = final if backend.in_place else f"staging/{derivation.name}"
+        self._markers = f"staging/{derivation.name}.done"
         self._group: zarr.Group | None = None
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
@@ -70,7 +94,7 @@ class Builder:
         with explain_full_disk(self._backend.url):
             store = self._backend.zarr(self._staging, read_only=False)
             group = zarr.open_group(store, mode="a", zarr_format=3)
-            create_arrays(group, self._recipe.schema, self._sizes)
+            create_arrays(group, self._derivation.schema, self._sizes)
 
     def finished(self, among: Container[int] | None = None) -> set[int]:
         """Shards that need not be computed again; of `among` only, if it is given."""
@@ -90,7 +114,7 @@ class Builder:
             ValueError: if the arrays are not those of the schema, or differ in their rows.
             StoreFull: if the disk is full.
         """
-        schema = self._recipe.schema
+        schema = self._derivation.schema
         if set(arrays) != set(schema.arrays):
             raise ValueError(
                 f"{schema.kind} wants {sorted(schema.arrays)}, the stage made {sorted(arrays)}"
@@ -129,7 +153,7 @@ class Builder:
             return
         with explain_full_disk(self._backend.url):
             for name, data in arrays.items():
-                self._recipe.schema.check(name, data, self._sizes)
+                self._derivation.schema.check(name, data, self._sizes)
                 array = self._array(name)
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
@@ -154,7 +178,7 @@ class Builder:
             attributes: Facts found while computing; must be JSON.
             seconds: Time spent outside `write`.
         """
-        recipe = self._recipe
+        derivation = self._derivation
         if self._is_late():
             return self._committed()
         known: dict[str, FileRecord] = {}
@@ -162,15 +186,15 @@ class Builder:
             known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
             seconds += marker["seconds"]
         described = {
-            "kind": recipe.schema.kind,
-            "key": recipe.key,
-            "stage_version": recipe.stage_version,
-            "inputs": {name: list(value) for name, value in recipe.inputs.items()},
-            "parameters": dict(recipe.parameters),
+            "kind": derivation.schema.kind,
+            "key": derivation.key,
+            "stage_version": derivation.stage_version,
+            "inputs": {name: list(value) for name, value in derivation.inputs.items()},
+            "parameters": dict(derivation.parameters),
             "attributes": dict(attributes),
         }
         with explain_full_disk(self._backend.url):
-            self._open().update_attributes({"doc": recipe.schema.doc, **described})
+            self._open().update_attributes({"doc": derivation.schema.doc, **described})
             self._backend.take_in(self._staging)
         files = {
             name: known.get(name) or self._backend.written_record(f"{self._staging}/{name}")
@@ -179,17 +203,17 @@ class Builder:
         }
         if lost := known.keys() - files.keys():
             raise StoreError(
-                f"{recipe.schema.kind} {recipe.key} lost {min(lost)} while it was made: run the "
-                "same command again"
+                f"{derivation.schema.kind} {derivation.key} lost {min(lost)} while it was made: "
+                "run the same command again"
             )
         manifest = Manifest(
-            kind=recipe.schema.kind,
-            key=recipe.key,
-            stage_version=recipe.stage_version,
-            inputs=dict(recipe.inputs),
-            parameters=dict(recipe.parameters),
+            kind=derivation.schema.kind,
+            key=derivation.key,
+            stage_version=derivation.stage_version,
+            inputs=dict(derivation.inputs),
+            parameters=dict(derivation.parameters),
             attributes=json.loads(json.dumps(dict(attributes))),
-            sizes={**recipe.schema.sizes, **self._sizes},
+            sizes={**derivation.schema.sizes, **self._sizes},
             versions=software_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             wall_seconds=round(seconds, 3),

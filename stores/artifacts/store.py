@@ -79,17 +79,19 @@ class Store:
         return artifact
 
     @contextmanager
-    def building(self, recipe: Derivation) -> Iterator[Artifact | None]:
+    def building(self, derivation: Derivation) -> Iterator[Artifact | None]:
         """The sole right to build a key; holds the artifact if another process was faster.
 
         Waits while another process builds the same key.
         """
-        with self.backend.building(recipe.name):
-            yield self.find(recipe.schema.kind, recipe.key)
+        with self.backend.building(derivation.name):
+            yield self.find(derivation.schema.kind, derivation.key)
 
-    def builder(self, recipe: Derivation, sizes: Mapping[str, int]) -> Builder:
-        """Writes the recipe's arrays; `sizes` are those that the schema leaves open."""
-        return Builder(self.backend, recipe, sizes, _prefix(recipe.schema.kind, recipe.key))
+    def builder(self, derivation: Derivation, sizes: Mapping[str, int]) -> Builder:
+        """Writes the derivation's arrays; `sizes` are those that the schema leaves open."""
+        return Builder(
+            self.backend, derivation, sizes, _prefix(derivation.schema.kind, derivation.key)
+        )
 
     def in_use(self) -> AbstractContextManager[None]:
         """Hold while working, so that nothing is collected meanwhile."""

@@ -22,7 +22,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
-from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, SettingsError, WeightsError
@@ -283,34 +282,26 @@ def published_derivation(
     }
     inputs = {"file": ("source", sha256)}
     inputs |= {prefix: (part.kind, part.key) for prefix, part in parts.items()}
-    key = content_key(
-        {
-            "stage": WEIGHTS.kind,
-            "version": CONVERTER_VERSION,
-            "inputs": {name: list(value) for name, value in inputs.items()},
-            "parameters": parameters,
-        }
-    )
-    return Derivation(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
+    return Derivation.of(WEIGHTS, CONVERTER_VERSION, inputs, parameters)
 
 
 def keep_weights(
     store: Store,
-    recipe: Derivation,
+    derivation: Derivation,
     tensors: "Mapping[str, torch.Tensor]",
     facts: Mapping[str, Any],
 ) -> Artifact:
-    """Write tensors as the recipe's artifact, or find it; a damaged one is made anew."""
+    """Write tensors as the derivation's artifact, or find it; a damaged one is made anew."""
     from safetensors.torch import save_file
 
     try:
-        store.find(recipe.schema.kind, recipe.key)
+        store.find(derivation.schema.kind, derivation.key)
     except DamagedArtifact:
-        store.remove(recipe.schema.kind, recipe.key)
-    with store.building(recipe) as artifact:
+        store.remove(derivation.schema.kind, derivation.key)
+    with store.building(derivation) as artifact:
         if artifact is not None:
             return artifact
-        builder = store.builder(recipe, {})
+        builder = store.builder(derivation, {})
         builder.discard()
         builder.prepare()
         own = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}

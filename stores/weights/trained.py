@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stores.artifacts.builder import Derivation
-from stores.artifacts.keys import content_key
 from stores.errors import WeightsError
 from stores.weights.registry import CONVERTER_VERSION, WEIGHTS
 
@@ -95,15 +94,7 @@ def trained_derivation(header: TrainedHeader, sha256: str) -> Derivation:
         "trained": header.config,
     }
     inputs = {"file": ("source", sha256)}
-    key = content_key(
-        {
-            "stage": WEIGHTS.kind,
-            "version": CONVERTER_VERSION,
-            "inputs": {name: list(value) for name, value in inputs.items()},
-            "parameters": parameters,
-        }
-    )
-    return Derivation(WEIGHTS, key, CONVERTER_VERSION, inputs, parameters)
+    return Derivation.of(WEIGHTS, CONVERTER_VERSION, inputs, parameters)
 
 
 @contextmanager

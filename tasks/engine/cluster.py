@@ -4,7 +4,6 @@ Workers that offer the resource GPU get the calls of stages that run networks, a
 long as there are others. Without such workers any worker takes any call.
 """
 
-import json
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.errors import ClusterError, DubflowError
+from tasks.engine.call import Call
 from tasks.engine.device_settings import DeviceSettings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Cluster:
         self._checked: set[tuple[str, str]] = set()
         self._watchers: dict[str, Callable[[int], None]] = {}
         self._stopped = threading.Event()
-        self._client.subscribe_topic(TOPIC, self._hear)
+        self._client.subscribe_topic(TOPIC, self._on_event)
 
     @property
     def workers(self) -> int:
@@ -131,7 +131,7 @@ class Cluster:
 
     def slots(self, *, network: bool = False) -> int:
         """Calls performed at once: of stages that run networks, or of the others; 1 at least."""
-        return max(1, self.lane(network=network).calls)
+        return max(1, self.group(network=network).calls)
 
     @property
     def offers_gpu(self) -> bool:
@@ -191,41 +191,41 @@ class Cluster:
             self._check_workers(store, new)
             self._checked.update((store.url, address) for address in new)
 
-    def lane(self, *, network: bool) -> WorkerGroup:
+    def group(self, *, network: bool) -> WorkerGroup:
         """The workers that take such a call now; none while all of that sort are away."""
         now = self._look()
         return now.for_networks if network else now.for_others
 
-    def take(self, lane: WorkerGroup) -> bool:
+    def take(self, group: WorkerGroup) -> bool:
         """Whether one more call may be under way; it counts until `give_back`."""
-        limit = self._in_flight * lane.calls
+        limit = self._in_flight * group.calls
         with self._lock:
-            taken = self._under_way.get(lane.name, 0)
+            taken = self._under_way.get(group.name, 0)
             if taken >= limit:
                 return False
-            self._under_way[lane.name] = taken + 1
+            self._under_way[group.name] = taken + 1
             return True
 
-    def give_back(self, lane: WorkerGroup) -> None:
+    def give_back(self, group: WorkerGroup) -> None:
         """A call has ended."""
         with self._lock:
-            self._under_way[lane.name] -= 1
+            self._under_way[group.name] -= 1
 
     def submit(
         self,
         function: Callable[..., Any],
-        call: Mapping[str, Any],
-        lane: WorkerGroup,
+        call: Call,
+        group: WorkerGroup,
         *,
         label: str,
         on_rows: Callable[[int], None],
     ) -> "Future[Any]":
-        """Start a call on a worker of the lane.
+        """Start a call on a worker of the group.
 
         Args:
             function: Of a module that workers have; gets the call as JSON and the future's key.
             call: What to do.
-            lane: As `take` allowed.
+            group: As `take` allowed.
             label: First part of the key, for people who look at the scheduler.
             on_rows: Told of rows as they are finished, from another thread.
         """
@@ -234,12 +234,12 @@ class Cluster:
             self._watchers[key] = on_rows
         return self._client.submit(
             function,
-            json.dumps(call),
+            call.model_dump_json(),
             key,
             key=key,
             pure=False,
-            workers=sorted(lane.slots) if lane.closed else None,
-            resources=dict(lane.resources) or None,
+            workers=sorted(group.slots) if group.closed else None,
+            resources=dict(group.resources) or None,
         )
 
     def forget(self, future: "Future[Any]") -> None:
@@ -258,11 +258,11 @@ class Cluster:
         for future in futures:
             self.forget(future)
 
-    def heard_again(self) -> None:
+    def resubscribe(self) -> None:
         """The scheduler is back: it has to be told again what to tell us."""
         self._looked = float("-inf")
         with suppress(Exception):
-            self._client.subscribe_topic(TOPIC, self._hear)
+            self._client.subscribe_topic(TOPIC, self._on_event)
 
     def close(self) -> None:
         """Disconnect."""
@@ -302,7 +302,7 @@ class Cluster:
             if trouble := _trouble(answer, mine, store):
                 raise ClusterError(f"worker {address}: {trouble}")
 
-    def _hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+    def _on_event(self, event: tuple[float, Mapping[str, Any]]) -> None:
         _, message = event
         with self._lock:
             watcher = self._watchers.get(message["call"])

@@ -5,13 +5,13 @@ call has ended. A call may be performed again at any time, because a worker was 
 a finished task: whatever is in the store by then is not computed again.
 """
 
-import json
 import queue
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import ClusterError
+from tasks.engine.call import Call
 from tasks.engine.cluster import GPU, TOPIC, Cluster, WorkerGroup
-from tasks.engine.device_settings import DeviceSettings
-from tasks.engine.executors import Call, perform_call
+from tasks.engine.perform import perform_call
 from tasks.engine.run import Progress, Run
 
 if TYPE_CHECKING:
@@ -31,48 +31,60 @@ ATTEMPTS = 4
 """How often a call may lose its worker: as often as Dask's own `allowed-failures` lets it."""
 
 _POLL_SECONDS = 0.5
-_TELL_SECONDS = 0.5
+_REPORT_SECONDS = 0.5
 """A worker tells of finished rows no more often than this, for the scheduler's sake."""
 
 
 class DaskExecutor:
-    """Submits calls, a bounded number at a time."""
+    """Submits calls to a cluster, a bounded number at a time."""
 
-    def __init__(self, run: Run, cluster: Cluster) -> None:
-        self._run = run
+    settle_seconds = 60.0
+    """A shared mount may take so long to show what another machine wrote: NFS keeps names for up
+    to a minute."""
+
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def perform(self, stage: str, calls: Sequence[Call]) -> None:
-        _Performance(self._run, self._cluster, stage, calls).finish()
+    def ranges(self, run: Run, *, network: bool) -> int:
+        return min(run.workers, self._cluster.slots(network=True)) if network else run.workers
 
-    def note_hit(self, stage: str, artifact: Artifact) -> None:
+    def perform(self, run: Run, calls: Sequence[Call]) -> None:
+        if calls:
+            _Performance(run, self._cluster, calls).finish()
+
+    def note_hit(self, artifact: Artifact) -> None:
         return
 
+    def stop(self) -> None:
+        self._cluster.stop()
 
-class _Ticket:
-    """A call, and where it is."""
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.rows = 0
-        self.attempts = 0
-        self.lane: WorkerGroup | None = None
+@dataclass
+class _PendingCall:
+    """A call, and where it is.
 
-    def __str__(self) -> str:
-        shards = self.call["shards"]
-        part = f" shards {shards[0]}-{shards[-1]}" if shards else ""
-        return f"{self.call['stage'].rpartition(':')[2]} {self.call['key'][:8]}{part}"
+    Attributes:
+        call: What to do.
+        rows: Finished so far.
+        attempts: That lost their worker.
+        group: Workers that it was given to; None while it waits.
+    """
+
+    call: Call
+    rows: int = 0
+    attempts: int = 0
+    group: WorkerGroup | None = None
 
 
 class _Performance:
     """The calls of one stage, from the first submission to the last result."""
 
-    def __init__(self, run: Run, cluster: Cluster, stage: str, calls: Sequence[Call]) -> None:
+    def __init__(self, run: Run, cluster: Cluster, calls: Sequence[Call]) -> None:
         self._run = run
         self._cluster = cluster
-        self._stage = stage
-        self._waiting = deque(_Ticket(call) for call in calls)
-        self._under_way: dict[Future[Any], _Ticket] = {}
+        self._kind = calls[0].kind
+        self._waiting = deque(_PendingCall(call) for call in calls)
+        self._under_way: dict[Future[Any], _PendingCall] = {}
         self._news: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._fit_since = time.monotonic()
         self._was_connected = True
@@ -87,31 +99,31 @@ class _Performance:
                 self._look_after()
         except BaseException:
             self._cluster.cancel(self._under_way)
-            for ticket in self._under_way.values():
-                assert ticket.lane is not None
-                self._cluster.give_back(ticket.lane)
+            for pending in self._under_way.values():
+                assert pending.group is not None
+                self._cluster.give_back(pending.group)
             raise
 
     def _submit(self) -> None:
         while self._waiting and self._cluster.connected:
-            ticket = self._waiting[0]
-            lane = self._cluster.lane(network=_wants_gpu(ticket.call))
-            if not self._cluster.take(lane):
+            pending = self._waiting[0]
+            group = self._cluster.group(network=pending.call.wants_gpu)
+            if not self._cluster.take(group):
                 return
-            ticket.lane = lane
+            pending.group = group
             try:
                 future = self._cluster.submit(
                     perform_remotely,
-                    _for_lane(ticket.call, lane),
-                    lane,
-                    label=f"{self._stage}-{ticket.call['key'][:8]}",
-                    on_rows=partial(self._tick, ticket),
+                    _for_group(pending.call, group),
+                    group,
+                    label=f"{self._kind}-{pending.call.key[:8]}",
+                    on_rows=partial(self._tick, pending),
                 )
             except BaseException:
-                self._cluster.give_back(lane)
+                self._cluster.give_back(group)
                 raise
             self._waiting.popleft()
-            self._under_way[future] = ticket
+            self._under_way[future] = pending
             future.add_done_callback(self._news.put)
 
     def _listen(self) -> None:
@@ -120,18 +132,18 @@ class _Performance:
             future = self._news.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             return
-        ticket = self._under_way.get(future)
-        if ticket is None:  # given up before
+        pending = self._under_way.get(future)
+        if pending is None:  # given up before
             return
         status = future.status  # before it is put down, after which it is "cancelled"
         if status == "error":
-            raise self._explained(ticket, future) from None
-        self._put_down(future, ticket)
+            raise self._explained(pending, future) from None
+        self._put_down(future, pending)
         if status == "finished":
-            if ticket.call["rows"] is not None:
-                self._tick(ticket, ticket.call["rows"])
+            if pending.call.rows is not None:
+                self._tick(pending, pending.call.rows)
         else:
-            self._again(ticket)
+            self._again(pending)
 
     def _look_after(self) -> None:
         """See to what Dask would leave hanging.
@@ -145,29 +157,29 @@ class _Performance:
             )
         if self._cluster.connected:
             if not self._was_connected:
-                self._cluster.heard_again()
+                self._cluster.resubscribe()
             self._stranded()
         self._was_connected = self._cluster.connected
         calls = [*self._waiting, *self._under_way.values()]
-        if self._was_connected and all(self._fits(ticket) for ticket in calls):
+        if self._was_connected and all(self._fits(pending) for pending in calls):
             self._fit_since = time.monotonic()
         elif self._cluster.lost or self._waited() > self._cluster.patience_seconds:
             raise ClusterError(self._what_is_missing())
 
     def _stranded(self) -> None:
         """Calls whose workers are all gone: Dask would wait for workers at the same addresses."""
-        for future, ticket in list(self._under_way.items()):
-            lane = ticket.lane
-            if lane is None or not lane.closed:
+        for future, pending in list(self._under_way.items()):
+            group = pending.group
+            if group is None or not group.closed:
                 continue
-            now = self._cluster.lane(network=_wants_gpu(ticket.call))
-            if now.slots and lane.slots.keys().isdisjoint(now.slots):
+            now = self._cluster.group(network=pending.call.wants_gpu)
+            if now.slots and group.slots.keys().isdisjoint(now.slots):
                 self._cluster.cancel([future])
-                self._put_down(future, ticket)
-                self._again(ticket)
+                self._put_down(future, pending)
+                self._again(pending)
 
-    def _fits(self, ticket: _Ticket) -> bool:
-        return bool(self._cluster.lane(network=_wants_gpu(ticket.call)).slots)
+    def _fits(self, pending: _PendingCall) -> bool:
+        return bool(self._cluster.group(network=pending.call.wants_gpu).slots)
 
     def _waited(self) -> float:
         return time.monotonic() - self._fit_since
@@ -180,31 +192,31 @@ class _Performance:
                 "same command: finished ranges are kept"
             )
         call = next(iter([*self._under_way.values(), *self._waiting])).call
-        gpu = self._cluster.lane(network=_wants_gpu(call)).name == GPU
+        gpu = self._cluster.group(network=call.wants_gpu).name == GPU
         sort = "worker with a GPU" if gpu else "worker"
         return (
-            f"{self._stage} waits for a {sort}, and {address} has had none for {seconds}; start "
+            f"{self._kind} waits for a {sort}, and {address} has had none for {seconds}; start "
             "one, and then the same command: finished ranges are kept"
         )
 
-    def _put_down(self, future: "Future[Any]", ticket: _Ticket) -> None:
+    def _put_down(self, future: "Future[Any]", pending: _PendingCall) -> None:
         del self._under_way[future]
-        assert ticket.lane is not None
-        self._cluster.give_back(ticket.lane)
+        assert pending.group is not None
+        self._cluster.give_back(pending.group)
         self._cluster.forget(future)
 
-    def _again(self, ticket: _Ticket) -> None:
-        ticket.attempts += 1
-        if ticket.attempts >= ATTEMPTS:
-            raise ClusterError(_died(ticket))
-        self._waiting.append(ticket)
+    def _again(self, pending: _PendingCall) -> None:
+        pending.attempts += 1
+        if pending.attempts >= ATTEMPTS:
+            raise ClusterError(_died(pending))
+        self._waiting.append(pending)
 
-    def _explained(self, ticket: _Ticket, future: "Future[Any]") -> BaseException:
+    def _explained(self, pending: _PendingCall, future: "Future[Any]") -> BaseException:
         from distributed import KilledWorker
 
         error: BaseException = future.exception()
         if isinstance(error, KilledWorker):
-            return ClusterError(_died(ticket))
+            return ClusterError(_died(pending))
         if isinstance(error, ModuleNotFoundError):
             return ClusterError(
                 f"a worker of {self._cluster.address} has no {error.name}; install Dubflow there, "
@@ -212,37 +224,34 @@ class _Performance:
             )
         return error.with_traceback(future.traceback())
 
-    def _tick(self, ticket: _Ticket, rows: int) -> None:
+    def _tick(self, pending: _PendingCall, rows: int) -> None:
         """Show progress; a call counts no more rows than it has, however often it is performed.
 
         Args:
-            ticket: The call.
+            pending: The call.
             rows: New ones; all of the call when it has ended.
         """
-        whole = ticket.call["rows"]
+        whole = pending.call.rows
         with self._counting:
             if whole is not None:
-                rows = min(rows, whole - ticket.rows)
-            ticket.rows += rows
+                rows = min(rows, whole - pending.rows)
+            pending.rows += rows
         if rows > 0:
-            self._run.progress.advance(self._stage, rows)
+            self._run.progress.advance(self._kind, rows)
 
 
-def _wants_gpu(call: Call) -> bool:
-    return bool(call["network"]) and call["devices"]["device"] != "cpu"
-
-
-def _for_lane(call: Call, lane: WorkerGroup) -> Call:
+def _for_group(call: Call, group: WorkerGroup) -> Call:
     """Workers without a GPU do their best, whatever device the run demands of those that have."""
-    if lane.name == GPU or call["devices"]["device"] == "cpu":
+    if group.name == GPU or call.devices.device == "cpu":
         return call
-    return {**call, "devices": {**call["devices"], "device": "auto"}}
+    devices = call.devices.model_copy(update={"device": "auto"})
+    return call.model_copy(update={"devices": devices})
 
 
-def _died(ticket: _Ticket) -> str:
+def _died(pending: _PendingCall) -> str:
     return (
-        f"{ticket}: {ATTEMPTS} workers died while they computed it; most often their memory is too "
-        "small, or the input crashes a library; DASK_LOGGING__DISTRIBUTED=info shows more"
+        f"{pending.call}: {ATTEMPTS} workers died while they computed it; most often their memory "
+        "is too small, or the input crashes a library; DASK_LOGGING__DISTRIBUTED=info shows more"
     )
 
 
@@ -255,26 +264,21 @@ def perform_remotely(text: str, key: str) -> None:
     """
     from distributed import get_worker
 
-    call: dict[str, Any] = json.loads(text)
-    url = call["store"]
-    if "://" not in url and not Path(url).is_dir():
-        raise ClusterError(f"the worker on {socket.gethostname()} does not see the store {url}")
+    call = Call.model_validate_json(text)
+    if "://" not in call.store and not Path(call.store).is_dir():
+        raise ClusterError(
+            f"the worker on {socket.gethostname()} does not see the store {call.store}"
+        )
     worker = get_worker()
-    stop = _NotWanted(worker, key)
-    run = Run(
-        Store(url),
-        devices=DeviceSettings.model_validate(call["devices"]),
-        progress=_Teller(worker, key),
-        stop=stop,
-        lent=True,
-    )
-    with run.current():
+    stop = _Cancelled(worker, key)
+    progress = _RowReporter(worker, key)
+    with Run(Store(call.store), devices=call.devices, progress=progress, stop=stop).current():
         perform_call(call)
     if stop.is_set():
-        raise ClusterError("cancelled")  # nobody hears it, but it must not count as done
+        raise ClusterError("cancelled")  # nobody reads it, but it must not count as done
 
 
-class _NotWanted(threading.Event):
+class _Cancelled(threading.Event):
     """Set when the driver has cancelled the call or is gone."""
 
     def __init__(self, worker: "Worker", key: str) -> None:
@@ -287,24 +291,24 @@ class _NotWanted(threading.Event):
         return super().is_set() or task is None or task.state in ("cancelled", "forgotten")
 
 
-class _Teller(Progress):
+class _RowReporter(Progress):
     """Sends rows to the driver, many at a time."""
 
     def __init__(self, worker: "Worker", key: str) -> None:
         self._worker = worker
         self._key = key
         self._rows = 0
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def begin(self, stage: str, rows: int | None, done: int) -> None:
         return
 
     def advance(self, stage: str, rows: int) -> None:
         self._rows += rows
-        if time.monotonic() - self._told >= _TELL_SECONDS:
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
             message: Mapping[str, Any] = {"call": self._key, "rows": self._rows}
             self._worker.log_event(TOPIC, message)
-            self._rows, self._told = 0, time.monotonic()
+            self._rows, self._reported = 0, time.monotonic()
 
     def end(self, stage: str, *, cached: bool) -> None:
         return

@@ -5,7 +5,6 @@ its locks outlive a killed holder.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -14,12 +13,15 @@ from prefect.futures import wait
 from prefect.states import Completed
 
 from stores.artifacts.artifact import Artifact
-from tasks.engine.executors import Call, perform_call
+from tasks.engine.call import Call
+from tasks.engine.perform import perform_call
+from tasks.engine.run import Run
 
 
 @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
-def _perform(call: dict[str, Any]) -> dict[str, Any]:
-    return perform_call(call)
+def _perform(call: Call) -> dict[str, str]:
+    perform_call(call)
+    return {"kind": call.kind, "key": call.key}
 
 
 @task(name="cached stage", cache_policy=NO_CACHE, persist_result=False)
@@ -30,21 +32,24 @@ def _cached(kind: str, key: str) -> State[dict[str, str]]:
 class PrefectExecutor:
     """Submits each call to the task runner of the active flow run."""
 
-    def perform(self, stage: str, calls: Sequence[Call]) -> None:
+    settle_seconds = 0.0
+
+    def ranges(self, run: Run, *, network: bool) -> int:
+        return run.workers
+
+    def perform(self, run: Run, calls: Sequence[Call]) -> None:
         futures = [
-            _perform.with_options(name=stage, task_run_name=_name(stage, call)).submit(dict(call))
+            _perform.with_options(name=call.kind, task_run_name=str(call)).submit(call)
             for call in calls
         ]
         wait(futures)
         for future in futures:
             future.result()
 
-    def note_hit(self, stage: str, artifact: Artifact) -> None:
-        named = _cached.with_options(name=stage, task_run_name=f"{stage} {artifact.key[:8]}")
+    def note_hit(self, artifact: Artifact) -> None:
+        name = f"{artifact.kind} {artifact.key[:8]}"
+        named = _cached.with_options(name=artifact.kind, task_run_name=name)
         named.submit(artifact.kind, artifact.key).wait()
 
-
-def _name(stage: str, call: Call) -> str:
-    shards = call["shards"]
-    part = "" if shards is None else f" shards {shards[0]}-{shards[-1]}"
-    return f"{stage} {call['key'][:8]}{part}"
+    def stop(self) -> None:
+        return

@@ -1,4 +1,4 @@
-"""One run of a flow: where its artifacts go, how many work at once, and what happened."""
+"""One run of a flow: where its artifacts go, who computes them, and what happened."""
 
 import os
 import threading
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from tasks.engine.call import Executor
 from tasks.engine.device_settings import DeviceSettings
 
-if TYPE_CHECKING:
-    from tasks.engine.cluster import Cluster
+PROCESSORS = "DUBFLOW_PROCESSORS"
+"""Environment variable: this process's share of the machine, where several work side by side."""
 
 
 class Progress(Protocol):
@@ -63,47 +64,36 @@ class StageRecord:
 
 @dataclass
 class Run:
-    """Context that every stage of a run shares.
+    """Context that every stage of a run shares; `tasks.engine.open_run` opens one.
 
     Attributes:
         store: Where artifacts go.
-        workers: Ranges of a stage that are computed at the same time.
+        executor: Who performs calls; None in a process that only performs those of another.
+        workers: Ranges of a stage that are computed at the same time, on this machine.
         devices: Where and how networks run.
         progress: Who shows it.
         records: One per stage call, in order.
-        stop: Set to end it soon; finished shards are kept.
-        cluster: Whose workers compute; None is this process.
-        lent: This process is a worker, and another one drives the run.
+        stop: Set to end the run soon; finished shards are kept.
+        kept: What was looked up once and does not change while the run lasts.
     """
 
     store: Store
+    executor: Executor | None = None
     workers: int = 1
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     progress: Progress = field(default_factory=NoProgress)
     records: list[StageRecord] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
-    cluster: "Cluster | None" = None
-    lent: bool = False
+    kept: dict[str, Artifact] = field(default_factory=dict)
 
-    @contextmanager
-    def active(self) -> Iterator["Run"]:
-        """Make this the run that stages report to; holds the store against the collector.
-
-        Raises:
-            ClusterError: the cluster can't do what this run needs.
-        """
-        with self.current(), self.store.in_use():
-            if self.cluster is not None:
-                self.cluster.check(self.store, self.devices)
-            _working[id(self)] = self
-            try:
-                yield self
-            finally:
-                _working.pop(id(self), None)
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process performs calls for a run that another process drives."""
+        return self.executor is None
 
     @contextmanager
     def current(self) -> Iterator["Run"]:
-        """Only make this the run that stages report to: whoever drives it holds the store."""
+        """Make this the run that stages report to."""
         token = _current.set(self)
         try:
             yield self
@@ -124,28 +114,22 @@ class Run:
 
 _current: ContextVar[Run | None] = ContextVar("dubflow_run", default=None)
 
-_working: dict[int, Run] = {}
-"""Runs that are active in any thread of this process."""
-
-
-def stop_runs() -> None:
-    """End all runs of this process soon, each after the range in hand."""
-    for run in list(_working.values()):
-        run.stop.set()
-        if run.cluster is not None:
-            run.cluster.stop()
-
 
 def current_run() -> Run:
     """The run that is active here.
 
     Raises:
-        RuntimeError: a stage was called outside `Run.active()`.
+        RuntimeError: a stage was called outside `open_run`.
     """
     run = _current.get()
     if run is None:
-        raise RuntimeError("stages run inside `with Run(store).active():`")
+        raise RuntimeError("stages run inside `with open_run(store):`")
     return run
+
+
+def current_run_or_none() -> Run | None:
+    """As `current_run`; None where no run is active."""
+    return _current.get()
 
 
 def current_devices() -> DeviceSettings:
@@ -154,18 +138,9 @@ def current_devices() -> DeviceSettings:
     return run.devices if run is not None else DeviceSettings()
 
 
-PROCESSORS = "DUBFLOW_PROCESSORS"
-"""Environment variable: this process's share of the machine, where several work side by side."""
-
-
 def usable_processors() -> int:
     """Processors that this process may use."""
     if share := os.environ.get(PROCESSORS):
         return int(share)
     available = getattr(os, "sched_getaffinity", None)
     return len(available(0)) if available else os.cpu_count() or 1
-
-
-def current_run_or_none() -> Run | None:
-    """As `current_run`; None where no run is active."""
-    return _current.get()

@@ -1,19 +1,21 @@
 """The one decorator of all stages: key, lookup, ranges, commit, progress, provenance.
 
-A stage is a plain function of artifacts and settings. It is called as such in unit tests
-(`stage.body(...)`), and through the decorator in flows, where it returns an artifact of the store:
+A stage is a plain function of artifacts and settings. Unit tests call it as such
+(`stage.body(...)`); flows call it through the decorator, which gives an artifact of the store:
 
-    @stage(MEL, version=1)                      # whole: the body returns `Made`
+    @stage(MEL, version=1)                       # whole: the body returns `Made`
     def mel(waveform: Artifact) -> Made: ...
 
-    @stage(FACES, version=1, plan=plan_faces)   # ranged: the body yields the arrays of each shard
-    def detect_faces(video: Source, timeline: Artifact, *, shards: Sequence[Shard]) -> Blocks: ...
+    @stage(FACES, version=1, rows="timeline")    # ranged: the body yields the arrays of each shard
+    def faces(video: Source, timeline: Artifact, *, shards: Sequence[Shard]) -> Blocks: ...
 
-`plan` gets the same arguments and says how many rows there will be. Each shard must come out the
-same whichever process computes it and whatever was computed before it.
+A ranged stage says whose rows it has by the name of an artifact among its arguments. Where more is
+to be said before it computes, `plan` says it: a function of those arguments that it names. Each
+shard must come out the same whichever process computes it and whatever was computed before it.
+
+After the second argument, all are given by name. A `Bundle` stands for the fields that are named.
 """
 
-import importlib
 import inspect
 import socket
 import time
@@ -25,30 +27,23 @@ from typing import Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.codecs import shard_count
-from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
-from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, StoreError
-from tasks.engine.executors import executor
+from tasks.engine.arguments import bind, decode, derivation, encode
+from tasks.engine.call import Call
 from tasks.engine.run import Run, current_run, current_run_or_none
 
 Arrays = Mapping[str, NDArray[Any]]
 Blocks = Iterator[Arrays]
 
-
 _PROVIDED = frozenset({"shards", "folder", "progress"})
 """Arguments of a body that the decorator provides: the shards to compute, a folder for plain
 files, and a function to call with the number of rows just finished."""
-
-_NEWS_SECONDS = 60.0
-"""How long a shared mount may take to show what a worker of another machine wrote: NFS keeps
-names for up to a minute."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +60,12 @@ class Plan:
     """What is known of a ranged stage before it computes.
 
     Attributes:
-        rows: Size of the first dimension of every array.
+        rows: Size of the first dimension of every array; None where `rows` of the stage says it.
         sizes: Sizes of other dimensions that the schema leaves open.
         attributes: Facts to keep with the artifact.
     """
 
-    rows: int
+    rows: int | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -92,6 +87,7 @@ def stage(
     schema: Schema,
     *,
     version: int,
+    rows: str | None = None,
     plan: Callable[..., Plan] | None = None,
     network: bool = False,
 ) -> Callable[[Callable[..., Any]], "Stage"]:
@@ -100,10 +96,11 @@ def stage(
     Args:
         schema: What it makes.
         version: Part of the key: raise it whenever the same inputs give another result.
-        plan: For a ranged stage.
+        rows: For a ranged stage: the argument whose artifact has the same rows.
+        plan: For a ranged stage: what else is known before it computes.
         network: It runs a network: a cluster sends it to workers that offer a GPU.
     """
-    return lambda body: Stage(body, schema, version, plan, network)
+    return lambda body: Stage(body, schema, version, rows=rows, plan=plan, network=network)
 
 
 class Stage:
@@ -114,19 +111,24 @@ class Stage:
         body: Callable[..., Any],
         schema: Schema,
         version: int,
-        plan: Callable[..., Plan] | None,
+        *,
+        rows: str | None = None,
+        plan: Callable[..., Plan] | None = None,
         network: bool = False,
     ) -> None:
         self.body = body
         self.schema = schema
         self.version = version
-        self.plan = plan
         self.network = network
+        self.ranged = rows is not None or plan is not None
+        self._rows = rows
+        self._plan = plan
         self.__doc__ = body.__doc__
         self.address = f"{body.__module__}:{body.__name__}"
 
     @cached_property
-    def _signature(self) -> inspect.Signature:
+    def signature(self) -> inspect.Signature:
+        """Of the arguments that a caller gives."""
         signature = inspect.signature(self.body)
         given = [p for name, p in signature.parameters.items() if name not in _PROVIDED]
         return signature.replace(parameters=given)
@@ -142,20 +144,21 @@ class Stage:
             DubflowError: whatever the body or the store can't do.
         """
         run = current_run()
+        assert run.executor is not None, "a stage calls no other stage"
         start = time.perf_counter()
-        arguments = self._bind(*args, **kwargs)
-        recipe = self._recipe(arguments)
+        arguments = bind(self.signature, *args, **kwargs)
+        made_of = derivation(self.schema, self.version, arguments)
         name = self.schema.kind
-        artifact = run.store.find(name, recipe.key)
+        artifact = run.store.find(name, made_of.key)
         if artifact is None:
-            with run.store.building(recipe) as artifact:
+            with run.store.building(made_of) as artifact:
                 if artifact is None:
-                    artifact, hits, computed = self._make(run, arguments, recipe)
+                    artifact, hits, computed = self._make(run, arguments, made_of)
                     seconds = time.perf_counter() - start
                     run.record(artifact, seconds=seconds, hits=hits, computed=computed)
                     run.progress.end(name, cached=False)
                     return artifact
-        executor(run).note_hit(name, artifact)
+        run.executor.note_hit(artifact)
         run.progress.end(name, cached=True)
         seconds = time.perf_counter() - start
         run.record(artifact, seconds=seconds, hits=self._ranges(artifact), computed=0)
@@ -163,77 +166,80 @@ class Stage:
 
     def key(self, *args: Any, **kwargs: Any) -> str:
         """The key that a call with these arguments has, without computing anything."""
-        return self._recipe(self._bind(*args, **kwargs)).key
+        return derivation(self.schema, self.version, bind(self.signature, *args, **kwargs)).key
 
     def _make(
-        self, run: Run, arguments: Mapping[str, Any], recipe: Derivation
+        self, run: Run, arguments: Mapping[str, Any], made_of: Derivation
     ) -> tuple[Artifact, int, int]:
-        call = {
-            "stage": self.address,
-            "store": run.store.url,
-            "key": recipe.key,
-            "arguments": {name: _encode(value) for name, value in arguments.items()},
-            "devices": run.devices.model_dump(mode="json"),
-            "network": self.network,
-        }
-        name = self.schema.kind
-        if self.plan is None:
-            run.progress.begin(name, None, 0)
-            executor(run).perform(name, [call | {"shards": None, "rows": None}])
-            _await_news(run, lambda: run.store.find(name, recipe.key) is not None)
-            return run.store.get(name, recipe.key), 0, 1
-        plan = self.plan(**arguments)
-        builder = run.store.builder(recipe, self._sizes(plan))
+        assert run.executor is not None
+        call = Call(
+            stage=self.address,
+            kind=self.schema.kind,
+            key=made_of.key,
+            store=run.store.url,
+            arguments={name: encode(value) for name, value in arguments.items()},
+            devices=run.devices,
+            network=self.network,
+        )
+        if not self.ranged:
+            run.progress.begin(call.kind, None, 0)
+            run.executor.perform(run, [call])
+            _await_sight(run, lambda: run.store.find(call.kind, call.key) is not None)
+            return run.store.get(call.kind, call.key), 0, 1
+        plan, rows = self._planned(arguments)
+        builder = run.store.builder(made_of, self._sizes(plan, rows))
         builder.prepare()
-        shards = self._shards(plan.rows)
+        shards = self._shards(rows)
         finished = builder.finished()
         missing = [shard for shard in shards if shard.index not in finished]
-        run.progress.begin(name, plan.rows, plan.rows - sum(s.stop - s.start for s in missing))
-        calls = [
-            call
-            | {"shards": [s.index for s in group], "rows": sum(s.stop - s.start for s in group)}
-            for group in _groups(missing, self._workers(run))
+        run.progress.begin(call.kind, rows, rows - _count_rows(missing))
+        groups = _groups(missing, run.executor.ranges(run, network=self.network))
+        parts = [
+            {"shards": tuple(s.index for s in group), "rows": _count_rows(group)}
+            for group in groups
         ]
-        executor(run).perform(name, calls)
-        _await_news(run, lambda: len(builder.finished()) == len(shards))
+        run.executor.perform(run, [call.model_copy(update=part) for part in parts])
+        _await_sight(run, lambda: len(builder.finished()) == len(shards))
         artifact = builder.commit(plan.attributes, seconds=0.0)
         return artifact, len(finished), len(missing)
 
-    def compute(self, store: Store, call: Mapping[str, Any]) -> None:
+    def compute(self, store: Store, call: Call) -> None:
         """Do one call that `_make` described, here: some shards, or the whole."""
-        arguments = {n: self._decode(store, n, v) for n, v in call["arguments"].items()}
-        recipe = self._recipe(arguments)
-        if recipe.key != call["key"]:
+        arguments = {
+            name: decode(value, store, self._hints.get(name))
+            for name, value in call.arguments.items()
+        }
+        made_of = derivation(self.schema, self.version, arguments)
+        if made_of.key != call.key:
             raise ClusterError(
                 f"the worker on {socket.gethostname()} runs another version of {self.address}: "
                 "install the same Dubflow on all workers, and start them again"
             )
-        if call["shards"] is None:
-            self._compute_whole(store, recipe, arguments)
+        if call.shards is None:
+            self._compute_whole(store, made_of, arguments)
         else:
-            self._compute_shards(store, recipe, arguments, call["shards"])
+            self._compute_shards(store, made_of, arguments, call.shards)
 
     def _compute_whole(
-        self, store: Store, recipe: Derivation, arguments: Mapping[str, Any]
+        self, store: Store, made_of: Derivation, arguments: Mapping[str, Any]
     ) -> None:
-        with _sole_attempt(store, recipe):
-            run = current_run_or_none()
-            if run is None or not run.lent or store.find(recipe.schema.kind, recipe.key) is None:
-                self._build_whole(store, recipe, arguments)
+        with _sole_attempt(store, made_of):
+            if not _on_worker() or store.find(made_of.schema.kind, made_of.key) is None:
+                self._build_whole(store, made_of, arguments)
 
-    def _build_whole(self, store: Store, recipe: Derivation, arguments: Mapping[str, Any]) -> None:
+    def _build_whole(self, store: Store, made_of: Derivation, arguments: Mapping[str, Any]) -> None:
         start = time.perf_counter()
         extra: dict[str, Any] = {}
         parameters = inspect.signature(self.body).parameters
         if "folder" in parameters:
-            builder = store.builder(recipe, {})
+            builder = store.builder(made_of, {})
             builder.discard()
             builder.prepare()
             extra["folder"] = builder.folder
         if "progress" in parameters:
-            extra["progress"] = _ticker(self.schema.kind)
+            extra["progress"] = _row_counter(self.schema.kind)
         made: Made = self.body(**arguments, **extra)
-        builder = store.builder(recipe, _sizes_of(self.schema, made.arrays))
+        builder = store.builder(made_of, _sizes_of(self.schema, made.arrays))
         if "folder" not in parameters:
             builder.discard()
         builder.prepare()
@@ -243,74 +249,42 @@ class Stage:
     def _compute_shards(
         self,
         store: Store,
-        recipe: Derivation,
+        made_of: Derivation,
         arguments: Mapping[str, Any],
         indices: Sequence[int],
     ) -> None:
-        assert self.plan is not None
-        plan = self.plan(**arguments)
-        builder = store.builder(recipe, self._sizes(plan))
-        every = self._shards(plan.rows)
+        plan, rows = self._planned(arguments)
+        builder = store.builder(made_of, self._sizes(plan, rows))
+        every = self._shards(rows)
         finished = builder.finished(indices)  # by an attempt on a worker that was lost
         wanted = [every[index] for index in indices if index not in finished]
         run = current_run_or_none()
-        tick = _ticker(self.schema.kind)
+        count = _row_counter(self.schema.kind)
         blocks: Blocks = self.body(**arguments, shards=wanted)
         start = time.perf_counter()
         for shard, arrays in zip(wanted, blocks, strict=True):
             builder.write(shard.index, arrays, seconds=time.perf_counter() - start)
-            tick(shard.stop - shard.start)
+            count(shard.stop - shard.start)
             start = time.perf_counter()
             if run is not None and run.stop.is_set():
                 return
 
-    def _bind(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return dict(bound.arguments)
-
-    def _recipe(self, arguments: Mapping[str, Any]) -> Derivation:
-        inputs: dict[str, tuple[str, str]] = {}
-        parameters: dict[str, Any] = {}
-        for name, value in arguments.items():
-            if isinstance(value, Source):
-                inputs[name] = ("source", value.key)
-            elif isinstance(value, Artifact):
-                inputs[name] = (value.kind, value.key)
-            elif isinstance(value, BaseModel):
-                parameters[name] = value.model_dump(mode="json")
-            else:
-                parameters[name] = value
-        key = content_key(
-            {
-                "stage": self.schema.kind,
-                "version": self.version,
-                "inputs": {name: list(value) for name, value in inputs.items()},
-                "parameters": parameters,
-            }
-        )
-        return Derivation(self.schema, key, self.version, inputs, parameters)
-
-    def _decode(self, store: Store, name: str, value: Any) -> Any:
-        if isinstance(value, dict) and "artifact" in value:
-            return store.get(*value["artifact"])
-        if isinstance(value, dict) and "source" in value:
-            return _reachable(Source.at(value["source"], value["key"]))
-        if isinstance(value, dict) and "settings" in value:
-            return self._hints[name].model_validate(value["settings"])
-        return value
-
-    def _workers(self, run: Run) -> int:
-        """Ranges to compute at once."""
-        if run.cluster is None or not self.network:
-            return run.workers
-        return min(run.workers, run.cluster.slots(network=True))
+    def _planned(self, arguments: Mapping[str, Any]) -> tuple[Plan, int]:
+        """The plan, and how many rows there will be."""
+        plan = Plan()
+        if self._plan is not None:
+            named = inspect.signature(self._plan).parameters
+            plan = self._plan(**{name: arguments[name] for name in named})
+        if plan.rows is not None:
+            return plan, plan.rows
+        assert self._rows is not None
+        return plan, int(arguments[self._rows].sizes[self._rows_dim()])
 
     def _rows_dim(self) -> str:
         return next(iter(self.schema.arrays.values())).dims[0]
 
-    def _sizes(self, plan: Plan) -> dict[str, int]:
-        return {**plan.sizes, self._rows_dim(): plan.rows}
+    def _sizes(self, plan: Plan, rows: int) -> dict[str, int]:
+        return {**plan.sizes, self._rows_dim(): rows}
 
     def _shards(self, rows: int) -> list[Shard]:
         spec = next(iter(self.schema.arrays.values()))
@@ -320,35 +294,30 @@ class Stage:
         ]
 
     def _ranges(self, artifact: Artifact) -> int:
-        if self.plan is None:
-            return 1
-        return len(self._shards(artifact.sizes[self._rows_dim()]))
+        return len(self._shards(artifact.sizes[self._rows_dim()])) if self.ranged else 1
 
 
-def load_stage(address: str) -> Stage:
-    """The stage that `Stage.address` names."""
-    module, _, name = address.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    assert isinstance(found, Stage)
-    return found
-
-
-def _sole_attempt(store: Store, recipe: Derivation) -> AbstractContextManager[None]:
-    """Keeps a second attempt waiting while the first, on a worker given up as lost, still runs."""
+def _on_worker() -> bool:
     run = current_run_or_none()
-    if run is None or not run.lent:
-        return nullcontext()
-    return store.backend.building(f"{recipe.name}.attempt")
+    return run is not None and run.is_worker
 
 
-def _await_news(run: Run, seen: Callable[[], bool]) -> None:
+def _sole_attempt(store: Store, made_of: Derivation) -> AbstractContextManager[None]:
+    """Keeps a second attempt waiting while the first, on a worker given up as lost, still runs."""
+    if _on_worker():
+        return store.backend.building(f"{made_of.name}.attempt")
+    return nullcontext()
+
+
+def _await_sight(run: Run, seen: Callable[[], bool]) -> None:
     """Wait until this machine sees what workers of others wrote.
 
     Raises:
         StoreError: it never does; better than to commit an artifact with holes.
         DubflowError: the run was stopped.
     """
-    deadline = time.monotonic() + (_NEWS_SECONDS if run.cluster is not None else 0.0)
+    assert run.executor is not None
+    deadline = time.monotonic() + run.executor.settle_seconds
     while not seen():
         if run.stop.is_set():
             raise DubflowError(
@@ -361,37 +330,16 @@ def _await_news(run: Run, seen: Callable[[], bool]) -> None:
         time.sleep(1)
 
 
-def _reachable(source: Source) -> Source:
-    """The source, on a worker.
-
-    Raises:
-        ClusterError: it is not there.
-    """
-    run = current_run_or_none()
-    if run is not None and run.lent and not source.path.is_file():
-        raise ClusterError(
-            f"the worker on {socket.gethostname()} has no file {source.path}: put it where all "
-            "machines find it under the same name"
-        )
-    return source
+def _groups(shards: Sequence[Shard], count: int) -> list[list[Shard]]:
+    """Contiguous ranges, at most `count`: reading a video on is cheaper than seeking in it."""
+    if not shards:
+        return []
+    parts = np.array_split(range(len(shards)), min(count, len(shards)))
+    return [[shards[i] for i in part] for part in parts]
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, Artifact):
-        return {"artifact": [value.kind, value.key]}
-    if isinstance(value, Source):
-        return {"source": str(value.path), "key": value.key}
-    if isinstance(value, BaseModel):
-        return {"settings": value.model_dump(mode="json")}
-    return value
-
-
-def _groups(shards: Sequence[Shard], workers: int) -> list[list[Shard]]:
-    """Contiguous ranges, one per worker: reading a video on is cheaper than seeking in it."""
-    count = min(workers, len(shards))
-    return [[shards[i] for i in part] for part in np.array_split(range(len(shards)), count or 1)][
-        :count
-    ]
+def _count_rows(shards: Sequence[Shard]) -> int:
+    return sum(shard.stop - shard.start for shard in shards)
 
 
 def _sizes_of(schema: Schema, arrays: Arrays) -> dict[str, int]:
@@ -401,7 +349,7 @@ def _sizes_of(schema: Schema, arrays: Arrays) -> dict[str, int]:
     return sizes
 
 
-def _ticker(kind: str) -> Callable[[int], None]:
+def _row_counter(kind: str) -> Callable[[int], None]:
     run = current_run_or_none()
     if run is None:
         return lambda rows: None

@@ -20,7 +20,7 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.errors import SettingsError
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 from tasks.result.output_frames import scene_starts
-from tasks.result.render import RENDER
+from tasks.result.render import RENDER, render_rows
 from tasks.source.crops import CROPS
 from tasks.source.landmarks import LANDMARKS, load_pose, mean_face
 from tasks.source.timeline import load_timeline
@@ -42,6 +42,7 @@ LENDERS = Schema(
 def lenders(
     motion: Artifact,
     landmarks: Artifact,
+    *,
     crops: Artifact,
     visibility: Artifact,
     timeline: Artifact,
@@ -100,35 +101,28 @@ def lenders(
     )
 
 
-def _plan_render(
-    lenders: Artifact,
-    motion: Artifact,
-    landmarks: Artifact,
-    crops: Artifact,
-    output_frames: Artifact,
-    settings: RenderSettings,
-) -> Plan:
+def _plan_render(lenders: Artifact, motion: Artifact, crops: Artifact) -> Plan:
     size = int(crops.attributes["crop_size_px"])
-    return Plan(output_frames.sizes["frame"], {"y": size, "x": size}, _notes(lenders, motion))
+    return Plan(sizes={"y": size, "x": size}, attributes={"notes": _notes(lenders, motion)})
 
 
-def _notes(lenders: Artifact, motion: Artifact) -> dict[str, list[str]]:
+def _notes(lenders: Artifact, motion: Artifact) -> list[str]:
     notes = list(motion.attributes.get("notes", []))
     bank = lenders.attributes.get("bank_frames", 0)
     if bank < 50:
         notes.append(f"only {bank} source frames show a free mouth; a longer source looks better")
-    return {"notes": notes}
+    return notes
 
 
-@stage(RENDER, version=1, plan=_plan_render)
+@stage(RENDER, version=1, rows="output_frames", plan=_plan_render)
 def exemplar_render(
     lenders: Artifact,
     motion: Artifact,
+    *,
     landmarks: Artifact,
     crops: Artifact,
     output_frames: Artifact,
     settings: RenderSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Warp the borrowed mouths to the predicted ones."""
@@ -168,13 +162,13 @@ def exemplar_render(
                 opacity=float(shown[frame]),
             )
             patch[row], mask[row], shift[row] = rendered.patch, rendered.mask, rendered.own_shift
-        yield {
-            "patch": patch,
-            "mask": mask,
-            "own_shift": shift,
-            "transform": transforms[frames],
-            "valid": shown[part] > 0,
-        }
+        yield render_rows(
+            patch=patch,
+            mask=mask,
+            transform=transforms[frames],
+            valid=shown[part] > 0,
+            own_shift=shift,
+        )
 
 
 class _LenderRows:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -29,13 +29,15 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.device_settings import Precision
-from tasks.engine.run import current_devices
-from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
+from tasks.engine.stage import Blocks, Made, Shard, stage
 from tasks.result.output_frames import scene_starts
 from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from models.ip_lap.landmark_generator import LandmarkGenerator
     from tasks.inference.runner import Runner
 
 Floats = NDArray[np.float32]
@@ -96,19 +98,13 @@ IP_LAP_MOTION = Schema(
 )
 
 
-def _plan_crops(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: IpLapCropSettings
-) -> Plan:
-    return Plan(timeline.sizes["frame"])
-
-
-@stage(IP_LAP_CROPS, version=1, plan=_plan_crops)
+@stage(IP_LAP_CROPS, version=1, rows="timeline")
 def ip_lap_crops(
     video: Source,
     timeline: Artifact,
+    *,
     landmarks: Artifact,
     settings: IpLapCropSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Box each face by its landmarks, and scale it to 128 x 128."""
@@ -129,7 +125,7 @@ def ip_lap_crops(
 
 @stage(IP_LAP_REFERENCES, version=1)
 def ip_lap_references(
-    crops: Artifact, landmarks: Artifact, visibility: Artifact, images: References
+    crops: Artifact, landmarks: Artifact, *, visibility: Artifact, images: References
 ) -> Made:
     """Choose reference frames by how far the lips are open, among those whose mouth is free."""
     valid = crops.read("valid")
@@ -145,30 +141,17 @@ def ip_lap_references(
     )
 
 
-def _plan_motion(
-    crops: Artifact,
-    references: Artifact,
-    mel: Artifact,
-    landmarks: Artifact,
-    timeline: Artifact,
-    output_frames: Artifact,
-    weights: Artifact,
-    precision: Precision,
-) -> Plan:
-    return Plan(output_frames.sizes["frame"])
-
-
-@stage(IP_LAP_MOTION, version=1, plan=_plan_motion, network=True)
+@stage(IP_LAP_MOTION, version=1, rows="output_frames", network=True)
 def ip_lap_motion(
     crops: Artifact,
     references: Artifact,
+    *,
     mel: Artifact,
     landmarks: Artifact,
     timeline: Artifact,
     output_frames: Artifact,
     weights: Artifact,
     precision: Precision,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Predict jaw and lips from speech and pose, for five ticks around each frame.
@@ -176,7 +159,7 @@ def ip_lap_motion(
     Args:
         weights: Of the landmark generator.
     """
-    talker = _talker(weights, crops, references, landmarks, precision)
+    talker = _runner(weights, crops, references, landmarks, precision)
     columns = mel.read("mel")
     shown = _Shown.of(timeline, output_frames)
     waiting: deque[tuple[Floats, Ints, Bools]] = deque()
@@ -242,33 +225,31 @@ def _poses(
     return np.ascontiguousarray(windows[own].swapaxes(2, 3)), sizes[own], valid[own]
 
 
-def _talker(
+def _runner(
     weights: Artifact,
     crops: Artifact,
     references: Artifact,
     landmarks: Artifact,
     precision: Precision,
 ) -> "Runner":
-    """The landmark generator on its device, shared by all ranges of this process."""
-    from models.ip_lap.landmark_generator import LandmarkGenerator
+    """The landmark generator with this person's references."""
+    import torch
+
     from models.ip_lap.speaker import Talker
-    from tasks.inference.runner import Runner
-    from tasks.inference.shared import shared_runner
-    from tasks.weights.networks import load_network
+    from tasks.inference.shared import network_runner
 
-    devices = current_devices()
-
-    def make() -> Runner:
-        import torch
-
+    def with_references(generator: "nn.Module") -> Talker:
         points = reference_points(references.read("landmarks"), crops, landmarks)
-        generator = load_network(weights)
-        assert isinstance(generator, LandmarkGenerator)
-        network = Talker(generator, torch.from_numpy(points))
-        return Runner(network, devices, precision=precision, tolerance=MOTION_TOLERANCE)
+        return Talker(cast("LandmarkGenerator", generator), torch.from_numpy(points))
 
-    key = ("ip_lap_motion", weights.key, crops.key, references.key, precision, devices)
-    return shared_runner(key, make)
+    return network_runner(
+        "ip_lap_motion",
+        weights,
+        with_references,
+        *(crops.key, references.key),
+        precision=precision,
+        tolerance=MOTION_TOLERANCE,
+    )
 
 
 def reference_points(rows: Ints, crops: Artifact, landmarks: Artifact) -> Floats:

@@ -1,7 +1,7 @@
 """IP-LAP's second half: the faces that its landmarks describe; and with the source's own detail."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from models.faces.crop.crop import box_transforms, to_crop
 from models.faces.crop.masks import lower_face_mask
 from models.faces.crop.recast import between
-from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.occlusion import opacity
 from models.ip_lap.boxes import from_box
 from models.ip_lap.detail import with_detail
@@ -20,16 +19,18 @@ from models.ip_lap.windows import MIDDLE, WINDOW, mel_windows
 from models.speech_to_lips.neutral import neutral_mouth
 from stores.artifacts.artifact import Artifact
 from tasks.engine.device_settings import Precision
-from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 from tasks.methods.ip_lap import IP_LAP_MOTION, reference_points
 from tasks.result.output_frames import scene_starts
-from tasks.result.render import RENDER
+from tasks.result.render import RENDER, render_rows
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 from tasks.speech.motion import MOTION
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from models.ip_lap.renderer import Renderer
     from tasks.inference.runner import Runner
 
 Floats = NDArray[np.float32]
@@ -42,26 +43,15 @@ HALF_PRECISION_TOLERANCE = 1.5
 """Root mean square difference from float32 that half precision may make [levels]."""
 
 
-def _plan_render(
-    crops: Artifact,
-    references: Artifact,
-    motion: Artifact,
-    mel: Artifact,
-    landmarks: Artifact,
-    visibility: Artifact,
-    timeline: Artifact,
-    output_frames: Artifact,
-    weights: Artifact,
-    paste: Paste,
-    precision: Precision,
-) -> Plan:
-    return Plan(output_frames.sizes["frame"], {"y": SIZE, "x": SIZE})
+def _plan_render() -> Plan:
+    return Plan(sizes={"y": SIZE, "x": SIZE})
 
 
-@stage(RENDER, version=1, plan=_plan_render, network=True)
+@stage(RENDER, version=1, rows="output_frames", plan=_plan_render, network=True)
 def ip_lap_render(
     crops: Artifact,
     references: Artifact,
+    *,
     motion: Artifact,
     mel: Artifact,
     landmarks: Artifact,
@@ -71,7 +61,6 @@ def ip_lap_render(
     weights: Artifact,
     paste: Paste,
     precision: Precision,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Draw each frame's landmarks, and make the face that they and the speech describe.
@@ -80,7 +69,7 @@ def ip_lap_render(
         weights: Of the renderer.
         paste: soft keeps all but jaw and mouth, contour all outside the face, as published.
     """
-    portrait = _portrait(weights, crops, references, landmarks, precision)
+    portrait = _runner(weights, crops, references, landmarks, precision)
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
     columns, pts = mel.read("mel"), output_frames.read("pts")
     starts = scene_starts(clip.scene_start, source)
@@ -109,13 +98,7 @@ def ip_lap_render(
         for row in np.flatnonzero(seen):
             whole = _mask(points[row], transforms[row], paste)
             mask[row] = np.rint(whole * shown[part][row]).astype(np.uint8)
-        yield {
-            "patch": patch,
-            "mask": mask,
-            "own_shift": np.zeros((len(frames), SHIFT_GRID, SHIFT_GRID, 2), np.float32),
-            "transform": transforms,
-            "valid": seen,
-        }
+        yield render_rows(patch=patch, mask=mask, transform=transforms, valid=seen)
 
 
 def _sketches(motion: Artifact, rows: NDArray[np.int64]) -> Floats:
@@ -132,42 +115,42 @@ def _mask(points: Floats, transform: Floats, paste: Paste) -> NDArray[np.uint8]:
     return crop_contour_mask(points, SIZE, zoom=zoom)
 
 
-def _portrait(
+def _runner(
     weights: Artifact,
     crops: Artifact,
     references: Artifact,
     landmarks: Artifact,
     precision: Precision,
 ) -> "Runner":
-    """The renderer on its device, shared by all ranges of this process."""
-    from models.ip_lap.renderer import Renderer
+    """The renderer with this person's reference images."""
+    import torch
+
     from models.ip_lap.speaker import Portrait
-    from tasks.inference.runner import Runner
-    from tasks.inference.shared import shared_runner
-    from tasks.weights.networks import load_network
+    from tasks.inference.shared import network_runner
 
-    devices = current_devices()
-
-    def make() -> Runner:
-        import torch
-
+    def with_references(renderer: "nn.Module") -> Portrait:
         rows = references.read("images")
         boxes = crops.read_rows("box", rows)
         sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)[:, ::-1]
         drawn = renderer_sketches(reference_points(rows, crops, landmarks), sizes)
         faces = crops.read_rows("face", rows)
-        renderer = load_network(weights)
-        assert isinstance(renderer, Renderer)
-        network = Portrait(renderer, torch.from_numpy(faces), torch.from_numpy(drawn[:, 0]))
-        return Runner(network, devices, precision=precision, tolerance=HALF_PRECISION_TOLERANCE)
+        return Portrait(
+            cast("Renderer", renderer), torch.from_numpy(faces), torch.from_numpy(drawn[:, 0])
+        )
 
-    key = ("ip_lap_render", weights.key, crops.key, references.key, precision, devices)
-    return shared_runner(key, make)
+    return network_runner(
+        "ip_lap_render",
+        weights,
+        with_references,
+        *(crops.key, references.key),
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+    )
 
 
 @stage(MOTION, version=1)
 def ip_lap_mouth(
-    motion: Artifact, crops: Artifact, landmarks: Artifact, output_frames: Artifact
+    motion: Artifact, crops: Artifact, *, landmarks: Artifact, output_frames: Artifact
 ) -> Made:
     """The predicted jaw and lips as the exemplar method takes them: canonical, in face heights.
 
@@ -188,13 +171,12 @@ def ip_lap_mouth(
     return Made({"mouth": mouth, "neutral": neutral}, {"notes": []})
 
 
-def _plan_detail(render: Artifact, exemplar: Artifact) -> Plan:
+def _plan_detail(exemplar: Artifact) -> Plan:
     sizes = {name: exemplar.sizes[name] for name in ("y", "x")}
-    notes = list(exemplar.attributes.get("notes", []))
-    return Plan(exemplar.sizes["frame"], sizes, {"notes": notes})
+    return Plan(sizes=sizes, attributes={"notes": list(exemplar.attributes.get("notes", []))})
 
 
-@stage(RENDER, version=1, plan=_plan_detail)
+@stage(RENDER, version=1, rows="exemplar", plan=_plan_detail)
 def ip_lap_detail(render: Artifact, exemplar: Artifact, *, shards: Sequence[Shard]) -> Blocks:
     """What is coarse from IP-LAP's faces, what is fine from the source's own pixels.
 

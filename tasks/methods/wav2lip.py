@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
 from models.faces.crop.crop import box_transforms, to_crop
 from models.faces.crop.masks import lower_face_mask
-from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.tracks import face_boxes
 from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
@@ -18,9 +17,8 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.device_settings import Precision
-from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.result.render import RENDER
+from tasks.result.render import RENDER, render_rows
 from tasks.source.landmarks import LANDMARKS
 from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import load_timeline
@@ -54,19 +52,13 @@ WAV2LIP_CROPS = Schema(
 )
 
 
-def _plan_crops(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: Wav2LipCropSettings
-) -> Plan:
-    return Plan(timeline.sizes["frame"])
-
-
-@stage(WAV2LIP_CROPS, version=1, plan=_plan_crops)
+@stage(WAV2LIP_CROPS, version=1, rows="timeline")
 def wav2lip_crops(
     video: Source,
     timeline: Artifact,
+    *,
     landmarks: Artifact,
     settings: Wav2LipCropSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Box each face as published (pads, smoothing, whole pixels), and scale it to 96 x 96."""
@@ -111,30 +103,21 @@ def _boxes(
     return boxes, valid
 
 
-def _plan_render(
-    crops: Artifact,
-    mel: Artifact,
-    landmarks: Artifact,
-    timeline: Artifact,
-    output_frames: Artifact,
-    weights: Artifact,
-    paste: Literal["soft", "hard"],
-    precision: Precision,
-) -> Plan:
-    return Plan(output_frames.sizes["frame"], {"y": FACE_SIZE, "x": FACE_SIZE}, {"paste": paste})
+def _plan_render(paste: Literal["soft", "hard"]) -> Plan:
+    return Plan(sizes={"y": FACE_SIZE, "x": FACE_SIZE}, attributes={"paste": paste})
 
 
-@stage(RENDER, version=1, plan=_plan_render, network=True)
+@stage(RENDER, version=1, rows="output_frames", plan=_plan_render, network=True)
 def wav2lip_render(
     crops: Artifact,
     mel: Artifact,
+    *,
     landmarks: Artifact,
     timeline: Artifact,
     output_frames: Artifact,
     weights: Artifact,
     paste: Literal["soft", "hard"],
     precision: Precision,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Let the faces speak: each with the 0.2 s of mel that begin at its frame's time.
@@ -143,7 +126,7 @@ def wav2lip_render(
         weights: Of the generator.
         paste: hard replaces the whole box, as published; soft only jaw and mouth, with a fade.
     """
-    speaker = _speaker(weights, precision)
+    speaker = _runner(weights, precision)
     columns, pts = mel.read("mel"), output_frames.read("pts")
     source = output_frames.read("source_frame")
     time_base = load_timeline(timeline).time_base
@@ -164,13 +147,7 @@ def wav2lip_render(
             mask = np.zeros(faces.shape[:3], np.uint8)
             for row in np.flatnonzero(valid):
                 mask[row] = lower_face_mask(points[row], FACE_SIZE)
-        yield {
-            "patch": np.ascontiguousarray(faces[..., ::-1]),
-            "mask": np.ascontiguousarray(mask),
-            "own_shift": np.zeros((len(frames), SHIFT_GRID, SHIFT_GRID, 2), np.float32),
-            "transform": transforms,
-            "valid": valid,
-        }
+        yield render_rows(patch=faces[..., ::-1], mask=mask, transform=transforms, valid=valid)
 
 
 def mel_windows(
@@ -196,17 +173,10 @@ def mel_windows(
     return np.asarray(windows[np.maximum(first, 0)], np.float32)
 
 
-def _speaker(weights: Artifact, precision: Precision) -> "Runner":
-    """The network on its device, shared by all ranges of this process."""
+def _runner(weights: Artifact, precision: Precision) -> "Runner":
     from models.wav2lip.speaker import Speaker
-    from tasks.inference.runner import Runner
-    from tasks.inference.shared import shared_runner
-    from tasks.weights.networks import load_network
+    from tasks.inference.shared import network_runner
 
-    devices = current_devices()
-
-    def make() -> Runner:
-        network = Speaker(load_network(weights))
-        return Runner(network, devices, precision=precision, tolerance=HALF_PRECISION_TOLERANCE)
-
-    return shared_runner(("wav2lip", weights.key, precision, devices), make)
+    return network_runner(
+        "wav2lip_render", weights, Speaker, precision=precision, tolerance=HALF_PRECISION_TOLERANCE
+    )

@@ -79,7 +79,7 @@ SCHEMA = Schema(
 
 
 @stage(SCHEMA, version=2)
-def agreement(landmarks: Artifact, timeline: Artifact, mel: Artifact, model: str) -> Made:
+def agreement(landmarks: Artifact, timeline: Artifact, *, mel: Artifact, model: str) -> Made:
     """All figures of the family.
 
     Args:
@@ -142,7 +142,9 @@ def motions(
 def measure(comparison: Comparison) -> Artifact:
     """The family's artifact of one comparison."""
     result = comparison.result
-    return agreement(result.landmarks, result.timeline, mel(comparison.speech), listener_key())
+    return agreement(
+        result.landmarks, result.timeline, mel=mel(comparison.speech), model=listener_key()
+    )
 
 
 FAMILY = Family(METRICS, measure)

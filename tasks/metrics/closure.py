@@ -104,7 +104,9 @@ def closing_phones(waveform: Artifact) -> Made:
 
 
 @stage(CLOSURE, version=1)
-def closure(landmarks: Artifact, timeline: Artifact, reference: Artifact, phones: Artifact) -> Made:
+def closure(
+    landmarks: Artifact, timeline: Artifact, *, reference: Artifact, phones: Artifact
+) -> Made:
     """How often the result's lips close where they must.
 
     Args:
@@ -197,8 +199,8 @@ def _measure(comparison: Comparison) -> Artifact:
     return closure(
         result.landmarks,
         result.timeline,
-        comparison.reference.landmarks,
-        closing_phones(comparison.speech),
+        reference=comparison.reference.landmarks,
+        phones=closing_phones(comparison.speech),
     )
 
 

@@ -41,6 +41,7 @@ EFFNET = metric_schema("metric_effnet", ["effnet_distance"], "Distance in ImageN
 def effnet(
     result: Source,
     result_timeline: Artifact,
+    *,
     result_landmarks: Artifact,
     reference: Source,
     reference_timeline: Artifact,

@@ -67,7 +67,7 @@ EFFNET_FRECHET = both_schema(
 
 @stage(EFFNET_FEATURES, version=1)
 def effnet_features(
-    video: Source, timeline: Artifact, landmarks: Artifact, rows: list[int]
+    video: Source, timeline: Artifact, *, landmarks: Artifact, rows: list[int]
 ) -> Made:
     """Features of frames, and of the faces in those that show one.
 
@@ -101,7 +101,7 @@ def measure(comparison: Comparison) -> Artifact:
     """Features of a comparison; their distance takes all clips."""
     rows, there = even_rows(comparison.match)
     found = [
-        effnet_features(seen.video, seen.timeline, seen.landmarks, wanted)
+        effnet_features(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
     return effnet_frechet(*found)

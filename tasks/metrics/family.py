@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from stores.errors import MissingWeights
+from tasks.source.seen import Seen
 from tasks.weights.networks import find_weights
 
 NAMES = (
@@ -20,23 +20,6 @@ NAMES = (
     *("lips", "agreement", "lse", "speech", "closure"),
 )
 """Modules of tasks/metrics that hold a family, in the order of the report."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A video with what was found in it.
-
-    Attributes:
-        video: The file.
-        timeline: Of tasks.source.timeline.
-        landmarks: Of tasks.source.faces: the mesh, pose and mouth of the largest face.
-        waveform: Of its own sound, 16 kHz; None without.
-    """
-
-    video: Source
-    timeline: Artifact
-    landmarks: Artifact
-    waveform: Artifact | None
 
 
 @dataclass(frozen=True)

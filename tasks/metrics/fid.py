@@ -46,7 +46,7 @@ FID = both_schema("metric_fid", FEATURES, "Inception features of a result and it
 
 @stage(INCEPTION, version=1)
 def inception_features(
-    video: Source, timeline: Artifact, landmarks: Artifact, rows: list[int], weights: Artifact
+    video: Source, timeline: Artifact, *, landmarks: Artifact, rows: list[int], weights: Artifact
 ) -> Made:
     """Features of frames, and of the faces in those that show one.
 
@@ -92,7 +92,9 @@ def measure(comparison: Comparison) -> Artifact:
     weights = find_weights("fid_inception_v3")
     rows, there = even_rows(comparison.match)
     found = [
-        inception_features(seen.video, seen.timeline, seen.landmarks, wanted, weights)
+        inception_features(
+            seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted, weights=weights
+        )
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
     return fid(*found)

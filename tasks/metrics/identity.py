@@ -63,7 +63,7 @@ CSIM = metric_schema("metric_csim", ["csim"], "Whether the face is the same pers
 
 @stage(EMBEDDINGS, version=1)
 def arcface_embeddings(
-    video: Source, timeline: Artifact, landmarks: Artifact, rows: list[int], weights: Artifact
+    video: Source, timeline: Artifact, *, landmarks: Artifact, rows: list[int], weights: Artifact
 ) -> Made:
     """Embeddings of the face in some frames.
 
@@ -90,7 +90,7 @@ def arcface_embeddings(
 
 
 @stage(CSIM, version=1)
-def csim(result: Artifact, reference: Artifact, rows: list[int], frames: int) -> Made:
+def csim(result: Artifact, reference: Artifact, *, rows: list[int], frames: int) -> Made:
     """Cosine of the embeddings.
 
     Args:
@@ -130,7 +130,9 @@ def measure(comparison: Comparison) -> Artifact:
     weights = find_weights(WEIGHTS)
     rows, there = even_rows(comparison.match)
     sides: Sequence[Artifact] = [
-        arcface_embeddings(seen.video, seen.timeline, seen.landmarks, wanted, weights)
+        arcface_embeddings(
+            seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted, weights=weights
+        )
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
     return csim(*sides, rows, comparison.match.sizes["frame"])

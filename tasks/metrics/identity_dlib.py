@@ -78,7 +78,7 @@ IDENTITY_DLIB = metric_schema(
 
 @stage(DESCRIPTORS, version=1)
 def dlib_descriptors(
-    video: Source, timeline: Artifact, landmarks: Artifact, rows: list[int]
+    video: Source, timeline: Artifact, *, landmarks: Artifact, rows: list[int]
 ) -> Made:
     """Descriptors of the face in some frames.
 
@@ -101,7 +101,7 @@ def dlib_descriptors(
 
 
 @stage(IDENTITY_DLIB, version=1)
-def identity_dlib(result: Artifact, reference: Artifact, rows: list[int], frames: int) -> Made:
+def identity_dlib(result: Artifact, reference: Artifact, *, rows: list[int], frames: int) -> Made:
     """Distance of the descriptors.
 
     Args:
@@ -145,7 +145,7 @@ def measure(comparison: Comparison) -> Artifact:
     """Identity of a comparison."""
     rows, there = even_rows(comparison.match)
     sides = [
-        dlib_descriptors(seen.video, seen.timeline, seen.landmarks, wanted)
+        dlib_descriptors(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
     return identity_dlib(*sides, rows, comparison.match.sizes["frame"])

@@ -153,6 +153,7 @@ class _Face:
 def lips(
     result: Artifact,
     result_timeline: Artifact,
+    *,
     reference: Artifact,
     reference_timeline: Artifact,
     speech: Artifact,
@@ -293,10 +294,10 @@ def measure(comparison: Comparison) -> Artifact:
     return lips(
         result.landmarks,
         result.timeline,
-        reference.landmarks,
-        reference.timeline,
-        comparison.speech,
-        comparison.paired,
+        reference=reference.landmarks,
+        reference_timeline=reference.timeline,
+        speech=comparison.speech,
+        paired=comparison.paired,
     )
 
 

@@ -30,6 +30,7 @@ LPIPS_ALEX = metric_schema("metric_lpips_alex", ["lpips_alex"], "LPIPS on AlexNe
 def lpips_alex(
     result: Source,
     result_timeline: Artifact,
+    *,
     result_landmarks: Artifact,
     reference: Source,
     reference_timeline: Artifact,

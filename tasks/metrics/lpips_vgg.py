@@ -19,6 +19,7 @@ LPIPS_VGG = metric_schema("metric_lpips_vgg", ["lpips_vgg"], "LPIPS on VGG-16.")
 def lpips_vgg(
     result: Source,
     result_timeline: Artifact,
+    *,
     result_landmarks: Artifact,
     reference: Source,
     reference_timeline: Artifact,

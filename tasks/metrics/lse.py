@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.timeline import Timeline
-from tasks.engine.run import current_devices
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import Regions, some_frames
@@ -120,7 +119,7 @@ LSE = Schema(
 
 @stage(LSE, version=1)
 def lse(
-    video: Source, timeline: Artifact, landmarks: Artifact, waveform: Artifact, weights: Artifact
+    video: Source, timeline: Artifact, *, landmarks: Artifact, waveform: Artifact, weights: Artifact
 ) -> Made:
     """Score the face's tracks, and the whole frames.
 
@@ -332,27 +331,23 @@ def _track_windows(track: "Track") -> NDArray[np.int64]:
 
 
 def _runner(weights: Artifact) -> "Runner":
-    """The network on its device, shared by all clips of this process."""
     from models.syncnet.embedder import PieceEmbedder
     from models.syncnet.network import SyncNet
-    from tasks.inference.runner import Runner
-    from tasks.inference.shared import shared_runner
-    from tasks.weights.networks import load_network
+    from tasks.inference.shared import network_runner
 
-    devices = current_devices()
-
-    def make() -> Runner:
-        network = load_network(weights)
-        assert isinstance(network, SyncNet)
-        return Runner(PieceEmbedder(network), devices, tolerance=0.0)
-
-    return shared_runner(("lse", weights.key, devices), make)
+    return network_runner("lse", weights, lambda net: PieceEmbedder(cast(SyncNet, net)))
 
 
 def _measure(comparison: Comparison) -> Artifact:
     result = comparison.result
     heard = result.waveform if result.waveform is not None else comparison.speech
-    return lse(result.video, result.timeline, result.landmarks, heard, find_weights(WEIGHTS))
+    return lse(
+        result.video,
+        result.timeline,
+        landmarks=result.landmarks,
+        waveform=heard,
+        weights=find_weights(WEIGHTS),
+    )
 
 
 FAMILY = Family(METRICS, _measure, weights=(WEIGHTS,))

@@ -56,6 +56,7 @@ PARTS = Schema(
 def parts(
     timeline: Artifact,
     landmarks: Artifact,
+    *,
     quality: Artifact,
     levels: Artifact,
     mel: Artifact,

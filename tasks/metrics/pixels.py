@@ -84,6 +84,7 @@ PIXELS = metric_schema(
 def pixels(
     result: Source,
     result_timeline: Artifact,
+    *,
     result_landmarks: Artifact,
     reference: Source,
     reference_timeline: Artifact,
@@ -142,11 +143,11 @@ def measure(comparison: Comparison) -> Artifact:
     return pixels(
         result.video,
         result.timeline,
-        result.landmarks,
-        reference.video,
-        reference.timeline,
-        reference.landmarks,
-        comparison.match,
+        result_landmarks=result.landmarks,
+        reference=reference.video,
+        reference_timeline=reference.timeline,
+        reference_landmarks=reference.landmarks,
+        match=comparison.match,
     )
 
 

@@ -49,7 +49,9 @@ SHARPNESS = metric_schema(
 
 
 @stage(SHARPNESS, version=1)
-def sharpness(video: Source, timeline: Artifact, landmarks: Artifact, most: int = SAMPLES) -> Made:
+def sharpness(
+    video: Source, timeline: Artifact, *, landmarks: Artifact, most: int = SAMPLES
+) -> Made:
     """CPBD of some frames.
 
     Args:
@@ -79,7 +81,7 @@ def sharpness(video: Source, timeline: Artifact, landmarks: Artifact, most: int 
 def measure(comparison: Comparison) -> Artifact:
     """Sharpness of a comparison's result."""
     seen = comparison.result
-    return sharpness(seen.video, seen.timeline, seen.landmarks)
+    return sharpness(seen.video, seen.timeline, landmarks=seen.landmarks)
 
 
 FAMILY = Family(METRICS, measure)

@@ -115,7 +115,7 @@ def voice_activity(waveform: Artifact) -> Made:
 
 
 @stage(SPEECH, version=1)
-def speech(landmarks: Artifact, timeline: Artifact, voiced: Artifact) -> Made:
+def speech(landmarks: Artifact, timeline: Artifact, *, voiced: Artifact) -> Made:
     """Split the result's mouth motion by what is heard at its frames.
 
     Args:
@@ -184,7 +184,7 @@ def _detector() -> "torch.jit.ScriptModule":
 
 def _measure(comparison: Comparison) -> Artifact:
     result = comparison.result
-    return speech(result.landmarks, result.timeline, voice_activity(comparison.speech))
+    return speech(result.landmarks, result.timeline, voiced=voice_activity(comparison.speech))
 
 
 FAMILY = Family(METRICS, _measure, package=("silero_vad", "metrics"))

@@ -40,26 +40,19 @@ _CODEC = "codec"
 _ROWS_AT_ONCE = 16
 
 
-def _plan(
-    video: Source,
-    timeline: Artifact,
-    output_frames: Artifact,
-    render: Artifact | None,
-    blend: BlendSettings,
-    encode: EncodeSettings,
-) -> Plan:
-    return Plan(output_frames.sizes["frame"], attributes={_CODEC: encode.codec})
+def _plan(encode: EncodeSettings) -> Plan:
+    return Plan(attributes={_CODEC: encode.codec})
 
 
-@stage(COMPOSITE, version=1, plan=_plan)
+@stage(COMPOSITE, version=1, rows="output_frames", plan=_plan)
 def composite(
     video: Source,
     timeline: Artifact,
+    *,
     output_frames: Artifact,
     render: Artifact | None,
     blend: BlendSettings,
     encode: EncodeSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Blend each render into its frame and encode."""

@@ -20,6 +20,7 @@ DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this 
 def dubbed(
     composite: Artifact,
     timeline: Artifact,
+    *,
     output_frames: Artifact,
     speech: Source,
     background: Source | None,
@@ -27,7 +28,6 @@ def dubbed(
     encode: EncodeSettings,
     sound: MuxSettings,
     suffix: str,
-    *,
     folder: Path,
 ) -> Made:
     """Join the segments without re-encoding, and compress the sound at its own rate.

@@ -52,7 +52,7 @@ class SyncSettings(BaseModel):
 
 
 @stage(OUTPUT_FRAMES, version=1)
-def output_frames(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> Made:
+def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings) -> Made:
     """Lay the source's frames along the output.
 
     Raises:

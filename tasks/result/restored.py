@@ -1,6 +1,7 @@
 """A rendered mouth made sharper by a face restoration network; a stage after any method."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,10 +20,9 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from tasks.engine.device_settings import Precision
-from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.composite import composed, frames_in_order, rendered_rows
-from tasks.result.render import RENDER
+from tasks.result.render import RENDER, render_rows
 from tasks.source.area import area_of_crop
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
@@ -39,25 +39,16 @@ HALF_PRECISION_TOLERANCE = 1.5
 _SAMPLED_FRAMES = 256
 
 
-def _plan(
-    video: Source,
-    timeline: Artifact,
-    landmarks: Artifact,
-    output_frames: Artifact,
-    render: Artifact,
-    blend: BlendSettings,
-    weights: Artifact,
-    settings: RestoreSettings,
-    precision: Precision,
-) -> Plan:
+def _plan(render: Artifact) -> Plan:
     notes = list(render.attributes.get("notes", []))
-    return Plan(render.sizes["frame"], {"y": SIZE, "x": SIZE}, {"notes": notes})
+    return Plan(sizes={"y": SIZE, "x": SIZE}, attributes={"notes": notes})
 
 
-@stage(RENDER, version=1, plan=_plan, network=True)
+@stage(RENDER, version=1, rows="render", plan=_plan, network=True)
 def restored(
     video: Source,
     timeline: Artifact,
+    *,
     landmarks: Artifact,
     output_frames: Artifact,
     render: Artifact,
@@ -65,7 +56,6 @@ def restored(
     weights: Artifact,
     settings: RestoreSettings,
     precision: Precision,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Blend each mouth in, cut the face out as GFPGAN wants it, and restore it.
@@ -88,7 +78,7 @@ def restored(
             ]
             yield (np.stack(found),)
 
-    made = _network(weights, settings.strength, precision).map(faces())
+    made = _runner(weights, settings.strength, precision).map(faces())
     for shard in shards:
         frames = source[shard.start : shard.stop]
         seen = valid[shard.start : shard.stop]
@@ -106,13 +96,13 @@ def restored(
                 if settings.area == "face":
                     mask[row] = np.maximum(mask[row], face_mask(points[row], SIZE))
                 patch[row] = _near(patch[row], mask[row])
-        yield {
-            "patch": patch,
-            "mask": mask,
-            "own_shift": shift,
-            "transform": there * seen[:, None, None],
-            "valid": seen,
-        }
+        yield render_rows(
+            patch=patch,
+            mask=mask,
+            transform=there * seen[:, None, None],
+            valid=seen,
+            own_shift=shift,
+        )
 
 
 def _with_mouths(shards: Sequence[Shard], valid: NDArray[np.bool_]) -> Iterator[Shard]:
@@ -142,17 +132,15 @@ def _transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.fl
     return np.asarray(affines, np.float32)
 
 
-def _network(weights: Artifact, strength: float, precision: Precision) -> "Runner":
-    """The network on its device, shared by all ranges of this process."""
+def _runner(weights: Artifact, strength: float, precision: Precision) -> "Runner":
     from models.restore.gfpgan import GfpganRestorer
-    from tasks.inference.runner import Runner
-    from tasks.inference.shared import shared_runner
-    from tasks.weights.networks import load_network
+    from tasks.inference.shared import network_runner
 
-    devices = current_devices()
-
-    def make() -> Runner:
-        network = GfpganRestorer(load_network(weights), strength=strength)
-        return Runner(network, devices, precision=precision, tolerance=HALF_PRECISION_TOLERANCE)
-
-    return shared_runner(("gfpgan", weights.key, strength, precision, devices), make)
+    return network_runner(
+        "restored",
+        weights,
+        partial(GfpganRestorer, strength=strength),
+        strength,
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+    )

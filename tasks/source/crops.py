@@ -47,21 +47,19 @@ CROPS = Schema(
 )
 
 
-def _plan_crops(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: CropSettings
-) -> Plan:
+def _plan(landmarks: Artifact, settings: CropSettings) -> Plan:
     valid = landmarks.read("valid")
     size = crop_size(landmarks.read("scale"), valid, max_size=settings.max_size)
-    return Plan(len(valid), {"y": size, "x": size}, {"crop_size_px": size})
+    return Plan(sizes={"y": size, "x": size}, attributes={"crop_size_px": size})
 
 
-@stage(CROPS, version=1, plan=_plan_crops)
+@stage(CROPS, version=1, rows="timeline", plan=_plan)
 def crops(
     video: Source,
     timeline: Artifact,
+    *,
     landmarks: Artifact,
     settings: CropSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Cut the lower face out of every frame that has one; keep those of the bank."""

@@ -83,21 +83,19 @@ def face_transforms(pose: Pose, *, size: int) -> NDArray[np.float32]:
     return transforms
 
 
-def _plan(
-    video: Source, timeline: Artifact, landmarks: Artifact, settings: FaceCropSettings
-) -> Plan:
+def _plan(landmarks: Artifact, settings: FaceCropSettings) -> Plan:
     valid = landmarks.read("valid")
     size = face_size(landmarks.read("scale"), valid, max_size=settings.max_size)
-    return Plan(len(valid), {"y": size, "x": size}, {"crop_size_px": size})
+    return Plan(sizes={"y": size, "x": size}, attributes={"crop_size_px": size})
 
 
-@stage(FACE_CROPS, version=1, plan=_plan)
+@stage(FACE_CROPS, version=1, rows="timeline", plan=_plan)
 def face_crops(
     video: Source,
     timeline: Artifact,
+    *,
     landmarks: Artifact,
     settings: FaceCropSettings,
-    *,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Cut the face out of every frame that has one, with a small picture of what may cover it."""

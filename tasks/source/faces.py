@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.faces.mesh.indices import N_POINTS
 from models.faces.tracks import face_boxes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
+from stores.media.facts import VideoFacts
 from stores.media.read import read_frames
-from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.engine.stage import Blocks, Shard, stage
 from tasks.source.mesh_detector import FaceMeshDetector
 from tasks.source.s3fd_boxes import SfdBoxes
 from tasks.source.timeline import load_timeline
@@ -41,16 +43,12 @@ FACES = Schema(
 )
 
 
-def _plan_frames(video: Source, timeline: Artifact, sfd_weights: Artifact | None) -> Plan:
-    return Plan(timeline.sizes["frame"])
-
-
-@stage(FACES, version=1, plan=_plan_frames)
+@stage(FACES, version=2, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,
-    sfd_weights: Artifact | None = None,
     *,
+    sfd_weights: Artifact | None = None,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Detect up to MAX_FACES faces in each frame; the tracker forgets at shards and at cuts.
@@ -73,9 +71,14 @@ def faces(
                     detector.reset()
                 rgb = frame.rgb(DETECTION_SIDE_PX)
                 found, scores = detector.detect(rgb)
-                scale = np.float32(clip.video.width / rgb.shape[1])
-                landmarks[row, : len(found)] = found * scale
+                landmarks[row, : len(found)] = found * _to_frame(clip.video, rgb)
                 score[row, : len(found)] = scores
             yield {"landmarks": landmarks, "box": face_boxes(landmarks), "score": score}
     finally:
         detector.close()
+
+
+def _to_frame(video: VideoFacts, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Factors (x, y, z) from detection px to frame px; depth is in units of the width."""
+    x, y = video.width / rgb.shape[1], video.height / rgb.shape[0]
+    return np.array([x, y, x], np.float32)

@@ -13,7 +13,7 @@ from models.faces.tracks import gather_track
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
-from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.engine.stage import Blocks, Shard, stage
 from tasks.source.timeline import load_timeline
 
 LANDMARKS = Schema(
@@ -45,13 +45,9 @@ def mean_face() -> NDArray[np.float32]:
     return load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mean_face"]
 
 
-def _plan_landmarks(faces: Artifact, track: Artifact, timeline: Artifact) -> Plan:
-    return Plan(timeline.sizes["frame"])
-
-
-@stage(LANDMARKS, version=1, plan=_plan_landmarks)
+@stage(LANDMARKS, version=1, rows="timeline")
 def landmarks(
-    faces: Artifact, track: Artifact, timeline: Artifact, *, shards: Sequence[Shard]
+    faces: Artifact, track: Artifact, *, timeline: Artifact, shards: Sequence[Shard]
 ) -> Blocks:
     """Take the chosen face out, smooth it, and split it into pose and mouth shape."""
     from models.faces.smooth import smooth_landmarks, smooth_pose  # scipy.signal takes seconds

@@ -33,7 +33,7 @@ QUALITY = Schema(
 
 
 @stage(QUALITY, version=1)
-def quality(landmarks: Artifact, crops: Artifact, visibility: Artifact) -> Made:
+def quality(landmarks: Artifact, crops: Artifact, *, visibility: Artifact) -> Made:
     """Look at each face of `face_crops`."""
     valid, pose = landmarks.read("valid"), load_pose(landmarks)
     turn = np.where(valid, turn_degrees(pose.rotation), np.nan).astype(np.float32)

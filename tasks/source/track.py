@@ -22,7 +22,7 @@ TRACK = Schema(
 
 
 @stage(TRACK, version=1)
-def track(faces: Artifact, timeline: Artifact, face: str) -> Made:
+def track(faces: Artifact, timeline: Artifact, *, face: str) -> Made:
     """Link faces through time and choose one.
 
     Raises:

@@ -28,7 +28,7 @@ VISIBILITY = Schema(
 
 
 @stage(VISIBILITY, version=1)
-def visibility(crops: Artifact, landmarks: Artifact, timeline: Artifact) -> Made:
+def visibility(crops: Artifact, landmarks: Artifact, *, timeline: Artifact) -> Made:
     """Find the frames in which the mouth is hidden, or the head turned too far to see it."""
     valid, cuts = landmarks.read("valid"), load_timeline(timeline).scene_start
     share = covered_share(crops.read("look"), valid, mean_face=mean_face(), scene_start=cuts)

@@ -24,10 +24,11 @@ MOTION = Schema(
 )
 
 
-@stage(MOTION, version=2)
+@stage(MOTION, version=3)
 def motion(
     mel: Artifact,
-    speech: Artifact,
+    features: Artifact,
+    *,
     speaker: Artifact,
     output_frames: Artifact,
     timeline: Artifact,
@@ -36,14 +37,14 @@ def motion(
 
     Args:
         mel: Of the new speech.
-        speech: Features of it.
+        features: `speech_features` of it.
     """
     from models.speech_to_lips.predict import predict_motion
 
     learnt = {name: speaker.read(name) for name in ("weight", "bias")}
     adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
     predicted = predict_motion(
-        lips_model(), mel.read("mel"), speech=speech.read("feature"), adapter=adapter
+        lips_model(), mel.read("mel"), speech=features.read("feature"), adapter=adapter
     )
     tick_seconds = float(load_timeline(timeline).time_base)
     times = output_frames.read("pts") * tick_seconds

@@ -25,19 +25,20 @@ SPEAKER = Schema(
 )
 
 
-@stage(SPEAKER, version=2)
+@stage(SPEAKER, version=3)
 def speaker(
     landmarks: Artifact,
     timeline: Artifact,
+    *,
     mel: Artifact | None,
-    speech: Artifact | None,
+    features: Artifact | None,
     model: str,
 ) -> Made:
     """Neutral mouth and opening scale; and the model's fit to the speaker's own speech.
 
     Args:
         mel: Of the source's own sound; None without.
-        speech: Features of the same sound.
+        features: `speech_features` of the same sound.
         model: `model_key()`, so that the result follows the weights.
     """
     from models.speech_to_lips.adapt import adapt
@@ -50,13 +51,13 @@ def speaker(
     plain = Adapter.plain(network.size, scale=scale)
     facts: dict[str, object] = {"adapted": False, "reason": "no own speech was given"}
     adapter = plain
-    if mel is not None and speech is not None:
+    if mel is not None and features is not None:
         times = load_timeline(timeline).seconds
         motion, seen = at_ticks(times[valid], (mouth - neutral)[valid])
         found = adapt(
             network,
             mel.read("mel"),
-            speech=speech.read("feature"),
+            speech=features.read("feature"),
             motion=motion,
             seen=seen,
             scale=scale,

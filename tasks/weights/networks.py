@@ -58,7 +58,7 @@ class Licence:
 
 
 def find_weights(name: str, *, store: Store | None = None) -> Artifact:
-    """The weights of that name.
+    """The weights of that name; looked up once in a run.
 
     Args:
         name: Of an entry of the registry; or the path of a .safetensors file of one's own training.
@@ -70,7 +70,15 @@ def find_weights(name: str, *, store: Store | None = None) -> Artifact:
         DamagedArtifact: they are not what was added.
         SettingsError: the registry has no such name.
     """
-    store = store or current_run().store
+    if store is not None:
+        return _look_up(name, store)
+    run = current_run()
+    if name not in run.kept:
+        run.kept[name] = _look_up(name, run.store)
+    return run.kept[name]
+
+
+def _look_up(name: str, store: Store) -> Artifact:
     if name.endswith(SUFFIX):
         return trained_weights(Path(name), store=store)
     registry = read_registry()
@@ -122,15 +130,6 @@ def trained_weights(path: Path, *, store: Store | None = None) -> Artifact:
 def network_of(weights: Artifact) -> str:
     """Name of the network that the weights are for, as in models.published."""
     return str(weights.manifest.parameters["network"])
-
-
-def weights_key(store: Store, name: str) -> str:
-    """Content key of the weights of that name.
-
-    Raises:
-        As `find_weights`.
-    """
-    return find_weights(name, store=store).key
 
 
 def how_to_get(registry: Registry, name: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from flows.runtime.clusters import ClusterSettings, open_cluster, read_cluster
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, SettingsError
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.conftest import ROOT
 from tests.tasks.toy_stages import ToySettings, numbers
 
@@ -154,7 +154,7 @@ def test_a_killed_scheduler(comes_back: bool, machines: Machines, tmp_path: Path
         while cluster.workers < 2:
             time.sleep(0.1)
         assert cluster.offers_gpu
-        with Run(store, workers=4, cluster=cluster).active():
+        with open_run(store, workers=4, cluster=cluster):
             striker.start()
             if comes_back:
                 assert numbers(320, ToySettings()).damage() == []

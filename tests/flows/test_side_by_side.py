@@ -6,7 +6,7 @@ import pytest
 
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.store import Store
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 
 
 def test_every_item_once_and_never_more_at_a_time() -> None:
@@ -47,7 +47,7 @@ def test_an_error_ends_the_runs_of_the_others(store: Store) -> None:
 
     def work(item: int) -> None:
         if item == 0:
-            with Run(store).active() as run:
+            with open_run(store) as run:
                 begun.set()
                 if run.stop.wait(20):
                     stopped.set()

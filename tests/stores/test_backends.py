@@ -14,7 +14,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, StoreError
 from stores.runs import RunRecord, collect, record_run, recorded_runs
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import NUMBERS, ToySettings, copied, numbers, total
 
 ROWS = 40
@@ -40,7 +40,7 @@ def stored(artifact: Artifact, name: str) -> str:
 
 def test_made_once_and_found_again(any_store: Store, log: Path) -> None:
     for _ in range(2):
-        with Run(any_store, workers=2).active() as run:
+        with open_run(any_store, workers=2) as run:
             made = numbers(ROWS, ToySettings())
             summed = total(made)
     assert [record.computed for record in run.records] == [0, 0]
@@ -58,7 +58,7 @@ def test_made_once_and_found_again(any_store: Store, log: Path) -> None:
 def test_all_backends_store_the_same_bytes(s3_url: str, tmp_path: Path) -> None:
     manifests = []
     for url in (s3_url, str(tmp_path / "store")):
-        with Run(Store(url)).active():
+        with open_run(Store(url)):
             manifests.append(numbers(ROWS, ToySettings()).manifest)
     assert manifests[0].files == manifests[1].files
 
@@ -66,7 +66,7 @@ def test_all_backends_store_the_same_bytes(s3_url: str, tmp_path: Path) -> None:
 def test_a_plain_file_comes_back(any_store: Store, tmp_path: Path) -> None:
     content = np.random.default_rng(0).bytes(9 << 20)
     (tmp_path / "given.bin").write_bytes(content)
-    with Run(any_store).active():
+    with open_run(any_store):
         artifact = copied(Source.of(tmp_path / "given.bin"))
     found = Store(any_store.url).get("copied", artifact.key)
     assert found.file("copy.bin").read_bytes() == content
@@ -80,7 +80,7 @@ def test_a_plain_file_comes_back(any_store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("harm", ["missing", "emptied", "cut", "flipped"])
 def test_damage_is_found(any_store: Store, harm: str) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         artifact = numbers(ROWS, ToySettings())
         opened = any_store.get("numbers", artifact.key)
         opened.read("value", 0, 1)
@@ -106,7 +106,7 @@ def test_damage_is_found(any_store: Store, harm: str) -> None:
 
 
 def test_no_manifest_no_artifact(any_store: Store) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         artifact = numbers(ROWS, ToySettings())
         any_store.backend.delete(stored(artifact, "manifest.json"))
         assert any_store.find("numbers", artifact.key) is None
@@ -115,7 +115,7 @@ def test_no_manifest_no_artifact(any_store: Store) -> None:
 
 
 def test_finished_shards_are_taken_up(any_store: Store, log: Path) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         key = numbers.key(ROWS, ToySettings())
         begin(any_store, key, shards=2)
         assert any_store.find("numbers", key) is None
@@ -126,7 +126,7 @@ def test_finished_shards_are_taken_up(any_store: Store, log: Path) -> None:
 
 
 def test_a_marked_shard_that_is_cut_is_computed_again(any_store: Store, log: Path) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         key = numbers.key(ROWS, ToySettings())
         begin(any_store, key, shards=3)
         (prefix,) = [p for p in any_store.unfinished() if not p.endswith(".done")]
@@ -152,7 +152,7 @@ def test_racing_threads_compute_once(any_store: Store, log: Path) -> None:
     keys = []
 
     def work() -> None:
-        with Run(Store(any_store.url)).active():
+        with open_run(Store(any_store.url)):
             keys.append(numbers(ROWS, ToySettings()).key)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -165,7 +165,7 @@ def test_racing_threads_compute_once(any_store: Store, log: Path) -> None:
 
 
 def test_collector_keeps_what_runs_refer_to(any_store: Store) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         source = numbers(20, ToySettings())
         kept, loose = total(source), numbers(20, ToySettings(factor=5))
         begin(any_store, numbers.key(ROWS, ToySettings(factor=7)), shards=1)
@@ -188,7 +188,7 @@ def test_runs_wait_for_the_collector(any_store: Store) -> None:
     begun = threading.Event()
 
     def work() -> None:
-        with Run(Store(any_store.url)).active():
+        with open_run(Store(any_store.url)):
             begun.set()
 
     with any_store.backend.unused() as unused:
@@ -201,7 +201,7 @@ def test_runs_wait_for_the_collector(any_store: Store) -> None:
 
 
 def test_catalog(any_store: Store) -> None:
-    with Run(any_store).active():
+    with open_run(any_store):
         first = numbers(20, ToySettings())
         total(first)
     assert write_catalog(any_store) == read_catalog(any_store)

@@ -13,7 +13,7 @@ from stores.backends import bucket_zarr
 from stores.backends.bucket import Bucket
 from stores.backends.kept import Kept
 from stores.errors import DamagedArtifact
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ToySettings, numbers
 
 ROWS = 40
@@ -40,7 +40,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.fixture
 def made(s3_url: str) -> Artifact:
-    with Run(Store(s3_url)).active():
+    with open_run(Store(s3_url)):
         return numbers(ROWS, ToySettings())
 
 
@@ -128,7 +128,7 @@ def test_a_removed_artifact_is_gone_and_a_new_one_is_read(s3_url: str, made: Art
     text = store.backend.read(name_of(made, "manifest.json"))
     store.remove("numbers", made.key)
     assert store.find("numbers", made.key) is None
-    with Run(store).active():
+    with open_run(store):
         again = numbers(ROWS, ToySettings())
     other = text.replace(made.manifest.created.encode(), b"1999-12-31T23:59:59+00:00")
     store.backend.write(name_of(again, "manifest.json"), other)

@@ -22,7 +22,7 @@ from stores.backends.downloads import Downloads
 from stores.backends.manifest import FileRecord
 from stores.errors import DamagedArtifact, StoreError, StoreFull, StoreUnreachable
 from stores.runs import collect
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.stores.object_server import Wire, environment
 from tests.stores.test_backends import ROWS, begin, stored
 from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers
@@ -31,11 +31,11 @@ CHILD = """
 import sys
 from stores.backends import leases
 from stores.artifacts.store import Store
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ToySettings, numbers
 
 leases.BEAT_SECONDS, leases.DEAD_SECONDS = 0.3, 2.0
-with Run(Store(sys.argv[1])).active():
+with open_run(Store(sys.argv[1])):
     numbers(40, ToySettings())
 """
 
@@ -79,7 +79,7 @@ def test_a_killed_builder_is_succeeded(
     store = Store(s3_url)
     markers = store.backend.names(f"staging/numbers-{numbers.key(ROWS, ToySettings())}.done")
     begun = time.monotonic()
-    with Run(store).active() as run:
+    with open_run(store) as run:
         artifact = numbers(ROWS, ToySettings())
     assert time.monotonic() - begun < 2 * leases.DEAD_SECONDS + 3
     assert run.records[0].hits == len(markers) >= 1
@@ -134,7 +134,7 @@ def test_collector_waits_for_the_dead_only(s3_url: str) -> None:
 def test_a_late_builder_touches_nothing(s3_url: str) -> None:
     """It was taken for dead, and wakes after its successor has committed."""
     store = Store(s3_url)
-    with Run(store).active():
+    with open_run(store):
         artifact = numbers(ROWS, ToySettings())
     before = store.backend.names(f"numbers/{artifact.key[:2]}/{artifact.key}")
     late = store.builder(_recipe(artifact), {"frame": ROWS})
@@ -148,7 +148,7 @@ def test_a_late_builder_touches_nothing(s3_url: str) -> None:
 
 def test_only_the_first_manifest_counts(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(s3_url)
-    with Run(store).active():
+    with open_run(store):
         artifact = numbers(ROWS, ToySettings())
     late = store.builder(_recipe(artifact), {"frame": ROWS})
     monkeypatch.setattr(late, "_is_late", lambda: False)
@@ -175,7 +175,7 @@ def test_a_server_that_is_cut_off_for_a_while_costs_nothing(
 
     cutting = threading.Thread(target=cut)
     cutting.start()
-    with Run(Store(s3_url)).active():
+    with open_run(Store(s3_url)):
         artifact = numbers(10 * 16, ToySettings())
     cutting.join()
     assert lines(log) == [str(shard) for shard in range(10)]
@@ -190,7 +190,7 @@ def test_a_server_that_stays_away_is_one_clear_line(
     monkeypatch.setenv("AWS_ENDPOINT_URL", environment(wire.port)["AWS_ENDPOINT_URL"])
     monkeypatch.setattr(bucket, "_RETRY_SECONDS", 0.5)
     store = Store(s3_url)
-    with Run(store).active():
+    with open_run(store):
         artifact = numbers(ROWS, ToySettings())
         monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 1.0)
         wire.down()
@@ -203,7 +203,7 @@ def test_a_server_that_stays_away_is_one_clear_line(
 
 def test_what_is_cut_after_opening_is_damage(s3_url: str) -> None:
     store = Store(s3_url)
-    with Run(store).active():
+    with open_run(store):
         artifact = numbers(ROWS, ToySettings())
         store.backend.write(stored(artifact, "value/c/1/0"), b"x" * 10)
         with pytest.raises(DamagedArtifact):
@@ -257,7 +257,7 @@ def test_an_answer_that_was_lost_counts(s3_url: str) -> None:
 
 def test_a_store_in_memory_serves_one_process() -> None:
     store = Store("memory://trial")
-    with Run(store).active():
+    with open_run(store):
         key = numbers.key(ROWS, ToySettings())
         begin(store, key, shards=1)
         assert numbers(ROWS, ToySettings()).damage() == []

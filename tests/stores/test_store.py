@@ -15,6 +15,7 @@ from stores.artifacts.keys import canonical_json, content_key
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, StoreError, StoreFull
 from stores.runs import RunRecord, collect, record_run
+from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers, total
 
@@ -114,7 +115,7 @@ def test_collector_waits_for_running_work(run: Run, store: Store) -> None:
 
 
 def test_collector_follows_inputs(store: Store) -> None:
-    with Run(store).active():
+    with open_run(store):
         source = numbers(20, ToySettings())
         kept, loose = total(source), numbers(20, ToySettings(factor=5))
     record_run(store, RunRecord("dub", {}, [("total", kept.key)], None))

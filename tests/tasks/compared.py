@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
-from tasks.metrics.family import Comparison, Seen
+from tasks.metrics.family import Comparison
 from tasks.metrics.match import match
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
+from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
 from tasks.source.track import track
 from tasks.speech.waveform import waveform
@@ -22,7 +23,7 @@ def seen(video: Path, *, sound: bool = False) -> Seen:
     source = Source.of(video)
     clip = timeline(source)
     found = faces(source, clip)
-    face = landmarks(found, track(found, clip, "largest"), clip)
+    face = landmarks(found, track(found, clip, face="largest"), timeline=clip)
     return Seen(source, clip, face, waveform(source) if sound else None)
 
 

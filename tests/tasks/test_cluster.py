@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from stores.artifacts.store import Store
 from stores.errors import ClusterError, DubflowError, MediaError
 from tasks.engine.cluster import Cluster
 from tasks.engine.device_settings import DeviceSettings
+from tasks.engine.open_run import open_run
 from tasks.engine.run import NoProgress, Run
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
@@ -78,8 +79,8 @@ def lines(log: Path) -> list[list[str]]:
     return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def run_on(cluster: Cluster, store: Store, **options: Any) -> Run:
-    return Run(store, workers=4, cluster=cluster, **options)
+def run_on(cluster: Cluster, store: Store, **options: Any) -> AbstractContextManager[Run]:
+    return open_run(store, workers=4, cluster=cluster, **options)
 
 
 def process_ids(cluster: Cluster) -> dict[str, int]:
@@ -88,14 +89,14 @@ def process_ids(cluster: Cluster) -> dict[str, int]:
 
 def test_artifacts_are_those_of_one_process(pair: Cluster, store: Store, tmp_path: Path) -> None:
     seen = Counted()
-    with run_on(pair, store, progress=seen).active() as run:
+    with run_on(pair, store, progress=seen) as run:
         artifact = numbers(ROWS, ToySettings())
         summed = total(artifact)
         assert numbers(ROWS, ToySettings()).key == artifact.key
     assert [(r.hits, r.computed) for r in run.records] == [(0, SHARDS), (0, 1), (SHARDS, 0)]
     assert seen.rows == {"numbers": ROWS}
     assert artifact.damage() == []
-    with Run(Store(tmp_path / "other")).active():
+    with open_run(Store(tmp_path / "other")):
         alone = numbers(ROWS, ToySettings())
         assert total(alone).read("sum") == summed.read("sum")
     assert alone.manifest.files == artifact.manifest.files
@@ -103,7 +104,7 @@ def test_artifacts_are_those_of_one_process(pair: Cluster, store: Store, tmp_pat
 
 def test_both_workers_share_the_ranges(pair: Cluster, store: Store, log: Path) -> None:
     pace(log, 0.02)
-    with run_on(pair, store).active():
+    with run_on(pair, store):
         numbers(ROWS, ToySettings())
     assert Counter(int(index) for index, _ in lines(log)) == Counter(range(SHARDS))
     assert len({process for _, process in lines(log)}) == 2
@@ -120,7 +121,7 @@ def test_no_more_calls_under_way_than_allowed(
         return submit(*args, **kwargs)
 
     monkeypatch.setattr(pair, "submit", counted)
-    with Run(store, workers=SHARDS, cluster=pair).active():
+    with open_run(store, workers=SHARDS, cluster=pair):
         numbers(ROWS, ToySettings())
     assert len(under_way) == SHARDS
     assert max(under_way) == 4, "two for each of two workers"
@@ -128,32 +129,32 @@ def test_no_more_calls_under_way_than_allowed(
 
 
 def test_the_key_does_not_depend_on_the_device(pair: Cluster, store: Store) -> None:
-    with run_on(pair, store, devices=DeviceSettings(device="cpu")).active():
+    with run_on(pair, store, devices=DeviceSettings(device="cpu")):
         first = network(20)
-    with run_on(pair, store).active() as run:
+    with run_on(pair, store) as run:
         assert network(20).key == first.key
     assert run.records[0].hits
 
 
 def test_networks_run_where_a_gpu_is_offered(mixed: Cluster, store: Store, log: Path) -> None:
     processes = process_ids(mixed)
-    (offering,) = mixed.lane(network=True).slots
-    (other,) = mixed.lane(network=False).slots
-    with run_on(mixed, store, devices=DeviceSettings(device="cuda", batch=3)).active():
+    (offering,) = mixed.group(network=True).slots
+    (other,) = mixed.group(network=False).slots
+    with run_on(mixed, store, devices=DeviceSettings(device="cuda", batch=3)):
         made = network(ROWS)
     assert {int(process) for _, process in lines(log)} == {processes[offering]}
     assert set(made.read("batch")) == {3}, "the run's devices reach the workers"
     log.unlink()
-    with run_on(mixed, store).active():
+    with run_on(mixed, store):
         numbers(ROWS, ToySettings())
     assert {int(process) for _, process in lines(log)} == {processes[other]}
 
 
 def test_a_gpu_that_nobody_offers(pair: Cluster, store: Store) -> None:
     run = run_on(pair, store, devices=DeviceSettings(device="cuda"))
-    with pytest.raises(ClusterError, match=r"no worker of tcp://.* offers a GPU"), run.active():
+    with pytest.raises(ClusterError, match=r"no worker of tcp://.* offers a GPU"), run:
         pass
-    with run_on(pair, store).active():
+    with run_on(pair, store):
         network(20)
 
 
@@ -164,8 +165,7 @@ def test_a_killed_worker_costs_its_unfinished_shards(
     cluster: Cluster = request.getfixturevalue(shape)
     pace(log, 0.15)
     seen = Counted()
-    run = run_on(cluster, store, progress=seen)
-    with run.active():
+    with run_on(cluster, store, progress=seen):
         killer = threading.Thread(target=kill_after, args=(log, 4))
         killer.start()
         artifact = numbers(ROWS, ToySettings())
@@ -186,13 +186,13 @@ def kill_after(log: Path, shards: int) -> None:
 
 
 def test_a_call_that_kills_its_workers(pair: Cluster, store: Store) -> None:
-    run = run_on(pair, store)
-    with run.active(), pytest.raises(ClusterError, match=r"fatal .*: 4 workers died"):
+    died = pytest.raises(ClusterError, match=r"fatal .*: 4 workers died")
+    with run_on(pair, store), died:
         fatal(5)
 
 
 def test_errors_arrive_as_they_were_raised(pair: Cluster, store: Store) -> None:
-    with run_on(pair, store).active():
+    with run_on(pair, store):
         with pytest.raises(MediaError, match=r"^frame 7 of talk.mp4 is damaged$"):
             failing("media")
         with pytest.raises(ZeroDivisionError):
@@ -202,10 +202,9 @@ def test_errors_arrive_as_they_were_raised(pair: Cluster, store: Store) -> None:
 
 def test_a_stopped_run_ends_soon(pair: Cluster, store: Store, log: Path) -> None:
     pace(log, 0.2)
-    run = run_on(pair, store)
-    threading.Timer(0.7, run.stop.set).start()
     start = time.monotonic()
-    with run.active(), pytest.raises(DubflowError, match="stopped"):
+    with run_on(pair, store) as run, pytest.raises(DubflowError, match="stopped"):
+        threading.Timer(0.7, run.stop.set).start()
         numbers(ROWS, ToySettings())
     assert time.monotonic() - start < 3
     time.sleep(0.5)
@@ -214,7 +213,7 @@ def test_a_stopped_run_ends_soon(pair: Cluster, store: Store, log: Path) -> None
     time.sleep(0.5)
     assert len(lines(log)) == computed, "workers noticed"
     pace(log, 0)
-    with run_on(pair, store).active() as again:
+    with run_on(pair, store) as again:
         numbers(ROWS, ToySettings())
     assert again.records[0].hits >= computed - 2
 
@@ -223,7 +222,7 @@ def test_workers_must_see_the_store(
     pair: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store.backend, "write", lambda name, data: None)
-    with pytest.raises(ClusterError, match="does not see the store"), run_on(pair, store).active():
+    with pytest.raises(ClusterError, match="does not see the store"), run_on(pair, store):
         pass
 
 
@@ -235,7 +234,7 @@ def test_workers_must_have_the_same_software(
     ours = {**cluster.software_versions(), "zarr": "9.9"}
     monkeypatch.setattr(cluster, "software_versions", lambda: ours)
     expected = r"other software on .*: zarr 3\.\S+ \(here 9.9\)"
-    with pytest.raises(ClusterError, match=expected), run_on(pair, store).active():
+    with pytest.raises(ClusterError, match=expected), run_on(pair, store):
         pass
 
 
@@ -245,7 +244,7 @@ def test_many_runs_share_a_cluster(pair: Cluster, tmp_path: Path) -> None:
 
     def one(store: Store) -> None:
         try:
-            with run_on(pair, store).active():
+            with run_on(pair, store):
                 total(numbers(ROWS, ToySettings()))
         except BaseException as error:
             errors.append(error)

@@ -17,7 +17,7 @@ from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.source.face_crops import FACE_CROPS
 from tasks.source.landmarks import LANDMARKS
 from tasks.source.timeline import timeline
@@ -86,7 +86,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[ClipPa
     folder = tmp_path_factory.mktemp("prepared")
     store = Store(folder / "store")
     segments = []
-    with Run(store).active():
+    with open_run(store):
         for number, frames in enumerate(LENGTHS):
             video = make_video(folder / f"{number}.mp4", frames=frames, size=(16, 16))
             clock = timeline(Source.of(video))
@@ -248,7 +248,7 @@ def test_other_frame_rates_come_at_the_models_clock(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     times = variable_times(90)
     segments = []
-    with Run(store).active():
+    with open_run(store):
         clocks: list[dict[str, Any]] = [
             {"rate": 50},
             {"pts": times, "time_base": Fraction(1, 1000)},

@@ -12,7 +12,7 @@ from models.whisper.log_mel import HOP, context, log_power, loudest, n_steps, sc
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights, WeightsError
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.speech.speech_features import heard, speech_encoder, speech_features
 from tasks.speech.waveform import waveform
 
@@ -35,7 +35,7 @@ def features(encoder: SpeechEncoder, sound: np.ndarray) -> np.ndarray:
 
 
 def test_the_stage_gives_what_one_pass_gives(tmp_path: Path, encoder: SpeechEncoder) -> None:
-    with Run(Store(tmp_path)).active():
+    with open_run(Store(tmp_path)):
         sound = waveform(Source.of(SPEECH))
         made = speech_features(sound)
     decoded = sound.read("sample")

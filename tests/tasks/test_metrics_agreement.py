@@ -90,7 +90,7 @@ def talker(speech: np.ndarray) -> Known:
 
 def values(tmp_path: Path, face: Known, speech: np.ndarray) -> tuple[dict[str, Any], Any]:
     mel = Known({"mel": mel_spectrogram(speech)})
-    made = agreement.body(face, times(tmp_path, 150), mel, listener_key())
+    made = agreement.body(face, times(tmp_path, 150), mel=mel, model=listener_key())
     assert set(made.attributes["values"]) == {m.name for m in FAMILY.metrics}
     assert made.arrays["curve"].shape == (2 * MAX_LAG_TICKS + 1,)
     return made.attributes["values"], made.attributes["reasons"]

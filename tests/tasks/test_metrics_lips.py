@@ -9,11 +9,12 @@ import pytest
 from models.metrics.lips import levels_db, silent_and_sounding
 from stores.artifacts.source import Source
 from tasks.engine.run import Run
-from tasks.metrics.family import Comparison, Seen
+from tasks.metrics.family import Comparison
 from tasks.metrics.lips import FAMILY, lips
 from tasks.metrics.match import match
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
+from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
 from tasks.source.track import track
 from tasks.speech.waveform import waveform
@@ -31,7 +32,14 @@ def measured(
     tmp_path: Path, result: Known, reference: Known, speech: Any = SPEECH, paired: bool = True
 ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
     clock = times(tmp_path, FRAMES)
-    made = lips.body(result, clock, reference, clock, sound(speech), paired)
+    made = lips.body(
+        result,
+        clock,
+        reference=reference,
+        reference_timeline=clock,
+        speech=sound(speech),
+        paired=paired,
+    )
     return made.attributes["values"], made.attributes["reasons"], dict(made.arrays)
 
 
@@ -63,7 +71,14 @@ def test_frames_between_the_references_are_compared_with_what_lies_between(
 ) -> None:
     slow, fast = times(tmp_path, 50), times(tmp_path, 100, rate=50)
     ramp = face(0.001 * np.arange(100))
-    made = lips.body(ramp, fast, face(0.002 * np.arange(50)), slow, sound(SPEECH), True)
+    made = lips.body(
+        ramp,
+        fast,
+        reference=face(0.002 * np.arange(50)),
+        reference_timeline=slow,
+        speech=sound(SPEECH),
+        paired=True,
+    )
     values, reasons = made.attributes["values"], made.attributes["reasons"]
     assert values["lip_distance"] == pytest.approx(0, abs=1e-3)
     assert values["lip_velocity"] == pytest.approx(0, abs=2e-2)
@@ -139,7 +154,7 @@ def test_a_real_face_beside_itself(tmp_path: Path, run: Run) -> None:
     path = make_video(tmp_path / "face.mp4", frames=25, size=(400, 300), real_faces=True)
     clip = timeline(Source.of(path))
     found = faces(Source.of(path), clip)
-    face_seen = landmarks(found, track(found, clip, "largest"), clip)
+    face_seen = landmarks(found, track(found, clip, face="largest"), timeline=clip)
     speech = waveform(Source.of(make_audio(tmp_path / "tone.wav")))
     seen = Seen(Source.of(path), clip, face_seen, None)
     comparison = Comparison(seen, seen, match(clip, clip), speech, True)

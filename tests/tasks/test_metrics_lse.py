@@ -19,10 +19,11 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
+from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
 from tasks.metrics import lse as family
-from tasks.metrics.family import Seen
 from tasks.metrics.frames import Regions
+from tasks.source.seen import Seen
 from tasks.source.timeline import load_timeline
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
@@ -43,7 +44,7 @@ def active(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         patch.setattr(family, "_PIECES", 2)
         store = Store(folder / "store")
         add_filled(store, "syncnet_v2", folder)
-        with Run(store, workers=1).active() as run:
+        with open_run(store, workers=1) as run:
             yield run
 
 

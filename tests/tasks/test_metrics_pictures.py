@@ -22,11 +22,12 @@ from models.restore.points import five_points
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.media.read import read_frames
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.metrics import find_family
-from tasks.metrics.family import NAMES, Comparison, Family, Seen
+from tasks.metrics.family import NAMES, Comparison, Family
 from tasks.metrics.frames import pairs, some_frames, spread
 from tasks.metrics.match import match
+from tasks.source.seen import Seen
 from tasks.source.timeline import load_timeline, timeline
 from tasks.weights.networks import load_network
 from tests.media_factory import faces, make_video
@@ -55,7 +56,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(autouse=True)
 def active(store: Store) -> Iterator[None]:
-    with Run(store).active():
+    with open_run(store):
         yield
 
 

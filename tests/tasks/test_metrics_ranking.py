@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from models.faces.mesh.indices import JAW, LIPS, RIGID
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.store import Store
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tasks.metrics import find_family
-from tasks.metrics.family import NAMES, Comparison, Family, Seen
+from tasks.metrics.family import NAMES, Comparison, Family
 from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.seen import Seen
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames
 
@@ -153,7 +154,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versions]:
     package = find_spec("skimage")
     assert package is not None and package.submodule_search_locations
     other = Path(package.submodule_search_locations[0]).parent / OTHER_FACE
-    with pytest.MonkeyPatch.context() as patch, Run(Store(folder / "store")).active():
+    with pytest.MonkeyPatch.context() as patch, open_run(Store(folder / "store")):
         patch.setenv("DUBFLOW_PROCESSORS", "1")  # other tests run beside this one
         pictures = read_pictures(EXAMPLE, most=124)[100:]
         speech = EXAMPLE.with_name("jfk.wav")
@@ -188,7 +189,7 @@ def clip(
         rates = {row["file"]: round(float(row["fps"])) for row in csv.DictReader(file)}
     other = clips / CLIPS[(CLIPS.index(request.param) + 1) % len(CLIPS)]
     pictures = read_pictures(clips / request.param, most=CLIP_FRAMES)
-    with Run(Store(folder / "store"), workers=1).active():
+    with open_run(Store(folder / "store"), workers=1):
         rate, speech = rates[request.param], clips / request.param
         yield Versions(folder, pictures, rate=rate, speech=speech, other=other)
 

@@ -20,10 +20,9 @@ from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, copied, numbers,
 CHILD = """
 import sys
 from stores.artifacts.store import Store
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ToySettings, numbers
-run = Run(Store(sys.argv[1]), workers=2)
-with run.active():
+with open_run(Store(sys.argv[1]), workers=2) as run:
     numbers(160, ToySettings())
 print(run.records[0].hits, run.records[0].computed)
 """
@@ -143,5 +142,5 @@ def test_two_racing_runs_share_the_work(tmp_path: Path) -> None:
 
 
 def test_a_stage_outside_a_run_says_what_is_missing() -> None:
-    with pytest.raises(RuntimeError, match="Run"):
+    with pytest.raises(RuntimeError, match="open_run"):
         numbers(10, ToySettings())

@@ -18,7 +18,7 @@ from stores.errors import DamagedArtifact, MissingWeights, SettingsError, Weight
 from stores.weights.registry import FILE, WeightsEntry, read_registry
 from tasks.engine.run import Run
 from tasks.weights.intake import add_weights
-from tasks.weights.networks import find_weights, licence_notes, licences, load_network, weights_key
+from tasks.weights.networks import find_weights, licence_notes, licences, load_network
 
 State = Mapping[str, Tensor]
 
@@ -278,13 +278,13 @@ def test_another_file_needs_a_word(store: Store, tmp_path: Path, register: Any) 
     assert add_weights(store, "entry", first).key == weights.key
     with pytest.raises(WeightsError, match="not the file that entry was first used with"):
         add_weights(store, "entry", second)
-    assert weights_key(store, "entry") == weights.key
+    assert find_weights("entry", store=store).key == weights.key
     store.remove(weights.kind, weights.key)  # the record stays, and binds
     with pytest.raises(WeightsError, match="first used with"):
         add_weights(store, "entry", second)
     replaced = add_weights(store, "entry", second, replace=True)
     assert replaced.key != weights.key
-    assert weights_key(store, "entry") == replaced.key
+    assert find_weights("entry", store=store).key == replaced.key
     with pytest.raises(WeightsError, match="first used with"):
         add_weights(store, "entry", first)
 

@@ -1,0 +1,101 @@
+"""Arguments of stages: given in bundles, kept in keys, and sent to other processes as JSON."""
+
+import inspect
+import socket
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import BaseModel
+
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.builder import Derivation
+from stores.artifacts.schema import Schema
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from stores.errors import ClusterError
+from tasks.engine.run import current_run_or_none
+
+
+class Bundle:
+    """Base of frozen dataclasses that hold artifacts which always travel together.
+
+    Given to a stage as first argument, it stands for those of its fields that the stage names. So
+    each field is an input of its own, and one that a stage does not read is not in its key.
+    """
+
+
+def bind(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Arguments of a call by name, bundles unpacked and defaults filled in.
+
+    Raises:
+        TypeError: they do not fit the signature.
+    """
+    named: dict[str, Any] = {}
+    for bundle in (each for each in args if isinstance(each, Bundle)):
+        for field in fields(bundle):  # type: ignore[arg-type]
+            if field.name in signature.parameters:
+                named[field.name] = getattr(bundle, field.name)
+    rest = [each for each in args if not isinstance(each, Bundle)]
+    if named and rest:
+        raise TypeError("beside a bundle, give the other arguments by name")
+    bound = signature.bind(*rest, **(named | kwargs))
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def derivation(schema: Schema, version: int, arguments: Mapping[str, Any]) -> Derivation:
+    """What an artifact is made of, and the content key that follows from it."""
+    inputs: dict[str, tuple[str, str]] = {}
+    parameters: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Source):
+            inputs[name] = ("source", value.key)
+        elif isinstance(value, Artifact):
+            inputs[name] = (value.kind, value.key)
+        elif isinstance(value, BaseModel):
+            parameters[name] = value.model_dump(mode="json")
+        else:
+            parameters[name] = value
+    return Derivation.of(schema, version, inputs, parameters)
+
+
+def encode(value: Any) -> Any:
+    """An argument as JSON: artifacts by kind and key, sources by path and key."""
+    if isinstance(value, Artifact):
+        return {"artifact": [value.kind, value.key]}
+    if isinstance(value, Source):
+        return {"source": str(value.path), "key": value.key}
+    if isinstance(value, BaseModel):
+        return {"settings": value.model_dump(mode="json")}
+    return value
+
+
+def decode(value: Any, store: Store, hint: Any) -> Any:
+    """The argument that `encode` was given.
+
+    Args:
+        value: As `encode` gave it.
+        store: Holds the artifacts.
+        hint: Type of the parameter; names the model of settings.
+
+    Raises:
+        ClusterError: this worker does not see the source file.
+    """
+    if isinstance(value, dict) and "artifact" in value:
+        return store.get(*value["artifact"])
+    if isinstance(value, dict) and "source" in value:
+        return _reachable(Source.at(value["source"], value["key"]))
+    if isinstance(value, dict) and "settings" in value:
+        return hint.model_validate(value["settings"])
+    return value
+
+
+def _reachable(source: Source) -> Source:
+    run = current_run_or_none()
+    if run is not None and run.is_worker and not source.path.is_file():
+        raise ClusterError(
+            f"the worker on {socket.gethostname()} has no file {source.path}: put it where all "
+            "machines find it under the same name"
+        )
+    return source
