@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stores.artifacts.store import Store
-from tasks.engine.call import Executor
 from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.perform import ThreadExecutor
-from tasks.engine.run import NoProgress, Progress, Run
+from tasks.engine.run import Executor, NoProgress, Progress, Run
 
 if TYPE_CHECKING:
     from tasks.engine.cluster import Cluster

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
-from tasks.engine.call import Executor
+from tasks.engine.call import Call
 from tasks.engine.device_settings import DeviceSettings
 
 PROCESSORS = "DUBFLOW_PROCESSORS"
@@ -41,6 +41,30 @@ class NoProgress:
 
     def end(self, stage: str, *, cached: bool) -> None:
         return
+
+
+class Executor(Protocol):
+    """Whoever performs the calls of a run: this process, Prefect's task runner, or a cluster."""
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long what was computed may take to be seen in the store."""
+
+    def ranges(self, run: "Run", *, network: bool) -> int:
+        """Ranges of a stage that shall be computed at the same time."""
+
+    def perform(self, run: "Run", calls: Sequence[Call]) -> None:
+        """Return when all calls of one stage are done.
+
+        Raises:
+            Exception: the first error of a call, after the others have stopped.
+        """
+
+    def note_hit(self, artifact: Artifact) -> None:
+        """A result was found in the store."""
+
+    def stop(self) -> None:
+        """Give up waiting, from another thread."""
 
 
 @dataclass(frozen=True)
