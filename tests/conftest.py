@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from flows.runtime.environment import quiet_and_private
 
@@ -15,6 +16,10 @@ from tasks.engine.open_run import open_run  # noqa: E402
 from tasks.engine.run import Run  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
+
+# The same examples on every run; machines that do other things too set no deadline.
+settings.register_profile("dubflow", derandomize=True, deadline=None, database=None)
+settings.load_profile("dubflow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

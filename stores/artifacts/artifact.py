@@ -94,9 +94,11 @@ class Artifact:
         Raises:
             DamagedArtifact: as `read`.
         """
+        if not len(rows):
+            return self.read(name, 0, 0)
         wanted = np.unique(rows)
         runs = np.split(wanted, np.flatnonzero(np.diff(wanted) > _GAP_ROWS) + 1)
-        parts = [self.read(name, int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs if len(r)]
+        parts = [self.read(name, int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs]
         found: NDArray[Any] = np.concatenate(parts)
         return np.asarray(found[np.searchsorted(wanted, rows)])
 

@@ -80,12 +80,10 @@ def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings)
 
 def scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Cuts of the output: those of the source, and wherever a repeated video starts again."""
-    starts = scene_start[source].copy()
-    starts[1:] |= np.abs(np.diff(source)) > 1
-    backwards = np.flatnonzero(np.diff(source) < 0) + 1
-    starts[backwards] = scene_start[np.minimum(source[backwards] + 1, len(scene_start) - 1)]
-    starts[0] = True
-    return starts
+    before, after = source[:-1], source[1:]
+    # Between neighbours, whichever way they are played, it is the later one that begins a scene.
+    starts = scene_start[np.maximum(before, after)] | (np.abs(after - before) > 1)
+    return np.append(True, starts)
 
 
 def _cut(pts: Int, end: int, tick_seconds: float, sync: SyncSettings) -> tuple[Int, Int, int]:

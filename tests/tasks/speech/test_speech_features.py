@@ -16,7 +16,7 @@ from tasks.engine.open_run import open_run
 from tasks.speech.speech_features import heard, speech_encoder, speech_features
 from tasks.speech.waveform import waveform
 
-SPEECH = Path(__file__).parents[2] / "examples" / "jfk.wav"
+SPEECH = Path(__file__).parents[3] / "examples" / "jfk.wav"
 
 
 @pytest.fixture(scope="module")

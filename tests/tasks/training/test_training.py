@@ -23,7 +23,7 @@ from tasks.training.ranks import Rank, run_ranks
 from tasks.training.recipe import NoTrainingObserver
 from tasks.training.run_folder import RunFolder
 from tasks.training.settings import TrainerSettings
-from tests.tasks.toy_recipe import Toy, toy_data
+from tests.tasks.training.toy_recipe import Toy, toy_data
 
 HERE = Rank(0, 1, torch.device("cpu"))
 QUICK: dict[str, Any] = {

@@ -32,8 +32,8 @@ from flows.runtime import local_server
 from flows.runtime.clusters import ClusterSettings, open_cluster
 from stores.artifacts.store import Store
 from tasks.engine.cluster import Cluster
-from tests.flows.range_notes import Range, check_costs, lost, notes, noting
-from tests.flows.test_kill import finished_shards
+from tests.flows.runtime.range_notes import Range, check_costs, lost, notes, noting
+from tests.flows.runtime.test_kill import finished_shards
 from tests.media_factory import make_video
 
 KILLS = int(os.environ.get("DUBFLOW_KILLS", "5"))

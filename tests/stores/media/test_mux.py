@@ -5,19 +5,32 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
 from pydantic import ValidationError
 
 from stores.errors import DubflowError, SettingsError
 from stores.media.audio import decode_audio
-from stores.media.encode import EncodeSettings, Segment, encode_segment
-from stores.media.mux import MuxSettings, Sound, check_output, mux
+from stores.media.encode import REORDER_FRAMES, EncodeSettings, Segment, encode_segment
+from stores.media.frame import Frame
+from stores.media.mux import (
+    CONTAINERS,
+    MuxSettings,
+    Sound,
+    _decoding_tick,
+    check_output,
+    mux,
+)
 from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.media.timeline import Timeline
@@ -265,3 +278,100 @@ def test_a_failing_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert target.read_bytes() == b"the earlier result"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
+@some.composite
+def shown_times(draw: some.DrawFn, *, least: int = 1, most: int) -> tuple[list[int], int]:
+    """Ticks at which frames are shown, from 0 on as in every output, and the last one's end."""
+    lengths = draw(some.lists(some.integers(1, 60), min_size=least, max_size=most))
+    times = list(accumulate(lengths, initial=0))
+    return times[:-1], times[-1]
+
+
+def reordered(data: some.DataObject, count: int) -> list[int]:
+    """Any order in which a segment's packets may be decoded: no frame over two places early."""
+    waiting, order = list(range(count)), []
+    while waiting:
+        late = [frame for frame in waiting if len(order) - frame >= REORDER_FRAMES]
+        order.append(late[0] if late else data.draw(some.sampled_from(waiting[:4])))
+        waiting.remove(order[-1])
+    return order
+
+
+@given(some.lists(some.integers(1, 9), min_size=1, max_size=5), shown_times(most=45), some.data())
+def test_no_packet_of_any_order_is_shown_before_it_is_decoded(
+    lengths: list[int], times: tuple[list[int], int], data: some.DataObject
+) -> None:
+    pts = np.array(times[0], np.int64)
+    decoded, shown, base = [], [], 0
+    for length in lengths:
+        length = min(length, len(pts) - base)
+        if not length:
+            break
+        order = np.array(reordered(data, length))
+        keyframe = np.arange(length) == 0
+        Segment(np.zeros(length, np.uint8), np.ones(length, int), order, keyframe, b"", "h264")
+        decoded += [_decoding_tick(pts, base + place) for place in range(length)]
+        shown += [int(pts[base + place]) for place in order]
+        base += length
+    assert (np.diff(decoded) > 0).all()
+    assert all(dts <= at for dts, at in zip(decoded, shown, strict=True))
+
+
+@given(some.permutations(range(7)))
+def test_a_segment_takes_only_orders_that_can_be_decoded_in_time(order: list[int]) -> None:
+    late = max(place - frame for place, frame in enumerate(order))
+    size, keyframe = np.ones(7, int), np.arange(7) == 0
+    with pytest.raises(ValueError, match="at most 2") if late > REORDER_FRAMES else nullcontext():
+        Segment(np.zeros(7, np.uint8), size, np.array(order), keyframe, b"", "h264")
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Timeline, list[Frame]]:
+    """Frames that differ, and the facts of their stream."""
+    path = make_video(tmp_path_factory.mktemp("numbered") / "a.mp4", frames=24, size=(64, 48))
+    timeline = scan(path)
+    return timeline, list(read_frames(path, timeline, 0, 24))
+
+
+@settings(max_examples=20)
+@given(
+    times=shown_times(least=2, most=24),
+    length=some.integers(1, 9),
+    container=some.sampled_from(sorted(CONTAINERS)),
+)
+def test_any_times_and_segments_come_back_from_any_container(
+    numbered: tuple[Timeline, list[Frame]],
+    tmp_path_factory: pytest.TempPathFactory,
+    times: tuple[list[int], int],
+    length: int,
+    container: str,
+) -> None:
+    timeline, frames = numbered
+    # Matroska keeps whole milliseconds, so the clock counts those.
+    video = replace(timeline.video, time_base_num=1, time_base_den=1000)
+    pts, end = times
+    parts = [frames[start : start + length] for start in range(0, len(pts), length)]
+    parts[-1] = parts[-1][: len(pts) - length * (len(parts) - 1)]
+    target = tmp_path_factory.getbasetemp() / f"any_times{container}"
+    mux(
+        target,
+        (encode_segment(part, video, SETTINGS) for part in parts),
+        video=video,
+        pts=np.array(pts, np.int64),
+        end_pts=end,
+        encode=SETTINGS,
+    )
+    with av.open(str(target)) as opened:
+        packets = [p for p in opened.demux(video=0) if p.size]
+        tick = opened.streams.video[0].time_base
+        ours = sorted(round(p.pts * tick * 1000) for p in packets)
+        decoded = [p.dts for p in packets if p.dts is not None]
+        assert all(p.dts <= p.pts for p in packets if p.dts is not None)
+    assert ours == pts
+    assert sorted(set(decoded)) == decoded
+    made = scan(target)
+    assert np.rint(made.seconds * 1000).astype(int).tolist() == pts
+    for place, frame in enumerate(read_frames(target, made, 0, len(pts))):
+        off = [np.abs(frame.rgb().astype(int) - other.rgb()).mean() for other in frames]
+        assert int(np.argmin(off)) == place

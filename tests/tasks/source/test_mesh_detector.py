@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tasks.source.mesh_detector import FaceMeshDetector
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "cap13.mp4"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "cap13.mp4"
 
 Frames = list[NDArray[np.uint8]]
 

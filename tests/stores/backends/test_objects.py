@@ -23,8 +23,8 @@ from stores.backends.manifest import FileRecord
 from stores.errors import DamagedArtifact, StoreError, StoreFull, StoreUnreachable
 from stores.runs import collect
 from tasks.engine.open_run import open_run
+from tests.stores.backends.test_backends import ROWS, begin, stored
 from tests.stores.object_server import Wire, environment
-from tests.stores.test_backends import ROWS, begin, stored
 from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers
 
 CHILD = """

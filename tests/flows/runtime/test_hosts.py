@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.flows.hosts import HOSTS, Network, network, why_not
-from tests.flows.range_notes import Range, check_costs, notes, noting
+from tests.flows.runtime.hosts import HOSTS, Network, network, why_not
+from tests.flows.runtime.range_notes import Range, check_costs, notes, noting
 from tests.media_factory import make_video
 from tests.published_weights import write_filled, write_registry
 

@@ -27,7 +27,7 @@ from stores.weights.registry import (
     write_record,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 ENTRY = WeightsEntry(
     network="audiodvp_expression",
