@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
-from tasks.engine.run import Run
+from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, numbers
 
 ROWS = 10 * ROWS_PER_SHARD - 3
@@ -19,7 +19,7 @@ ROWS = 10 * ROWS_PER_SHARD - 3
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artifact]:
-    with Run(Store(tmp_path_factory.mktemp("rows") / "store")).active():
+    with open_run(Store(tmp_path_factory.mktemp("rows") / "store")):
         yield numbers(ROWS, ToySettings())
 
 

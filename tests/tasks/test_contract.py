@@ -1,0 +1,157 @@
+"""The contract that every stage keeps: its key, its arguments, its schema, its shards."""
+
+import inspect
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.dub import dub
+from flows.settings import read_settings
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from tasks.engine.arguments import decode, derivation, encode
+from tasks.engine.open_run import open_run
+from tasks.engine.perform import load_stage
+from tasks.engine.run import Run
+from tasks.engine.stage import Shard, Stage
+from tasks.source.face_crops import FaceCropSettings, face_crops
+from tests.flows.conftest import cut_wav
+from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
+from tests.media_factory import EXAMPLE, make_video
+from tests.published_weights import add_filled, write_registry
+from tests.tasks.every_stage import every_stage, made_up_arguments, positional, recorded_calls
+
+STAGES = every_stage()
+RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
+FRAMES, SHARD = 20, 8
+_GROUPS = ("tasks.methods.", "tasks.metrics.")
+"""Rooms whose modules hold the stages of one method or of one family of metrics."""
+
+
+@pytest.mark.parametrize("address", sorted(STAGES))
+def test_a_stage_is_found_where_its_name_says(address: str) -> None:
+    module, _, name = address.partition(":")
+    assert load_stage(address) is STAGES[address]
+    assert name == module.rpartition(".")[2] or module.startswith(_GROUPS)
+
+
+def test_a_module_holds_three_stages_at_most() -> None:
+    assert max(Counter(address.partition(":")[0] for address in STAGES).values()) <= 3
+
+
+@pytest.mark.parametrize("address", sorted(STAGES))
+def test_signature_and_schema_agree(address: str) -> None:
+    each = STAGES[address]
+    parameters = inspect.signature(each.body).parameters
+    assert len(positional(each)) <= 2, "all but two arguments are given by name"
+    assert ("shards" in parameters) == each.ranged
+    if each._plan is not None:
+        assert set(inspect.signature(each._plan).parameters) <= set(each.signature.parameters)
+    if each._rows is not None:
+        assert each._rows in each.signature.parameters
+    if each.ranged:
+        specs = each.schema.arrays.values()
+        assert len({(spec.dims[0], spec.shard) for spec in specs if not spec.ragged}) == 1
+    for name, spec in each.schema.arrays.items():
+        assert spec.doc or spec.units or name == each.schema.kind, f"{name} says nothing of itself"
+
+
+@pytest.mark.parametrize("address", sorted(STAGES))
+def test_key_is_canonical_and_arguments_survive_the_way(
+    address: str, run: Run, tmp_path: Path
+) -> None:
+    each = STAGES[address]
+    (tmp_path / "source").write_bytes(b"video")
+    given = made_up_arguments(each, tmp_path / "source")
+    sent = json.loads(json.dumps({name: encode(value) for name, value in given.items()}))
+    arrived = {n: decode(v, run.store, each._hints.get(n)) for n, v in sent.items()}
+    here = derivation(each.schema, each.version, given)
+    there = derivation(each.schema, each.version, dict(reversed(arrived.items())))
+    assert here.key == there.key, "whatever process asks, and in whatever order"
+    assert here.inputs == there.inputs
+    for name, value in given.items():
+        if isinstance(value, Artifact | Source):
+            assert here.inputs[name][1] == value.key
+        else:
+            assert type(arrived[name]) is type(value)
+            assert arrived[name] == value
+    assert each.version != derivation(each.schema, each.version + 1, given).stage_version
+    assert here.key != derivation(each.schema, each.version + 1, given).key
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+    """Arguments of every ranged stage in real dubs, by all methods and with restoration."""
+    folder = tmp_path_factory.mktemp("contract")
+    store = Store(folder / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        weights = ("wav2lip_gan", "gfpgan_v1.4")
+        patch.setenv("DUBFLOW_WEIGHTS", str(write_registry(folder / "own.yaml", *weights)))
+        for name in weights:
+            add_filled(store, name, folder)
+        trained = {
+            "landmarks": str(write_trained(LANDMARKS, {}, folder)),
+            "renderer": str(write_trained(RENDERER, {}, folder)),
+        }
+        given = {
+            "video": make_video(
+                folder / "talk.mp4", frames=FRAMES, size=(400, 300), real_faces=True
+            ),
+            "audio": cut_wav(EXAMPLE.with_name("jfk.wav"), folder, 0.3, 1.2),
+            "output": folder / "out.mp4",
+            "store": store.url,
+        }
+        short = {"restore": {"model": "gfpgan"}, "sync": {"end_seconds": 0.4}}
+        options: list[dict[str, Any]] = [
+            {"method": "wav2lip", **short},
+            {
+                "method": "ip_lap",
+                "method_settings": {**trained, "references": 2, "detail": "exemplar"},
+            },
+            {"method": "exemplar"},
+        ]
+        with recorded_calls() as recorded:
+            for changes in options:
+                dub(read_settings(None, [], given | changes))
+            with open_run(store):
+                seen = recorded["tasks.source.crops:crops"]
+                names = ("video", "timeline", "landmarks")
+                face_crops(**{n: seen[n] for n in names}, settings=FaceCropSettings())
+        yield recorded
+
+
+@pytest.mark.parametrize("address", RANGED)
+def test_shards_in_any_order_are_the_whole(address: str, calls: dict[str, dict[str, Any]]) -> None:
+    each, arguments = STAGES[address], calls[address]
+    plan, rows = each._planned(arguments)
+    parts = [slice(start, min(start + SHARD, rows)) for start in range(0, rows, SHARD)]
+    shards = [Shard(index, part.start, part.stop) for index, part in enumerate(parts)]
+    whole = list(each.body(**arguments, shards=shards))
+    assert len(whole) == len(shards)
+    for shard, arrays in zip(shards, whole, strict=True):
+        for name, array in arrays.items():
+            if not each.schema.arrays[name].ragged:
+                each.schema.check(name, array, each._sizes(plan, rows))
+                assert len(array) == shard.stop - shard.start
+    for index in random.Random(address).sample(range(len(shards)), len(shards)):
+        (alone,) = each.body(**arguments, shards=[shards[index]])
+        assert alone.keys() == each.schema.arrays.keys()
+        for name, array in alone.items():
+            np.testing.assert_array_equal(array, whole[index][name], err_msg=f"{name}, {index}")
+
+
+def test_every_ranged_stage_was_called(calls: dict[str, dict[str, Any]]) -> None:
+    assert set(RANGED) <= set(calls)
+
+
+def test_stages_refuse_what_does_not_fit(run: Run) -> None:
+    each: Stage = STAGES["tasks.source.timeline:timeline"]
+    with pytest.raises(TypeError):
+        each.key("one", "too many")
