@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from flows.names import OneOf, method_names
+from flows.presets import checked, merge, read_yaml
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
 from tasks.engine.device_settings import Precision
-
-NAMES = ("exemplar", "wav2lip", "ip_lap")
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def find_method(name: str) -> Method:
     Raises:
         SettingsError: there is none; the message lists those that exist.
     """
-    if name not in NAMES:
-        raise SettingsError(f"there is no method {name!r}; there is {', '.join(NAMES)}")
+    if problem := OneOf("method", method_names).problem(name):
+        raise SettingsError(problem)
     found = importlib.import_module(f"flows.methods.{name}").METHOD
     assert isinstance(found, Method)
     return found
@@ -84,22 +83,5 @@ def method_settings(name: str, changes: dict[str, Any]) -> BaseModel:
         SettingsError: a setting is unknown or out of range.
     """
     model = find_method(name).settings
-    preset = yaml.safe_load(shipped_file(f"configs/methods/{name}.yaml").read_text()) or {}
-    try:
-        return model.model_validate(merge(preset, changes))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"method {name}: {where}: {first['msg'].lower()}") from None
-
-
-def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings with changes on top."""
-    merged = dict(base)
-    for name, value in changes.items():
-        below = merged.get(name)
-        if isinstance(below, dict) and isinstance(value, dict):
-            merged[name] = merge(below, value)
-        else:
-            merged[name] = value
-    return merged
+    preset = read_yaml(shipped_file(f"configs/methods/{name}.yaml"))
+    return checked(model, merge(preset, changes), where=f"method {name}: ")
