@@ -1,20 +1,19 @@
 """What a user can set for a dub; the command's options, YAML and Prefect's forms follow it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from flows.methods import merge, method_settings
-from models.faces.blend import BlendSettings
+from flows.names import OneOf, method_names
+from flows.presets import checked, merge, nested, read_yaml
+from models.faces.settings import BlendSettings
 from models.restore.settings import RestoreSettings
-from stores.artifacts.store import default_store
-from stores.errors import SettingsError
-from stores.media.encode import EncodeSettings
-from stores.media.mux import MuxSettings
+from stores.artifacts.settings import default_store
+from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.result.output_frames import SyncSettings
+from tasks.result.settings import SyncSettings
 
 
 class DubSettings(BaseModel):
@@ -25,8 +24,10 @@ class DubSettings(BaseModel):
     video: Path = Field(description="source video, or a still picture")
     audio: Path = Field(description="the new speech: a sound file, or a video with sound")
     output: Path = Field(description="file to write: .mp4, .mov or .mkv")
-    store: str = Field(description="where artifacts are kept: a folder")
-    method: str = Field("exemplar", description="how the mouth is made")
+    store: str = Field(description="where artifacts are kept: a folder, or s3://bucket/path")
+    method: Annotated[str, OneOf("method", method_names)] = Field(
+        "exemplar", description="how the mouth is made"
+    )
     face: str = Field(
         "largest", description="which face: largest, track:N, or x,y@seconds (a point on it)"
     )
@@ -64,7 +65,7 @@ def read_settings(
     merged = {"store": default_store()} | (read_yaml(config) if config is not None else {})
     merged = merge(merged, nested(changes, example="blend.mode=multiband"))
     settings = checked(DubSettings, merge(merged, options))
-    from flows.methods import method_settings  # seconds: it imports the method's networks
+    from flows.methods import method_settings  # imports the networks of the method: seconds
 
     method_settings(settings.method, settings.method_settings)
     return settings

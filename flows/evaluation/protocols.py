@@ -17,6 +17,7 @@ from flows.presets import checked, config_file, read_yaml
 from stores.errors import DubflowError, InputError
 from stores.media.source import probe
 
+
 class Listing(BaseModel):
     """A text file below the data folder, one clip or pair a line."""
 

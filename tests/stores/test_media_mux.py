@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from stores.errors import DubflowError, SettingsError
 from stores.media.audio import decode_audio
-from stores.media.encode import EncodeSettings, Segment, encode_segment
-from stores.media.mux import MuxSettings, Sound, check_output, mux
+from stores.media.encode import Segment, encode_segment
+from stores.media.mux import Sound, check_output, mux
 from stores.media.read import read_frames
 from stores.media.scanning import scan
+from stores.media.settings import EncodeSettings, MuxSettings
 from stores.media.timeline import Timeline
 from tests.media_factory import NTSC, make_video, tone, variable_times
 

@@ -20,8 +20,9 @@ from models.faces.mesh.indices import JAW, LIPS, RIGID
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.store import Store
 from tasks.engine.run import Run
+from tasks.metrics import FAMILIES as NAMES
 from tasks.metrics import find_family
-from tasks.metrics.family import NAMES, Comparison, Family, Seen
+from tasks.metrics.family import Comparison, Family, Seen
 from tasks.source.mesh_detector import FaceMeshDetector
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stores.errors import SettingsError
-from tasks.result.output_frames import SyncSettings, _cut, _fit
+from tasks.result.output_frames import _cut, _fit
+from tasks.result.settings import SyncSettings
 
 PTS = np.array([3, 10, 18, 30], np.int64)
 END = 40
