@@ -290,3 +290,9 @@ def as_json(report: BatchReport) -> dict[str, Any]:
     """The report for other programs."""
     rows = [{**row.__dict__, "state": row.state.value} for row in report.rows]
     return {"rows": rows, "report": str(report.path), "seconds": round(report.seconds, 3)}
+
+
+def from_json(found: Mapping[str, Any]) -> BatchReport:
+    """What `as_json` was made of."""
+    rows = [RowResult(**{**row, "state": State(row["state"])}) for row in found["rows"]]
+    return BatchReport(rows, Path(found["report"]), found["seconds"])

@@ -39,6 +39,14 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(name for name in config_names("recipes") if name.replace(".", "_") in modules)
 
 
+def preset_names() -> tuple[str, ...]:
+    """Presets of training recipes, the papers' first: configs/recipes/RECIPE.PRESET.yaml."""
+    names, others = config_names("recipes"), set()
+    for recipe in recipe_names():
+        others |= {n.removeprefix(f"{recipe}.") for n in names if n.startswith(f"{recipe}.")}
+    return ("paper", *sorted(others))
+
+
 def dataset_names() -> tuple[str, ...]:
     """Data sets that Dubflow knows: the files of configs/datasets/."""
     return config_names("datasets")

@@ -43,7 +43,7 @@ class DubSettings(BaseModel):
     )
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     precision: Precision = Field(
-        "float32", description="of networks; bfloat16 and float16 are faster on a GPU"
+        "float32", description="what networks compute in; bfloat16 and float16 are faster on a GPU"
     )
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     method_settings: dict[str, Any] = Field(

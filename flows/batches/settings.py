@@ -15,9 +15,7 @@ class BatchSettings(BaseModel):
 
     manifest: Path = Field(description="CSV, Parquet, JSON lines or YAML; one row per dub")
     store: str = Field(default_factory=default_store, description="where artifacts are kept")
-    report: Path | None = Field(
-        None, description="Parquet file; default: beside the manifest, NAME.report.parquet"
-    )
+    report: Path | None = Field(None, description="Parquet file of how each row ended")
     defaults: dict[str, Any] = Field(
         {}, description="settings of every dub that a row does not set itself"
     )
@@ -25,7 +23,8 @@ class BatchSettings(BaseModel):
         0, ge=0, description="rows side by side; 0: one per processor, or two per cluster worker"
     )
     cluster: str | None = Field(
-        None, description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+        None,
+        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
     )
     again: bool = Field(False, description="also rows that are done")
 

@@ -41,5 +41,6 @@ class EvaluateSettings(BaseModel):
     precision: Precision = Field("float32", description="of networks")
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     cluster: str | None = Field(
-        "local", description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+        "local",
+        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
     )

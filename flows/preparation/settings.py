@@ -84,7 +84,8 @@ class PrepareSettings(BaseModel):
         description="clips at once; 0: one per processor, 8 at most; two per cluster worker",
     )
     cluster: str | None = Field(
-        None, description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+        None,
+        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
     )
 
     @property

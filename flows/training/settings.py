@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.names import OneOf, recipe_names
+from flows.names import OneOf, preset_names, recipe_names
 from stores.artifacts.settings import default_store
 
 
@@ -20,8 +20,8 @@ class TrainSettings(BaseModel):
     data: Path = Field(description="index of a prepared data set, or a folder of clips to prepare")
     output: Path = Field(description="folder of the run: checkpoints, weights, card")
     store: str = Field(default_factory=default_store, description="where the prepared data lies")
-    preset: str | None = Field(
-        None, description="paper, small, or a YAML file; none: the paper's settings"
+    preset: Annotated[str, OneOf("preset", preset_names, or_file=True)] | None = Field(
+        None, description="where settings start from; small trains on a CPU"
     )
     trainer: dict[str, Any] = Field(
         default_factory=dict, description="changes of the trainer's settings"

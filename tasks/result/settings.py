@@ -12,9 +12,9 @@ class SyncSettings(BaseModel):
 
     mode: Literal["silence", "cut_off", "loop", "bounce"] = Field(
         default="silence",
-        description="silence: as long as the video, the sound padded with silence or cut; "
-        "cut_off: as long as the shorter of the two; loop, bounce: as long as the speech, the "
-        "video repeated from its start, or played forwards and backwards",
+        description="if lengths differ; silence: as long as the video, the sound padded with "
+        "silence or cut; cut_off: as long as the shorter of the two; loop, bounce: as long "
+        "as the speech, the video repeated from its start, or played forwards and backwards",
     )
     start_seconds: float | None = Field(
         default=None, ge=0, description="dub the source from here [s]; the output begins here"

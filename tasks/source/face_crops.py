@@ -55,7 +55,7 @@ FACE_CROPS = Schema(
 def face_size(scale: NDArray[np.float32], valid: NDArray[np.bool_], *, max_size: int) -> int:
     """Side [px] that keeps the median face at native sharpness, a multiple of 32."""
     native = SIDE * float(np.median(scale[valid])) if valid.any() else 0.0
-    return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * max_size))
+    return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
 
 
 def face_transforms(pose: Pose, *, size: int) -> NDArray[np.float32]:
