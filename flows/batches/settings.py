@@ -24,7 +24,8 @@ class BatchSettings(BaseModel):
     )
     cluster: str | None = Field(
         None,
-        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
+        description="who computes: local, local:N, tcp://host:port or a YAML file; "
+        "none: this process",
     )
     again: bool = Field(False, description="also rows that are done")
 

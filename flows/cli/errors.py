@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Literal, NoReturn, TypeGuard, get_args, get_origin
 
-from cyclopts import CoercionError, CycloptsError, UnusedCliTokensError
+from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from stores.errors import DubflowError
 
@@ -69,6 +69,8 @@ def _words(error: CycloptsError) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UnusedCliTokensError):
         text = f"too many arguments: {' '.join(error.unused_tokens or [])}."
+    elif isinstance(error, MissingArgumentError) and error.argument and not error.argument.tokens:
+        text = f"{error.keyword or error.argument.name} needs a value."
     command = " ".join(["dubflow", *(error.command_chain or [])])
     return f"{text[:1].lower()}{text[1:]} See `{command} --help`."
 

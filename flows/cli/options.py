@@ -8,8 +8,11 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel
@@ -179,7 +182,7 @@ def find_field(model: type[BaseModel], path: str) -> FieldInfo:
 
 def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter:
     required = field.is_required() and option.default is None
-    kind: Any = field.annotation
+    kind = _plain(field.annotation)
     names = _names(field)
     told = Parameter(
         name=option.names.split(),
@@ -196,6 +199,17 @@ def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter
         default=inspect.Parameter.empty if required else None,
         annotation=Annotated[kind if required else kind | None, told],
     )
+
+
+def _plain(hint: Any) -> Any:
+    """The type without annotations, which are for the model to check."""
+    if get_origin(hint) is Annotated:
+        return _plain(get_args(hint)[0])
+    if get_origin(hint) is list:
+        return list[_plain(*get_args(hint))]  # type: ignore[misc]
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, map(_plain, get_args(hint)))
+    return hint
 
 
 def _names(field: FieldInfo) -> OneOf | None:

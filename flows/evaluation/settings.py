@@ -42,5 +42,6 @@ class EvaluateSettings(BaseModel):
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     cluster: str | None = Field(
         "local",
-        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
+        description="who computes: local, local:N, tcp://host:port or a YAML file; "
+        "none: this process",
     )

@@ -85,7 +85,8 @@ class PrepareSettings(BaseModel):
     )
     cluster: str | None = Field(
         None,
-        description="who computes: local, local:N, tcp://host:port, or a YAML file; none: this process",
+        description="who computes: local, local:N, tcp://host:port or a YAML file; "
+        "none: this process",
     )
 
     @property
