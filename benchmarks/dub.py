@@ -23,7 +23,8 @@ from benchmarks.sources import RATE, speech, talking_video
 
 FLOOR = """
 import sys
-from stores.media.encode import EncodeSettings, encode_segment
+from stores.media.encode import encode_segment
+from stores.media.settings import EncodeSettings
 from stores.media.read import read_frames
 from stores.media.timeline import scan
 clip = scan(sys.argv[1])

@@ -22,22 +22,22 @@ from skimage.metrics import structural_similarity
 
 from benchmarks.baselines import closed, other_moment, true_mouth
 from flows.methods.exemplar import ExemplarSettings
-from models.faces.blend import BlendSettings
 from models.faces.mesh.indices import LIPS, MOUTH
+from models.faces.settings import BlendSettings
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
-from stores.media.encode import EncodeSettings
-from stores.media.mux import MuxSettings
 from stores.media.read import read_frames
 from stores.media.scanning import scan
+from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.open_run import open_run
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
-from tasks.result.output_frames import SyncSettings, output_frames
+from tasks.result.output_frames import output_frames
+from tasks.result.settings import SyncSettings
 from tasks.source.crops import crops
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks

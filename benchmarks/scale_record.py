@@ -23,8 +23,9 @@ from benchmarks.scale_parts import (
     read_messages,
 )
 from benchmarks.scale_toys import chain, copy_row, nothing
-from flows.batch import BatchSettings, batch
+from flows.batch import batch
 from flows.batches.report import RowResult, State, write_report
+from flows.batches.settings import BatchSettings
 from flows.dub import dub
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare

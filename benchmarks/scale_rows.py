@@ -16,7 +16,8 @@ import flows.batch
 from benchmarks.scale_parts import CountingProxy, free_port, processor_seconds
 from benchmarks.scale_record import manifest
 from benchmarks.scale_toys import copy_row
-from flows.batch import BatchSettings, batch
+from flows.batch import batch
+from flows.batches.settings import BatchSettings
 from flows.runtime.local_server import local_server
 from viewer.sheet import contact_sheet
 

@@ -9,17 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from flows.batches.manifest import Row, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
+from flows.batches.settings import BatchSettings
 from flows.dub import check_inputs, dub
 from flows.dub_report import DubReport
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
-from stores.artifacts.store import Store, default_store
+from stores.artifacts.store import Store
 from stores.errors import DubflowError
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
@@ -32,33 +31,6 @@ REPORT_SECONDS = 2.0
 
 _REPORT_PAUSE = 10.0
 """As many times as long as the last writing took; matters from some 100,000 rows on."""
-
-
-class BatchSettings(BaseModel):
-    """One batch: which rows, and how they are run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    manifest: Path = Field(description="CSV, Parquet, JSON lines or YAML; one row per dub")
-    store: str = Field(default_factory=default_store, description="where artifacts are kept")
-    report: Path | None = Field(
-        None, description="Parquet file; default: beside the manifest, NAME.report.parquet"
-    )
-    defaults: dict[str, Any] = Field(
-        {}, description="settings of every dub that a row does not set itself"
-    )
-    rows: int = Field(
-        0, ge=0, description="rows side by side; 0: one per processor, or two per cluster worker"
-    )
-    cluster: str | None = Field(
-        None, description="local, local:N, tcp://host:port, or a YAML file; none: this process"
-    )
-    again: bool = Field(False, description="also rows that are done")
-
-    @property
-    def report_path(self) -> Path:
-        """Where the report goes."""
-        return self.report or self.manifest.with_name(f"{self.manifest.stem}.report.parquet")
 
 
 @dataclass(frozen=True)
@@ -318,3 +290,9 @@ def as_json(report: BatchReport) -> dict[str, Any]:
     """The report for other programs."""
     rows = [{**row.__dict__, "state": row.state.value} for row in report.rows]
     return {"rows": rows, "report": str(report.path), "seconds": round(report.seconds, 3)}
+
+
+def from_json(found: Mapping[str, Any]) -> BatchReport:
+    """What `as_json` was made of."""
+    rows = [RowResult(**{**row, "state": State(row["state"])}) for row in found["rows"]]
+    return BatchReport(rows, Path(found["report"]), found["seconds"])

@@ -21,15 +21,17 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.batch import BatchObserver, BatchSettings, Dub, NoBatchObserver, as_json, batch
+from flows.batch import BatchObserver, Dub, NoBatchObserver, as_json, batch
 from flows.batches.manifest import Row
 from flows.batches.progress import batch_watch
 from flows.batches.report import RowResult, State
+from flows.batches.settings import BatchSettings
 from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
-from flows.prepare import PrepareSettings, prepare
+from flows.preparation.settings import PrepareSettings
+from flows.prepare import prepare
 from flows.runtime.clusters import open_cluster
 from flows.runtime.progress import watcher
 from flows.settings import DubSettings

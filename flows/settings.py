@@ -1,20 +1,19 @@
 """What a user can set for a dub; the command's options, YAML and Prefect's forms follow it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from flows.methods import merge, method_settings
-from models.faces.blend import BlendSettings
+from flows.names import OneOf, method_names
+from flows.presets import checked, merge, nested, read_yaml
+from models.faces.settings import BlendSettings
 from models.restore.settings import RestoreSettings
-from stores.artifacts.store import default_store
-from stores.errors import SettingsError
-from stores.media.encode import EncodeSettings
-from stores.media.mux import MuxSettings
+from stores.artifacts.settings import default_store
+from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.result.output_frames import SyncSettings
+from tasks.result.settings import SyncSettings
 
 
 class DubSettings(BaseModel):
@@ -25,8 +24,10 @@ class DubSettings(BaseModel):
     video: Path = Field(description="source video, or a still picture")
     audio: Path = Field(description="the new speech: a sound file, or a video with sound")
     output: Path = Field(description="file to write: .mp4, .mov or .mkv")
-    store: str = Field(description="where artifacts are kept: a folder")
-    method: str = Field("exemplar", description="how the mouth is made")
+    store: str = Field(description="where artifacts are kept: a folder, or s3://bucket/path")
+    method: Annotated[str, OneOf("method", method_names)] = Field(
+        "exemplar", description="how the mouth is made"
+    )
     face: str = Field(
         "largest", description="which face: largest, track:N, or x,y@seconds (a point on it)"
     )
@@ -42,7 +43,7 @@ class DubSettings(BaseModel):
     )
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     precision: Precision = Field(
-        "float32", description="of networks; bfloat16 and float16 are faster on a GPU"
+        "float32", description="what networks compute in; bfloat16 and float16 are faster on a GPU"
     )
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     method_settings: dict[str, Any] = Field(
@@ -53,63 +54,18 @@ class DubSettings(BaseModel):
     )
 
 
-def explain(error: ValidationError) -> SettingsError:
-    """One line out of pydantic's report: the setting, the value, the rule."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "settings"
-    got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
-    return SettingsError(f"{where}: {first['msg'].lower()}{got}")
-
-
-def read_settings(config: Path | None, changes: list[str], options: dict[str, Any]) -> DubSettings:
-    """Settings from a YAML file, then NAME=VALUE changes, then options; None means "not given".
+def read_settings(
+    config: Path | None, changes: list[str], options: Mapping[str, Any]
+) -> DubSettings:
+    """Settings from a YAML file, then NAME=VALUE changes, then options, each over those before.
 
     Raises:
         SettingsError: a setting is unknown, malformed or out of range.
     """
-    merged: dict[str, Any] = {"store": default_store()}
-    if config is not None:
-        merged = merge(merged, _read_yaml(config))
+    merged = {"store": default_store()} | (read_yaml(config) if config is not None else {})
     merged = merge(merged, nested(changes, example="blend.mode=multiband"))
-    merged = merge(merged, _given(options))
-    try:
-        settings = DubSettings.model_validate(merged)
-    except ValidationError as error:
-        raise explain(error) from None
+    settings = checked(DubSettings, merge(merged, options))
+    from flows.methods import method_settings  # imports the networks of the method: seconds
+
     method_settings(settings.method, settings.method_settings)
     return settings
-
-
-def nested(changes: list[str], *, example: str) -> dict[str, Any]:
-    """Settings from NAME=VALUE texts, names dotted where they are nested, values as in YAML.
-
-    Raises:
-        SettingsError: a text is not of that form; shows the example.
-    """
-    settings: dict[str, Any] = {}
-    for change in changes:
-        name, separator, value = change.partition("=")
-        if not (separator and name):
-            raise SettingsError(f"--set {change}: expected NAME=VALUE, as in {example}")
-        below: Any = yaml.safe_load(value)
-        for part in reversed(name.split(".")):
-            below = {part: below}
-        settings = merge(settings, below)
-    return settings
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
-        raise SettingsError(f"{path} must hold settings by name")
-    return found
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    nested = {n: _given(v) if isinstance(v, dict) else v for n, v in options.items()}
-    return {name: value for name, value in nested.items() if value is not None and value != {}}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
+from flows.presets import checked
 from flows.recipes import find_recipe, recipe_settings
-from flows.settings import explain
 from flows.training.settings import TrainSettings
 from models.audio.mel import SAMPLE_RATE
 from stores.artifacts.store import Store
@@ -86,10 +86,7 @@ def train(
         settings.recipe, settings.preset, trainer=settings.trainer, settings=settings.settings
     )
     number, processes = launched_by_torchrun() or (0, trainer.processes)
-    try:
-        trainer = TrainerSettings.model_validate(trainer.model_dump() | {"processes": processes})
-    except ValidationError as error:
-        raise explain(error) from None
+    trainer = checked(TrainerSettings, trainer.model_dump() | {"processes": processes})
     folder = RunFolder(settings.output)
     if number:  # the leading process, which prepares and writes, is waited for within
         index = settings.output / INDEX if settings.data.is_dir() else settings.data

@@ -16,3 +16,8 @@ def shipped_file(name: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"Dubflow should hold {name}: install it again")
     return path
+
+
+def shipped_folder(name: str) -> Path:
+    """Path of a folder of shipped files, for example "configs/methods"."""
+    return _ROOT / name

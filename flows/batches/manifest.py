@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from flows.methods import merge, method_settings
-from flows.settings import DubSettings, explain
+from flows.methods import method_settings
+from flows.presets import at_path, checked, merge
+from flows.settings import DubSettings
 from stores.errors import InputError, SettingsError
 
 REQUIRED = ("video", "audio", "output")
@@ -101,14 +101,8 @@ def _settings(cells: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> 
         raise SettingsError(f"no {' and no '.join(missing)} given")
     nested: dict[str, Any] = {}
     for name, value in given.items():
-        below: Any = folder / str(value) if name in _PATHS else value
-        for part in reversed(name.split(".")):
-            below = {part: below}
-        nested = merge(nested, below)
-    try:
-        settings = DubSettings.model_validate(merge(defaults, nested))
-    except ValidationError as error:
-        raise explain(error) from None
+        nested = merge(nested, at_path(name, folder / str(value) if name in _PATHS else value))
+    settings = checked(DubSettings, merge(defaults, nested))
     method_settings(settings.method, settings.method_settings)
     return settings
 

@@ -1,63 +1,46 @@
 """`dubflow artifacts`: list, show, verify and collect what the store holds."""
 
 import json
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import typer
 import zarr
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from rich.tree import Tree
 
+from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.store import Store, default_store
-from stores.errors import DamagedArtifact, DubflowError
+from stores.artifacts.settings import default_store
+from stores.artifacts.store import Store
+from stores.errors import DamagedArtifact
 
-artifacts = typer.Typer(
-    no_args_is_help=True,
-    help="List, show, verify and collect the artifacts of a store.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="FOLDER",
-        help="The store. [dim]Default: DUBFLOW_STORE, else the cache folder.[/]",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+artifacts = App(name="artifacts", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
 
 
-def _open(store: str | None) -> Store:
+def open_store(store: str | None) -> Store:
+    """The store that the user named, or the default one."""
     return Store(store or default_store())
 
 
-def _fail(error: DubflowError) -> typer.Exit:
-    typer.echo(f"dubflow: {error}", err=True)
-    return typer.Exit(1)
-
-
-@artifacts.command("list")
+@artifacts.command(name="list")
 def list_artifacts(
-    kind: Annotated[str | None, typer.Option(help="Only this kind, for example faces.")] = None,
+    *,
+    kind: Annotated[str | None, Parameter(help="Only this kind, for example faces.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List all artifacts, oldest first, and refresh the store's catalog.parquet."""
     from stores.artifacts.catalog import write_catalog
 
-    try:
-        rows = write_catalog(_open(store)).to_pylist()
-    except DubflowError as error:
-        raise _fail(error) from None
+    rows = write_catalog(open_store(store)).to_pylist()
     rows = [row for row in rows if kind in (None, row["kind"])]
     if as_json:
-        typer.echo(json.dumps(rows))
+        sys.stdout.write(json.dumps(rows) + "\n")
         return
     table = Table(box=None, header_style="bold")
     for name in ("kind", "key", "made (UTC)", "computing", "size"):
@@ -74,43 +57,41 @@ def list_artifacts(
     console.print(f"[dim]{len(rows)} artifacts, {human_size(total)}")
 
 
-@artifacts.command()
+@artifacts.command
 def show(
-    key: Annotated[str, typer.Argument(help="First digits of the key, or KIND/DIGITS.")],
+    key: Annotated[str, Parameter(help="First digits of the key, or KIND/DIGITS.")],
+    /,
+    *,
     preview: Annotated[
         Path | None,
-        typer.Option(help="Draw it into this .png, or .mp4 where it has a time axis."),
+        Parameter(help="Draw it into this .png, or .mp4 where it has a time axis."),
     ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show an artifact's arrays with shapes and units, its facts, and what it was made of."""
-    try:
-        opened = _open(store)
-        artifact = opened.match(key)
-        if as_json:
-            typer.echo(artifact.manifest.to_json())
-        else:
-            Console().print(_tree(artifact))
-        if preview is not None:
-            from viewer.preview import draw
+    opened = open_store(store)
+    artifact = opened.match(key)
+    if as_json:
+        sys.stdout.write(artifact.manifest.to_json() + "\n")
+    else:
+        Console().print(_tree(artifact))
+    if preview is not None:
+        from viewer.preview import draw
 
-            draw(opened, artifact, preview)
-            typer.echo(f"drawn into {preview}", err=True)
-    except DubflowError as error:
-        raise _fail(error) from None
+        draw(opened, artifact, preview)
+        sys.stderr.write(f"drawn into {preview}\n")
 
 
-@artifacts.command()
+@artifacts.command
 def verify(
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Take damaged artifacts out of the store.")
-    ] = False,
+    *,
+    remove: Annotated[bool, Parameter(help="Take damaged artifacts out of the store.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read every byte of every artifact and compare it with what was committed."""
-    opened = _open(store)
+    opened = open_store(store)
     console = Console(stderr=True)
     damaged: list[dict[str, object]] = []
     checked = 0
@@ -122,24 +103,23 @@ def verify(
             if remove:
                 opened.remove(kind, found)
     if as_json:
-        typer.echo(json.dumps({"checked": checked, "damaged": damaged}))
+        sys.stdout.write(json.dumps({"checked": checked, "damaged": damaged}) + "\n")
     for item in damaged:
         for line in item["damage"]:  # type: ignore[attr-defined]
             console.print(f"[red]{item['kind']} {item['key']}: {line}", highlight=False)
     done = " and removed" if remove and damaged else ""
     console.print(f"{checked} artifacts checked, {len(damaged)} damaged{done}", highlight=False)
     if damaged and not remove:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
-@artifacts.command()
+@artifacts.command
 def gc(
+    *,
     older_than_days: Annotated[
-        float | None, typer.Option(help="First forget runs recorded longer ago than this.")
+        float | None, Parameter(help="First forget runs recorded longer ago than this.")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Remove; without it, only say what would go.")
-    ] = False,
+    yes: Annotated[bool, Parameter(help="Remove; without it, only say what would go.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,12 +127,9 @@ def gc(
     from stores.runs import collect
 
     older_than = None if older_than_days is None else timedelta(days=older_than_days)
-    try:
-        found = collect(_open(store), older_than=older_than, dry_run=not yes)
-    except DubflowError as error:
-        raise _fail(error) from None
+    found = collect(open_store(store), older_than=older_than, dry_run=not yes)
     if as_json:
-        typer.echo(json.dumps({"removed": yes, **found.__dict__}))
+        sys.stdout.write(json.dumps({"removed": yes, **found.__dict__}) + "\n")
         return
     console = Console()
     for kind, key in found.artifacts:

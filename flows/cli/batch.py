@@ -1,48 +1,54 @@
 """`dubflow batch`: the rows of a manifest, dubbed overnight."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.errors import one_line_errors
-from flows.cli.options import ClusterOption, JsonOption, PrefectOption, StoreOption
+from flows.batches.settings import BatchSettings
+from flows.cli.options import (
+    ARGUMENT,
+    CLUSTER,
+    OPTIONS,
+    RUNNING,
+    STORE,
+    ChangesOption,
+    JsonOption,
+    Option,
+    PrefectOption,
+    announce_server,
+    offers,
+    under_prefect,
+)
+from flows.presets import checked, nested
+
+if TYPE_CHECKING:
+    from flows.batch import BatchReport
 
 
+@offers(
+    BatchSettings,
+    {
+        "manifest": ARGUMENT,
+        "report": Option("--report", default="MANIFEST.report.parquet beside it"),
+        "again": Option("--again"),
+        "rows": Option("--rows", RUNNING),
+        "store": STORE,
+        "cluster": CLUSTER,
+    },
+)
 def batch(
-    manifest: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV, Parquet, JSON lines or YAML with columns video, audio, output, and any "
-            "setting of a dub (method, face, sync.mode, …)."
-        ),
-    ],
-    store: StoreOption = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(help="Parquet file. [dim]Default: MANIFEST.report.parquet beside it.[/]"),
-    ] = None,
+    given: dict[str, Any],
+    *,
     changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="A setting of all rows that do not set it themselves. Repeatable.",
-        ),
+        ChangesOption,
+        Parameter(group=OPTIONS, help="A setting of all rows that don't set it. Repeatable."),
     ] = None,
-    again: Annotated[
-        bool, typer.Option("--again", help="Also rows that an earlier batch has done.")
-    ] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Check the manifest and every file, and stop.")
-    ] = False,
-    rows: Annotated[
-        int | None, typer.Option(help="Rows side by side.", rich_help_panel="Running")
-    ] = None,
-    cluster: ClusterOption = None,
+    check: Annotated[bool, Parameter(help="Check the manifest and every file, and stop.")] = False,
     prefect: PrefectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,118 +57,75 @@ def batch(
     A row that fails stops no other. Given again, the command does what is missing or failed. Ends
     with status 0 if no row failed, 2 if some did.
     """
-
-    given: dict[str, Any] = {
-        "manifest": manifest,
-        "store": store,
-        "report": report,
-        "again": again,
-        "rows": rows,
-        "cluster": cluster,
-    }
+    defaults = nested(changes or [], example="sync.mode=cut_off")
+    settings = checked(BatchSettings, {"defaults": defaults} | given)
     console = Console(stderr=True)
-    with one_line_errors():
-        from flows.batch import BatchSettings
-        from flows.settings import nested
+    if check:
+        _check(settings, console)
+        return
+    from flows.batch import as_json as report_as_json
+    from flows.batches.report import State
 
-        given["defaults"] = nested(changes or [], example="sync.mode=cut_off")
-        settings = BatchSettings.model_validate({n: v for n, v in given.items() if v is not None})
-        if check:
-            _check(settings, console)
-            return
-        done = _run(settings, console, under_prefect=prefect)
+    done = _run(settings, console, prefect=prefect)
     if as_json:
-        typer.echo(json.dumps(done))
-    _summarise(done, console)
-    if any(row["state"] == "failed" for row in done["rows"]):
-        raise typer.Exit(2)
+        sys.stdout.write(json.dumps(report_as_json(done)) + "\n")
+    summarise(done, console)
+    if done.count(State.FAILED):
+        sys.exit(2)
 
 
-def _check(settings: Any, console: Console) -> None:
+def _check(settings: BatchSettings, console: Console) -> None:
     from flows.batch import check_rows
 
     problems = check_rows(settings)
     for row, problem in problems:
         console.print(f"[red]row {row.name}[/]: {problem}", highlight=False)
     if problems:
-        raise typer.Exit(2)
+        sys.exit(2)
     console.print("[green]every row can be dubbed")
 
 
-def _run(settings: Any, console: Console, *, under_prefect: bool | None) -> dict[str, Any]:
-    import os
-
+def _run(settings: BatchSettings, console: Console, *, prefect: bool | None) -> "BatchReport":
     from flows.batches.progress import batch_watched
 
-    if under_prefect is None:
-        under_prefect = bool(os.environ.get("PREFECT_API_URL"))
-    if under_prefect:
+    if under_prefect(prefect):
+        announce_server(console)
+        from flows.batch import from_json
         from flows.prefect_flows import batch_flow
 
-        if not os.environ.get("PREFECT_API_URL"):
-            console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
         with batch_watched(console):
-            found: dict[str, Any] = batch_flow(settings)
-            return found
-    from flows.batch import as_json, batch
+            return from_json(batch_flow(settings))
+    from flows.batch import batch
     from flows.runtime.clusters import open_cluster
 
     with open_cluster(settings.cluster) as workers, batch_watched(console) as bars:
-        return as_json(batch(settings, watch=bars, cluster=workers))
+        return batch(settings, watch=bars, cluster=workers)
 
 
-def _summarise(done: dict[str, Any], console: Console) -> None:
+def summarise(done: "BatchReport", console: Console) -> None:
+    """How each row ended, and the batch."""
     table = Table(box=None, pad_edge=False)
     for name, justify in (("row", "right"), ("output", "left"), ("state", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name in ("frames", "new mouths", "seconds", "computed"):
         table.add_column(name, justify="right")
-    for row in done["rows"]:
-        colour = {"failed": "red", "filtered": "yellow"}.get(row["state"], "green")
+    for row in done.rows:
+        colour = {"failed": "red", "filtered": "yellow"}.get(row.state, "green")
         table.add_row(
-            str(row["number"]),
-            Path(row["output"]).name,
-            f"[{colour}]{row['state']}",
-            str(row["frames"]),
-            str(row["valid_frames"]),
-            f"{row['seconds']:.1f}",
-            str(row["computed"]),
+            str(row.number),
+            Path(row.output).name,
+            f"[{colour}]{row.state}",
+            str(row.frames),
+            str(row.valid_frames),
+            f"{row.seconds:.1f}",
+            str(row.computed),
         )
     console.print(table)
-    for row in done["rows"]:
-        if row["reason"]:
-            console.print(f"row {row['number']}: {row['state']}: {row['reason']}", highlight=False)
-    states = [row["state"] for row in done["rows"]]
+    for row in done.rows:
+        if row.reason:
+            console.print(f"row {row.number}: {row.state}: {row.reason}", highlight=False)
+    states = [row.state for row in done.rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    video = sum(row["video_seconds"] for row in done["rows"] if row["seconds"])
-    console.print(f"{counts}; {done['seconds']:.1f} s for {video:.1f} s of video", highlight=False)
-    console.print(f"report: {done['report']}", soft_wrap=True, highlight=False)
-
-
-def demo_batch(
-    folder: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for results, store and report.")
-    ] = Path("dubflow-demo-batch"),
-    clips: Annotated[
-        Path | None,
-        typer.Option(
-            help="Videos to dub. [dim]Default: DUBFLOW_CLIPS, else the built-in example.[/]"
-        ),
-    ] = None,
-) -> None:
-    """Show a batch as it is run for good: a server, a worker, a scheduled run, two processes."""
-    import os
-
-    console = Console(stderr=True)
-    with one_line_errors():
-        from flows.batches.demo import demo_batch as run
-
-        if clips is None and (named := os.environ.get("DUBFLOW_CLIPS")):
-            clips = Path(named)
-        done = run(folder, clips=clips, say=lambda line: console.print(line, highlight=False))
-        rows = [{**row.__dict__, "state": row.state.value} for row in done.rows]
-        seconds = sum(row.seconds for row in done.rows)
-        report = str(folder / "manifest.report.parquet")
-        _summarise({"rows": rows, "seconds": seconds, "report": report}, console)
-        if done.state != "COMPLETED" or any(row["state"] == "failed" for row in rows):
-            raise typer.Exit(2)
+    video = sum(row.video_seconds for row in done.rows if row.seconds)
+    console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video", highlight=False)
+    console.print(f"report: {done.path}", soft_wrap=True, highlight=False)

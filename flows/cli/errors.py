@@ -1,26 +1,80 @@
 """How a command ends when something goes wrong: one line, and an exit code."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Literal, NoReturn, TypeGuard, get_args, get_origin
 
-import typer
+from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from stores.errors import DubflowError
+
+STOPPED = "finished ranges are kept, the same command goes on from there"
+
+
+class Stopped(Exception):
+    """Ctrl-C, with what holds of the work so far."""
+
+
+@contextmanager
+def when_stopped(remark: str) -> Iterator[None]:
+    """Say something else on Ctrl-C than what `one_line_errors` says."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(remark) from None
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with one line for every error that a user can cause."""
+    """End the command with one line for every error that a user can cause.
+
+    Exit codes: 1 for what can't be done, 2 for a command line that can't be understood, 130 for
+    Ctrl-C.
+    """
     try:
         yield
+    except CycloptsError as error:
+        _end(_words(error), 1 if _is_choice(error) else 2)
     except DubflowError as error:
-        _say(f"dubflow: {error}")
-        raise typer.Exit(1) from None
+        _end(str(error), 1)
+    except Stopped as stopped:
+        _end(f"stopped; {stopped}", 130)
     except KeyboardInterrupt:
-        _say("dubflow: stopped; finished ranges are kept, the same command goes on from there")
-        raise typer.Exit(130) from None
+        _end(f"stopped; {STOPPED}", 130)
+    except BrokenPipeError:  # whoever reads our output, as in `| head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def _end(line: str, code: int) -> NoReturn:
+    sys.stderr.write(f"dubflow: {line}\n")
+    sys.exit(code)
+
+
+def _is_choice(error: CycloptsError) -> TypeGuard[CoercionError]:
+    """The command line is understood, but there is no such method, codec, …."""
+    return isinstance(error, CoercionError) and get_origin(error.target_type) is Literal
+
+
+def _words(error: CycloptsError) -> str:
+    if _is_choice(error) and error.token and error.argument:
+        names = [str(name) for name in get_args(error.target_type)]
+        option = error.token.keyword or error.argument.name
+        near = get_close_matches(error.token.value, names, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        return f"{option} {error.token.value}: expected {_listed(names)}{hint}"
+    text = " ".join(str(error).split())
+    if isinstance(error, UnusedCliTokensError):
+        text = f"too many arguments: {' '.join(error.unused_tokens or [])}."
+    elif isinstance(error, MissingArgumentError) and error.argument and not error.argument.tokens:
+        text = f"{error.keyword or error.argument.name} needs a value."
+    command = " ".join(["dubflow", *(error.command_chain or [])])
+    return f"{text[:1].lower()}{text[1:]} See `{command} --help`."
+
+
+def _listed(names: list[str]) -> str:
+    """As in "a, b or c"."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

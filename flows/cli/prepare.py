@@ -1,64 +1,61 @@
 """`dubflow prepare`: a data set, made ready for training."""
 
-from pathlib import Path
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.errors import one_line_errors
-from flows.cli.options import ClusterOption, DeviceOption, JsonOption, StoreOption
+from flows.cli.options import (
+    ARGUMENT,
+    CLUSTER,
+    DEVICE,
+    PREPARED,
+    RUNNING,
+    STORE,
+    WORKERS,
+    ChangesOption,
+    DryRunOption,
+    JsonOption,
+    Option,
+    offers,
+)
+from flows.preparation.settings import Filters, PrepareSettings
+from flows.presets import checked, merge, nested
+
+if TYPE_CHECKING:
+    from flows.preparation.report import PrepareReport
 
 
+@offers(
+    PrepareSettings,
+    {
+        "dataset": ARGUMENT,
+        "data": Option("--data"),
+        "output": Option("--output -o", metavar="INDEX.parquet"),
+        "person": Option("--person", PREPARED, "REGEX"),
+        "limit": Option("--limit", PREPARED),
+        "store": STORE,
+        "workers": WORKERS,
+        "cluster": CLUSTER,
+        "devices.device": DEVICE,
+    },
+)
 def prepare(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="lrs2, lrs3, lrw, voxceleb2, hdtf, crema_d, folder (any tree of videos, with or "
-            "without a manifest.csv), or a YAML file that describes another."
-        ),
-    ],
-    data: Annotated[Path, typer.Option("--data", help="Folder that holds it.")],
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="INDEX.parquet", help="Index that training reads."),
-    ],
-    person: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="What its first group finds in a clip's name is the person: '(p[0-9]+)_'.",
-            rich_help_panel="What is prepared",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(help="Only the first so many clips.", rich_help_panel="What is prepared"),
-    ] = None,
+    given: dict[str, Any],
+    *,
     changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
+        ChangesOption,
+        Parameter(
+            group=PREPARED,
             help="A filter (min_seconds=2, max_turned_share=null), or any other setting "
             "(crops.max_size=384, tracks=2). Repeatable. Filters compute nothing anew.",
-            rich_help_panel="What is prepared",
         ),
     ] = None,
-    store: StoreOption = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Clips at once.", rich_help_panel="Running")
-    ] = None,
-    cluster: ClusterOption = None,
-    device: DeviceOption = None,
     dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Print the clips with person and split, and stop.",
-            rich_help_panel="Running",
-        ),
+        DryRunOption,
+        Parameter(group=RUNNING, help="Print the clips with person and split, and stop."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,45 +63,23 @@ def prepare(
 
     What was prepared before comes from the store. Exit code 2: some clips failed.
     """
-
-    given: dict[str, Any] = {
-        "dataset": dataset,
-        "data": data,
-        "output": output,
-        "person": person,
-        "limit": limit,
-        "store": store,
-        "workers": workers,
-        "cluster": cluster,
-        "devices": {"device": device} if device else None,
-    }
-    with one_line_errors():
-        settings = _settings(given, changes or [])
-        if dry_run:
-            _list(settings)
-        else:
-            _prepare(settings, as_json=as_json)
+    settings = checked(PrepareSettings, merge(_with_filters(changes or []), given))
+    if dry_run:
+        _list(settings)
+    else:
+        _prepare(settings, as_json=as_json)
 
 
-def _settings(given: dict[str, Any], changes: list[str]) -> Any:
-    from pydantic import ValidationError
-
-    from flows.methods import merge
-    from flows.preparation.settings import Filters, PrepareSettings
-    from flows.settings import explain, nested
-
-    merged: dict[str, Any] = {}
+def _with_filters(changes: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts → settings; those of filters need not be called filters.NAME."""
+    settings: dict[str, Any] = {}
     for name, value in nested(changes, example="min_seconds=2").items():
         below = {name: value}
-        merged = merge(merged, {"filters": below} if name in Filters.model_fields else below)
-    merged = merge(merged, {name: value for name, value in given.items() if value is not None})
-    try:
-        return PrepareSettings.model_validate(merged)
-    except ValidationError as error:
-        raise explain(error) from None
+        settings = merge(settings, {"filters": below} if name in Filters.model_fields else below)
+    return settings
 
 
-def _list(settings: Any) -> None:
+def _list(settings: PrepareSettings) -> None:
     from flows.datasets.description import read_description
     from flows.datasets.readers import find_clips
     from flows.datasets.splits import assign_splits
@@ -112,12 +87,12 @@ def _list(settings: Any) -> None:
     description = read_description(settings.dataset, person=settings.person)
     clips = find_clips(description, settings.data)
     usable, _ = assign_splits(clips, description, seed=settings.seed)
-    typer.echo("split\tperson\tclip")
+    sys.stdout.write("split\tperson\tclip\n")
     for clip, split in usable[: settings.limit]:
-        typer.echo(f"{split}\t{clip.person}\t{clip.name}")
+        sys.stdout.write(f"{split}\t{clip.person}\t{clip.name}\n")
 
 
-def _prepare(settings: Any, *, as_json: bool) -> None:
+def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
     from flows.prepare import prepare as run
     from flows.runtime.clusters import open_cluster
     from flows.runtime.progress import watched
@@ -126,13 +101,13 @@ def _prepare(settings: Any, *, as_json: bool) -> None:
     with open_cluster(settings.cluster) as opened, watched(console) as bars:
         report = run(settings, progress=bars, cluster=opened)
     if as_json:
-        typer.echo(report.model_dump_json())
+        sys.stdout.write(report.model_dump_json() + "\n")
     _summarise(report, console)
     if report.failures:
-        raise typer.Exit(2)
+        sys.exit(2)
 
 
-def _summarise(report: Any, console: Console) -> None:
+def _summarise(report: "PrepareReport", console: Console) -> None:
     console.print(f"[bold green]{report.index}", soft_wrap=True, highlight=False)
     pace = report.seconds / report.wall_seconds if report.wall_seconds else 0.0
     console.print(

@@ -2,47 +2,52 @@
 
 import json
 import socket
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import Parameter
+from cyclopts.types import Port
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stores.errors import DubflowError, InputError, SettingsError
+from flows.cli.errors import when_stopped
+from flows.cli.options import named_folders
+from stores.errors import InputError, SettingsError
+
+Ask = Literal["pair", "single", "both"]
 
 
 def rate(
     results: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="NAME=FOLDER...",
-            help="Systems and the folders of their videos. Files of the same name show the same "
-            "clip. The source videos can be one of the systems.",
+        Parameter(
+            help="NAME=FOLDER of each system: where its videos are. Files of the same name show "
+            "the same clip. The source videos can be one of the systems.",
         ),
     ] = None,
+    /,
+    *,
     answers: Annotated[
-        Path, typer.Option(help="Folder of the answers: one Parquet file for each rater.")
+        Path, Parameter(help="Folder of the answers: one Parquet file for each rater.")
     ] = Path("ratings"),
-    ask: Annotated[
-        str, typer.Option(metavar="pair|single|both", help="Two videos at once, or one.")
-    ] = "pair",
+    ask: Annotated[Ask, Parameter(help="Two videos at once, or one.")] = "pair",
     questions: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with the questions, like configs/ratings.yaml."),
+        Path | None, Parameter(help="YAML file with the questions, like configs/ratings.yaml.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another one gives everyone another order.")] = 0,
+    seed: Annotated[int, Parameter(help="Another one gives everyone another order.")] = 0,
     host: Annotated[
-        str, typer.Option(help="Address to serve at. Another one lets others on the network in.")
+        str, Parameter(help="Address to serve at. Another one lets others on the network in.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8765,
+    port: Annotated[Port, Parameter(help="0 takes any that is free.")] = 8765,
     show_results: Annotated[
-        bool, typer.Option("--results", help="Don't serve: say what raters answered so far.")
+        bool,
+        Parameter(name="--results", help="Don't serve: say what raters answered so far."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="With --results: print JSON on stdout.")
+        bool, Parameter(name="--json", help="With --results: print JSON on stdout.")
     ] = False,
 ) -> None:
     """Serve a page on which people rate results blindly, or say what came of it.
@@ -50,34 +55,20 @@ def rate(
     Raters see videos in an order of their own, without names, sides drawn by chance. Each answer is
     kept at once; who comes back under the same name goes on where they left.
     """
-    try:
-        if show_results:
-            _show_results(answers, as_json=as_json)
-        else:
-            _serve(_folders(results or []), answers, ask, questions, seed, host, port)
-    except DubflowError as error:
-        typer.echo(f"dubflow: {error}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _folders(results: list[str]) -> dict[str, Path]:
-    folders: dict[str, Path] = {}
-    for given in results:
-        name, equals, folder = given.partition("=")
-        if not (name and equals and folder):
-            raise SettingsError(f"{given}: write NAME=FOLDER, as in ours=results/ours")
-        if name in folders:
-            raise SettingsError(f"{name}: named twice")
-        folders[name] = Path(folder)
+    if show_results:
+        _show_results(answers, as_json=as_json)
+        return
+    folders = named_folders(results or [], example="ours=results/ours")
     if not folders:
         raise SettingsError("name what is to be rated: dubflow rate NAME=FOLDER NAME=FOLDER")
-    return folders
+    with when_stopped("answers are kept"):
+        _serve(folders, answers, ask, questions, seed, host, port)
 
 
 def _serve(
     folders: dict[str, Path],
     answers: Path,
-    ask: str,
+    ask: Ask,
     questions: Path | None,
     seed: int,
     host: str,
@@ -89,8 +80,6 @@ def _serve(
     from viewer.ratings.server import create_app
     from viewer.ratings.study import make_study, read_questions
 
-    if ask not in ("pair", "single", "both"):
-        raise SettingsError(f"--ask {ask}: pair, single or both")
     known = read_questions(questions or shipped_file("configs/ratings.yaml"))
     asked = {kind: texts for kind, texts in known.items() if ask in (kind, "both")}
     if not any(asked.values()):
@@ -128,7 +117,7 @@ def _show_results(answers: Path, *, as_json: bool) -> None:
             "opinions": list(opinion_rows(opinions)),
             "preferences": list(preference_rows(opinions)),
         }
-        typer.echo(json.dumps(found))
+        sys.stdout.write(json.dumps(found) + "\n")
         return
     console = Console()
     for unit, rows in (

@@ -4,29 +4,26 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 from rich.console import Console
-
-from flows.cli.errors import one_line_errors
 
 
 def up(
-    host: Annotated[str, typer.Option(help="Where the server listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Its port.")] = 4200,
+    *,
+    host: Annotated[str, Parameter(help="Where the server listens.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Its port.")] = 4200,
     home: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of Prefect's database. [dim]Default: PREFECT_HOME, else Prefect's own.[/]"
+        Parameter(
+            help="Folder of Prefect's database.", show_default="PREFECT_HOME, else Prefect's own"
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder that the nightly preparation reads. [dim]Default: DUBFLOW_DATA.[/]"
-        ),
+        Parameter(help="Folder that the nightly preparation reads.", show_default="DUBFLOW_DATA"),
     ] = None,
     gpu: Annotated[
-        bool, typer.Option("--gpu", help="Also a worker of the GPU pool, one run at a time.")
+        bool, Parameter(help="Also a worker of the GPU pool, one run at a time.")
     ] = False,
 ) -> None:
     """Start server, work pools, deployments and a worker; Ctrl-C stops them all.
@@ -37,10 +34,7 @@ def up(
 
     console = Console(stderr=True)
     pools = (CPU_POOL, GPU_POOL) if gpu else (CPU_POOL,)
-    with (
-        one_line_errors(),
-        local_server(host=host, port=port, pools=pools, home=home, data=data) as server,
-    ):
+    with local_server(host=host, port=port, pools=pools, home=home, data=data) as server:
         console.print(f"[bold green]{server.url}", highlight=False)
         console.print(
             "  deployments: dub, batch, evaluate, train, and prepare (nightly, off until you "

@@ -1,12 +1,13 @@
 """`dubflow weights`: list, show, pull, add and verify the published checkpoints."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import typer
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -20,9 +21,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.artifacts import human_size
-from stores.artifacts.store import Store, default_store
-from stores.errors import DamagedArtifact, DubflowError
+from flows.cli.artifacts import human_size, open_store
+from flows.cli.errors import when_stopped
+from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
+from stores.artifacts.store import Store
+from stores.errors import DamagedArtifact
 from stores.weights.registry import (
     WEIGHTS,
     WeightsEntry,
@@ -33,51 +36,34 @@ from stores.weights.registry import (
     records,
 )
 
-weights = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Get the published networks' weights, which Dubflow may not bring along.\n\n"
-    "`list` shows what there is, `pull` fetches what a program can fetch, `add` takes a file that "
-    "you fetched in a browser. Files are checked against known hashes, no code in them is run, and "
-    "what they hold is converted into the store once.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+weights = App(name="weights", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
 
-Name = Annotated[str, typer.Argument(help="As in `dubflow weights list`.")]
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="FOLDER",
-        help="The store. [dim]Default: DUBFLOW_STORE, else the cache folder.[/]",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+def _known(context: object) -> list[str]:
+    return list(read_registry())
+
+
+Name = Annotated[str, Parameter(help="As in `dubflow weights list`.", completer=_known)]
+Names = Annotated[list[str], Parameter(help="As in `dubflow weights list`.", completer=_known)]
 ReplaceOption = Annotated[
-    bool,
-    typer.Option("--replace", help="Take another file than the one that was used so far."),
+    bool, Parameter(help="Take another file than the one that was used so far.")
 ]
 
 
 @contextmanager
 def _opened(store: str | None) -> Iterator[Store]:
-    """The store; errors end the command with one line."""
-    try:
-        yield Store(store or default_store())
-    except DubflowError as error:
-        typer.echo(f"dubflow: {error}", err=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        typer.echo("dubflow: stopped; the same command goes on from there", err=True)
-        raise typer.Exit(130) from None
+    """The store; what a stopped command has done is kept."""
+    with when_stopped("the same command goes on from there"):
+        yield open_store(store)
 
 
-@weights.command("list")
+@weights.command(name="list")
 def list_weights(
+    *,
     network: Annotated[
-        str | None, typer.Option(help="Only for networks whose name holds this.")
+        str | None, Parameter(help="Only for networks whose name holds this.")
     ] = None,
-    there: Annotated[bool, typer.Option("--there", help="Only what the store has.")] = False,
+    there: Annotated[bool, Parameter(help="Only what the store has.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,7 +73,7 @@ def list_weights(
     rows = [row for row in rows if (network or "") in row["network"]]
     rows = [row for row in rows if row["state"] != "missing"] if there else rows
     if as_json:
-        typer.echo(json.dumps(rows))
+        sys.stdout.write(json.dumps(rows) + "\n")
         return
     console = Console()
     console.print(_table(rows, console.width))
@@ -95,8 +81,8 @@ def list_weights(
     console.print(f"[dim]{count} of {len(rows)} there; `dubflow weights show NAME` says more")
 
 
-@weights.command()
-def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> None:
+@weights.command
+def show(name: Name, /, *, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Show all that is known of a checkpoint, and how to get it."""
     from tasks.weights.networks import how_to_get
 
@@ -105,7 +91,7 @@ def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> 
         facts = _facts(opened, name, entry)
         record = find_record(opened, name)
     if as_json:
-        typer.echo(json.dumps(facts | {"record": record.__dict__ if record else None}))
+        sys.stdout.write(json.dumps(facts | {"record": record.__dict__ if record else None}) + "\n")
         return
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
@@ -132,17 +118,20 @@ def show(name: Name, store: StoreOption = None, as_json: JsonOption = False) -> 
     Console().print(table, highlight=False)
 
 
-@weights.command(
-    epilog="[bold]Examples[/]\n\n"
-    "dubflow weights pull gfpgan_v1.4\n\n"
-    "HTTPS_PROXY=http://proxy:3128 dubflow weights pull s3fd syncnet_v2",
-)
+@weights.command
 def pull(
-    names: Annotated[list[str], typer.Argument(help="As in `dubflow weights list`.")],
+    names: Names,
+    /,
+    *,
     replace: ReplaceOption = False,
     store: StoreOption = None,
 ) -> None:
     """Fetch checkpoints from where they are published, verify and convert them.
+
+    Examples
+
+        dubflow weights pull gfpgan_v1.4
+        HTTPS_PROXY=http://proxy:3128 dubflow weights pull s3fd syncnet_v2
 
     A transfer that breaks off is resumed, also by the same command later. Proxies are taken from
     HTTPS_PROXY, HTTP_PROXY and NO_PROXY. Weights that are there already are not fetched again.
@@ -165,14 +154,20 @@ def pull(
             console.print(f"[green]{name} is there", highlight=False)
 
 
-@weights.command(epilog="[bold]Example[/]\n\ndubflow weights add wav2lip_gan ~/wav2lip_gan.pth")
+@weights.command
 def add(
     name: Name,
-    file: Annotated[Path, typer.Argument(help="The published file, as it was downloaded.")],
+    file: Annotated[Path, Parameter(help="The published file, as it was downloaded.")],
+    /,
+    *,
     replace: ReplaceOption = False,
     store: StoreOption = None,
 ) -> None:
     """Take a checkpoint file into the store: check it, convert it, remember its hash.
+
+    Example
+
+        dubflow weights add wav2lip_gan ~/wav2lip_gan.pth
 
     The file must have the published size and SHA-256 where these are known, and exactly the keys
     and shapes of the network. It is not needed afterwards.
@@ -193,8 +188,8 @@ def add(
         console.print(f"  {words}: {escape(entry.licence)}", highlight=False)
 
 
-@weights.command()
-def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
+@weights.command
+def verify(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Read every byte of all weights in the store and compare it with what was converted."""
     console = Console(stderr=True)
     found: dict[str, list[str]] = {}
@@ -207,7 +202,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
                 found[record.entry] = [str(error)]
     damaged = {name: lines for name, lines in found.items() if lines}
     if as_json:
-        typer.echo(json.dumps({"checked": len(found), "damaged": damaged}))
+        sys.stdout.write(json.dumps({"checked": len(found), "damaged": damaged}) + "\n")
     for name, lines in damaged.items():
         for line in lines:
             console.print(f"[red]{name}: {escape(line)}", highlight=False)
@@ -217,7 +212,7 @@ def verify(store: StoreOption = None, as_json: JsonOption = False) -> None:
         highlight=False,
     )
     if damaged:
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def _table(rows: list[dict[str, Any]], width: int) -> Table:

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from stores.errors import SettingsError
-from stores.shipped import shipped_file
-
-NAMES = ("lrs2", "lrs3", "lrw", "voxceleb2", "hdtf", "crema_d", "folder")
+from flows.presets import checked, config_file, read_yaml
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -94,22 +90,6 @@ def read_description(name: str, **changes: Any) -> Description:
     Raises:
         SettingsError: there is none, or it is not as it must be.
     """
-    path = Path(name)
-    if name in NAMES:
-        path = shipped_file(f"configs/datasets/{name}.yaml")
-    elif path.suffix not in (".yaml", ".yml"):
-        raise SettingsError(
-            f"there is no data set {name!r}; there is {', '.join(NAMES)}, or give a YAML file"
-        )
-    try:
-        found = yaml.safe_load(path.read_text())
-        given = {key: value for key, value in changes.items() if value is not None}
-        return Description.model_validate({**(found or {}), **given})
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "data set"
-        raise SettingsError(f"{path}: {where}: {first['msg'].lower()}") from None
+    path = config_file(name, folder="datasets", what="data set")
+    given = {key: value for key, value in changes.items() if value is not None}
+    return checked(Description, read_yaml(path) | given, where=f"{path}: ")

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.dub import dub
 from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
-from flows.methods import merge
+from flows.presets import merge
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store

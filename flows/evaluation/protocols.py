@@ -11,19 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stores.errors import DubflowError, InputError, SettingsError
+from flows.presets import checked, config_file, read_yaml
+from stores.errors import DubflowError, InputError
 from stores.media.source import probe
-from stores.shipped import shipped_file
-
-PROTOCOLS = (
-    *("folder_paired", "folder_unpaired", "ip_lap_reconstruction", "ip_lap_dubbing"),
-    *("wav2lip_lrs2", "wav2lip_lrs3", "wav2lip_lrw"),
-    *("video_retalking_hdtf", "video_retalking_lrs2"),
-    *("meta_talk", "stylegan2_lrw", "stylegan2_crema_d"),
-)
 
 
 class Listing(BaseModel):
@@ -105,23 +97,8 @@ def read_protocol(name: str) -> Protocol:
     Raises:
         SettingsError: there is none, or it is not as it must be.
     """
-    path = Path(name)
-    if name in PROTOCOLS:
-        path = shipped_file(f"configs/protocols/{name}.yaml")
-    elif path.suffix not in (".yaml", ".yml"):
-        raise SettingsError(
-            f"there is no protocol {name!r}; there is {', '.join(PROTOCOLS)}, or give a YAML file"
-        )
-    try:
-        return Protocol.model_validate(yaml.safe_load(path.read_text()))
-    except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "protocol"
-        raise SettingsError(f"{path}: {where}: {first['msg'].lower()}") from None
+    path = config_file(name, folder="protocols", what="protocol")
+    return checked(Protocol, read_yaml(path), where=f"{path}: ")
 
 
 def find_items(protocol: Protocol, data: Path) -> list[Item]:

@@ -1,13 +1,14 @@
 """What a user can set of an evaluation."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stores.artifacts.store import default_store
+from flows.names import OneOf, method_names, protocol_names
+from stores.artifacts.settings import default_store
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.metrics.family import NAMES as FAMILIES
+from tasks.metrics import FAMILIES
 
 SOURCE = "source"
 """The system that leaves every video as it is: what perfect and what unsynchronised figures are."""
@@ -18,17 +19,21 @@ class EvaluateSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    protocols: list[str] = Field(min_length=1, description="names, or paths of YAML files")
+    protocols: list[Annotated[str, OneOf("protocol", protocol_names, or_file=True)]] = Field(
+        min_length=1, description="how it is measured: names of protocols, or YAML files"
+    )
     data: Path = Field(description="folder that holds what the protocols say")
     output: Path = Field(description="folder for the report, tables and videos")
     store: str = Field(default_factory=default_store, description="where artifacts are kept")
-    methods: list[str] = Field(
+    methods: list[Annotated[str, OneOf("method", lambda: (*method_names(), SOURCE))]] = Field(
         ["exemplar"], description="our methods; `source` leaves the videos as they are"
     )
     external: dict[str, Path] = Field(
         {}, description="other systems: name → folder of their videos, named like the items"
     )
-    families: list[str] = Field(list(FAMILIES), description="families of metrics")
+    families: list[Annotated[str, OneOf("family of metrics", lambda: FAMILIES)]] = Field(
+        list(FAMILIES), description="only these families of metrics"
+    )
     limit: int | None = Field(None, ge=1, description="only the first so many items")
     method_settings: dict[str, dict[str, Any]] = Field(
         {}, description="method → its settings, over those of the protocol"
@@ -36,5 +41,7 @@ class EvaluateSettings(BaseModel):
     precision: Precision = Field("float32", description="of networks")
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     cluster: str | None = Field(
-        "local", description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+        "local",
+        description="who computes: local, local:N, tcp://host:port or a YAML file; "
+        "none: this process",
     )

@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from flows.names import OneOf, method_names
+from flows.presets import checked, merge, read_yaml
 from stores.artifacts.artifact import Artifact
 from stores.errors import SettingsError
 from tasks.engine.device_settings import Precision
@@ -53,12 +54,6 @@ class Method:
 
 
 @cache
-def method_names() -> tuple[str, ...]:
-    """Names of all methods, by listing the folder."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
-
-
-@cache
 def find_method(name: str) -> Method:
     """The method of that name.
 
@@ -87,33 +82,16 @@ def method_settings(
     merged = merge(_preset(name), changes)
     if issubclass(model, NetworkMethodSettings):
         merged = {"precision": precision} | merged
-    try:
-        return model.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"method {name}: {where}: {first['msg'].lower()}") from None
+    return checked(model, merged, where=f"method {name}: ")
 
 
 def _module(name: str) -> Any:
-    if name not in method_names():
-        raise SettingsError(f"there is no method {name!r}; there is {', '.join(method_names())}")
+    if problem := OneOf("method", method_names).problem(name):
+        raise SettingsError(problem)
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def _preset(name: str) -> dict[str, Any]:
     """What configs/methods/ says, in the tree that the method's file lies in."""
     path = Path(_module(name).__file__).parents[2] / "configs" / "methods" / f"{name}.yaml"
-    return (yaml.safe_load(path.read_text()) or {}) if path.is_file() else {}
-
-
-def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings with changes on top."""
-    merged = dict(base)
-    for name, value in changes.items():
-        below = merged.get(name)
-        if isinstance(below, dict) and isinstance(value, dict):
-            merged[name] = merge(below, value)
-        else:
-            merged[name] = value
-    return merged
+    return read_yaml(path) if path.is_file() else {}

@@ -1,12 +1,14 @@
 """What a user can set of a preparation."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stores.artifacts.store import default_store
+from flows.names import OneOf, dataset_names
+from stores.artifacts.settings import default_store
 from tasks.engine.device_settings import DeviceSettings
-from tasks.source.face_crops import FaceCropSettings
+from tasks.source.settings import FaceCropSettings
 
 
 class Filters(BaseModel):
@@ -57,7 +59,9 @@ class PrepareSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str = Field(description="name of a data set, or a YAML file that describes one")
+    dataset: Annotated[str, OneOf("data set", dataset_names, or_file=True)] = Field(
+        description="name of a data set, or a YAML file that describes one"
+    )
     data: Path = Field(description="folder that holds it")
     output: Path = Field(description="index to write: .parquet")
     store: str = Field(default_factory=default_store, description="where artifacts are kept")
@@ -80,7 +84,9 @@ class PrepareSettings(BaseModel):
         description="clips at once; 0: one per processor, 8 at most; two per cluster worker",
     )
     cluster: str | None = Field(
-        None, description="local, local:N, tcp://host:port, or a YAML file; none: this process"
+        None,
+        description="who computes: local, local:N, tcp://host:port or a YAML file; "
+        "none: this process",
     )
 
     @property

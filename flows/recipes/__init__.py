@@ -10,18 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from flows.methods import merge
-from flows.settings import explain
+from flows.names import YAML, OneOf, config_names, recipe_names
+from flows.presets import checked, merge, read_yaml
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
 from tasks.training.dataset import WindowSettings
 from tasks.training.recipe import Recipe
 from tasks.training.settings import TrainerSettings
-
-NAMES = ("ip_lap.landmarks", "ip_lap.renderer")
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,8 @@ def find_recipe(name: str) -> RecipeSpec:
     Raises:
         SettingsError: there is none; the message lists those that exist.
     """
-    if name not in NAMES:
-        raise SettingsError(f"there is no recipe {name!r}; there is {', '.join(NAMES)}")
+    if problem := OneOf("recipe", recipe_names).problem(name):
+        raise SettingsError(problem)
     kind = importlib.import_module(f"flows.recipes.{name.replace('.', '_')}").KIND
     assert isinstance(kind, RecipeSpec)
     return kind
@@ -57,9 +54,9 @@ def find_recipe(name: str) -> RecipeSpec:
 
 def presets(name: str) -> list[str]:
     """Names of a recipe's presets; the first is the paper's."""
-    folder = shipped_file(f"configs/recipes/{name}.yaml").parent
-    others = sorted(p.stem.removeprefix(f"{name}.") for p in folder.glob(f"{name}.*.yaml"))
-    return ["paper", *others]
+    beginning = f"{name}."
+    others = (each for each in config_names("recipes") if each.startswith(beginning))
+    return ["paper", *(each.removeprefix(beginning) for each in others)]
 
 
 def recipe_settings(
@@ -83,17 +80,15 @@ def recipe_settings(
     given = _preset(name, preset)
     if unknown := set(given) - {"trainer", "settings"}:
         raise SettingsError(f"preset of {name}: {', '.join(unknown)}: expected trainer, settings")
-    try:
-        return (
-            TrainerSettings.model_validate(merge(given.get("trainer") or {}, trainer)),
-            kind.settings.model_validate(merge(given.get("settings") or {}, settings)),
-        )
-    except ValidationError as error:
-        raise SettingsError(f"recipe {name}: {explain(error)}") from None
+    where = f"recipe {name}: "
+    return (
+        checked(TrainerSettings, merge(given.get("trainer") or {}, trainer), where=where),
+        checked(kind.settings, merge(given.get("settings") or {}, settings), where=where),
+    )
 
 
 def _preset(name: str, preset: str | None) -> dict[str, Any]:
-    if preset is not None and preset.endswith((".yaml", ".yml")):
+    if preset is not None and preset.endswith(YAML):
         path = Path(preset)
         if not path.is_file():
             raise SettingsError(f"there is no preset {path}")
@@ -103,7 +98,4 @@ def _preset(name: str, preset: str | None) -> dict[str, Any]:
         path = shipped_file(f"configs/recipes/{name}.{preset}.yaml")
     else:
         raise SettingsError(f"{name} has no preset {preset!r}; it has {', '.join(presets(name))}")
-    given = yaml.safe_load(path.read_text()) or {}
-    if not isinstance(given, dict):
-        raise SettingsError(f"{path} must hold settings by name")
-    return given
+    return read_yaml(path)

@@ -9,10 +9,10 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from flows.settings import explain
+from flows.names import YAML
+from flows.presets import checked, read_yaml
 from stores.errors import ClusterError, SettingsError
 from stores.shipped import shipped_file
 from tasks.engine.cluster import GPU, Cluster
@@ -109,9 +109,9 @@ def read_cluster(spec: str, *, workers: int = 0) -> ClusterSettings:
             return ClusterSettings(workers=int(count) if count else workers)
         if spec.startswith(_SCHEMES):
             return ClusterSettings(address=spec)
-        return ClusterSettings.model_validate(_read_yaml(spec))
-    except ValidationError as error:
-        raise SettingsError(f"--cluster {spec}: {explain(error)}") from None
+        return checked(ClusterSettings, read_yaml(_file(spec)))
+    except SettingsError as error:
+        raise SettingsError(f"--cluster {spec}: {error}") from None
     except ValueError:
         raise SettingsError(f"--cluster {spec}: expected local:N with a number") from None
 
@@ -259,22 +259,13 @@ def _gpus() -> list[str]:
     return [str(number) for number in range(len(list(folder.iterdir())))] if folder.is_dir() else []
 
 
-def _read_yaml(spec: str) -> Any:
-    path = Path(spec)
-    if path.suffix not in (".yaml", ".yml"):
-        try:
-            path = shipped_file(f"configs/clusters/{spec}.yaml")
-        except FileNotFoundError:
-            raise SettingsError(
-                f"--cluster {spec}: expected local, local:N, tcp://host:port or a YAML file"
-            ) from None
+def _file(spec: str) -> Path:
+    if spec.endswith(YAML):
+        return Path(spec)
     try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"--cluster {spec}: can't be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--cluster {spec}: no YAML: {' '.join(str(error).split())}") from None
-    return {} if found is None else found
+        return shipped_file(f"configs/clusters/{spec}.yaml")
+    except FileNotFoundError:
+        raise SettingsError("expected local, local:N, tcp://host:port or a YAML file") from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """`dubflow doctor`: what is installed, which device and weights there are, is the store healthy."""
 
 import os
-from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
@@ -21,8 +21,36 @@ SHIPPED = (
 )
 
 
-def examine(store: str) -> dict[str, Any]:
-    """All findings as JSON; `healthy` is false if a dub could not run."""
+class StoreFindings(BaseModel):
+    """What is found of the store; `free_gb` is None where that can't be known."""
+
+    url: str
+    artifacts: int = 0
+    runs: int = 0
+    free_gb: float | None = 0.0
+    weights: list[str] = []
+
+
+class Findings(BaseModel):
+    """What is found of an installation; `healthy` is false if a dub could not run.
+
+    Attributes:
+        shipped: File that comes with Dubflow → its content's key.
+    """
+
+    versions: dict[str, str]
+    device: str
+    processors: int | None
+    encoders: list[str]
+    shipped: dict[str, str]
+    store: StoreFindings
+    prefect_server: str | None
+    problems: list[str]
+    healthy: bool
+
+
+def examine(store: str) -> Findings:
+    """Look at what a dub needs."""
     problems: list[str] = []
     shipped = {}
     for name in SHIPPED:
@@ -30,40 +58,42 @@ def examine(store: str) -> dict[str, Any]:
             shipped[name] = file_key(shipped_file(name))
         except FileNotFoundError as error:
             problems.append(str(error))
-    found = {
-        "versions": software_versions(),
-        "device": _device(problems),
-        "processors": os.cpu_count(),
-        "encoders": _encoders(problems),
-        "shipped": shipped,
-        "store": _store(store, problems),
-        "prefect_server": os.environ.get("PREFECT_API_URL"),
-    }
-    return {**found, "problems": problems, "healthy": not problems}
+    device, encoders, of_store = _device(problems), _encoders(problems), _store(store, problems)
+    return Findings(
+        versions=software_versions(),
+        device=device,
+        processors=os.cpu_count(),
+        encoders=encoders,
+        shipped=shipped,
+        store=of_store,
+        prefect_server=os.environ.get("PREFECT_API_URL"),
+        problems=problems,
+        healthy=not problems,
+    )
 
 
-def show(findings: dict[str, Any], console: Console) -> None:
+def show(findings: Findings, console: Console) -> None:
     """Print findings for people."""
     table = Table(box=None, show_header=False)
     table.add_column(style="bold")
-    versions = ", ".join(f"{name} {text}" for name, text in findings["versions"].items())
-    store = findings["store"]
-    free = "" if store["free_gb"] is None else f", {store['free_gb']:.0f} GB free"
+    versions = ", ".join(f"{name} {text}" for name, text in findings.versions.items())
+    store = findings.store
+    free = "" if store.free_gb is None else f", {store.free_gb:.0f} GB free"
     table.add_row("software", versions)
-    table.add_row("device", f"{findings['device']}, {findings['processors']} processors")
-    table.add_row("encoders", ", ".join(findings["encoders"]))
-    table.add_row("shipped", ", ".join(findings["shipped"]))
+    table.add_row("device", f"{findings.device}, {findings.processors} processors")
+    table.add_row("encoders", ", ".join(findings.encoders))
+    table.add_row("shipped", ", ".join(findings.shipped))
     table.add_row(
         "store",
-        f"{store['url']}: {store['artifacts']} artifacts, {store['runs']} runs{free}",
+        f"{store.url}: {store.artifacts} artifacts, {store.runs} runs{free}",
     )
-    table.add_row("weights", ", ".join(store["weights"]) or "none; see `dubflow weights list`")
-    server = findings["prefect_server"] or "none known; `--prefect` starts one for the run"
+    table.add_row("weights", ", ".join(store.weights) or "none; see `dubflow weights list`")
+    server = findings.prefect_server or "none known; `--prefect` starts one for the run"
     table.add_row("Prefect server", server)
     console.print(table, highlight=False)
-    for problem in findings["problems"]:
+    for problem in findings.problems:
         console.print(f"[red]problem: {problem}", highlight=False)
-    if findings["healthy"]:
+    if findings.healthy:
         console.print("[green]healthy")
 
 
@@ -87,25 +117,25 @@ def _encoders(problems: list[str]) -> list[str]:
     return [name for name in wanted if name not in missing]
 
 
-def _store(url: str, problems: list[str]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"url": url, "artifacts": 0, "runs": 0, "free_gb": 0.0, "weights": []}
+def _store(url: str, problems: list[str]) -> StoreFindings:
+    facts = StoreFindings(url=url)
     try:
         store = Store(url)
         probe = f".doctor-{os.getpid()}"
         store.backend.write(probe, b"x")
         store.backend.delete(probe)
         free = store.backend.free_bytes()
-        facts["free_gb"] = None if free is None else free / 1e9
-        facts["weights"] = [record.entry for record in records(store)]
-        facts["runs"] = len(store.backend.names("runs"))
+        facts.free_gb = None if free is None else free / 1e9
+        facts.weights = [record.entry for record in records(store)]
+        facts.runs = len(store.backend.names("runs"))
         for kind, key in store.committed():
-            facts["artifacts"] += 1
+            facts.artifacts += 1
             try:
                 store.find(kind, key)
             except DubflowError as error:
                 problems.append(str(error))
     except (DubflowError, OSError) as error:
         problems.append(f"the store {url} can't be used: {error}")
-    if facts["free_gb"] is not None and facts["free_gb"] < 1 and not problems:
+    if facts.free_gb is not None and facts.free_gb < 1 and not problems:
         problems.append(f"less than 1 GB is free where the store {url} lies")
     return facts

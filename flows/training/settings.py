@@ -1,11 +1,12 @@
 """What a training takes. Imports nothing heavy."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stores.artifacts.store import default_store
+from flows.names import OneOf, preset_names, recipe_names
+from stores.artifacts.settings import default_store
 
 
 class TrainSettings(BaseModel):
@@ -13,12 +14,14 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    recipe: str = Field(description="what is trained: ip_lap.landmarks or ip_lap.renderer")
+    recipe: Annotated[str, OneOf("recipe", recipe_names)] = Field(
+        description="what is trained, and how it learns"
+    )
     data: Path = Field(description="index of a prepared data set, or a folder of clips to prepare")
     output: Path = Field(description="folder of the run: checkpoints, weights, card")
     store: str = Field(default_factory=default_store, description="where the prepared data lies")
-    preset: str | None = Field(
-        None, description="paper, small, or a YAML file; none: the paper's settings"
+    preset: Annotated[str, OneOf("preset", preset_names, or_file=True)] | None = Field(
+        None, description="where settings start from; small trains on a CPU"
     )
     trainer: dict[str, Any] = Field(
         default_factory=dict, description="changes of the trainer's settings"

@@ -5,16 +5,15 @@ never resampled.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from models.faces.crop.crop import covered, pixel_matrix
 from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
 from models.faces.crop.warp import Box, active_box
+from models.faces.settings import BlendSettings
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -29,20 +28,6 @@ _VISIBLE_SHIFT_PX = 0.15
 """Own pixels that move less than this are left where they are."""
 
 _BANDS = 4
-
-
-class BlendSettings(BaseModel):
-    """How a rendered mouth is put into its frame."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mode: Literal["feather", "multiband"] = Field(
-        default="feather", description="feather: one soft edge; multiband: softer for coarse detail"
-    )
-    colour_match: bool = Field(
-        default=True, description="take out slow colour differences at the edge"
-    )
-    strength: float = Field(default=1.0, ge=0, le=1, description="opacity of the rendered mouth")
 
 
 @dataclass(frozen=True)

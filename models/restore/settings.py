@@ -11,7 +11,9 @@ class RestoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Literal["none", "gfpgan"] = Field(
-        default="none", description="gfpgan: GFPGAN (Wang et al. 2021), needs its weights"
+        default="none",
+        description="sharpen the rendered mouth with a face restoration network; gfpgan: GFPGAN "
+        "(Wang et al. 2021), needs its weights",
     )
     weights: Literal["gfpgan_v1.4", "gfpgan_v1.3"] = Field(
         default="gfpgan_v1.4", description="which published weights"

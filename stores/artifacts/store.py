@@ -7,7 +7,6 @@
 <root>/catalog.parquet            a table of all artifacts, for people and their tools
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,15 +18,6 @@ from stores.backends.manifest import Manifest
 from stores.errors import DamagedArtifact, StoreError
 
 NOT_KINDS = frozenset({"staging", "runs", "in-use"})
-
-
-def default_store() -> str:
-    """DUBFLOW_STORE, else `dubflow` in the user's cache folder."""
-    named = os.environ.get("DUBFLOW_STORE")
-    if named:
-        return named
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return str((Path(cache) if cache else Path.home() / ".cache") / "dubflow")
 
 
 class Store:

@@ -3,51 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
-from pydantic import BaseModel, ConfigDict, Field
 
 from stores.errors import MediaError
 from stores.media.facts import VideoFacts
 from stores.media.frame import Frame
+from stores.media.settings import EncodeSettings
 
 REORDER_FRAMES = 2
 """Frames by which decoding runs ahead of showing: B-frames that refer to B-frames, one level."""
 
 _THREADS = 4  # x264's and x265's bytes depend on it, so it is no setting
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
-
-Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
-
-
-class EncodeSettings(BaseModel):
-    """How the output's pictures are compressed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    codec: Literal["h264", "hevc"] = Field(
-        default="h264",
-        description="Video codec. hevc is about half the size and several times slower.",
-    )
-    crf: float = Field(
-        default=17.0,
-        ge=0.0,
-        le=40.0,
-        description="Constant rate factor: 0 best, 17 can't be told from the source, 23 usual, "
-        "+6 halves the size.",
-    )
-    preset: Preset = Field(
-        default="superfast",
-        description="Effort of the encoder. A slower one makes smaller files of equal quality.",
-    )
-    keyframe_seconds: float = Field(
-        default=4.0, gt=0.0, le=60.0, description="Longest time between keyframes, in seconds."
-    )
 
 
 @dataclass(frozen=True)

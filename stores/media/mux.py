@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import av.container
@@ -17,18 +17,17 @@ import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from av.video.stream import VideoStream
-from pydantic import BaseModel, ConfigDict, Field
 
 from stores.errors import SettingsError, StoreFull
 from stores.media.audio import Block
 from stores.media.encode import (
     REORDER_FRAMES,
-    EncodeSettings,
     Segment,
     encoder_context,
     encoder_name,
 )
 from stores.media.facts import VideoFacts
+from stores.media.settings import EncodeSettings, MuxSettings
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Container format of each file suffix that can be written."""
@@ -52,19 +51,6 @@ _COMMON_TAGS = {
 }
 _FRAME_SAMPLES = 4096
 _MAX_TIMESCALE = 2**31 - 1
-
-
-class MuxSettings(BaseModel):
-    """How sound is compressed in the output."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    audio_codec: Literal["aac", "flac", "alac", "pcm"] = Field(
-        default="aac", description="Sound codec; all but aac are lossless (24 bit)."
-    )
-    audio_kbps_per_channel: int = Field(
-        default=128, ge=16, le=256, description="Bit rate of aac, in kbit/s for each channel."
-    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ class DeviceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="auto: a CUDA GPU if there is one, else Apple's, else the CPU"
+        default="auto",
+        description="where networks run; auto: a CUDA GPU if there is one, else Apple's, else the "
+        "CPU",
     )
     batch: int = Field(
         default=0, ge=0, description="samples at once; 0: as many as the free memory allows"

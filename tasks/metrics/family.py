@@ -14,13 +14,6 @@ from stores.errors import MissingWeights
 from tasks.source.seen import Seen
 from tasks.weights.networks import find_weights
 
-NAMES = (
-    *("pixels", "drift", "lpips_alex", "lpips_vgg", "effnet", "fid", "effnet_frechet"),
-    *("identity", "identity_dlib", "sharpness"),
-    *("lips", "agreement", "lse", "speech", "closure"),
-)
-"""Modules of tasks/metrics that hold a family, in the order of the report."""
-
 
 @dataclass(frozen=True)
 class Comparison:

@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.blend import BlendSettings, blend, pasted
+from models.faces.blend import blend, pasted
 from models.faces.crop.crop import upright_box
 from models.faces.crop.rendered import Rendered
+from models.faces.settings import BlendSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.encode import EncodeSettings, Segment, encode_segment
+from stores.media.encode import Segment, encode_segment
 from stores.media.frame import Frame
 from stores.media.read import read_frames, read_frames_reversed
+from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop

@@ -7,8 +7,8 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.media.audio import Block, audio_blocks, audio_facts, exact_length, mixed
-from stores.media.encode import EncodeSettings
-from stores.media.mux import MuxSettings, Sound, mux
+from stores.media.mux import Sound, mux
+from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.stage import Made, stage
 from tasks.result.composite import load_segments
 from tasks.source.timeline import load_timeline

@@ -1,15 +1,13 @@
 """Which source frame each output frame shows, and when; and how long the sound is."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.errors import SettingsError
 from tasks.engine.stage import Made, stage
+from tasks.result.settings import SyncSettings
 from tasks.source.timeline import load_timeline
 
 Int = NDArray[np.int64]
@@ -30,25 +28,6 @@ OUTPUT_FRAMES = Schema(
     {},
     "The output's frames in presentation order.",
 )
-
-
-class SyncSettings(BaseModel):
-    """Which part of the source is dubbed, and what happens if speech and video differ in length."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mode: Literal["silence", "cut_off", "loop", "bounce"] = Field(
-        default="silence",
-        description="silence: as long as the video, the sound padded with silence or cut; "
-        "cut_off: as long as the shorter of the two; loop, bounce: as long as the speech, the "
-        "video repeated from its start, or played forwards and backwards",
-    )
-    start_seconds: float | None = Field(
-        default=None, ge=0, description="dub the source from here [s]; the output begins here"
-    )
-    end_seconds: float | None = Field(
-        default=None, gt=0, description="dub the source up to here [s]"
-    )
 
 
 @stage(OUTPUT_FRAMES, version=1)

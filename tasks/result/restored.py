@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.blend import BlendSettings
 from models.faces.crop.crop import to_crop
 from models.faces.crop.masks import face_mask
 from models.faces.crop.recast import between, recast
 from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID
+from models.faces.settings import BlendSettings
 from models.restore.align import ffhq_affine
 from models.restore.points import steady_points
 from models.restore.settings import RestoreSettings

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from models.faces.crop.crop import SIZE_STEP, crop_transforms, to_crop
 from models.faces.mesh.align import Pose
@@ -17,6 +16,7 @@ from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop
 from tasks.source.landmarks import load_pose, mean_face
 from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
+from tasks.source.settings import FaceCropSettings
 from tasks.source.timeline import load_timeline
 
 SIDE = 1.4
@@ -50,20 +50,6 @@ FACE_CROPS = Schema(
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
     "Whole faces, one row per source frame; pixel centres on integers + 0.5.",
 )
-
-
-class FaceCropSettings(BaseModel):
-    """Size of the faces that are kept for training."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_size: int = Field(
-        256,
-        ge=96,
-        le=1024,
-        multiple_of=SIZE_STEP,
-        description="largest side of a face crop [px]; smaller faces are kept as large as they are",
-    )
 
 
 def face_size(scale: NDArray[np.float32], valid: NDArray[np.bool_], *, max_size: int) -> int:

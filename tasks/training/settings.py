@@ -47,7 +47,9 @@ class TrainerSettings(BaseModel):
     )
     log_every: int = Field(20, ge=1, description="steps between two points on TensorBoard")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="auto: a CUDA GPU if there is one, else Apple's, else the CPU"
+        "auto",
+        description="where networks run; auto: a CUDA GPU if there is one, else Apple's, else the "
+        "CPU",
     )
     processes: int = Field(
         1, ge=1, description="processes that train together, one per GPU (under torchrun: its own)"

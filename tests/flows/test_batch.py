@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from flows import batch as batch_module
-from flows.batch import BatchSettings, batch, check_rows
+from flows.batch import batch, check_rows
 from flows.batches.manifest import Row
 from flows.batches.report import RowResult, State, read_report, write_report
+from flows.batches.settings import BatchSettings
 from flows.dub_report import DubReport
 from stores.artifacts import catalog
 from stores.artifacts.store import Store

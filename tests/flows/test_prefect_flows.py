@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.batch import BatchSettings
+from flows.batches.settings import BatchSettings
 from flows.dub import dub
 from flows.prefect_flows import batch_flow, dub_flow
 from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect

@@ -20,8 +20,9 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.names import recipe_names
 from flows.prepare import PrepareSettings, prepare
-from flows.recipes import NAMES, find_recipe, presets, recipe_settings
+from flows.recipes import find_recipe, presets, recipe_settings
 from flows.recipes.ip_lap_renderer import Judge
 from flows.train import Job, open_data, train
 from flows.training.settings import TrainSettings
@@ -112,7 +113,7 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
     return make
 
 
-@pytest.mark.parametrize("recipe", NAMES)
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
     settings = make(recipe, licence="CC0")
     card = train(settings)
@@ -146,7 +147,7 @@ def _own(recipe: str) -> Any:
     return find_recipe(recipe).settings.model_validate(TINY[recipe])
 
 
-@pytest.mark.parametrize("recipe", NAMES)
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_presets_are_whole(recipe: str) -> None:
     assert presets(recipe) == ["paper", "small"]
     paper, own = recipe_settings(recipe, None, trainer={}, settings={})

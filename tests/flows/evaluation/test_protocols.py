@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from flows.evaluation.protocols import PROTOCOLS, Protocol, find_items, read_protocol
+from flows.evaluation.protocols import Protocol, find_items, read_protocol
+from flows.names import protocol_names
 from stores.errors import InputError, SettingsError
 
 CLIPS = [f"p{person:02}_{clip:04}.mp4" for person in range(5) for clip in range(3)]
@@ -31,7 +32,7 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol.model_validate(given | changes)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", protocol_names())
 def test_shipped_protocols_are_valid(name: str) -> None:
     assert read_protocol(name).title
 

@@ -13,8 +13,9 @@ from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
 from models.audio.mel import mel_spectrogram
-from models.faces.blend import BlendSettings, pasted
+from models.faces.blend import pasted
 from models.faces.crop.crop import cut, upright_box
+from models.faces.settings import BlendSettings
 from models.published import build
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store

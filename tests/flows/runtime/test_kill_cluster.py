@@ -25,8 +25,9 @@ import psutil
 import pytest
 import yaml
 
-from flows.batch import BatchReport, BatchSettings, batch
+from flows.batch import BatchReport, batch
 from flows.batches.report import RowResult, State, read_report
+from flows.batches.settings import BatchSettings
 from flows.cli.artifacts import verify
 from flows.runtime import local_server
 from flows.runtime.clusters import ClusterSettings, open_cluster

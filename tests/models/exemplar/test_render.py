@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from models.exemplar.render import MouthRenderer, canonical_to_crop, mouth_displacement
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
-from models.faces.blend import BlendSettings, blend, match_colour
+from models.faces.blend import blend, match_colour
 from models.faces.crop.crop import crop_size, crop_transforms, cut, invert, to_crop
 from models.faces.crop.rendered import Rendered
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import CHIN, MOUTH
+from models.faces.settings import BlendSettings
 from tests.models.exemplar_scene import MEAN_FACE, NEUTRAL, Scene, make_scene, still_pose
 
 Floats = NDArray[np.float32]

@@ -21,18 +21,12 @@ from pydantic import ValidationError
 
 from stores.errors import DubflowError, SettingsError
 from stores.media.audio import decode_audio
-from stores.media.encode import REORDER_FRAMES, EncodeSettings, Segment, encode_segment
+from stores.media.encode import REORDER_FRAMES, Segment, encode_segment
 from stores.media.frame import Frame
-from stores.media.mux import (
-    CONTAINERS,
-    MuxSettings,
-    Sound,
-    _decoding_tick,
-    check_output,
-    mux,
-)
+from stores.media.mux import CONTAINERS, Sound, _decoding_tick, check_output, mux
 from stores.media.read import read_frames
 from stores.media.scanning import scan
+from stores.media.settings import EncodeSettings, MuxSettings
 from stores.media.timeline import Timeline
 from tests.media_factory import NTSC, make_video, tone, variable_times
 

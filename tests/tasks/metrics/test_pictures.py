@@ -23,8 +23,8 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.media.read import read_frames
 from tasks.engine.open_run import open_run
-from tasks.metrics import find_family
-from tasks.metrics.family import NAMES, Comparison, Family
+from tasks.metrics import FAMILIES, find_family
+from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import pairs, some_frames, spread
 from tasks.metrics.match import match
 from tasks.source.seen import Seen
@@ -327,7 +327,7 @@ def test_families_say_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_are_told_apart_and_light() -> None:
     names = [metric.name for name in PERFECT for metric in find_family(name).metrics]
     assert len(names) == len(set(names))
-    assert set(PERFECT) <= set(NAMES)
+    assert set(PERFECT) <= set(FAMILIES)
     heavy = ("torch", "skimage", "scipy.ndimage", "dlib", "mediapipe", "librosa")
     code = (
         "import sys; from tasks.metrics import find_family\n"

@@ -20,8 +20,9 @@ from models.faces.mesh.indices import JAW, LIPS, RIGID
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
+from tasks.metrics import FAMILIES as NAMES
 from tasks.metrics import find_family
-from tasks.metrics.family import NAMES, Comparison, Family
+from tasks.metrics.family import Comparison, Family
 from tasks.source.mesh_detector import FaceMeshDetector
 from tasks.source.seen import Seen
 from tests.media_factory import EXAMPLE

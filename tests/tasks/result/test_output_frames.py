@@ -10,7 +10,8 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from stores.errors import SettingsError
-from tasks.result.output_frames import SyncSettings, _cut, _fit, scene_starts
+from tasks.result.output_frames import _cut, _fit, scene_starts
+from tasks.result.settings import SyncSettings
 
 PTS = np.array([3, 10, 18, 30], np.int64)
 END = 40

@@ -1,0 +1,144 @@
+"""`dubflow dub`: one video, dubbed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows.cli.options import (
+    ARGUMENT,
+    DEVICE,
+    DUBBED,
+    ENCODING,
+    OUTPUT,
+    RUNNING,
+    SETTINGS,
+    STORE,
+    WORKERS,
+    ChangesOption,
+    ClusterOption,
+    DryRunOption,
+    JsonOption,
+    Option,
+    PrefectOption,
+    announce_server,
+    offers,
+    under_prefect,
+)
+from flows.settings import DubSettings, read_settings
+
+if TYPE_CHECKING:
+    from flows.dub_report import DubReport
+
+
+@offers(
+    DubSettings,
+    {
+        "video": ARGUMENT,
+        "audio": ARGUMENT,
+        "output": OUTPUT,
+        "method": Option("--method"),
+        "face": Option("--face", DUBBED, "largest|track:N|X,Y@SECONDS"),
+        "sync.mode": Option("--sync-mode", DUBBED),
+        "sync.start_seconds": Option("--start", DUBBED),
+        "sync.end_seconds": Option("--end", DUBBED),
+        "keep_background_db": Option("--keep-background", DUBBED, "DB"),
+        "restore.model": Option("--restore", DUBBED),
+        "encode.crf": Option("--quality", ENCODING),
+        "encode.codec": Option("--codec", ENCODING),
+        "sound.audio_codec": Option("--audio-codec", ENCODING),
+        "store": STORE,
+        "workers": WORKERS,
+        "devices.device": DEVICE,
+        "precision": Option("--precision", RUNNING),
+    },
+)
+def dub(
+    given: dict[str, Any],
+    *,
+    config: Annotated[
+        Path | None, Parameter(group=SETTINGS, help="YAML file with any of the settings.")
+    ] = None,
+    changes: Annotated[
+        ChangesOption,
+        Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
+    ] = None,
+    dry_run: DryRunOption = False,
+    cluster: ClusterOption = None,
+    prefect: PrefectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Dub VIDEO with the speech in AUDIO.
+
+    Examples
+
+        dubflow dub talk.mp4 german.wav -o talk.de.mp4
+        dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --end 40 --face 640,300@12
+        dubflow dub interview.mov line.wav -o out.mov --sync-mode cut_off --keep-background -20
+
+    The picture keeps its size, frame rate and, unless told otherwise, its length. Frames without
+    a usable face pass through. What was computed before is taken from the store.
+    """
+    settings = read_settings(config, changes or [], given)
+    if dry_run:
+        yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
+    else:
+        dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
+
+
+def dub_and_tell(
+    settings: DubSettings, *, prefect: bool | None, as_json: bool, cluster: str | None = None
+) -> None:
+    """Dub, under Prefect or directly, and say what was done."""
+    from flows.dub import check_inputs
+    from flows.runtime.clusters import open_cluster, read_cluster
+    from flows.runtime.progress import watched
+
+    console = Console(stderr=True)
+    if under_prefect(prefect):
+        check_inputs(settings)  # before a server is started for nothing
+        if cluster is not None:
+            read_cluster(cluster)
+        announce_server(console)
+        from flows.dub_report import DubReport
+        from flows.prefect_flows import dub_flow
+
+        with watched(console):
+            report = DubReport.model_validate(dub_flow(settings, cluster))
+    else:
+        from flows.dub import dub as dub_directly
+
+        with open_cluster(cluster) as workers, watched(console) as bars:
+            report = dub_directly(settings, progress=bars, cluster=workers)
+    if as_json:
+        sys.stdout.write(json.dumps(report.model_dump(mode="json")) + "\n")
+    _summarise(report, settings.store, console)
+
+
+def _summarise(report: "DubReport", store: str, console: Console) -> None:
+    console.print(f"[bold green]{report.output}", soft_wrap=True, highlight=False)
+    console.print(
+        f"  {report.frames} frames, {report.seconds:.2f} s (speech: "
+        f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}",
+        highlight=False,
+    )
+    if report.no_face_ranges:
+        ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
+        console.print(f"  left as they were: frames {ranges}", highlight=False)
+    for note in report.notes:
+        console.print(f"  note: {note}", highlight=False)
+    computed = [stage.name for stage in report.stages if stage.computed]
+    console.print(
+        f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
+    )
+    console.print(
+        f"  look at the artifacts: dubflow artifacts list --store {store}\n"
+        f"                         dubflow artifacts show {report.stages[-1].key[:12]} "
+        f"--store {store}",
+        soft_wrap=True,
+        highlight=False,
+    )
