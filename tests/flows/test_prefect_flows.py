@@ -16,6 +16,8 @@ from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 
 

@@ -31,6 +31,8 @@ from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 LANDMARKS, RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
 FRAMES, SHORT = 24, 8

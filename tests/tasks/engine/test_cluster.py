@@ -21,6 +21,8 @@ from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.run import NoProgress, Run
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
+pytestmark = pytest.mark.dub
+
 ROWS, SHARDS = 320, 20
 
 
