@@ -1,6 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both build .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+# Where this is set, every process compiles all that it imports anew, torch included: 10 s each.
+unexport PYTHONDONTWRITEBYTECODE
 # Two processes, each with tests that lie together: they share what their folder has made.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations 15
 
