@@ -1,8 +1,12 @@
 # Two commands matter: `make demo` and `make test`. Both build .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+# Where this is set, every process compiles all that it imports anew, torch included: 10 s each.
+unexport PYTHONDONTWRITEBYTECODE
+# Two processes, each with tests that lie together: they share what their folder has made.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations 15
 
-.PHONY: demo demo-batch test test-slow check bench lock clean
+.PHONY: demo demo-batch test test-fast test-slow check bench lock clean
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
@@ -29,10 +33,13 @@ demo-batch: .venv/.ready
 	@$(BIN)/dubflow demo-batch
 
 test: check
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(PYTEST) -m "not slow"
+
+test-fast: .venv/.ready
+	$(PYTEST) -m "not (slow or dub or goldens)"
 
 test-slow: .venv/.ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest --durations 15 -m slow
 
 bench: .venv/.ready
 	$(BIN)/python -m benchmarks.dub

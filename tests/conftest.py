@@ -11,6 +11,12 @@ from flows.runtime.environment import quiet_and_private
 
 quiet_and_private()
 
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    # Tests run side by side: threads of one would only get in the way of the other.
+    share = str(max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])))
+    os.environ.setdefault("OMP_NUM_THREADS", share)
+    os.environ.setdefault("DUBFLOW_PROCESSORS", share)
+
 from stores.artifacts.store import Store  # noqa: E402  (the environment comes first)
 from tasks.engine.open_run import open_run  # noqa: E402
 from tasks.engine.run import Run  # noqa: E402
@@ -24,6 +30,13 @@ settings.load_profile("dubflow")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--goldens-table", metavar="FILE", help="write how near each golden was")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Goldens are known by their folder; the other tiers mark themselves."""
+    for item in items:
+        if "goldens" in item.path.relative_to(ROOT).parts:
+            item.add_marker(pytest.mark.goldens)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Short real inputs and a store that the dub tests share, so that most stages run once."""
 
+import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -39,8 +40,9 @@ def cut_wav(source: Path, folder: Path, start: float, stop: float) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that several tests use."""
-    return tmp_path_factory.mktemp("store")
+    """A store that the tests of all processes use: what one computed, the others find."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared store"
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from stores.errors import InputError, SettingsError
 from tasks.engine.run import NoProgress, Progress
 from tests.media_factory import make_video
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., BatchSettings]
 
 

@@ -13,7 +13,7 @@ from stores.media.audio import decode_audio
 from stores.media.scanning import scan
 from tests.media_factory import EXAMPLE
 
-pytestmark = pytest.mark.clips
+pytestmark = [pytest.mark.clips, pytest.mark.dub]
 
 FEW = ("validation/p011_0015.mp4", "validation/p161_0448.mp4")
 WITHOUT_FACE = ("no_face.mp4", "noface_face.mov", "face_noface.mov")

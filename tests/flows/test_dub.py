@@ -18,6 +18,8 @@ from stores.media.scanning import scan
 from tests.flows.conftest import FRAMES, computed, cut_wav
 from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 
 VIDEO_STAGES = {"timeline", "faces", "track", "landmarks", "crops", "visibility", "speaker"}
@@ -233,8 +235,10 @@ def check_times(given: DubSettings) -> None:
     assert len(decode_audio(given.output)) == samples
 
 
-def test_bad_inputs_fail_before_any_work(settings: Make, talk: Path, speech: Path) -> None:
-    store = settings().store
+def test_bad_inputs_fail_before_any_work(
+    settings: Make, talk: Path, speech: Path, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")  # in the shared one others work
     for changes, message in (
         ({"video": talk.with_name("missing.mp4")}, "no such file"),
         ({"video": speech}, "give a video or a still picture"),
@@ -247,7 +251,7 @@ def test_bad_inputs_fail_before_any_work(settings: Make, talk: Path, speech: Pat
     ):
         before = set(Store(store).committed())
         with pytest.raises(InputError, match=message):
-            dub(settings(**changes))
+            dub(settings(store=store, **changes))
         assert set(Store(store).committed()) == before
 
 

@@ -15,6 +15,8 @@ from stores.errors import InputError, MissingWeights, SettingsError
 from tests.flows.conftest import cut_wav
 from tests.media_factory import EXAMPLE, make_video
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., EvaluateSettings]
 
 

@@ -8,30 +8,31 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.batches.settings import BatchSettings
 from flows.dub import dub
-from flows.prefect_flows import batch_flow, dub_flow
 from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.dub
 
 Make = Callable[..., DubSettings]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
-    """A Prefect server with a database of its own."""
+    """A Prefect server with a database of its own. Its imports take seconds, so they wait."""
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
 
 
 def states() -> list[tuple[str, str]]:
     """Name of each task run, and of its state."""
+    from prefect.client.orchestration import get_client
 
     async def read() -> list[tuple[str, str]]:
         async with get_client() as client:
@@ -57,6 +58,8 @@ def _cached(seen: list[tuple[str, str]]) -> int:
 def test_prefect_and_direct_make_the_same_artifacts(
     server: None, settings: Make, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    from flows.prefect_flows import dub_flow
+
     under = settings(store=str(tmp_path_factory.mktemp("prefect")), sync={"end_seconds": 0.8})
     alone = settings(store=str(tmp_path_factory.mktemp("direct")), sync={"end_seconds": 0.8})
     report = dub_flow(under)
@@ -78,6 +81,8 @@ def test_prefect_and_direct_make_the_same_artifacts(
 
 def test_deployments_can_be_made(server: None) -> None:
     """`prefect deploy` breaks with some versions of fastapi although flows run: keep the pin."""
+    from prefect.settings import PREFECT_API_URL
+
     url = str(PREFECT_API_URL.value())
     home = {"DUBFLOW_HOME": str(ROOT), "DUBFLOW_DATA": "clips"}
     environment = {**os.environ, "PREFECT_API_URL": url, **home}
@@ -92,6 +97,8 @@ def test_deployments_can_be_made(server: None) -> None:
 def test_a_batch_is_one_run_with_a_task_per_row(
     server: None, settings: Make, tmp_path: Path
 ) -> None:
+    from flows.prefect_flows import batch_flow
+
     dubbed = settings(sync={"end_seconds": 0.4})
     rows = [
         {"video": str(dubbed.video), "audio": str(dubbed.audio), "output": f"{number}.mp4"}

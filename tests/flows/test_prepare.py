@@ -17,6 +17,8 @@ from stores.errors import InputError, SettingsError
 from stores.runs import collect
 from tests.media_factory import faces, make_video
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., PrepareSettings]
 FRAMES = 54
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}

@@ -37,6 +37,8 @@ from tasks.training.recipe import Batch, Networks, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
 from tests.media_factory import make_video
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., TrainSettings]
 CPU = torch.device("cpu")
 TINY: dict[str, dict[str, Any]] = {
@@ -214,9 +216,14 @@ def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_any_moment_it_ends_with_the_same_bytes(make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("steps", "kills"), [(20, (4,)), pytest.param(40, (4, 20), marks=pytest.mark.slow)]
+)
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(
+    make: Make, tmp_path: Path, steps: int, kills: tuple[int, ...]
+) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    settings = make("ip_lap.landmarks", {"steps": 40, "ema_decay": 0.9, "checkpoint_every": 2})
+    settings = make("ip_lap.landmarks", {"steps": steps, "ema_decay": 0.9, "checkpoint_every": 2})
     card = train(settings.model_copy(update={"output": whole}))
     changes = {**settings.trainer, **settings.settings}
     own = [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
@@ -229,7 +236,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(make: Make, tmp_path: 
         "--direct",
         *own,
     ]
-    for least in (4, 20):
+    for least in kills:
         # As many threads as this process has: sums over threads round differently.
         single = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, stderr=subprocess.PIPE, env=single)
@@ -242,7 +249,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(make: Make, tmp_path: 
     train(settings.model_copy(update={"output": cut}))
     for name in card["weights"]:
         assert (whole / name).read_bytes() == (cut / name).read_bytes()
-    last = [Checkpoints(f / "checkpoints").path(40) for f in (whole, cut)]
+    last = [Checkpoints(f / "checkpoints").path(steps) for f in (whole, cut)]
     for file in ("networks", "averages", "optimizers"):
         first, second = ((p / f"{file}.safetensors").read_bytes() for p in last)
         assert first == second, file
@@ -394,6 +401,7 @@ def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None
 
 
 THIRTY = {"steps": 30, "validate_every": 30, "checkpoint_every": 30, "deterministic": False}
+TEN = {"steps": 10, "validate_every": 10, "checkpoint_every": 10, "deterministic": False}
 
 
 def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Path) -> None:
@@ -416,8 +424,13 @@ def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Pa
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
-def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_path: Path) -> None:
-    own = _own("ip_lap.renderer").model_copy(update={"warm_up": 10})
+@pytest.mark.parametrize(
+    ("given", "warm_up"), [(TEN, 4), pytest.param(THIRTY, 10, marks=pytest.mark.slow)]
+)
+def test_steps_of_the_renderer_have_the_papers_losses(
+    make: Make, tmp_path: Path, given: dict[str, Any], warm_up: int
+) -> None:
+    own = _own("ip_lap.renderer").model_copy(update={"warm_up": warm_up})
     recipe = find_recipe("ip_lap.renderer").make(own, make("ip_lap.renderer").store)
     recipe._judge = Judge("two layers", _TwoLayers())
     plain, found = recipe.loss, []
@@ -430,8 +443,8 @@ def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_pat
         if phase == "renderer":
             ((generated, reference),) = seen.out["renderer"]
             with torch.no_grad():
-                given = (networks, batch, generated, reference)
-                kept["wanted"] = _renderer_formula(*given, warming_up=step < 10)
+                made = (networks, batch, generated, reference)
+                kept["wanted"] = _renderer_formula(*made, warming_up=step < warm_up)
         for name, value in {phase: loss, **parts}.items():
             if name in kept["wanted"]:
                 wanted = kept["wanted"][name]
@@ -440,6 +453,8 @@ def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_pat
         return loss, parts
 
     recipe.loss = checked  # type: ignore[method-assign]
-    _train_checked(make("ip_lap.renderer", THIRTY), recipe, tmp_path)
+    _train_checked(make("ip_lap.renderer", given), recipe, tmp_path)
     names = ("renderer", "warping", "perceptual", "adversarial", "matching", "critic")
-    assert sorted(found) == sorted((step, name) for step in range(0, 30, 3) for name in names)
+    assert sorted(found) == sorted(
+        (step, name) for step in range(0, given["steps"], 3) for name in names
+    )

@@ -18,12 +18,14 @@ The rules, first match wins:
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 Shape = tuple[int, ...]
+BLOCK = 1 << 15
+EVEN_QUARTERS, LOWER_HALF = np.uint64(0x0000FFFF0000FFFF), np.uint64(0xFFFFFFFF)
 KEEP = r"(^|\.)(pe|kernel|num_batches_tracked)$"
 
 
@@ -67,7 +69,7 @@ def of_manifest(manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _plain(seed: int, key: str, shape: Shape, gain: float) -> np.ndarray:
     last = key.rsplit(".", 1)[-1]
     if last == "running_var":
-        words = _words(seed, key, math.prod(shape)) >> np.uint64(11)
+        words = np.concatenate([*_words(seed, key, math.prod(shape))]) >> np.uint64(11)
         return (0.5 + words * 2.0**-53).reshape(shape)
     z = _bell(seed, key, shape)
     if last == "running_mean":
@@ -100,12 +102,20 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.sqrt((vector * vector).sum())
 
 
-def _words(seed: int, key: str, n: int) -> np.ndarray:
+def _words(seed: int, key: str, n: int) -> Iterator[np.ndarray]:
+    """Blocks of the stream, so small that they stay in the processor's cache."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
-    return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(n)
+    stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+    for start in range(0, n, BLOCK):
+        yield stream.random_raw(min(BLOCK, n - start))
 
 
 def _bell(seed: int, key: str, shape: Shape) -> np.ndarray:
-    quarters = _words(seed, key, math.prod(shape)).astype("<u8").view("<u2").reshape(-1, 4)
-    total = quarters.sum(1, dtype=np.int64) - 131070
-    return (total * (np.sqrt(3.0) / 65536)).reshape(shape)
+    found, start = np.empty(math.prod(shape)), 0
+    for words in _words(seed, key, len(found)):
+        pairs = (words & EVEN_QUARTERS) + (words >> np.uint64(16) & EVEN_QUARTERS)
+        total = (pairs & LOWER_HALF) + (pairs >> np.uint64(32))
+        found[start : start + len(words)] = total.view(np.int64) - 131070
+        start += len(words)
+    found *= np.sqrt(3.0) / 65536
+    return found.reshape(shape)

@@ -11,8 +11,8 @@ from tests.published_weights import filled_state
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [
-        ("stylegan2_discriminator64", [(4, 3, 64, 64)]),
-        ("vrt_lnet", [(1, 1, 80, 16), (1, 6, 96, 96)]),
+        pytest.param("stylegan2_discriminator64", [(4, 3, 64, 64)], marks=pytest.mark.goldens),
+        pytest.param("vrt_lnet", [(1, 1, 80, 16), (1, 6, 96, 96)], marks=pytest.mark.goldens),
         ("wav2lip_disc_qual", [(1, 3, 2, 96, 96)]),
         ("ip_lap_discriminator", [(1, 3, 64, 64)]),
     ],

@@ -18,6 +18,8 @@ from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from tests.media_factory import damage, make_audio, make_video
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 
 

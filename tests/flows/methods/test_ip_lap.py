@@ -31,6 +31,8 @@ from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 LANDMARKS, RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
 FRAMES, SHORT = 24, 8
@@ -213,10 +215,14 @@ class Plain:
             yield cv2.resize(face, (x2 - x1, y2 - y1))
 
 
-def test_faces_equal_the_published_procedure(make: Make, store: Store, speech: Path) -> None:
+@pytest.mark.parametrize(
+    ("references", "count"), [(2, 2), pytest.param(25, 3, marks=pytest.mark.slow)]
+)
+def test_faces_equal_the_published_procedure(
+    make: Make, store: Store, speech: Path, references: int, count: int
+) -> None:
     """Every pasted face is within one level of the plain procedure's on 99.9 % of its pixels."""
     assert len(POSE) == 74
-    references, count = 2, 3
     settings = make(
         method_settings={"references": references}, sync={"end_seconds": (count - 0.5) / 25}
     )

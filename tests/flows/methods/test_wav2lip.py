@@ -30,6 +30,8 @@ from tests.flows.conftest import computed, cut_wav
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 FRAMES = 24
 

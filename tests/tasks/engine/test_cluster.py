@@ -22,6 +22,8 @@ from tasks.engine.open_run import open_run
 from tasks.engine.run import NoProgress, Run
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
+pytestmark = pytest.mark.dub
+
 ROWS, SHARDS = 320, 20
 
 

@@ -29,8 +29,11 @@ from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 from tests.tasks.compared import compared, heard, seen, write_frames
 
+pytestmark = pytest.mark.dub
+
 SPEECH = EXAMPLE.with_name("jfk.wav")
-FRAMES = 27
+FRAMES = 19
+"""Of which two pieces are made, the second of them with a window or two."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def active(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
         registry = write_registry(folder / "own.yaml", "syncnet_v2")
         patch.setenv("DUBFLOW_WEIGHTS", str(registry))
-        patch.setattr("models.syncnet.crops.SHORTEST_TRACK", 25)
+        patch.setattr("models.syncnet.crops.SHORTEST_TRACK", FRAMES - 2)
         patch.setattr(family, "_PIECES", 2)
         store = Store(folder / "store")
         add_filled(store, "syncnet_v2", folder)

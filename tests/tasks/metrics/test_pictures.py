@@ -34,6 +34,8 @@ from tests.media_factory import faces, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.compared import seen
 
+pytestmark = pytest.mark.dub
+
 FRAMES = 3
 SIZE = (400, 300)
 WEIGHTS = ("lpips_alex", "fid_inception_v3", "arcface_r50_ms1mv3")

@@ -28,6 +28,8 @@ from tasks.source.seen import Seen
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames
 
+pytestmark = pytest.mark.dub
+
 Picture = NDArray[np.uint8]
 Mesh = NDArray[np.float32]
 Scores = Callable[[str, str], float]

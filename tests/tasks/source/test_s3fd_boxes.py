@@ -14,7 +14,7 @@ def test_boxes_are_in_frame_pixels_largest_first() -> None:
     network = build("s3fd").eval()
     with torch.no_grad():  # any network finds something if it leans towards faces
         network.conv4_3_norm_mbox_conf.bias += torch.tensor([0.0, 3.0])
-    boxes = SfdBoxes(network)(texture(960, 1280))
+    boxes = SfdBoxes(network)(texture(320, 1280))
     assert boxes
     assert all(box.shape == (4,) and box.dtype == np.float32 for box in boxes)
     assert max(box[2] for box in boxes) > 640, "boxes are scaled back to the frame"

@@ -189,6 +189,7 @@ def test_a_position_of_other_data_is_refused(prepared: tuple[str, list[ClipPart]
         loader((prepared[0], prepared[1][1:])).load_state_dict(state)
 
 
+@pytest.mark.dub
 def test_workers_change_nothing(prepared: tuple[str, list[ClipPart]]) -> None:
     alone = loader(prepared)
     wanted = [shown(alone), shown(alone)]
