@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from flows.recipes.ip_lap_landmarks import Landmarks, LandmarkSettings
-from flows.recipes.ip_lap_renderer import RendererSettings, Rendering
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from tasks.training.checkpoint import Checkpoints
+from tasks.training.ip_lap_landmarks import LandmarkRecipe, LandmarkSettings
+from tasks.training.ip_lap_renderer import RendererRecipe, RendererSettings
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Data, NoTrainingObserver, Sample
@@ -34,7 +34,7 @@ PAPER_STEPS = 610_000
 WARM_UP_STEPS = 8
 
 
-class _DrawnLandmarks(Landmarks):
+class _DrawnLandmarks(LandmarkRecipe):
     """Batches of the paper's size, drawn once."""
 
     size = 128
@@ -56,7 +56,7 @@ class _DrawnLandmarks(Landmarks):
         return self._batch
 
 
-class _DrawnFaces(Rendering):
+class _DrawnFaces(RendererRecipe):
     """Batches of the paper's size, drawn once; VGG19 with drawn weights."""
 
     size = 96

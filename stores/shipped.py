@@ -16,3 +16,8 @@ def shipped_file(name: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"Dubflow should hold {name}: install it again")
     return path
+
+
+def shipped_names(folder: str) -> list[str]:
+    """Names of the YAML files in a shipped folder, without suffix, in alphabetical order."""
+    return sorted(path.stem for path in (_ROOT / folder).glob("*.yaml"))

@@ -1,6 +1,7 @@
 """Recipes by name: what `dubflow train` can train.
 
-Adding one: losses in models/, a file here with a `KIND`, presets in configs/recipes/.
+Adding one: losses in models/, a file in tasks/training/, one here with a `RECIPE`, and a preset in
+configs/recipes/.
 """
 
 import importlib
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,12 +17,14 @@ from pydantic import BaseModel, ValidationError
 from flows.methods import merge
 from flows.settings import explain
 from stores.errors import SettingsError
-from stores.shipped import shipped_file
-from tasks.training.dataset import WindowSettings
-from tasks.training.recipe import Recipe
+from stores.shipped import shipped_file, shipped_names
 from tasks.training.settings import TrainerSettings
 
-NAMES = ("ip_lap.landmarks", "ip_lap.renderer")
+if TYPE_CHECKING:
+    from tasks.training.dataset import WindowSettings
+    from tasks.training.recipe import Recipe
+
+PRESETS = "configs/recipes"
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,18 @@ class RecipeSpec:
     """
 
     settings: type[BaseModel]
-    windows: Callable[[Any], WindowSettings]
-    judged_windows: Callable[[Any], WindowSettings]
-    make: Callable[[Any, str], Recipe]
+    windows: Callable[[Any], "WindowSettings"]
+    judged_windows: Callable[[Any], "WindowSettings"]
+    make: Callable[[Any, str], "Recipe"]
+
+
+def recipe_names() -> list[str]:
+    """Names of all recipes: `ip_lap.landmarks` is the file ip_lap_landmarks.py and its preset."""
+    return [name for name in shipped_names(PRESETS) if _module(name).is_file()]
+
+
+def _module(name: str) -> Path:
+    return Path(__file__).with_name(f"{name.replace('.', '_')}.py")
 
 
 @cache
@@ -48,17 +60,17 @@ def find_recipe(name: str) -> RecipeSpec:
     Raises:
         SettingsError: there is none; the message lists those that exist.
     """
-    if name not in NAMES:
-        raise SettingsError(f"there is no recipe {name!r}; there is {', '.join(NAMES)}")
-    kind = importlib.import_module(f"flows.recipes.{name.replace('.', '_')}").KIND
-    assert isinstance(kind, RecipeSpec)
-    return kind
+    if name not in recipe_names():
+        raise SettingsError(f"there is no recipe {name!r}; there is {', '.join(recipe_names())}")
+    found = importlib.import_module(f"{__name__}.{_module(name).stem}").RECIPE
+    assert isinstance(found, RecipeSpec)
+    return found
 
 
 def presets(name: str) -> list[str]:
     """Names of a recipe's presets; the first is the paper's."""
-    folder = shipped_file(f"configs/recipes/{name}.yaml").parent
-    others = sorted(p.stem.removeprefix(f"{name}.") for p in folder.glob(f"{name}.*.yaml"))
+    mine = f"{name}."
+    others = [n.removeprefix(mine) for n in shipped_names(PRESETS) if n.startswith(mine)]
     return ["paper", *others]
 
 
@@ -79,14 +91,14 @@ def recipe_settings(
     Raises:
         SettingsError: a preset or setting is unknown, or a value out of range.
     """
-    kind = find_recipe(name)
+    recipe = find_recipe(name)
     given = _preset(name, preset)
     if unknown := set(given) - {"trainer", "settings"}:
         raise SettingsError(f"preset of {name}: {', '.join(unknown)}: expected trainer, settings")
     try:
         return (
             TrainerSettings.model_validate(merge(given.get("trainer") or {}, trainer)),
-            kind.settings.model_validate(merge(given.get("settings") or {}, settings)),
+            recipe.settings.model_validate(merge(given.get("settings") or {}, settings)),
         )
     except ValidationError as error:
         raise SettingsError(f"recipe {name}: {explain(error)}") from None
@@ -98,9 +110,9 @@ def _preset(name: str, preset: str | None) -> dict[str, Any]:
         if not path.is_file():
             raise SettingsError(f"there is no preset {path}")
     elif preset in (None, "paper"):
-        path = shipped_file(f"configs/recipes/{name}.yaml")
+        path = shipped_file(f"{PRESETS}/{name}.yaml")
     elif preset in presets(name):
-        path = shipped_file(f"configs/recipes/{name}.{preset}.yaml")
+        path = shipped_file(f"{PRESETS}/{name}.{preset}.yaml")
     else:
         raise SettingsError(f"{name} has no preset {preset!r}; it has {', '.join(presets(name))}")
     given = yaml.safe_load(path.read_text()) or {}

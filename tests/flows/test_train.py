@@ -21,8 +21,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.prepare import PrepareSettings, prepare
-from flows.recipes import NAMES, find_recipe, presets, recipe_settings
-from flows.recipes.ip_lap_renderer import Judge
+from flows.recipes import find_recipe, presets, recipe_names, recipe_settings
 from flows.train import Job, open_data, train
 from flows.training.settings import TrainSettings
 from models.ip_lap.perceptual import Backbone, PerceptualLoss
@@ -30,6 +29,7 @@ from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
+from tasks.training.ip_lap_renderer import PerceptualNetwork
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
@@ -112,7 +112,7 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
     return make
 
 
-@pytest.mark.parametrize("recipe", NAMES)
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
     settings = make(recipe, licence="CC0")
     card = train(settings)
@@ -146,7 +146,7 @@ def _own(recipe: str) -> Any:
     return find_recipe(recipe).settings.model_validate(TINY[recipe])
 
 
-@pytest.mark.parametrize("recipe", NAMES)
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_presets_are_whole(recipe: str) -> None:
     assert presets(recipe) == ["paper", "small"]
     paper, own = recipe_settings(recipe, None, trainer={}, settings={})
@@ -418,7 +418,7 @@ def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Pa
 def test_thirty_steps_of_the_renderer_have_the_papers_losses(make: Make, tmp_path: Path) -> None:
     own = _own("ip_lap.renderer").model_copy(update={"warm_up": 10})
     recipe = find_recipe("ip_lap.renderer").make(own, make("ip_lap.renderer").store)
-    recipe._judge = Judge("two layers", _TwoLayers())
+    recipe._perceptual = PerceptualNetwork("two layers", _TwoLayers())
     plain, found = recipe.loss, []
 
     def checked(phase: str, networks: Networks, batch: Batch, step: int, kept: Any) -> Any:
