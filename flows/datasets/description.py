@@ -9,9 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from stores.errors import SettingsError
-from stores.shipped import shipped_file
-
-NAMES = ("lrs2", "lrs3", "lrw", "voxceleb2", "hdtf", "crema_d", "folder")
+from stores.shipped import shipped_file, shipped_names
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -85,6 +83,11 @@ class Description(BaseModel):
         return value
 
 
+def dataset_names() -> list[str]:
+    """Names of the shipped descriptions."""
+    return shipped_names("configs/datasets")
+
+
 def read_description(name: str, **changes: Any) -> Description:
     """A shipped data set by name, or a user's by the path of its YAML file.
 
@@ -95,11 +98,12 @@ def read_description(name: str, **changes: Any) -> Description:
         SettingsError: there is none, or it is not as it must be.
     """
     path = Path(name)
-    if name in NAMES:
+    if name in dataset_names():
         path = shipped_file(f"configs/datasets/{name}.yaml")
     elif path.suffix not in (".yaml", ".yml"):
         raise SettingsError(
-            f"there is no data set {name!r}; there is {', '.join(NAMES)}, or give a YAML file"
+            f"there is no data set {name!r}; there is {', '.join(dataset_names())}, or give a YAML "
+            "file"
         )
     try:
         found = yaml.safe_load(path.read_text())

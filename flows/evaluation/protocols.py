@@ -16,14 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stores.errors import DubflowError, InputError, SettingsError
 from stores.media.source import probe
-from stores.shipped import shipped_file
-
-PROTOCOLS = (
-    *("folder_paired", "folder_unpaired", "ip_lap_reconstruction", "ip_lap_dubbing"),
-    *("wav2lip_lrs2", "wav2lip_lrs3", "wav2lip_lrw"),
-    *("video_retalking_hdtf", "video_retalking_lrs2"),
-    *("meta_talk", "stylegan2_lrw", "stylegan2_crema_d"),
-)
+from stores.shipped import shipped_file, shipped_names
 
 
 class Listing(BaseModel):
@@ -99,6 +92,11 @@ class Item:
     speech: Path
 
 
+def protocol_names() -> list[str]:
+    """Names of the shipped protocols."""
+    return shipped_names("configs/protocols")
+
+
 def read_protocol(name: str) -> Protocol:
     """A shipped protocol by name, or a user's by the path of its file.
 
@@ -106,11 +104,12 @@ def read_protocol(name: str) -> Protocol:
         SettingsError: there is none, or it is not as it must be.
     """
     path = Path(name)
-    if name in PROTOCOLS:
+    if name in protocol_names():
         path = shipped_file(f"configs/protocols/{name}.yaml")
     elif path.suffix not in (".yaml", ".yml"):
         raise SettingsError(
-            f"there is no protocol {name!r}; there is {', '.join(PROTOCOLS)}, or give a YAML file"
+            f"there is no protocol {name!r}; there is {', '.join(protocol_names())}, or give a YAML "
+            "file"
         )
     try:
         return Protocol.model_validate(yaml.safe_load(path.read_text()))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.datasets.description import NAMES, Clip, read_description
+from flows.datasets.description import Clip, dataset_names, read_description
 from flows.datasets.readers import find_clips
 from flows.datasets.splits import assign_splits
 from stores.errors import InputError, SettingsError
@@ -65,7 +65,7 @@ def found(name: str, root: Path) -> dict[str, Clip]:
     return {clip.name: clip for clip in clips}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", dataset_names())
 def test_every_data_set_tells_what_its_folder_must_hold(name: str, tmp_path: Path) -> None:
     description = read_description(name)
     assert description.licence

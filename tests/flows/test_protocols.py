@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.evaluation.protocols import PROTOCOLS, Protocol, find_items, read_protocol
+from flows.evaluation.protocols import Protocol, find_items, protocol_names, read_protocol
 from stores.errors import InputError, SettingsError
 
 CLIPS = [f"p{person:02}_{clip:04}.mp4" for person in range(5) for clip in range(3)]
@@ -31,7 +31,7 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol.model_validate(given | changes)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", protocol_names())
 def test_shipped_protocols_are_valid(name: str) -> None:
     assert read_protocol(name).title
 
