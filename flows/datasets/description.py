@@ -102,8 +102,8 @@ def read_description(name: str, **changes: Any) -> Description:
         path = shipped_file(f"configs/datasets/{name}.yaml")
     elif path.suffix not in (".yaml", ".yml"):
         raise SettingsError(
-            f"there is no data set {name!r}; there is {', '.join(dataset_names())}, or give a YAML "
-            "file"
+            f"there is no data set {name!r}; there is {', '.join(dataset_names())}, or give a "
+            "YAML file"
         )
     try:
         found = yaml.safe_load(path.read_text())

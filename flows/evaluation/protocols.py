@@ -108,8 +108,8 @@ def read_protocol(name: str) -> Protocol:
         path = shipped_file(f"configs/protocols/{name}.yaml")
     elif path.suffix not in (".yaml", ".yml"):
         raise SettingsError(
-            f"there is no protocol {name!r}; there is {', '.join(protocol_names())}, or give a YAML "
-            "file"
+            f"there is no protocol {name!r}; there is {', '.join(protocol_names())}, or give a "
+            "YAML file"
         )
     try:
         return Protocol.model_validate(yaml.safe_load(path.read_text()))

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stores.artifacts.store import default_store
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.metrics.family import NAMES as FAMILIES
+from tasks.metrics import families
 
 SOURCE = "source"
 """The system that leaves every video as it is: what perfect and what unsynchronised figures are."""
@@ -28,7 +28,9 @@ class EvaluateSettings(BaseModel):
     external: dict[str, Path] = Field(
         {}, description="other systems: name → folder of their videos, named like the items"
     )
-    families: list[str] = Field(list(FAMILIES), description="families of metrics")
+    families: list[str] = Field(
+        default_factory=lambda: list(families()), description="families of metrics"
+    )
     limit: int | None = Field(None, ge=1, description="only the first so many items")
     method_settings: dict[str, dict[str, Any]] = Field(
         {}, description="method → its settings, over those of the protocol"

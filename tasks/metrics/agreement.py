@@ -145,4 +145,4 @@ def measure(comparison: Comparison) -> Artifact:
     return agreement(result.landmarks, result.timeline, mel(comparison.speech), listener_key())
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("agreement", "speech", METRICS, measure)

@@ -89,4 +89,6 @@ def measure(comparison: Comparison) -> Artifact:
     return effnet(*paired_inputs(comparison))
 
 
-FAMILY = Family(METRICS, measure, package=(PACKAGE, "metrics"), paired_only=True)
+FAMILY = Family(
+    "effnet", "picture", METRICS, measure, package=(PACKAGE, "metrics"), paired_only=True
+)

@@ -136,4 +136,4 @@ def measure(comparison: Comparison) -> Artifact:
     return csim(*sides, rows, comparison.match.sizes["frame"])
 
 
-FAMILY = Family(METRICS, measure, weights=(WEIGHTS,))
+FAMILY = Family("identity", "person", METRICS, measure, weights=(WEIGHTS,))

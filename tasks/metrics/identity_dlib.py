@@ -151,4 +151,4 @@ def measure(comparison: Comparison) -> Artifact:
     return identity_dlib(*sides, rows, comparison.match.sizes["frame"])
 
 
-FAMILY = Family(METRICS, measure, package=(PACKAGE, "metrics"))
+FAMILY = Family("identity_dlib", "person", METRICS, measure, package=(PACKAGE, "metrics"))

@@ -355,4 +355,4 @@ def _measure(comparison: Comparison) -> Artifact:
     return lse(result.video, result.timeline, result.landmarks, heard, find_weights(WEIGHTS))
 
 
-FAMILY = Family(METRICS, _measure, weights=(WEIGHTS,))
+FAMILY = Family("lse", "speech", METRICS, _measure, weights=(WEIGHTS,))

@@ -82,4 +82,4 @@ def measure(comparison: Comparison) -> Artifact:
     return sharpness(seen.video, seen.timeline, seen.landmarks)
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("sharpness", "picture", METRICS, measure)
