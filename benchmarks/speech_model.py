@@ -53,6 +53,7 @@ from models.speech_to_lips.recordings import (
 from models.speech_to_lips.training import mirrored_rows
 from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
+from stores.errors import InputError
 from stores.shipped import shipped_file
 from tasks.engine.run import Run
 from tasks.speech.speech_features import heard
@@ -274,7 +275,10 @@ def main(given: Sequence[str] | None = None) -> None:
     # So the same seed gives the same weights on any machine of this kind; and it is no slower.
     torch.set_num_threads(1)
     store = Store(chosen.store)
-    parts = read_parts(chosen.data, splits=[TRAINED_ON, REPORTED_ON])
+    try:
+        parts = read_parts(chosen.data, splits=[TRAINED_ON, REPORTED_ON])
+    except InputError as error:
+        sys.exit(str(error))
     with Run(store).active():
         training, reported = (
             recordings(read_clip(part, store) for part in parts if part.split == split)
