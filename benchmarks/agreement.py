@@ -8,7 +8,6 @@ frame. A clip passes if all 30 shifts are right. Faces are found once and kept i
 """
 
 import argparse
-import csv
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.clips import clip_rows, largest_face
 from models.audio.mel import SAMPLE_RATE, mel_spectrogram
 from models.metrics.agreement import MIN_TICKS, TICKS_PER_SECOND, Agreement, agree
 from models.speech_to_lips.predict import predict_motion
@@ -26,10 +26,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
 from tasks.engine.open_run import open_run
-from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
-from tasks.source.timeline import load_timeline, timeline
-from tasks.source.track import track
+from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import listening_model
 from tasks.speech.waveform import waveform
 
@@ -83,9 +80,7 @@ def moved(samples: Array, frames: int) -> Array:
 def measure(path: Path, row: dict[str, str]) -> Clip:
     """Find the lag of one clip, unshifted and shifted."""
     video = Source.of(path)
-    clock = timeline(video)
-    found = faces(video, clock)
-    face = landmarks(found, track(found, clock, face="largest"), timeline=clock)
+    clock, face = largest_face(video)
     valid = face.read("valid")
     if valid.sum() < 2:
         raise ValueError("no face")
@@ -129,14 +124,11 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--seconds", type=float, default=MIN_TICKS / TICKS_PER_SECOND)
     arguments = parser.parse_args()
-    with (arguments.clips / "manifest.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == arguments.split]
+    rows = clip_rows(arguments.clips, arguments.split, seconds=arguments.seconds)
     store = Store(arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-agreement-")))
     clips = []
     with open_run(store, workers=1):
         for row in rows:
-            if float(row["seconds"]) < arguments.seconds:
-                continue
             try:
                 clips.append(measure(arguments.clips / row["file"], row))
             except (DubflowError, ValueError) as error:

@@ -22,13 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.trained import arguments, networks
-from flows.recipes.ip_lap_landmarks import CROP_PX, boxes_of, crop_px, shares
-from flows.recipes.ip_lap_renderer import (
-    RendererSettings,
-    Rendering,
-    judged_windows,
-    render,
-)
+from flows.recipes.ip_lap_renderer import judged_windows
 from models.ip_lap.landmarks import CONTENT
 from models.ip_lap.perceptual import PerceptualLoss
 from models.ip_lap.references import choose_references, lip_distance
@@ -39,6 +33,8 @@ from models.metrics.similarity import psnr, ssim
 from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from tasks.training.dataset import BlockDataset, WindowSettings, cut_sample
+from tasks.training.ip_lap import CROP_PX, boxes_of, crop_px, shares
+from tasks.training.ip_lap_renderer import RendererRecipe, RendererSettings, render
 from tasks.training.recipe import Batch, Sample
 
 Bytes = NDArray[np.uint8]
@@ -87,7 +83,7 @@ def moments(blocks: BlockDataset, windows: WindowSettings, every: int) -> Iterat
 
 
 def made_faces(
-    moment: Moment, recipe: Rendering, renderers: dict[str, Renderer]
+    moment: Moment, recipe: RendererRecipe, renderers: dict[str, Renderer]
 ) -> dict[str, Tensor] | None:
     """Faces (3, SIZE, SIZE) BGR in 0..1 by who made them; the true one has no name."""
     made: dict[str, Tensor] = {}
@@ -164,7 +160,7 @@ def main() -> None:
     store = Store(chosen.store)
     renderers = networks(chosen.files, Renderer, store)
     settings = RendererSettings.model_validate({"crop_px": round(CROP_PX)})
-    recipe = Rendering(settings, chosen.store)
+    recipe = RendererRecipe(settings, chosen.store)
     perceptual = recipe.frozen()["perceptual"]
     assert isinstance(perceptual, PerceptualLoss)
     judge = Judge(perceptual)

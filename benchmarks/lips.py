@@ -38,10 +38,11 @@ from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import Example, Recording, at_ticks, examples
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart, read_parts
+from tasks.engine.open_run import open_run
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import lips_model
-from tasks.speech.speech_features import heard
+from tasks.speech.speech_features import speech_features
 from tasks.training.dataset import WindowSettings
 
 Floats = NDArray[np.float32]
@@ -101,11 +102,18 @@ class Clip:
         """Mouths (frame, 57, 3) at 25 Hz, and which ticks show a face."""
         return at_ticks(self.seconds[self.valid], mouth[self.valid])
 
+    def recording(self) -> Recording | None:
+        """As the shipped speech model is trained on it; None without a face."""
+        if not self.valid.any():
+            return None
+        return Recording(self.name, self.person, self.mel, *self.on_ticks(self.mouth), self.speech)
+
 
 def read_clip(segment: ClipPart, store: Store) -> Clip:
-    """A part of a clip, from the store."""
+    """A part of a clip, from the store; in a run, which keeps the features of its speech."""
     face = store.get("landmarks", segment.keys["landmarks"])
     clip = load_timeline(store.get("timeline", segment.keys["timeline"]))
+    waveform = store.get("waveform", segment.keys["waveform"])
     part, rows = slice(segment.start, segment.stop), np.arange(segment.start, segment.stop)
     sure = segment.lag_confidence >= (WindowSettings.model_validate({}).sure_lag or 0.0)
     return Clip(
@@ -120,7 +128,7 @@ def read_clip(segment: ClipPart, store: Store) -> Clip:
         pose=load_pose(face).at(rows),
         mouth=face.read("mouth", segment.start, segment.stop),
         mel=store.get("mel", segment.keys["mel"]).read("mel"),
-        speech=heard(store.get("waveform", segment.keys["waveform"]).read("sample")),
+        speech=speech_features(waveform).read("feature"),
         lag_seconds=segment.lag_seconds if sure else 0.0,
     )
 
@@ -211,10 +219,7 @@ def judged(
 
 def _examples(clips: Sequence[Clip]) -> Iterator[tuple[Clip, Example]]:
     """Clips with the neutral mouth and the usual opening of their persons."""
-    recordings = [
-        Recording(clip.name, clip.person, clip.mel, *clip.on_ticks(clip.mouth), clip.speech)
-        for clip in clips
-    ]
+    recordings = [recording for clip in clips if (recording := clip.recording())]
     made = examples(recordings, lips_model().level, lags={})
     by_name = {clip.name: clip for clip in clips}
     return ((by_name[example.recording.name], example) for example in made)
@@ -225,18 +230,31 @@ def _xy_first(points: Floats) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(points.swapaxes(-1, -2)))
 
 
-def report(found: Mapping[str, Sequence[tuple[str, Figures]]], title: str) -> None:
-    """Print a table."""
+def report(
+    found: Mapping[str, Sequence[tuple[str, Figures]]],
+    title: str,
+    shown: Mapping[str, str] = SHOWN,
+) -> None:
+    """Print a table of what was found on the same clips, if on any.
+
+    Args:
+        found: Who made the mouths → person and figures of each clip.
+        title: Of the table.
+        shown: Figure → its column's head.
+    """
     clips = next(iter(found.values()))
     persons = len({person for person, _ in clips})
     print(f"\n{title}: {len(clips)} clips, {persons} persons\n")
-    print(f"| | {' | '.join(SHOWN.values())} |")
-    print(f"|---|{'---|' * len(SHOWN)}")
+    if not clips:
+        return
+    print(f"| | {' | '.join(shown.values())} |")
+    print(f"|---|{'---|' * len(shown)}")
     for name, figures in found.items():
         summary = summarise([figure for _, figure in figures], [person for person, _ in figures])
-        cells = " | ".join(str(summary[figure]) for figure in SHOWN)
+        cells = " | ".join(str(summary[figure]) for figure in shown)
         print(f"| {name} | {cells} |", flush=True)
-    print(f"| the clip's median mouth, held still | | | {summary['held']} | {summary['held']} | |")
+    still = (str(summary["held"]) if figure.startswith("error") else "" for figure in shown)
+    print(f"| the clip's median mouth, held still | {' | '.join(still)} |")
 
 
 def main() -> None:
@@ -248,7 +266,8 @@ def main() -> None:
         generators[path] = LandmarkMouths(network)
         generators[f"{path}, in silence"] = LandmarkMouths(network, silent=True)
         generators[f"{path}, picture of another moment"] = LandmarkMouths(network, elsewhere=True)
-    clips = [read_clip(s, store) for s in read_parts(chosen.data, splits=[chosen.split])]
+    with open_run(store):
+        clips = [read_clip(s, store) for s in read_parts(chosen.data, splits=[chosen.split])]
     clips = [clip for clip in clips if clip.valid.sum() >= REFERENCES]
     report(judged(clips, generators, in_step=False), "As recorded")
     report(judged(clips, generators, in_step=True), "In step, where preparation is sure of the lag")

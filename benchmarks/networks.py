@@ -103,10 +103,10 @@ def seconds_per_call(call: Callable[[], Any], device: torch.device) -> float:
     return float(np.median(taken))
 
 
-def peak_flops(device: torch.device) -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
+def peak_flops(device: torch.device, numbers: torch.dtype = torch.float32) -> float:
+    """Floating-point operations a second of a large matrix product."""
     size = 4096 if device.type == "cpu" else 8192
-    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+    a, b = (torch.rand(size, size, device=device).to(numbers) for _ in range(2))
     return 2 * size**3 / seconds_per_call(lambda: a @ b, device)
 
 

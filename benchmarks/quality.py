@@ -9,7 +9,6 @@ renderer. Clips are those of at least MIN_SECONDS; intervals are bootstraps over
 """
 
 import argparse
-import csv
 import json
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from benchmarks.baselines import closed, other_moment, true_mouth
+from benchmarks.clips import clip_rows, largest_face
 from flows.methods.exemplar import ExemplarSettings
 from models.faces.mesh.indices import LIPS, MOUTH
 from models.faces.settings import BlendSettings
@@ -39,11 +39,7 @@ from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import output_frames
 from tasks.result.settings import SyncSettings
 from tasks.source.crops import crops
-from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
-from tasks.source.timeline import timeline
-from tasks.source.track import track
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
 from tasks.speech.mel import mel
@@ -86,9 +82,7 @@ class Clip:
 def prepare(clip: Path) -> Clip:
     """The shared stages."""
     video = Source.of(clip)
-    frames = timeline(video)
-    found = faces(video, frames)
-    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
+    frames, face = largest_face(video)
     sound = waveform(video)
     out = output_frames(frames, sound, sync=SyncSettings())
     return Clip(Seen(video, frames, face, sound), out)
@@ -160,10 +154,7 @@ def resynthesise(clip: Clip, wanted: Artifact) -> Path:
 
 def compare(clip: Clip, result: Path) -> Score:
     """Detect the face in the result anew and compare it with the original."""
-    video = Source.of(result)
-    frames = timeline(video)
-    found = faces(video, frames)
-    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
+    _, face = largest_face(Source.of(result))
     both = clip.seen.landmarks.read("valid") & face.read("valid")
     before, after = clip.seen.landmarks.read("mouth")[both], face.read("mouth")[both]
     distance = np.linalg.norm((after - before)[:, _LIP_ROWS, :2], axis=-1).mean()
@@ -215,10 +206,7 @@ def silence(clip: Clip, person: Artifact, folder: Path) -> tuple[float, float, f
             file.writeframes(bytes(2 * 16000 * 10))
     wanted = spoken(clip, waveform(Source.of(quiet)), person)
     result = resynthesise(clip, wanted)
-    video = Source.of(result)
-    frames = timeline(video)
-    found = faces(video, frames)
-    face = landmarks(found, track(found, frames, face="largest"), timeline=frames)
+    _, face = largest_face(Source.of(result))
     original = opening(clip.seen.landmarks.read("mouth")[clip.seen.landmarks.read("valid")])
     closed_level = np.sort(original)[: max(1, len(original) // 5)].mean()
     made = opening(face.read("mouth")[face.read("valid")]).mean()
@@ -242,9 +230,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="JSON lines, one per clip")
     arguments = parser.parse_args()
-    with (arguments.clips / "manifest.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == arguments.split]
-    rows = [row for row in rows if float(row["seconds"]) >= MIN_SECONDS][: arguments.limit]
+    rows = clip_rows(arguments.clips, arguments.split, seconds=MIN_SECONDS)[: arguments.limit]
     folder = arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-quality-"))
     scores: dict[str, list[Score]] = {}
     quiet: list[tuple[float, float, float]] = []

@@ -1,57 +1,97 @@
 """What Prefect, Dask and the store cost, and how many workers they can feed.
 
-    python -m benchmarks.scale [--quick] [--json FILE] [--figures FILE]
+    python -m benchmarks.scale [--quick]
 
 First measures, on this machine: real dubs and preparations, stages and rows that do nothing, and
 how many requests and messages each makes. Nothing else should run meanwhile; 10 min on 2
-processors. Then simulates batches of 100,000 clips of 10 s on 10, 100 and 1,000 workers like the
-one that was measured. `--quick` dubs 20 s instead of 60 s, and simulates 20,000 clips.
+processors. Then reckons batches of 100,000 clips of 10 s on 10, 100 and 1,000 workers like the one
+that was measured: many clips are under way, so that the fullest part sets the pace. `--quick` dubs
+20 s instead of 60 s.
 """
 
 import argparse
 import math
-import multiprocessing
 import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from flows.runtime.environment import give_memory_back, quiet_and_private
 
-quiet_and_private()
-give_memory_back()
-
-from benchmarks.scale_figures import (  # noqa: E402  (the environment comes first)
-    CLIP_SECONDS,
-    GETS_PER_SECOND,
-    PUTS_PER_SECOND,
-    SHEET_PROCESSORS,
-    WORKERS_SIMULATED,
-    Batch,
-    Measured,
-    clip_of,
-    enough,
-    measure,
-    overhead,
-)
-from benchmarks.scale_model import (  # noqa: E402
-    COMMAND,
-    GETS,
-    PUTS,
-    SCHEDULER,
-    SERVER,
-    SHEETS,
-    simulate,
-)
-from tasks.engine.run import usable_processors  # noqa: E402
+if TYPE_CHECKING:
+    from benchmarks.scale_measures import Measured
 
 CLIPS = 100_000
-SPREAD = 0.5
-"""Real clips differ: they take half as long up to half as long again."""
+WORKERS = (10, 100, 1000)
+WORKLOADS = ("dub", "prepare")
 
+COMMAND, SHEETS, SCHEDULER, SERVER = "command", "contact sheets", "scheduler", "server"
+GETS, PUTS = "GET", "PUT"
+
+GETS_PER_SECOND, PUTS_PER_SECOND = 5500, 3500
+"""What AWS promises for each prefix of an S3 bucket. One for the whole store is what a new bucket
+has; keys are hashes below the name of their kind, so that S3 can split a store into many."""
+SHEET_PROCESSORS = 8
+"""Of the machine of each command: threads that decode do not hold Python's lock."""
+BUSY = 0.6
+"""Commands and prefixes are added until none is busier."""
 MOST_OVERHEAD = 0.05
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What one clip asks of everybody, each of which has one processor.
+
+    Attributes:
+        worker_seconds: Of all its ranges.
+        demand: Part → its seconds for the clip; COMMAND and SHEETS for one command, GETS and PUTS
+            for one prefix of the object store.
+    """
+
+    worker_seconds: float
+    demand: Mapping[str, float]
+
+    def full_at(self, part: str) -> float:
+        """How many workers keep this part busy all the time; more are of no use."""
+        demand = self.demand.get(part, 0.0)
+        return self.worker_seconds / demand if demand else math.inf
+
+    def shared(self, commands: int, prefixes: int) -> "Clip":
+        """The same where clips are shared out among commands, and keys among prefixes."""
+        ways = {COMMAND: commands, SHEETS: commands, GETS: prefixes, PUTS: prefixes}
+        shared = {part: seconds / ways.get(part, 1) for part, seconds in self.demand.items()}
+        return Clip(self.worker_seconds, shared)
+
+    def enough(self, workers: int) -> tuple[int, int]:
+        """So many commands, and so many prefixes, that none of them holds workers up."""
+
+        def needed(*parts: str) -> int:
+            share = max(workers / self.full_at(part) for part in parts)
+            return max(1, math.ceil(share / BUSY))
+
+        return needed(COMMAND, SHEETS), needed(GETS, PUTS)
+
+    def rate(self, workers: int) -> float:
+        """Clips a second, with many under way: as many as the fullest part takes."""
+        return 1 / max(self.worker_seconds / workers, 0.0, *self.demand.values())
+
+
+def clip_of(found: "Measured", workload: str) -> Clip:
+    """What a clip asks for, as measured."""
+    ranges, requests = found.short[workload].ranges, found.requests[workload]
+    demand = {
+        COMMAND: ranges * found.dask.processor["command"],
+        SCHEDULER: ranges * found.dask.processor["scheduler"],
+        GETS: requests.gets / GETS_PER_SECOND,
+        PUTS: requests.puts / PUTS_PER_SECOND,
+    }
+    if workload == "dub":
+        demand[COMMAND] += found.prefect_row.command
+        demand[SERVER] = found.prefect_row.server
+        demand[SHEETS] = found.sheets[0][1] / SHEET_PROCESSORS
+    return Clip(found.short[workload].worker_seconds, demand)
 
 
 def table(head: str, rows: list[list[str]]) -> None:
@@ -62,13 +102,12 @@ def table(head: str, rows: list[list[str]]) -> None:
         print(f"| {' | '.join(row)} |")
 
 
-def print_costs(found: Measured) -> None:
+def print_costs(found: "Measured") -> None:
     """What each part costs for a range and a row."""
-    store, dask = found.store, found.dask.cost
-    plain, row, sheet = found.prefect.plain, found.prefect.prefect, found.short_sheet
+    store, dask, row = found.store, found.dask, found.prefect_row
 
-    def line(name: str, *seconds: float) -> list[str]:
-        cells = [_ms(each) for each in seconds]
+    def line(name: str, *seconds: float | None) -> list[str]:
+        cells = ["" if each is None else f"{1000 * each:.1f}" for each in seconds]
         return [name, *cells, *[""] * (5 - len(cells))]
 
     spent = [dask.processor[name] for name in ("command", "scheduler", "workers")]
@@ -79,147 +118,128 @@ def print_costs(found: Measured) -> None:
             line("the same on Dask", dask.stage, *spent),
             line("each further range: store", store.further),
             line("the same on Dask", dask.further),
-            line("row", plain.wall, plain.command),
-            [*line("the same as a Prefect task run", row.wall, row.command)[:-1], _ms(row.server)],
-            line(f"drawing the contact sheet of {CLIP_SECONDS} s", *sheet),
+            line("row", found.row.wall, found.row.command),
+            line("the same as a Prefect task run", row.wall, row.command, None, None, row.server),
+            line("drawing the contact sheet of a short clip", *found.sheets[0]),
         ],
     )
 
 
-def print_share(found: Measured) -> None:
-    """The sum for the long clip."""
-    parts, wall = overhead(found), found.long.wall
+def print_share(found: "Measured") -> None:
+    """How much of the long clip's dub is none of its computation."""
+    store, dask, long = found.store, found.dask, found.long
+    further = long.ranges - long.stages
+    parts = {
+        "store": long.stages * store.stage + further * store.further,
+        "Dask": long.stages * (dask.stage - store.stage) + further * (dask.further - store.further),
+        "row": found.row.wall,
+        "Prefect": found.prefect_row.wall - found.row.wall,
+    }
     whole = sum(parts.values())
-    sheet = found.long_sheet[0]
-
-    def line(name: str, seconds: float) -> list[str]:
-        return [name, f"{seconds:.2f}", f"{seconds / wall:.2%}"]
-
+    parts["sum"] = whole
+    parts["besides: drawing a contact sheet for the run's page"] = found.sheets[1][0]
+    parts["part of the dub: writing its arrays"] = long.writing
     table(
-        f"dub of {found.seconds} s: {len(found.long.stages)} stages, {found.long.ranges} ranges, "
-        f"{wall:.1f} s|seconds|share",
-        [
-            *(line(name, seconds) for name, seconds in parts.items()),
-            line("sum", whole),
-            line("besides: drawing a contact sheet for the run's page", sheet),
-            line("part of the dub: writing its arrays", found.long.writing),
-        ],
+        f"dub of {found.seconds} s: {long.stages} stages, {long.ranges} ranges, "
+        f"{long.wall:.1f} s|seconds|share",
+        [[name, f"{spent:.2f}", f"{spent / long.wall:.2%}"] for name, spent in parts.items()],
     )
-    verdict = "at most" if whole / wall <= MOST_OVERHEAD else "MORE THAN"
+    verdict = "at most" if whole / long.wall <= MOST_OVERHEAD else "MORE THAN"
     print(f"\nPrefect, Dask and the store take {verdict} {MOST_OVERHEAD:.0%} of the wall time.")
 
 
-def print_limits(found: Measured) -> None:
+def print_limits(found: "Measured") -> None:
     """Per clip, and where each part is full."""
-    both = {name: clip_of(found, name, workers=10) for name in ("dub", "prepare")}
-    asked = found.requests
-    dask, prefect = found.dask, found.prefect
-    rows = [
-        ["ranges = scheduler tasks", *(str(clip.ranges) for clip in both.values())],
-        ["worker seconds", *(f"{clip.worker_seconds:.1f}" for clip in both.values())],
-        ["scheduler messages", *(f"{clip.ranges * dask.messages:.0f}" for clip in both.values())],
-        ["Prefect runs", f"{prefect.prefect.runs:.0f}", "0"],
-        ["Prefect requests, events", _and(prefect.prefect.requests, prefect.prefect.events), "0"],
-        ["object store GET", *(str(asked[name].gets) for name in both)],
-        ["object store PUT, DELETE", *(str(asked[name].puts) for name in both)],
-    ]
-    table(f"for a clip of {CLIP_SECONDS} s|dub|prepare", rows)
-    of = {
+    clips = {name: clip_of(found, name) for name in WORKLOADS}
+    short, asked, row = found.short, found.requests, found.prefect_row
+    messages = {name: found.dask.messages * short[name].ranges for name in WORKLOADS}
+    table(
+        "for a short clip|dub|prepare",
+        [
+            ["ranges = scheduler tasks", *(str(short[name].ranges) for name in WORKLOADS)],
+            ["worker seconds", *(f"{short[name].worker_seconds:.1f}" for name in WORKLOADS)],
+            ["scheduler messages", *(f"{messages[name]:.0f}" for name in WORKLOADS)],
+            ["Prefect runs", f"{row.runs:.0f}", "0"],
+            ["Prefect requests, events", f"{row.requests:.0f}, {row.events:.0f}", "0"],
+            ["object store GET", *(str(asked[name].gets) for name in WORKLOADS)],
+            ["object store PUT, DELETE", *(str(asked[name].puts) for name in WORKLOADS)],
+        ],
+    )
+    names = {
         COMMAND: "one command, one processor",
         SHEETS: f"contact sheets, {SHEET_PROCESSORS} processors",
-        SCHEDULER: f"scheduler, {1 / dask.cost.processor['scheduler']:.0f} ranges/s",
-        SERVER: f"server, {1 / prefect.prefect.server:.0f} rows/s",
+        SCHEDULER: f"scheduler, {1 / found.dask.processor['scheduler']:.0f} ranges/s",
+        SERVER: f"server, {1 / row.server:.0f} rows/s",
         GETS: f"one S3 prefix, {GETS_PER_SECOND} GET/s",
         PUTS: f"one S3 prefix, {PUTS_PER_SECOND} PUT/s",
     }
-    rows = [
-        [text, *(_count(clip.full_at(part)) for clip in both.values())] for part, text in of.items()
-    ]
-    table("full at so many workers|dub|prepare", rows)
-    print(
-        f"\nScheduler: {dask.tasks_per_second:.0f} empty tasks/s with 2 workers here, "
-        f"{dask.messages_per_second:.0f} messages/s with a processor; {dask.messages:.1f} messages "
-        f"and {dask.tasks:.2f} tasks for each range. Server: {prefect.requests_per_second:.0f} "
-        f"requests/s with a processor; a batch asks {prefect.batch:.0f} times besides its rows."
-    )
-
-
-def print_growth(found: Measured, clips: int) -> None:
-    """What is left out of the simulation, because it would hide all else."""
-    growth, artifacts = found.growth, len(found.dub.stages)
-    whole = growth.seconds(artifacts) * clips**2 / 2
-    print(
-        f"\nEach row writes the catalog {growth.catalogs:.1f} times "
-        f"({1000 * growth.per_artifact:.2f} ms for each artifact of the store) and the report "
-        f"{growth.reports:.1f} times ({1e6 * growth.per_row:.0f} µs for each row): with "
-        f"{clips:,} rows in one store {whole / 3600:,.1f} hours of one processor, which are left "
-        "out above."
-    )
-
-
-def print_simulation(found: Measured, clips: int) -> None:
-    """Batches of so many clips."""
-    batches = [
-        Batch(workload, workers, *parts)
-        for workload in ("dub", "prepare")
-        for workers in WORKERS_SIMULATED
-        for parts in sorted({(1, 1), enough(found, workload, workers)})
-    ]
-    with ProcessPoolExecutor(usable_processors(), multiprocessing.get_context("spawn")) as pool:
-        running = [
-            pool.submit(
-                simulate,
-                each.clip(found),
-                clips=clips,
-                workers=each.workers,
-                commands=each.commands,
-                spread=SPREAD,
-            )
-            for each in batches
-        ]
-        rows = [each.row(found, one.result()) for each, one in zip(batches, running, strict=True)]
+    full = {part: [clip.full_at(part) for clip in clips.values()] for part in names}
     table(
-        f"{clips:,} clips of {CLIP_SECONDS} s|workers|commands|prefixes|hours|workers busy|"
-        "scheduler messages/s|server requests/s|store GET/s|store PUT/s|fullest besides",
-        rows,
+        "full at so many workers|dub|prepare",
+        [
+            [name, *("never" if math.isinf(n) else f"{n:,.0f}" for n in full[part])]
+            for part, name in names.items()
+        ],
     )
 
 
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f}"
+def print_batches(found: "Measured") -> None:
+    """Batches of CLIPS clips."""
+    table(
+        f"{CLIPS:,} clips|workers|commands|prefixes|hours|workers busy|scheduler messages/s|"
+        "server requests/s|store GET/s|store PUT/s|fullest besides",
+        [
+            batch_row(found, workload, workers, *parts)
+            for workload in WORKLOADS
+            for workers in WORKERS
+            for parts in sorted({(1, 1), clip_of(found, workload).enough(workers)})
+        ],
+    )
 
 
-def _and(first: float, second: float) -> str:
-    return f"{first:.0f}, {second:.0f}"
+def batch_row(
+    found: "Measured", workload: str, workers: int, commands: int, prefixes: int
+) -> list[str]:
+    """One row of that table."""
+    from distributed.scheduler import heartbeat_interval
 
-
-def _count(workers: float) -> str:
-    return "never" if math.isinf(workers) else f"{workers:,.0f}"
+    clip, requests = clip_of(found, workload).shared(commands, prefixes), found.requests[workload]
+    rate = clip.rate(workers)
+    messages = rate * found.short[workload].ranges * found.dask.messages
+    beats = workers / heartbeat_interval(workers)
+    asked = rate * found.prefect_row.requests if workload == "dub" else 0.0
+    fullest = max(clip.demand, key=lambda part: clip.demand[part])
+    return [
+        workload,
+        f"{workers:,}",
+        str(commands),
+        str(prefixes),
+        f"{CLIPS / rate / 3600:.1f}",
+        f"{rate * clip.worker_seconds / workers:.0%}",
+        f"{messages + beats:.0f}",
+        f"{asked:.1f}",
+        f"{rate * requests.gets:.0f}",
+        f"{rate * requests.puts:.0f}",
+        f"{fullest} {rate * clip.demand[fullest]:.0%}",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="20 s and 20,000 clips")
-    parser.add_argument("--json", type=Path, help="write all figures to this file as well")
-    parser.add_argument("--figures", type=Path, help="take figures from such a file instead")
+    parser.add_argument("--quick", action="store_true", help="dub 20 s")
     arguments = parser.parse_args()
     if os.environ.get("PREFECT_API_URL"):
         raise SystemExit("PREFECT_API_URL is set: this starts a server of its own")
-    figures = TypeAdapter(Measured)
-    if arguments.figures:
-        found = figures.validate_json(arguments.figures.read_text())
-    else:
-        with tempfile.TemporaryDirectory(prefix="dubflow-bench-") as name:
-            found = measure(Path(name), seconds=20 if arguments.quick else 60)
-    assert found.dask.tasks <= 1, "more than one scheduler task for a range"
-    if arguments.json:
-        arguments.json.write_bytes(figures.dump_json(found, indent=1))
+    quiet_and_private()
+    give_memory_back()
+    from benchmarks.scale_measures import measure  # loads what reads the environment
+
+    with tempfile.TemporaryDirectory(prefix="dubflow-bench-") as name:
+        found = measure(Path(name), seconds=20 if arguments.quick else 60)
     print_costs(found)
     print_share(found)
     print_limits(found)
-    clips = CLIPS // 5 if arguments.quick else CLIPS
-    print_simulation(found, clips)
-    print_growth(found, clips)
+    print_batches(found)
 
 
 if __name__ == "__main__":

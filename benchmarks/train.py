@@ -5,7 +5,7 @@
 The trainer's own loop (optimizers, critic, averages) on one batch of drawn numbers that lies on
 the device, so that reading and drawing data is left out. The share of the peak counts the
 arithmetic of convolutions and matrix products, forward and backward, against a product of 8192 x
-8192 matrices in the same numbers (2048 on a CPU).
+8192 matrices in the same numbers (4096 on a CPU).
 """
 
 import argparse
@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from flows.recipes.ip_lap_landmarks import Landmarks, LandmarkSettings
-from flows.recipes.ip_lap_renderer import RendererSettings, Rendering
+from benchmarks.networks import peak_flops, waited
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from tasks.training.checkpoint import Checkpoints
+from tasks.training.ip_lap_landmarks import LandmarkRecipe, LandmarkSettings
+from tasks.training.ip_lap_renderer import RendererRecipe, RendererSettings
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Data, NoTrainingObserver, Sample
@@ -34,7 +35,7 @@ PAPER_STEPS = 610_000
 WARM_UP_STEPS = 8
 
 
-class _DrawnLandmarks(Landmarks):
+class _DrawnLandmarks(LandmarkRecipe):
     """Batches of the paper's size, drawn once."""
 
     size = 128
@@ -56,7 +57,7 @@ class _DrawnLandmarks(Landmarks):
         return self._batch
 
 
-class _DrawnFaces(Rendering):
+class _DrawnFaces(RendererRecipe):
     """Batches of the paper's size, drawn once; VGG19 with drawn weights."""
 
     size = 96
@@ -108,10 +109,10 @@ class _Clock(NoTrainingObserver):
 
     def step(self, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
         if step == WARM_UP_STEPS:
-            synchronize(self._device)
+            waited(self._device)
             self._start = time.perf_counter()
         if step > WARM_UP_STEPS and (step - WARM_UP_STEPS) % 8 == 0:
-            synchronize(self._device)
+            waited(self._device)
             spent = time.perf_counter() - self._start
             if spent > self._seconds:
                 self.steps_per_second = (step - WARM_UP_STEPS) / spent
@@ -124,12 +125,6 @@ class _Enough(Exception):
 
 def _drawn(shapes: Mapping[str, tuple[int, ...]], device: torch.device) -> dict[str, Tensor]:
     return {name: torch.rand(shape, device=device) for name, shape in shapes.items()}
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def measure(recipe: Any, *, precision: str, rank: Rank, seconds: float) -> tuple[float, float]:
@@ -162,21 +157,6 @@ def measure(recipe: Any, *, precision: str, rank: Rank, seconds: float) -> tuple
     return clock.steps_per_second, float(counter.get_total_flops())
 
 
-def peak(device: torch.device, kind: torch.dtype) -> float:
-    """FLOP a second of a large matrix product."""
-    side = 8192 if device.type == "cuda" else 2048
-    torch.set_float32_matmul_precision("high")
-    a, b = (torch.rand(side, side, device=device).to(kind) for _ in range(2))
-    for _ in range(3):
-        a @ b
-    synchronize(device)
-    start, count = time.perf_counter(), 20 if device.type == "cuda" else 3
-    for _ in range(count):
-        a @ b
-    synchronize(device)
-    return 2 * side**3 * count / (time.perf_counter() - start)
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
@@ -185,6 +165,7 @@ def main() -> None:
     chosen = parser.parse_args()
     device = torch.device(chosen.device)
     rank = Rank(0, 1, device)
+    torch.set_float32_matmul_precision("high")
     kinds = ["float32", "bfloat16"] + (["float16"] if device.type == "cuda" else [])
     print(
         f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'}, "
@@ -196,7 +177,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for kind in kinds:
-        most = peak(device, getattr(torch, kind))
+        most = peak_flops(device, getattr(torch, kind))
         for make in (_DrawnLandmarks, _DrawnFaces):
             recipe = make()
             pace, flops = measure(recipe, precision=kind, rank=rank, seconds=chosen.seconds)

@@ -14,6 +14,14 @@ from tasks.weights.networks import find_weights, load_network
 Kind = TypeVar("Kind", bound=nn.Module)
 
 
+def data_arguments(doc: str | None) -> argparse.ArgumentParser:
+    """A parser for prepared clips; `doc` is of the program's module."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
+    parser.add_argument("--store", required=True, help="the store that it was prepared in")
+    return parser
+
+
 def arguments(doc: str | None, files: str) -> argparse.ArgumentParser:
     """A parser for prepared clips and the weights of networks.
 
@@ -21,9 +29,7 @@ def arguments(doc: str | None, files: str) -> argparse.ArgumentParser:
         doc: Of the benchmark's module.
         files: What the files hold.
     """
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
-    parser.add_argument("--store", required=True, help="the store that it was prepared in")
+    parser = data_arguments(doc)
     parser.add_argument("--split", default="validation")
     parser.add_argument("files", type=Path, nargs="+", help=files)
     return parser

@@ -50,6 +50,13 @@ def preset_names() -> tuple[str, ...]:
     return ("paper", *sorted(others))
 
 
+def family_names() -> tuple[str, ...]:
+    """Families of metrics, in the order of the report."""
+    from tasks.metrics import families  # what computes them is imported only to be listed
+
+    return tuple(families())
+
+
 def dataset_names() -> tuple[str, ...]:
     """Data sets that Dubflow knows: the files of configs/datasets/."""
     return config_names("datasets")

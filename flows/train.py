@@ -126,8 +126,8 @@ def prepared_index(settings: TrainSettings, progress: Progress | None = None) ->
 
 def open_data(job: Job) -> Data:
     """Loaders of a data set's training and validation split."""
-    kind = find_recipe(job.recipe)
-    windows, judged = kind.windows(job.settings), kind.judged_windows(job.settings)
+    spec = find_recipe(job.recipe)
+    windows, judged = spec.windows(job.settings), spec.judged_windows(job.settings)
     trainer = job.trainer
     facts = index_facts(job.index)
     training = read_parts(job.index, splits=[TRAINED_ON])

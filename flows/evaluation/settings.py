@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.names import OneOf, method_names, protocol_names
+from flows.names import OneOf, family_names, method_names, protocol_names
 from stores.artifacts.settings import default_store
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.metrics import FAMILIES
 
 SOURCE = "source"
 """The system that leaves every video as it is: what perfect and what unsynchronised figures are."""
@@ -31,8 +30,9 @@ class EvaluateSettings(BaseModel):
     external: dict[str, Path] = Field(
         {}, description="other systems: name → folder of their videos, named like the items"
     )
-    families: list[Annotated[str, OneOf("family of metrics", lambda: FAMILIES)]] = Field(
-        list(FAMILIES), description="only these families of metrics"
+    families: list[Annotated[str, OneOf("family of metrics", family_names)]] = Field(
+        default_factory=lambda: list(family_names()),
+        description="only these families of metrics",
     )
     limit: int | None = Field(None, ge=1, description="only the first so many items")
     method_settings: dict[str, dict[str, Any]] = Field(

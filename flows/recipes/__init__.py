@@ -1,6 +1,7 @@
 """Recipes by name: what `dubflow train` can train.
 
-Adding one: losses in models/, a file here with a `KIND`, presets in configs/recipes/.
+Adding one: losses in models/, a file in tasks/training/, one here with a `RECIPE`, and a preset in
+configs/recipes/.
 """
 
 import importlib
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -16,9 +17,11 @@ from flows.names import YAML, OneOf, config_names, recipe_names
 from flows.presets import checked, merge, read_yaml
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
-from tasks.training.dataset import WindowSettings
-from tasks.training.recipe import Recipe
 from tasks.training.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    from tasks.training.dataset import WindowSettings
+    from tasks.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class RecipeSpec:
     """
 
     settings: type[BaseModel]
-    windows: Callable[[Any], WindowSettings]
-    judged_windows: Callable[[Any], WindowSettings]
-    make: Callable[[Any, str], Recipe]
+    windows: Callable[[Any], "WindowSettings"]
+    judged_windows: Callable[[Any], "WindowSettings"]
+    make: Callable[[Any, str], "Recipe"]
 
 
 @cache
@@ -47,9 +50,9 @@ def find_recipe(name: str) -> RecipeSpec:
     """
     if problem := OneOf("recipe", recipe_names).problem(name):
         raise SettingsError(problem)
-    kind = importlib.import_module(f"flows.recipes.{name.replace('.', '_')}").KIND
-    assert isinstance(kind, RecipeSpec)
-    return kind
+    found = importlib.import_module(f"{__name__}.{name.replace('.', '_')}").RECIPE
+    assert isinstance(found, RecipeSpec)
+    return found
 
 
 def presets(name: str) -> list[str]:
@@ -76,14 +79,14 @@ def recipe_settings(
     Raises:
         SettingsError: a preset or setting is unknown, or a value out of range.
     """
-    kind = find_recipe(name)
+    recipe = find_recipe(name)
     given = _preset(name, preset)
     if unknown := set(given) - {"trainer", "settings"}:
         raise SettingsError(f"preset of {name}: {', '.join(unknown)}: expected trainer, settings")
     where = f"recipe {name}: "
     return (
         checked(TrainerSettings, merge(given.get("trainer") or {}, trainer), where=where),
-        checked(kind.settings, merge(given.get("settings") or {}, settings), where=where),
+        checked(recipe.settings, merge(given.get("settings") or {}, settings), where=where),
     )
 
 

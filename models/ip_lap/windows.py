@@ -29,6 +29,9 @@ TICKS_PER_SECOND = 25
 _HEARD_BEFORE = 2
 """Ticks by which a mel window begins before its tick."""
 
+MEL_START_SECONDS = -_HEARD_BEFORE / TICKS_PER_SECOND
+"""The same as a time [s]: where a mel window begins, from its tick on."""
+
 _SHARE_DIGITS = 6
 """Rounding of shares between two frames, so that a tick on a frame is that frame alone."""
 

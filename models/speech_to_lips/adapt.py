@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
 from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
-from models.speech_to_lips.neutral import CLOSED_OPENING, LOWER, UPPER
+from models.speech_to_lips.neutral import CLOSED_OPENING, opening_row
 from models.speech_to_lips.predict import predict_blocks
 
 Array = NDArray[np.float32]
@@ -111,13 +110,6 @@ def adapt(
         lag_seconds=seconds,
         correlation=lag.correlation,
     )
-
-
-def opening_row(basis: Array) -> Array:
-    """(component,): how much each row of the basis (component, 171) opens the inner lips."""
-    points = basis.reshape(len(basis), len(MOUTH), 3)
-    row: Array = points[:, LOWER, 1] - points[:, UPPER, 1]
-    return row
 
 
 def _fit(

@@ -39,6 +39,13 @@ def opening(mouth: Array) -> Array:
     return distance
 
 
+def opening_row(basis: Array) -> Array:
+    """(component,): how much each row of the basis (component, 171) opens the middle inner lips."""
+    points = basis.reshape(len(basis), len(MOUTH), 3)
+    row: Array = points[:, LOWER, 1] - points[:, UPPER, 1]
+    return row
+
+
 def neutral_mouth(mouth: Array) -> Array:
     """The closed, relaxed mouth (57, 3): the middle half of the most closed fifth of the frames.
 

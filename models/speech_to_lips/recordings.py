@@ -1,14 +1,22 @@
 """Clips → training examples: one clock, one neutral mouth per person, sound and picture in step."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
-from models.speech_to_lips.network import TICKS_PER_SECOND, Hears, Level, speech_level
+from models.speech_to_lips.network import (
+    COLUMN_STEP,
+    TICK_STEP,
+    TICKS_PER_SECOND,
+    Hears,
+    Level,
+    speech_level,
+)
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
+from models.whisper.encoder import STEPS_PER_SECOND
 
 Array = NDArray[np.float32]
 
@@ -67,6 +75,19 @@ class Example:
     neutral: Array
     scale: float
     recording: Recording
+
+
+def cut(recording: Recording, start: int, stop: int) -> Recording:
+    """Ticks [start, stop) of a recording and their sound; both are multiples of TICK_STEP."""
+    first, last = start // TICK_STEP * COLUMN_STEP, stop // TICK_STEP * COLUMN_STEP
+    speech, steps = recording.speech, STEPS_PER_SECOND // TICKS_PER_SECOND
+    return replace(
+        recording,
+        mel=recording.mel[first:last],
+        mouth=recording.mouth[start:stop],
+        seen=recording.seen[start:stop],
+        speech=None if speech is None else speech[start * steps : stop * steps],
+    )
 
 
 def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, Array]:

@@ -1,6 +1,6 @@
 """What training needs beside the network: the basis of motion, batches, augmentation, the loss.
 
-Everything here is pure; `flows/recipes/speech_to_lips.py` holds the order of the steps.
+Everything here is pure; `benchmarks/speech_model.py` holds the order of the steps.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.network import TICK_STEP, Hearing
-from models.speech_to_lips.neutral import LOWER, UPPER
+from models.speech_to_lips.neutral import opening_row
 from models.speech_to_lips.recordings import Example
 
 Array = NDArray[np.float32]
@@ -195,13 +195,6 @@ def _runs(
     return (place >= start) & (place < start + width * longest) & (lot < share)
 
 
-def opening_row(basis: Tensor) -> Tensor:
-    """(component,): how much each component opens the mouth (vertical inner-lip gap)."""
-    points = basis.reshape(len(basis), len(MOUTH), 3)
-    row: Tensor = points[:, LOWER, 1] - points[:, UPPER, 1]
-    return row
-
-
 @dataclass(frozen=True)
 class LossWeights:
     """How much each part of the loss counts beside the components' own error."""
@@ -225,7 +218,7 @@ def motion_loss(predicted: Tensor, batch: Batch, *, basis: Tensor, weights: Loss
     loss = (relieved.abs() * weight).sum() / total
     velocity = (error[:, 1:] - error[:, :-1]).abs() * both
     loss = loss + weights.velocity * velocity.sum() / both.sum().clamp(min=1)
-    row = opening_row(basis)[:, None]
+    row = torch.from_numpy(opening_row(basis.numpy()))[:, None]
     open_error = (relieved @ row).abs()
     open_target = batch.target @ row
     closed = (open_target < 0.008).float()

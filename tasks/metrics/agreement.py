@@ -147,4 +147,4 @@ def measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("agreement", "speech", METRICS, measure)

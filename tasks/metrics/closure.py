@@ -204,4 +204,4 @@ def _measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, _measure, package=("pocketsphinx", "metrics"))
+FAMILY = Family("closure", "speech", METRICS, _measure, package=("pocketsphinx", "metrics"))

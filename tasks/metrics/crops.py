@@ -1,6 +1,7 @@
 """Networks that compare face crops of a result with those of its reference."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
+from tasks.engine.arguments import Bundle
 from tasks.engine.run import current_devices
 from tasks.metrics.family import Comparison
 from tasks.metrics.frames import (
@@ -30,10 +32,23 @@ if TYPE_CHECKING:
     from tasks.inference.runner import Runner
 
 
-def paired_inputs(comparison: Comparison) -> tuple[Any, ...]:
-    """The arguments of `compared_crops` and of stages around it, of a comparison."""
+@dataclass(frozen=True)
+class FacePair(Bundle):
+    """What `compared_crops` and the stages around it look at."""
+
+    result: Source
+    result_timeline: Artifact
+    result_landmarks: Artifact
+    reference: Source
+    reference_timeline: Artifact
+    reference_landmarks: Artifact
+    match: Artifact
+
+
+def face_pair(comparison: Comparison) -> FacePair:
+    """The videos and faces of a comparison."""
     result, reference = comparison.result, comparison.reference
-    return (
+    return FacePair(
         result.video,
         result.timeline,
         result.landmarks,

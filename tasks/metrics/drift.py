@@ -151,4 +151,4 @@ def measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("drift", "picture", METRICS, measure)

@@ -8,7 +8,7 @@ from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import compared_crops, metric_runner, paired_inputs
+from tasks.metrics.crops import compared_crops, face_pair, metric_runner
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, NO_FACE, SAMPLED, SAMPLES, measured, metric_schema
 
@@ -87,7 +87,9 @@ def packaged_network() -> "EfficientNetLite0":
 
 def measure(comparison: Comparison) -> Artifact:
     """Feature distance of a comparison."""
-    return effnet(*paired_inputs(comparison))
+    return effnet(face_pair(comparison))
 
 
-FAMILY = Family(METRICS, measure, package=(PACKAGE, "metrics"), paired_only=True)
+FAMILY = Family(
+    "effnet", "picture", METRICS, measure, package=(PACKAGE, "metrics"), paired_only=True
+)

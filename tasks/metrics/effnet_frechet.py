@@ -115,6 +115,8 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
 
 
 FAMILY = Family(
+    "effnet_frechet",
+    "picture",
     METRICS,
     measure,
     package=(PACKAGE, "metrics"),

@@ -1,18 +1,22 @@
 """What the evaluation knows of a family of metrics that are computed together.
 
-A family is a module in tasks/metrics/ with one or more stages and a `FAMILY`. Its stages take only
-the parts of a `Comparison` that they need, so that a result is recomputed only when those change.
+A family is a constant of a module in tasks/metrics/, beside its stages. These take only the parts
+of a `Comparison` that they need, so that a result is recomputed only when those change.
 """
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
 from stores.errors import MissingWeights
 from tasks.source.seen import Seen
 from tasks.weights.networks import find_weights
+
+SUBJECTS = ("picture", "person", "speech")
+"""What families look at, in the order of the report."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Family:
     """Metrics that are computed together.
 
     Attributes:
+        name: As in `--metrics`.
+        subject: What it looks at.
         metrics: What it gives.
         measure: (comparison) → its artifact. Its attribute `values` maps metric names to numbers,
             or None where this clip does not allow it (no face, too short), with the reason in the
@@ -50,6 +56,8 @@ class Family:
             They are among `metrics` and not among an artifact's `values`.
     """
 
+    name: str
+    subject: Literal["picture", "person", "speech"]
     metrics: Sequence[Metric]
     measure: Callable[[Comparison], Artifact]
     weights: tuple[str, ...] = ()

@@ -106,6 +106,8 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
 
 
 FAMILY = Family(
+    "fid",
+    "picture",
     METRICS,
     measure,
     weights=("fid_inception_v3",),

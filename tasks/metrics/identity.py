@@ -135,7 +135,7 @@ def measure(comparison: Comparison) -> Artifact:
         )
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
-    return csim(*sides, rows, comparison.match.sizes["frame"])
+    return csim(*sides, rows=rows, frames=comparison.match.sizes["frame"])
 
 
-FAMILY = Family(METRICS, measure, weights=(WEIGHTS,))
+FAMILY = Family("identity", "person", METRICS, measure, weights=(WEIGHTS,))

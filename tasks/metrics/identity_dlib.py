@@ -148,7 +148,7 @@ def measure(comparison: Comparison) -> Artifact:
         dlib_descriptors(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
         for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
     ]
-    return identity_dlib(*sides, rows, comparison.match.sizes["frame"])
+    return identity_dlib(*sides, rows=rows, frames=comparison.match.sizes["frame"])
 
 
-FAMILY = Family(METRICS, measure, package=(PACKAGE, "metrics"))
+FAMILY = Family("identity_dlib", "person", METRICS, measure, package=(PACKAGE, "metrics"))

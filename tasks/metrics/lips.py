@@ -301,4 +301,4 @@ def measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("lips", "speech", METRICS, measure)

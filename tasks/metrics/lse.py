@@ -350,4 +350,4 @@ def _measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, _measure, weights=(WEIGHTS,))
+FAMILY = Family("lse", "speech", METRICS, _measure, weights=(WEIGHTS,))

@@ -151,4 +151,4 @@ def measure(comparison: Comparison) -> Artifact:
     )
 
 
-FAMILY = Family(METRICS, measure, paired_only=True)
+FAMILY = Family("pixels", "picture", METRICS, measure, paired_only=True)

@@ -84,4 +84,4 @@ def measure(comparison: Comparison) -> Artifact:
     return sharpness(seen.video, seen.timeline, landmarks=seen.landmarks)
 
 
-FAMILY = Family(METRICS, measure)
+FAMILY = Family("sharpness", "picture", METRICS, measure)

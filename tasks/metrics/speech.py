@@ -187,4 +187,4 @@ def _measure(comparison: Comparison) -> Artifact:
     return speech(result.landmarks, result.timeline, voiced=voice_activity(comparison.speech))
 
 
-FAMILY = Family(METRICS, _measure, package=("silero_vad", "metrics"))
+FAMILY = Family("speech", "speech", METRICS, _measure, package=("silero_vad", "metrics"))

@@ -23,7 +23,6 @@ from flows.cli.app import app
 from flows.names import recipe_names
 from flows.prepare import PrepareSettings, prepare
 from flows.recipes import find_recipe, presets, recipe_settings
-from flows.recipes.ip_lap_renderer import Judge
 from flows.train import Job, open_data, train
 from flows.training.settings import TrainSettings
 from models.ip_lap.perceptual import Backbone, PerceptualLoss
@@ -31,6 +30,7 @@ from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
+from tasks.training.ip_lap_renderer import PerceptualNetwork
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
@@ -432,7 +432,7 @@ def test_steps_of_the_renderer_have_the_papers_losses(
 ) -> None:
     own = _own("ip_lap.renderer").model_copy(update={"warm_up": warm_up})
     recipe = find_recipe("ip_lap.renderer").make(own, make("ip_lap.renderer").store)
-    recipe._judge = Judge("two layers", _TwoLayers())
+    recipe._perceptual = PerceptualNetwork("two layers", _TwoLayers())
     plain, found = recipe.loss, []
 
     def checked(phase: str, networks: Networks, batch: Batch, step: int, kept: Any) -> Any:

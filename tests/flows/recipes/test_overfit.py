@@ -73,21 +73,21 @@ def overfitted(
     settings, chosen = recipe_settings(recipe, "small", trainer=trainer, settings=own)
     job = Job(recipe, chosen, settings, index, str(store), folder, NoTrainingObserver)
     data = open_data(job)
-    kind = find_recipe(recipe)
+    spec = find_recipe(recipe)
 
     def same_clip() -> Iterator[Any]:
         return iter(
             WindowLoader(
                 read_parts(index),
                 str(store),
-                kind.judged_windows(chosen),
+                spec.judged_windows(chosen),
                 batch_size=8,
                 shuffle=False,
             )
         )
 
     return Training(
-        kind.make(chosen, str(store)),
+        spec.make(chosen, str(store)),
         Data(data.training, same_clip, data.facts, data.key),
         settings,
         checkpoints=Checkpoints(folder),

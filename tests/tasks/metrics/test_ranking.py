@@ -20,8 +20,7 @@ from models.faces.mesh.indices import JAW, LIPS, RIGID
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
-from tasks.metrics import FAMILIES as NAMES
-from tasks.metrics import find_family
+from tasks.metrics import families
 from tasks.metrics.family import Comparison, Family
 from tasks.source.mesh_detector import FaceMeshDetector
 from tasks.source.seen import Seen
@@ -55,14 +54,13 @@ SPOKEN = (("agreement", ("same", "closed")), ("agreement_in_step", ("same", "clo
 """Where the speech is the clip's own."""
 
 
-def families() -> dict[str, Family]:
+def family_by_metric() -> dict[str, Family]:
     """By metric, those that can be computed here without weights from outside."""
-    found = {name: find_family(name) for name in NAMES}
-    usable = [family for family in found.values() if not family.weights]
+    usable = [family for family in families().values() if not family.weights]
     return {metric.name: family for family in usable for metric in family.metrics}
 
 
-FAMILIES = families()
+FAMILIES = family_by_metric()
 
 
 class Versions:

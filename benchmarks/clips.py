@@ -1,0 +1,25 @@
+"""What benchmarks on real clips share: rows of a manifest, and the face in a video."""
+
+import csv
+from pathlib import Path
+
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
+from tasks.source.timeline import timeline
+from tasks.source.track import track
+
+
+def clip_rows(folder: Path, split: str, *, seconds: float) -> list[dict[str, str]]:
+    """Rows of the folder's manifest.csv for clips of that split, at least so long."""
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    return [row for row in rows if float(row["seconds"]) >= seconds]
+
+
+def largest_face(video: Source) -> tuple[Artifact, Artifact]:
+    """Timeline of a video, and landmarks of the largest face in it."""
+    clock = timeline(video)
+    found = faces(video, clock)
+    return clock, landmarks(found, track(found, clock, "largest"), clock)

