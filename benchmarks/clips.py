@@ -22,4 +22,4 @@ def largest_face(video: Source) -> tuple[Artifact, Artifact]:
     """Timeline of a video, and landmarks of the largest face in it."""
     clock = timeline(video)
     found = faces(video, clock)
-    return clock, landmarks(found, track(found, clock, "largest"), clock)
+    return clock, landmarks(found, track(found, clock, face="largest"), timeline=clock)
