@@ -41,6 +41,7 @@ from stores.artifacts.builder import Builder
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.store import Store
 from tasks.engine.cluster import Cluster
+from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, usable_processors
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from viewer.sheet import contact_sheet
