@@ -109,9 +109,7 @@ def read_cluster(spec: str, *, workers: int = 0) -> ClusterSettings:
             return ClusterSettings(workers=int(count) if count else workers)
         if spec.startswith(_SCHEMES):
             return ClusterSettings(address=spec)
-        return checked(ClusterSettings, read_yaml(_file(spec)))
-    except SettingsError as error:
-        raise SettingsError(f"--cluster {spec}: {error}") from None
+        return checked(ClusterSettings, read_yaml(_file(spec)), where=f"--cluster {spec}: ")
     except ValueError:
         raise SettingsError(f"--cluster {spec}: expected local:N with a number") from None
 
@@ -265,7 +263,9 @@ def _file(spec: str) -> Path:
     try:
         return shipped_file(f"configs/clusters/{spec}.yaml")
     except FileNotFoundError:
-        raise SettingsError("expected local, local:N, tcp://host:port or a YAML file") from None
+        raise SettingsError(
+            f"--cluster {spec}: expected local, local:N, tcp://host:port or a YAML file"
+        ) from None
 
 
 def _first_line(error: BaseException) -> str:
