@@ -103,15 +103,14 @@ def read_cluster(spec: str, *, workers: int = 0) -> ClusterSettings:
     Raises:
         SettingsError: it stands for nothing, or the file is not as it should be.
     """
+    where = f"--cluster {spec}: "
     name, _, count = spec.partition(":")
-    try:
-        if name == "local":
-            return ClusterSettings(workers=int(count) if count else workers)
-        if spec.startswith(_SCHEMES):
-            return ClusterSettings(address=spec)
-        return checked(ClusterSettings, read_yaml(_file(spec)), where=f"--cluster {spec}: ")
-    except ValueError:
-        raise SettingsError(f"--cluster {spec}: expected local:N with a number") from None
+    if name == "local":
+        if count and not count.isdecimal():
+            raise SettingsError(f"{where}expected local:N with a number")
+        return ClusterSettings(workers=int(count) if count else workers)
+    given = {"address": spec} if spec.startswith(_SCHEMES) else read_yaml(_file(spec))
+    return checked(ClusterSettings, given, where=where)
 
 
 @contextmanager

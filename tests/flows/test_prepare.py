@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.prepare import PrepareReport, PrepareSettings, prepare
+from flows.presets import checked
 from stores.artifacts.store import Store
 from stores.dataset_index import index_facts, read_parts
 from stores.errors import InputError, SettingsError
@@ -52,7 +53,7 @@ def make(data: Path, store: Path, tmp_path: Path) -> Make:
             "filters": LENIENT,
             "workers": 2,
         }
-        return PrepareSettings.model_validate(given | changes)
+        return checked(PrepareSettings, given | changes)
 
     return make
 
