@@ -47,6 +47,10 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever reads our output, as in `| head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}", 1)
 
 
 def _end(line: str, code: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,7 +13,8 @@ from typing import Annotated
 
 import numpy as np
 import torch
-import typer
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -54,7 +56,7 @@ from tasks.speech.speech_features import heard
 
 Array = NDArray[np.float32]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = App(help="Train the models that ship with the project.", version_flags=())
 console = Console(stderr=True)
 
 FIRST_ROUND_STEPS = 400
@@ -71,34 +73,35 @@ ADAPT_MIN_SECONDS = 8.0
 """Clips so long are parted: the first half to adapt, the second to test."""
 
 
-@app.callback()
-def main() -> None:
-    """Train the models that ship with the project."""
-
-
-@app.command("speech_to_lips")
+@app.command(name="speech_to_lips")
 def train_speech_to_lips(
-    clips: Annotated[Path, typer.Option(help="Folder of talking-face clips with a manifest.csv")],
-    out: Annotated[Path, typer.Option(help="Weights file to write (.safetensors)")],
+    *,
+    clips: Annotated[Path, Parameter(help="Folder of talking-face clips with a manifest.csv")],
+    out: Annotated[Path, Parameter(help="Weights file to write (.safetensors)")],
     landmarks: Annotated[
-        Path, typer.Option(help="Folder that keeps landmarks from one run to the next")
+        Path, Parameter(help="Folder that keeps landmarks from one run to the next")
     ] = Path(".dubflow/landmarks"),
     steps: Annotated[
-        int, typer.Option(min=1, help="Training steps of a member")
+        int, Parameter(help="Training steps of a member", validator=Number(gte=1))
     ] = FitSettings.steps,
-    seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = FitSettings.seed,
+    seed: Annotated[int, Parameter(help="Seed of everything left to chance")] = FitSettings.seed,
     hears: Annotated[
-        Hears, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
+        Hears, Parameter(help="whisper: features of a speech encoder; mel: a spectrogram")
     ] = "whisper",
     members: Annotated[
-        int, typer.Option(min=1, max=32, help="Networks whose answers are averaged")
+        int, Parameter(help="Networks whose answers are averaged", validator=Number(gte=1, lte=32))
     ] = 4,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that find landmarks")] = 2,
+    workers: Annotated[
+        int, Parameter(help="Processes that find landmarks", validator=Number(gte=1))
+    ] = 2,
     share: Annotated[
-        float, typer.Option(min=0.05, max=1, help="Of the training persons: for a learning curve")
+        float,
+        Parameter(
+            help="Of the training persons: for a learning curve", validator=Number(gte=0.05, lte=1)
+        ),
     ] = 1.0,
     develop: Annotated[
-        bool, typer.Option(help="Report on training persons held out, not on validation persons")
+        bool, Parameter(help="Report on training persons held out, not on validation persons")
     ] = False,
 ) -> None:
     """Speech → mouth motion, from clips whose manifest names file, person and split."""
@@ -108,7 +111,7 @@ def train_speech_to_lips(
         everything = read_recordings(clips, landmarks, workers=workers)
     except InputError as error:
         console.print(f"[red]{error}")
-        raise typer.Exit(2) from None
+        sys.exit(2)
     training = [r for split, r in everything if split == TRAINED_ON]
     reported = [r for split, r in everything if split == REPORTED_ON]
     if develop:
@@ -117,7 +120,7 @@ def train_speech_to_lips(
     training = [r for r in training if _lot(r.person) < share]
     if not training:
         console.print(f"[red]{clips / 'manifest.csv'} marks no usable clip as {TRAINED_ON}")
-        raise typer.Exit(2)
+        sys.exit(2)
     rows = mirrored_rows(
         load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
     )

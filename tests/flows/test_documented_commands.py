@@ -64,6 +64,8 @@ def test_documented(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
     helped = invoke(*names, "--help")
     assert helped.exit_code == 0
     assert f"Usage: dubflow {' '.join(names)}" in helped.stdout
+    if command == "--install-completion":
+        return  # would change the home folder
     if "--help" in arguments:
         assert invoke(*arguments).exit_code == 0
     elif command in WORK:
