@@ -38,6 +38,7 @@ app = App(
         show_default=lambda value: None if value in (None, False) else str(value),
     ),
     suppress_keyboard_interrupt=False,
+    result_action="return_none",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(dub, demo, doctor, batch, demo_batch, prepare, train, evaluate, rate, up),
@@ -57,7 +58,7 @@ app.register_install_completion_command(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; ends the process with its exit code.
+    """Run the command; ends the process with an exit code if it fails.
 
     Args:
         arguments: None for those of the process.

@@ -51,7 +51,7 @@ def list_artifacts(
             continue
         made, seconds = row["created"][:19].replace("T", " "), f"{row['wall_seconds']:.1f} s"
         table.add_row(row["kind"], row["key"][:12], made, seconds, human_size(row["stored_bytes"]))
-    console = Console()
+    console = Console(highlight=False)
     console.print(table)
     total = sum(row["stored_bytes"] or 0 for row in rows)
     console.print(f"[dim]{len(rows)} artifacts, {human_size(total)}")
@@ -75,7 +75,7 @@ def show(
     if as_json:
         sys.stdout.write(artifact.manifest.to_json() + "\n")
     else:
-        Console().print(_tree(artifact))
+        Console(highlight=False).print(_tree(artifact))
     if preview is not None:
         from viewer.preview import draw
 
@@ -92,7 +92,7 @@ def verify(
 ) -> None:
     """Read every byte of every artifact and compare it with what was committed."""
     opened = open_store(store)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     damaged: list[dict[str, object]] = []
     checked = 0
     for kind, found in track(list(opened.committed()), "verifying", console=console):
@@ -106,9 +106,9 @@ def verify(
         sys.stdout.write(json.dumps({"checked": checked, "damaged": damaged}) + "\n")
     for item in damaged:
         for line in item["damage"]:  # type: ignore[attr-defined]
-            console.print(f"[red]{item['kind']} {item['key']}: {line}", highlight=False)
+            console.print(f"[red]{item['kind']} {item['key']}: {line}")
     done = " and removed" if remove and damaged else ""
-    console.print(f"{checked} artifacts checked, {len(damaged)} damaged{done}", highlight=False)
+    console.print(f"{checked} artifacts checked, {len(damaged)} damaged{done}")
     if damaged and not remove:
         sys.exit(1)
 
@@ -131,14 +131,13 @@ def gc(
     if as_json:
         sys.stdout.write(json.dumps({"removed": yes, **found.__dict__}) + "\n")
         return
-    console = Console()
+    console = Console(highlight=False)
     for kind, key in found.artifacts:
-        console.print(f"{kind} {key[:12]}", highlight=False)
+        console.print(f"{kind} {key[:12]}")
     verb = "removed" if yes else "would be removed (add --yes)"
     console.print(
         f"{len(found.artifacts)} artifacts, {len(found.runs)} run records, "
-        f"{len(found.leftovers)} leftovers, {human_size(found.freed_bytes)}: {verb}",
-        highlight=False,
+        f"{len(found.leftovers)} leftovers, {human_size(found.freed_bytes)}: {verb}"
     )
 
 
@@ -163,7 +162,7 @@ def _tree(artifact: Artifact) -> Tree:
             shape = f"{member.dtype} ({sizes})"
         else:
             shape = "one stretch of bytes per range"
-        arrays.add(f"[green]{name}[/] {shape}{units} [dim]{facts.get('doc', '')}", highlight=False)
+        arrays.add(f"[green]{name}[/] {shape}{units} [dim]{facts.get('doc', '')}")
     for title, values in (
         ("facts", manifest.attributes),
         ("parameters", manifest.parameters),
@@ -174,12 +173,11 @@ def _tree(artifact: Artifact) -> Tree:
         for name, value in values.items():
             text = value if isinstance(value, str) else json.dumps(value)
             assert branch is not None
-            branch.add(f"{name}: {text if len(text) < 200 else text[:200] + ' …'}", highlight=False)
+            branch.add(f"{name}: {text if len(text) < 200 else text[:200] + ' …'}")
     files, size = len(manifest.files), human_size(manifest.stored_bytes)
     tree.add(
         f"stage version {manifest.stage_version}, made {manifest.created} in "
-        f"{manifest.wall_seconds:.2f} s, {size} in {files} files",
-        highlight=False,
+        f"{manifest.wall_seconds:.2f} s, {size} in {files} files"
     )
     return tree
 

@@ -10,47 +10,37 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.batches.settings import BatchSettings
-from flows.cli.options import (
-    ARGUMENT,
-    CLUSTER,
-    OPTIONS,
-    RUNNING,
-    STORE,
-    ChangesOption,
-    JsonOption,
-    Option,
-    PrefectOption,
-    announce_server,
-    offers,
-    under_prefect,
-)
+from flows.cli import options
+from flows.cli.options import Option
 from flows.presets import checked, nested
 
 if TYPE_CHECKING:
     from flows.batch import BatchReport
 
 
-@offers(
+@options.offers(
     BatchSettings,
     {
-        "manifest": ARGUMENT,
+        "manifest": options.ARGUMENT,
         "report": Option("--report", default="MANIFEST.report.parquet beside it"),
         "again": Option("--again"),
-        "rows": Option("--rows", RUNNING),
-        "store": STORE,
-        "cluster": CLUSTER,
+        "rows": Option("--rows", options.RUNNING),
+        "store": options.STORE,
+        "cluster": options.CLUSTER,
     },
 )
 def batch(
     given: dict[str, Any],
     *,
     changes: Annotated[
-        ChangesOption,
-        Parameter(group=OPTIONS, help="A setting of all rows that don't set it. Repeatable."),
+        options.ChangesOption,
+        Parameter(
+            group=options.OPTIONS, help="A setting of all rows that don't set it. Repeatable."
+        ),
     ] = None,
     check: Annotated[bool, Parameter(help="Check the manifest and every file, and stop.")] = False,
-    prefect: PrefectOption = None,
-    as_json: JsonOption = False,
+    prefect: options.PrefectOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Dub every row of MANIFEST.
 
@@ -59,7 +49,7 @@ def batch(
     """
     defaults = nested(changes or [], example="sync.mode=cut_off")
     settings = checked(BatchSettings, {"defaults": defaults} | given)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     if check:
         _check(settings, console)
         return
@@ -79,7 +69,7 @@ def _check(settings: BatchSettings, console: Console) -> None:
 
     problems = check_rows(settings)
     for row, problem in problems:
-        console.print(f"[red]row {row.name}[/]: {problem}", highlight=False)
+        console.print(f"[red]row {row.name}[/]: {problem}")
     if problems:
         sys.exit(2)
     console.print("[green]every row can be dubbed")
@@ -88,8 +78,8 @@ def _check(settings: BatchSettings, console: Console) -> None:
 def _run(settings: BatchSettings, console: Console, *, prefect: bool | None) -> "BatchReport":
     from flows.batches.progress import batch_watched
 
-    if under_prefect(prefect):
-        announce_server(console)
+    if options.under_prefect(prefect):
+        options.announce_server(console)
         from flows.batch import from_json
         from flows.prefect_flows import batch_flow
 
@@ -123,9 +113,9 @@ def summarise(done: "BatchReport", console: Console) -> None:
     console.print(table)
     for row in done.rows:
         if row.reason:
-            console.print(f"row {row.number}: {row.state}: {row.reason}", highlight=False)
+            console.print(f"row {row.number}: {row.state}: {row.reason}")
     states = [row.state for row in done.rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     video = sum(row.video_seconds for row in done.rows if row.seconds)
-    console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video", highlight=False)
-    console.print(f"report: {done.path}", soft_wrap=True, highlight=False)
+    console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video")
+    console.print(f"report: {done.path}", soft_wrap=True)

@@ -27,10 +27,10 @@ def demo_batch(
     from flows.batches.demo import demo_batch as run
     from flows.batches.report import State
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     if clips is None and (named := os.environ.get("DUBFLOW_CLIPS")):
         clips = Path(named)
-    done = run(output, clips=clips, say=lambda line: console.print(line, highlight=False))
+    done = run(output, clips=clips, say=console.print)
     seconds = sum(row.seconds for row in done.rows)
     report = BatchReport(done.rows, output / "manifest.report.parquet", seconds)
     summarise(report, console)

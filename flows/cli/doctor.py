@@ -17,6 +17,6 @@ def doctor(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(findings.model_dump()) + "\n")
     else:
-        show(findings, Console())
+        show(findings, Console(highlight=False))
     if not findings.healthy:
         sys.exit(1)

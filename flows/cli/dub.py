@@ -9,68 +9,50 @@ import yaml
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.cli.options import (
-    ARGUMENT,
-    DEVICE,
-    DUBBED,
-    ENCODING,
-    OUTPUT,
-    RUNNING,
-    SETTINGS,
-    STORE,
-    WORKERS,
-    ChangesOption,
-    ClusterOption,
-    DryRunOption,
-    JsonOption,
-    Option,
-    PrefectOption,
-    announce_server,
-    offers,
-    under_prefect,
-)
+from flows.cli import options
+from flows.cli.options import Option
 from flows.settings import DubSettings, read_settings
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
 
 
-@offers(
+@options.offers(
     DubSettings,
     {
-        "video": ARGUMENT,
-        "audio": ARGUMENT,
-        "output": OUTPUT,
+        "video": options.ARGUMENT,
+        "audio": options.ARGUMENT,
+        "output": options.OUTPUT,
         "method": Option("--method"),
-        "face": Option("--face", DUBBED, "largest|track:N|X,Y@SECONDS"),
-        "sync.mode": Option("--sync-mode", DUBBED),
-        "sync.start_seconds": Option("--start", DUBBED),
-        "sync.end_seconds": Option("--end", DUBBED),
-        "keep_background_db": Option("--keep-background", DUBBED, "DB"),
-        "restore.model": Option("--restore", DUBBED),
-        "encode.crf": Option("--quality", ENCODING),
-        "encode.codec": Option("--codec", ENCODING),
-        "sound.audio_codec": Option("--audio-codec", ENCODING),
-        "store": STORE,
-        "workers": WORKERS,
-        "devices.device": DEVICE,
-        "precision": Option("--precision", RUNNING),
+        "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
+        "sync.mode": Option("--sync-mode", options.DUBBED),
+        "sync.start_seconds": Option("--start", options.DUBBED),
+        "sync.end_seconds": Option("--end", options.DUBBED),
+        "keep_background_db": Option("--keep-background", options.DUBBED, "DB"),
+        "restore.model": Option("--restore", options.DUBBED),
+        "encode.crf": Option("--quality", options.ENCODING),
+        "encode.codec": Option("--codec", options.ENCODING),
+        "sound.audio_codec": Option("--audio-codec", options.ENCODING),
+        "store": options.STORE,
+        "workers": options.WORKERS,
+        "devices.device": options.DEVICE,
+        "precision": Option("--precision", options.RUNNING),
     },
 )
 def dub(
     given: dict[str, Any],
     *,
     config: Annotated[
-        Path | None, Parameter(group=SETTINGS, help="YAML file with any of the settings.")
+        Path | None, Parameter(group=options.SETTINGS, help="YAML file with any of the settings.")
     ] = None,
     changes: Annotated[
-        ChangesOption,
+        options.ChangesOption,
         Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
     ] = None,
-    dry_run: DryRunOption = False,
-    cluster: ClusterOption = None,
-    prefect: PrefectOption = None,
-    as_json: JsonOption = False,
+    dry_run: options.DryRunOption = False,
+    cluster: options.ClusterOption = None,
+    prefect: options.PrefectOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Dub VIDEO with the speech in AUDIO.
 
@@ -98,12 +80,12 @@ def dub_and_tell(
     from flows.runtime.clusters import open_cluster, read_cluster
     from flows.runtime.progress import watched
 
-    console = Console(stderr=True)
-    if under_prefect(prefect):
+    console = Console(stderr=True, highlight=False)
+    if options.under_prefect(prefect):
         check_inputs(settings)  # before a server is started for nothing
         if cluster is not None:
             read_cluster(cluster)
-        announce_server(console)
+        options.announce_server(console)
         from flows.dub_report import DubReport
         from flows.prefect_flows import dub_flow
 
@@ -120,17 +102,16 @@ def dub_and_tell(
 
 
 def _summarise(report: "DubReport", store: str, console: Console) -> None:
-    console.print(f"[bold green]{report.output}", soft_wrap=True, highlight=False)
+    console.print(f"[bold green]{report.output}", soft_wrap=True)
     console.print(
         f"  {report.frames} frames, {report.seconds:.2f} s (speech: "
-        f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}",
-        highlight=False,
+        f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}"
     )
     if report.no_face_ranges:
         ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
-        console.print(f"  left as they were: frames {ranges}", highlight=False)
+        console.print(f"  left as they were: frames {ranges}")
     for note in report.notes:
-        console.print(f"  note: {note}", highlight=False)
+        console.print(f"  note: {note}")
     computed = [stage.name for stage in report.stages if stage.computed]
     console.print(
         f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
@@ -140,5 +121,4 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         f"                         dubflow artifacts show {report.stages[-1].key[:12]} "
         f"--store {store}",
         soft_wrap=True,
-        highlight=False,
     )

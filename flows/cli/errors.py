@@ -47,6 +47,10 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever reads our output, as in `| head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}", 1)
 
 
 def _end(line: str, code: int) -> NoReturn:
@@ -66,13 +70,15 @@ def _words(error: CycloptsError) -> str:
         near = get_close_matches(error.token.value, names, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{option} {error.token.value}: expected {_listed(names)}{hint}"
-    text = " ".join(str(error).split())
     if isinstance(error, UnusedCliTokensError):
         text = f"too many arguments: {' '.join(error.unused_tokens or [])}."
     elif isinstance(error, MissingArgumentError) and error.argument and not error.argument.tokens:
         text = f"{error.keyword or error.argument.name} needs a value."
+    else:
+        text = " ".join(str(error).split())
+        text = text[:1].lower() + text[1:]
     command = " ".join(["dubflow", *(error.command_chain or [])])
-    return f"{text[:1].lower()}{text[1:]} See `{command} --help`."
+    return f"{text} See `{command} --help`."
 
 
 def _listed(names: list[str]) -> str:

@@ -6,35 +6,25 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from flows.cli.options import (
-    ARGUMENT,
-    CLUSTER,
-    DEVICE,
-    EVALUATED,
-    OUTPUT,
-    STORE,
-    ChangesOption,
-    Option,
-    named_folders,
-    offers,
-)
+from flows.cli import options
+from flows.cli.options import Option
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked, nested
 from stores.errors import SettingsError
 
 
-@offers(
+@options.offers(
     EvaluateSettings,
     {
-        "protocols": ARGUMENT,
+        "protocols": options.ARGUMENT,
         "data": Option("--data"),
-        "output": OUTPUT,
-        "methods": Option("--method", EVALUATED),
-        "families": Option("--metrics", EVALUATED, default="all"),
-        "limit": Option("--limit", EVALUATED),
-        "store": STORE,
-        "cluster": CLUSTER,
-        "devices.device": DEVICE,
+        "output": options.OUTPUT,
+        "methods": Option("--method", options.EVALUATED),
+        "families": Option("--metrics", options.EVALUATED, default="all"),
+        "limit": Option("--limit", options.EVALUATED),
+        "store": options.STORE,
+        "cluster": options.CLUSTER,
+        "devices.device": options.DEVICE,
     },
 )
 def evaluate(
@@ -43,16 +33,16 @@ def evaluate(
     external: Annotated[
         list[str] | None,
         Parameter(
-            group=EVALUATED,
+            group=options.EVALUATED,
             metavar="NAME=FOLDER",
             help="Videos that another system made, named like the items: FOLDER/ITEM.mp4, or "
             "FOLDER/PROTOCOL/ITEM.mp4. Repeatable.",
         ),
     ] = None,
     changes: Annotated[
-        ChangesOption,
+        options.ChangesOption,
         Parameter(
-            group=EVALUATED,
+            group=options.EVALUATED,
             metavar="METHOD.NAME=VALUE",
             help="Change a setting of a method: wav2lip.paste=hard. Repeatable.",
         ),
@@ -61,7 +51,7 @@ def evaluate(
         bool,
         Parameter(
             name="--list",
-            group=EVALUATED,
+            group=options.EVALUATED,
             help="Print the items with their videos and speech, and stop: what another system "
             "has to make.",
         ),
@@ -73,13 +63,13 @@ def evaluate(
     missing are listed with the way to get them.
     """
     if external:
-        folders = named_folders(external, example="--external theirs=results/theirs")
+        folders = options.named_folders(external, example="--external theirs=results/theirs")
         given = {"methods": []} | given | {"external": folders}
     settings = checked(EvaluateSettings, given | {"method_settings": _of_methods(changes or [])})
     if list_items:
         _list(settings)
     else:
-        _evaluate(settings, Console(stderr=True))
+        _evaluate(settings, Console(stderr=True, highlight=False))
 
 
 def _of_methods(changes: list[str]) -> dict[str, dict[str, Any]]:
@@ -113,13 +103,13 @@ def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     spec = None if settings.cluster == "none" else settings.cluster
     with open_cluster(spec) as workers, watched(console) as bars:
         done = run(settings, progress=bars, cluster=workers)
-    console.print(f"[bold green]{done.html}", soft_wrap=True, highlight=False)
-    console.print(f"  {done.items} results scored", highlight=False)
+    console.print(f"[bold green]{done.html}", soft_wrap=True)
+    console.print(f"  {done.items} results scored")
     for how in dict.fromkeys(done.unavailable.values()):
         names = [name for name, why in done.unavailable.items() if why == how]
-        console.print(f"  not available: {', '.join(names)}: {how}", highlight=False)
+        console.print(f"  not available: {', '.join(names)}: {how}")
     for system, item, why in done.failures[:10]:
-        console.print(f"  [red]failed[/]: {system}, {item}: {why}", highlight=False)
+        console.print(f"  [red]failed[/]: {system}, {item}: {why}")
     if done.failures:
-        console.print(f"  {len(done.failures)} failed in all; see the report", highlight=False)
+        console.print(f"  {len(done.failures)} failed in all; see the report")
         sys.exit(2)

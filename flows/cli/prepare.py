@@ -7,20 +7,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.options import (
-    ARGUMENT,
-    CLUSTER,
-    DEVICE,
-    PREPARED,
-    RUNNING,
-    STORE,
-    WORKERS,
-    ChangesOption,
-    DryRunOption,
-    JsonOption,
-    Option,
-    offers,
-)
+from flows.cli import options
+from flows.cli.options import Option
 from flows.preparation.settings import Filters, PrepareSettings
 from flows.presets import checked, merge, nested
 
@@ -28,36 +16,36 @@ if TYPE_CHECKING:
     from flows.preparation.report import PrepareReport
 
 
-@offers(
+@options.offers(
     PrepareSettings,
     {
-        "dataset": ARGUMENT,
+        "dataset": options.ARGUMENT,
         "data": Option("--data"),
         "output": Option("--output -o", metavar="INDEX.parquet"),
-        "person": Option("--person", PREPARED, "REGEX"),
-        "limit": Option("--limit", PREPARED),
-        "store": STORE,
-        "workers": WORKERS,
-        "cluster": CLUSTER,
-        "devices.device": DEVICE,
+        "person": Option("--person", options.PREPARED, "REGEX"),
+        "limit": Option("--limit", options.PREPARED),
+        "store": options.STORE,
+        "workers": options.WORKERS,
+        "cluster": options.CLUSTER,
+        "devices.device": options.DEVICE,
     },
 )
 def prepare(
     given: dict[str, Any],
     *,
     changes: Annotated[
-        ChangesOption,
+        options.ChangesOption,
         Parameter(
-            group=PREPARED,
+            group=options.PREPARED,
             help="A filter (min_seconds=2, max_turned_share=null), or any other setting "
             "(crops.max_size=384, tracks=2). Repeatable. Filters compute nothing anew.",
         ),
     ] = None,
     dry_run: Annotated[
-        DryRunOption,
-        Parameter(group=RUNNING, help="Print the clips with person and split, and stop."),
+        options.DryRunOption,
+        Parameter(group=options.RUNNING, help="Print the clips with person and split, and stop."),
     ] = False,
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Prepare a data set: landmarks, face crops, mel and scores in the store, and an index of them.
 
@@ -97,7 +85,7 @@ def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
     from flows.runtime.clusters import open_cluster
     from flows.runtime.progress import watched
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     with open_cluster(settings.cluster) as opened, watched(console) as bars:
         report = run(settings, progress=bars, cluster=opened)
     if as_json:
@@ -108,12 +96,11 @@ def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
 
 
 def _summarise(report: "PrepareReport", console: Console) -> None:
-    console.print(f"[bold green]{report.index}", soft_wrap=True, highlight=False)
+    console.print(f"[bold green]{report.index}", soft_wrap=True)
     pace = report.seconds / report.wall_seconds if report.wall_seconds else 0.0
     console.print(
         f"  {report.clips} clips, {report.seconds / 60:.1f} min; {report.kept} of {report.rows} "
-        f"rows kept, {report.kept_seconds / 60:.1f} min; {pace:.2f} s of video a second",
-        highlight=False,
+        f"rows kept, {report.kept_seconds / 60:.1f} min; {pace:.2f} s of video a second"
     )
     table = Table("filter", "threshold", "drops", "alone", "left", box=None, pad_edge=False)
     for count in report.filters:
@@ -124,20 +111,18 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
     for split in report.splits:
         console.print(
             f"  {split.split}: {split.persons} persons, {split.rows} rows, "
-            f"{split.seconds / 60:.1f} min",
-            highlight=False,
+            f"{split.seconds / 60:.1f} min"
         )
     if report.other_split:
         console.print(
-            f"  {report.other_split} clips left out: their person is held out in another split",
-            highlight=False,
+            f"  {report.other_split} clips left out: their person is held out in another split"
         )
     computed = [f"{stage.name} {stage.computed}" for stage in report.stages if stage.computed]
     console.print(
         f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
     )
     for failure in report.failures[:10]:
-        console.print(f"  [red]failed[/]: {failure.clip}: {failure.reason}", highlight=False)
+        console.print(f"  [red]failed[/]: {failure.clip}: {failure.reason}")
     if len(report.failures) > 10:
         console.print(
             f"  {len(report.failures)} failed in all; see {report.failures_file}", highlight=False

@@ -88,12 +88,11 @@ def _serve(
     listening = _listen(host, port)
     shown = "localhost" if host == "127.0.0.1" else host
     trials = len(study.trials("someone"))
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     console.print(
         f"[bold]http://{shown}:{listening.getsockname()[1]}[/]  {trials} to rate for each person, "
         f"answers go to {answers}; stop with Ctrl+C",
         soft_wrap=True,
-        highlight=False,
     )
     config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
     uvicorn.Server(config).run(sockets=[listening])
@@ -119,14 +118,16 @@ def _show_results(answers: Path, *, as_json: bool) -> None:
         }
         sys.stdout.write(json.dumps(found) + "\n")
         return
-    console = Console()
+    console = Console(highlight=False)
     for unit, rows in (
         ("1 bad to 5 excellent", opinion_rows(opinions)),
         ("share that preferred the first", preference_rows(opinions)),
     ):
         for question, asked in groupby(rows, lambda row: str(row["question"])):
             console.print(_table(f"{escape(question)}\n[dim]{unit}", list(asked)), "")
-    Console(stderr=True).print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+    Console(stderr=True, highlight=False).print(
+        f"written: {', '.join(map(str, written))}", soft_wrap=True
+    )
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -9,22 +9,9 @@ import yaml
 from cyclopts import Parameter
 from rich.console import Console
 
+from flows.cli import options
 from flows.cli.errors import when_stopped
-from flows.cli.options import (
-    ARGUMENT,
-    OUTPUT,
-    RUNNING,
-    SETTINGS,
-    STORE,
-    ChangesOption,
-    DryRunOption,
-    JsonOption,
-    Option,
-    PrefectOption,
-    announce_server,
-    offers,
-    under_prefect,
-)
+from flows.cli.options import Option
 from flows.presets import checked, merge, nested
 from flows.training.card import Card
 from flows.training.settings import TrainSettings
@@ -33,35 +20,35 @@ from tasks.training.settings import TrainerSettings
 _OF_TRAINER = TrainerSettings.model_fields
 
 
-@offers(
+@options.offers(
     TrainSettings,
     {
-        "recipe": ARGUMENT,
+        "recipe": options.ARGUMENT,
         "data": Option("--data", metavar="INDEX.parquet|FOLDER"),
-        "output": OUTPUT,
-        "preset": Option("--preset", SETTINGS, default="paper"),
-        "person": Option("--person", SETTINGS, "REGEX"),
-        "licence": Option("--licence", SETTINGS),
-        "restart": Option("--restart", RUNNING),
-        "store": STORE,
-        "trainer.device": Option("--device", RUNNING, field=_OF_TRAINER["device"]),
-        "trainer.processes": Option("--processes", RUNNING, field=_OF_TRAINER["processes"]),
+        "output": options.OUTPUT,
+        "preset": Option("--preset", options.SETTINGS, default="paper"),
+        "person": Option("--person", options.SETTINGS, "REGEX"),
+        "licence": Option("--licence", options.SETTINGS),
+        "restart": Option("--restart", options.RUNNING),
+        "store": options.STORE,
+        "trainer.device": Option("--device", options.RUNNING, field=_OF_TRAINER["device"]),
+        "trainer.processes": Option("--processes", options.RUNNING, field=_OF_TRAINER["processes"]),
     },
 )
 def train(
     given: dict[str, Any],
     *,
     changes: Annotated[
-        ChangesOption,
+        options.ChangesOption,
         Parameter(
             help="Change any setting: of the trainer (steps=5000, batch_size=32, "
             "precision=bfloat16) or of the recipe (learning_rate=3e-4, size.width=256). "
             "Repeatable.",
         ),
     ] = None,
-    dry_run: DryRunOption = False,
-    prefect: PrefectOption = None,
-    as_json: JsonOption = False,
+    dry_run: options.DryRunOption = False,
+    prefect: options.PrefectOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train a network; writes weights, a card, checkpoints and TensorBoard curves.
 
@@ -101,9 +88,9 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
     """Gives the card; nothing in a process that another one leads."""
     from flows.runtime.progress import watched
 
-    console = Console(stderr=True)
-    if under_prefect(prefect):
-        announce_server(console)
+    console = Console(stderr=True, highlight=False)
+    if options.under_prefect(prefect):
+        options.announce_server(console)
         from flows.prefect_flows import train_flow
 
         return train_flow(settings)
@@ -115,14 +102,13 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
 
 
 def _summarise(card: Card, output: Path) -> None:
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     for name, file in card.weights.items():
-        console.print(f"[bold green]{output / name}", soft_wrap=True, highlight=False)
-        console.print(f"  {file.bytes / 1e6:.1f} MB", highlight=False)
+        console.print(f"[bold green]{output / name}", soft_wrap=True)
+        console.print(f"  {file.bytes / 1e6:.1f} MB")
     told = "  ".join(f"{name} {value:.4g}" for name, value in card.figures.items())
-    console.print(f"  step {card.chosen_step} of {card.steps}: {told}", highlight=False)
+    console.print(f"  step {card.chosen_step} of {card.steps}: {told}")
     console.print(
         f"  {output / 'card.md'}; curves: tensorboard --logdir {output / 'tensorboard'}",
         soft_wrap=True,
-        highlight=False,
     )

@@ -32,17 +32,16 @@ def up(
     """
     from flows.runtime.local_server import CPU_POOL, GPU_POOL, local_server
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     pools = (CPU_POOL, GPU_POOL) if gpu else (CPU_POOL,)
     with local_server(host=host, port=port, pools=pools, home=home, data=data) as server:
-        console.print(f"[bold green]{server.url}", highlight=False)
+        console.print(f"[bold green]{server.url}")
         console.print(
             "  deployments: dub, batch, evaluate, train, and prepare (nightly, off until you "
             "switch it on)\n"
             f"  in another terminal: export PREFECT_API_URL={server.url}/api\n"
             "  prefect deployment run batch/batch --param 'settings={\"manifest\": …}'\n"
             "  Ctrl-C stops server and workers",
-            highlight=False,
             soft_wrap=True,
         )
         while all(worker.poll() is None for worker in server.workers):

@@ -75,7 +75,7 @@ def list_weights(
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    console = Console()
+    console = Console(highlight=False)
     console.print(_table(rows, console.width))
     count = sum(row["state"] == "there" for row in rows)
     console.print(f"[dim]{count} of {len(rows)} there; `dubflow weights show NAME` says more")
@@ -115,7 +115,7 @@ def show(name: Name, /, *, store: StoreOption = None, as_json: JsonOption = Fals
         table.add_row("added", record.added)
     if facts["state"] != "there":
         table.add_row("to get it", escape(how_to_get(read_registry(), name)))
-    Console().print(table, highlight=False)
+    Console(highlight=False).print(table)
 
 
 @weights.command
@@ -138,11 +138,11 @@ def pull(
     """
     from tasks.weights.intake import pull_weights
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     with _opened(store) as opened, _bars(console) as bars:
         for name in _with_parts(names):
             if not replace and _state(opened, name) == "there":
-                console.print(f"{name} is there", highlight=False)
+                console.print(f"{name} is there")
                 continue
             bar = bars.add_task(name, total=None)
 
@@ -151,7 +151,7 @@ def pull(
 
             pull_weights(opened, name, replace=replace, report=report)
             bars.remove_task(bar)
-            console.print(f"[green]{name} is there", highlight=False)
+            console.print(f"[green]{name} is there")
 
 
 @weights.command
@@ -176,22 +176,21 @@ def add(
 
     with _opened(store) as opened:
         added = add_weights(opened, name, file, replace=replace)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     console.print(
         f"[green]{name} is there[/] ({human_size(added.manifest.stored_bytes)}, SHA-256 "
-        f"{added.manifest.inputs['file'][1][:16]}…)",
-        highlight=False,
+        f"{added.manifest.inputs['file'][1][:16]}…)"
     )
     entry = read_registry()[name]
     if entry.commercial is not True:
         words = "no commercial use" if entry.commercial is False else "terms of use are unclear"
-        console.print(f"  {words}: {escape(entry.licence)}", highlight=False)
+        console.print(f"  {words}: {escape(entry.licence)}")
 
 
 @weights.command
 def verify(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Read every byte of all weights in the store and compare it with what was converted."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
     found: dict[str, list[str]] = {}
     with _opened(store) as opened:
         for record in records(opened):
@@ -205,11 +204,10 @@ def verify(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
         sys.stdout.write(json.dumps({"checked": len(found), "damaged": damaged}) + "\n")
     for name, lines in damaged.items():
         for line in lines:
-            console.print(f"[red]{name}: {escape(line)}", highlight=False)
+            console.print(f"[red]{name}: {escape(line)}")
     console.print(
         f"{len(found)} weights checked, {len(damaged)} damaged"
-        + ("; add or pull these again" if damaged else ""),
-        highlight=False,
+        + ("; add or pull these again" if damaged else "")
     )
     if damaged:
         sys.exit(1)

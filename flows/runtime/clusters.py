@@ -103,17 +103,14 @@ def read_cluster(spec: str, *, workers: int = 0) -> ClusterSettings:
     Raises:
         SettingsError: it stands for nothing, or the file is not as it should be.
     """
+    where = f"--cluster {spec}: "
     name, _, count = spec.partition(":")
-    try:
-        if name == "local":
-            return ClusterSettings(workers=int(count) if count else workers)
-        if spec.startswith(_SCHEMES):
-            return ClusterSettings(address=spec)
-        return checked(ClusterSettings, read_yaml(_file(spec)))
-    except SettingsError as error:
-        raise SettingsError(f"--cluster {spec}: {error}") from None
-    except ValueError:
-        raise SettingsError(f"--cluster {spec}: expected local:N with a number") from None
+    if name == "local":
+        if count and not count.isdecimal():
+            raise SettingsError(f"{where}expected local:N with a number")
+        return ClusterSettings(workers=int(count) if count else workers)
+    given = {"address": spec} if spec.startswith(_SCHEMES) else read_yaml(_file(spec))
+    return checked(ClusterSettings, given, where=where)
 
 
 @contextmanager
@@ -265,7 +262,9 @@ def _file(spec: str) -> Path:
     try:
         return shipped_file(f"configs/clusters/{spec}.yaml")
     except FileNotFoundError:
-        raise SettingsError("expected local, local:N, tcp://host:port or a YAML file") from None
+        raise SettingsError(
+            f"--cluster {spec}: expected local, local:N, tcp://host:port or a YAML file"
+        ) from None
 
 
 def _first_line(error: BaseException) -> str:

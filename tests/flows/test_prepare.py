@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from flows.prepare import PrepareReport, PrepareSettings, prepare
+from flows.presets import checked
 from stores.artifacts.store import Store
 from stores.dataset_index import index_facts, read_parts
 from stores.errors import InputError, SettingsError
 from stores.runs import collect
+from tests.command import invoke
 from tests.media_factory import faces, make_video
 
 pytestmark = pytest.mark.dub
@@ -55,7 +55,7 @@ def make(data: Path, store: Path, tmp_path: Path) -> Make:
             "filters": LENIENT,
             "workers": 2,
         }
-        return PrepareSettings.model_validate(given | changes)
+        return checked(PrepareSettings, given | changes)
 
     return make
 
@@ -173,13 +173,13 @@ def test_the_command(make: Make, data: Path, store: Path, tmp_path: Path) -> Non
     prepare(make())
     index = tmp_path / "by_command.parquet"
     given = ["prepare", "folder", "--data", str(data), "--person", r"(p\d+)_"]
-    listed = CliRunner().invoke(app, [*given, "-o", str(index), "--dry-run"])
+    listed = invoke(*given, "-o", str(index), "--dry-run")
     assert listed.exit_code == 0
     assert listed.stdout.count("\n") == 5
     changes = [f"--set={name}={value}" for name, value in (("min_seconds", 9), ("seed", 3))]
-    done = CliRunner().invoke(app, [*given, "-o", str(index), "--store", str(store), *changes])
+    done = invoke(*given, "-o", str(index), "--store", str(store), *changes)
     assert done.exit_code == 2  # a clip failed
     dropped = [row["dropped_by"] for row in pq.read_table(index).to_pylist() if row["face_px"]]
     assert all("min_seconds" in reasons for reasons in dropped)
-    wrong = CliRunner().invoke(app, [*given, "-o", str(index), "--set", "min_secs=1"])
+    wrong = invoke(*given, "-o", str(index), "--set", "min_secs=1")
     assert wrong.exit_code == 1

@@ -17,9 +17,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from torch.nn import functional
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from flows.names import recipe_names
 from flows.prepare import PrepareSettings, prepare
 from flows.recipes import find_recipe, presets, recipe_settings
@@ -35,6 +33,7 @@ from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
+from tests.command import invoke
 from tests.media_factory import make_video
 
 pytestmark = pytest.mark.dub
@@ -186,9 +185,7 @@ def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
             )
         ]
         given = ["train", "ip_lap.landmarks", "--data", str(index), "-o", str(tmp_path / "run")]
-        return CliRunner().invoke(
-            app, [*given, "--store", str(store), "--device", "cpu", "--direct", *own, *more]
-        )
+        return invoke(*given, "--store", str(store), "--device", "cpu", "--direct", *own, *more)
 
     first = run("--set=steps=2", "--json")
     assert first.exit_code == 0, first.output

@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from starlette.exceptions import StarletteDeprecationWarning
-from typer.testing import CliRunner
 
-from flows.cli.app import app as command
 from stores.errors import InputError, SettingsError
 from stores.shipped import shipped_file
+from tests.command import invoke
 from viewer.ratings.answers import SCHEMA, read_answers, write_answers
 from viewer.ratings.results import summarise, write_results
 from viewer.ratings.server import create_app
@@ -207,13 +206,12 @@ def test_mean_opinion_scores(answers: Path) -> None:
 
 
 def test_command(folders: dict[str, Path], answers: Path) -> None:
-    runner = CliRunner()
     judge(client(folders, answers, "pair"), "anna")
-    shown = runner.invoke(command, ["rate", "--results", "--answers", str(answers), "--json"])
+    shown = invoke("rate", "--results", "--answers", str(answers), "--json")
     assert shown.exit_code == 0
     assert json.loads(shown.stdout)["preferences"][2]["first_wins"] == 6
     assert (answers / "results" / "preferences.parquet").is_file()
-    table = runner.invoke(command, ["rate", "--results", "--answers", str(answers)])
+    table = invoke("rate", "--results", "--answers", str(answers))
     assert "ours" in table.stdout
     for arguments, reason in (
         (["rate"], "NAME=FOLDER"),
@@ -223,7 +221,7 @@ def test_command(folders: dict[str, Path], answers: Path) -> None:
         (["rate", f"a={folders['ours']}", "--ask", "all"], "pair, single or both"),
         (["rate", "--results", "--answers", "/nowhere"], "no answers"),
     ):
-        refused = runner.invoke(command, arguments)
+        refused = invoke(*arguments)
         assert refused.exit_code == 1 and reason in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
 

@@ -6,16 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from flows.dub import dub
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
+from tests.command import invoke
 from tests.media_factory import damage, make_audio, make_video
 
 pytestmark = pytest.mark.dub
@@ -32,11 +30,6 @@ def dubflow(*arguments: object) -> "subprocess.CompletedProcess[str]":
         timeout=120,
         env={**os.environ, "COLUMNS": "200"},
     )
-
-
-def invoke(*arguments: object) -> Any:
-    """Run the command in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_json_is_all_there_is_on_stdout(settings: Make) -> None:

@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from models.published import build
 from stores.artifacts.store import Store
 from stores.errors import StoreFull, WeightsError
@@ -24,6 +22,7 @@ from stores.runs import collect
 from stores.weights.download import Download
 from stores.weights.registry import FILE, WEIGHTS, find_converted, read_registry
 from tasks.weights.networks import load_network
+from tests.command import Ended, invoke
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -172,8 +171,8 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, site: Site) -> Any
 NULLS = ("commercial",)
 
 
-def weights(*arguments: object) -> Any:
-    return CliRunner().invoke(app, ["weights", *map(str, arguments)])
+def weights(*arguments: object) -> Ended:
+    return invoke("weights", *arguments)
 
 
 def fails(*arguments: object) -> str:
@@ -402,7 +401,7 @@ def test_add_list_show_verify(register: Any, site: Site, store: Store, tmp_path:
     assert json.loads(verified.stdout)["damaged"] == {
         "mine": [f"{FILE} has other bytes than were committed"]
     }
-    artifacts = CliRunner().invoke(app, ["artifacts", "verify", "--remove"])
+    artifacts = invoke("artifacts", "verify", "--remove")
     assert artifacts.exit_code == 0
     assert json.loads(weights("list", "--json", "--there").stdout) == []
     assert weights("pull", "mine").exit_code == 0

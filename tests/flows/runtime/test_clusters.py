@@ -45,7 +45,7 @@ def test_what_names_a_cluster(spec: str, expected: dict[str, object]) -> None:
         ("a.yaml", "adress: tcp://lab:1", "a.yaml: adress: extra inputs are not permitted"),
         ("a.yaml", "address: lab:1", "expected tcp://host:port or tls://host:port, got lab:1"),
         ("a.yaml", "{address: 'tcp://lab:1', gpus: 2}", "are for this machine, not for an address"),
-        ("a.yaml", "workers: {", "a.yaml: no YAML"),
+        ("a.yaml", "workers: {", "a.yaml is not YAML"),
     ],
 )
 def test_what_does_not(

@@ -1,0 +1,214 @@
+"""What the command does with a line: choices, ranges, errors of one line, completion, start-up."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from cyclopts import App
+
+from flows.cli.app import app
+from flows.names import dataset_names, method_names, preset_names, protocol_names, recipe_names
+from flows.settings import DubSettings
+from tests.command import invoke
+
+DUB = ("dub", "talk.mp4", "german.wav", "-o", "out.mp4")
+
+
+def commands(within: App = app, names: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], App]]:
+    """Every command with its names."""
+    found: list[tuple[tuple[str, ...], App]] = []
+    for name in within:
+        if not name.startswith("-"):
+            below = commands(within[name], (*names, name))
+            found += below or [((*names, name), within[name])]
+    return found
+
+
+def choices() -> list[tuple[tuple[str, ...], str, tuple[str, ...]]]:
+    """(a line with a wrong choice, how it is called, the right ones) of all that has choices."""
+    lines = []
+    for names, command in commands():
+        given = command.assemble_argument_collection()
+        for argument in given:
+            if not (right := argument.get_choices()):
+                continue
+            line = list(names)
+            for other in given:
+                if other is argument or other.required:
+                    value = "wrong" if other is argument else (other.get_choices() or "x")[0]
+                    line += [other.name, value] if other.name.startswith("-") else [value]
+            lines.append((tuple(line), argument.name, right))
+    return lines
+
+
+CHOICES = choices()
+
+
+def only_line(text: str) -> str:
+    (line,) = text.splitlines()
+    return line
+
+
+def test_choices_are_those_that_exist() -> None:
+    found = {(names[0], name): right for names, name, right in CHOICES}
+    assert found["dub", "--method"] == method_names() == ("exemplar", "ip_lap", "wav2lip")
+    assert found["dub", "--sync-mode"] == ("silence", "cut_off", "loop", "bounce")
+    assert found["train", "RECIPE"] == recipe_names() == ("ip_lap.landmarks", "ip_lap.renderer")
+    assert "source" in found["evaluate", "--method"]
+    assert "lse" in found["evaluate", "--metrics"]
+    assert len(found) == len(CHOICES) >= 14
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "right"),
+    [pytest.param(*each, id=f"{each[0][0]} {each[1]}") for each in CHOICES],
+)
+def test_a_wrong_choice_names_the_right_ones(
+    line: tuple[str, ...], name: str, right: tuple[str, ...]
+) -> None:
+    ended = invoke(*line)
+    assert ended.exit_code == 1
+    assert only_line(ended.stderr).startswith(f"dubflow: {name} wrong: expected {right[0]}")
+    assert all(each in ended.stderr for each in right)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ((*DUB, "--method", "wav"), ("--method wav", "ip_lap or wav2lip", "did you mean wav2lip?")),
+        ((*DUB, "--sync-mode", "lop"), ("silence, cut_off, loop or bounce", "did you mean loop?")),
+        ((*DUB, "--set", "method=wav"), ("no method 'wav'", *method_names())),
+        (
+            ("prepare", "lrs", "--data", ".", "-o", "i.parquet"),
+            ("data set 'lrs'", *dataset_names()),
+        ),
+        (("evaluate", "paired", "--data", ".", "-o", "r"), ("'paired'", *protocol_names())),
+        (
+            ("train", "ip_lap.renderer", "--data", ".", "-o", "r", "--preset", "smal"),
+            (*preset_names(), "did you mean small?"),
+        ),
+        ((*DUB, "--quality", "41"), ("encode.crf", "40")),
+        ((*DUB, "--keep-background", "-61"), ("keep_background_db", "-60")),
+        ((*DUB, "--set", "sync.mode=["), ("--set sync.mode=[",)),
+        ((*DUB, "--config", "none.yaml"), ("none.yaml can't be read",)),
+    ],
+)
+def test_wrong_settings(line: tuple[str, ...], words: tuple[str, ...]) -> None:
+    ended = invoke(*line)
+    assert ended.exit_code == 1
+    assert only_line(ended.stderr).startswith("dubflow: ")
+    assert not [word for word in words if word not in ended.stderr], ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (DUB[:3], "--output needs a value"),
+        (("dub",), "VIDEO needs a value"),
+        ((*DUB, "--face"), "--face needs a value"),
+        ((*DUB, "more"), "too many arguments: more"),
+        ((*DUB, "--metod", "wav2lip"), "unknown option: --metod. Did you mean --method?"),
+        ((*DUB, "--workers", "many"), "--workers"),
+        (("rate", "--port", "70000"), "70000"),
+        (("dob",), 'Did you mean "dub"?'),
+        (("weights", "fetch"), "fetch"),
+    ],
+)
+def test_lines_that_are_not_understood(line: tuple[str, ...], words: str) -> None:
+    ended = invoke(*line)
+    assert ended.exit_code == 2
+    assert words in only_line(ended.stderr)
+    assert ended.stderr.startswith("dubflow: ")
+    assert "--help`." in ended.stderr
+
+
+def test_options_come_before_changes_and_these_before_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("sync: {mode: loop, start_seconds: 3}\nencode: {crf: 30, codec: hevc}\n")
+    line = (*DUB, "--config", config, "--set", "encode.crf=20", "--set", "face=track:1")
+    told = invoke(*line, "--sync-mode=bounce", "--face", "largest", "--dry-run").stdout
+    for words in ("mode: bounce", "start_seconds: 3.0", "crf: 20.0", "codec: hevc", "largest"):
+        assert words in told
+
+
+def test_help_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    told = invoke("dub", "--help").stdout
+    for panel in ("What is dubbed", "Encoding", "Settings", "Running"):
+        assert f"─ {panel} ─" in told
+    for words in ("[0 to 40]", "[default: 17]", "[choices: h264, hevc]", "[-60 to 20]", "--direct"):
+        assert words in told
+    face = DubSettings.model_fields["face"].description
+    assert face and face[1:] in told
+
+
+@pytest.mark.parametrize(
+    ("line", "work", "remark"),
+    [
+        ((*DUB, "--direct"), "flows.cli.dub.dub_and_tell", "finished ranges are kept"),
+        (
+            ("train", "ip_lap.renderer", "--data", "i.parquet", "-o", "run"),
+            "flows.cli.train._train",
+            "run holds a checkpoint, the same command goes on from it",
+        ),
+        (("weights", "list"), "flows.cli.weights.read_registry", "the same command goes on"),
+    ],
+)
+def test_ctrl_c(
+    line: tuple[str, ...], work: str, remark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object, **options: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, stopped)
+    ended = invoke(*line)
+    assert ended.exit_code == 130
+    assert only_line(ended.stderr).startswith(f"dubflow: stopped; {remark}")
+
+
+def completed(line: str, tmp_path: Path) -> set[str]:
+    """What bash offers at the end of a line."""
+    script = tmp_path / "dubflow.bash"
+    script.write_text(app.generate_completion(shell="bash"))
+    words = line.split(" ")
+    typed = " ".join(f"'{word}'" for word in words)
+    asked = f"""
+        . {script}
+        COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; COMP_LINE='{line}'
+        _dubflow; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", asked], capture_output=True, text=True, env={**os.environ, "PATH": path}
+    )
+    return set(done.stdout.split())
+
+
+def test_bash_completes(tmp_path: Path) -> None:
+    assert completed("dubflow d", tmp_path) == {"dub", "demo", "demo-batch", "doctor"}
+    assert completed("dubflow artifacts v", tmp_path) == {"verify"}
+    assert completed("dubflow dub --sy", tmp_path) == {"--sync-mode"}
+    assert completed("dubflow dub a b --method ", tmp_path) == set(method_names())
+    assert completed("dubflow prepare lr", tmp_path) == {"lrs2", "lrs3", "lrw"}  # asks the command
+
+
+def test_help_and_wrong_choices_import_nothing_heavy() -> None:
+    heavy = ("torch", "mediapipe", "prefect", "dask", "distributed", "zarr", "av", "numpy", "cv2")
+    code = f"""
+import sys
+from flows.cli.app import main
+main(["--help"])
+for command in ("dub", "batch", "prepare", "train", "evaluate", "rate", "up", "demo"):
+    main([command, "--help"])
+try:
+    main({[*DUB, "--sync-mode", "lop"]!r})
+except SystemExit as end:
+    assert end.code == 1
+print("loaded:", [name for name in {heavy!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,89 @@
+"""Every `dubflow` command of README and docs is understood, and its settings are valid."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.command import invoke
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+_BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?dubflow (.*)$", re.MULTILINE)
+
+WORK = {
+    "artifacts": ("flows.cli.artifacts.open_store",),
+    "batch": ("flows.cli.batch._run", "flows.cli.batch._check"),
+    "demo": ("flows.cli.demo.dub_and_tell",),
+    "demo-batch": ("flows.batches.demo.demo_batch",),
+    "doctor": ("flows.runtime.doctor.examine",),
+    "evaluate": ("flows.cli.evaluate._evaluate", "flows.cli.evaluate._list"),
+    "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
+    "rate": ("flows.cli.rate._serve", "flows.cli.rate._show_results"),
+    "up": ("flows.runtime.local_server.local_server",),
+    "weights": ("flows.cli.weights.open_store",),
+}
+"""What each command calls once its settings are read; the others have `--dry-run`."""
+
+
+class AtWork(Exception):
+    """The command has begun with what it is for."""
+
+
+def documented() -> list[tuple[str, tuple[str, ...]]]:
+    """(page, arguments) of each command in a code block; optional parts are taken as given."""
+    found: dict[tuple[str, tuple[str, ...]], None] = {}
+    for page in PAGES:
+        for block in _BLOCK.findall(page.read_text()):
+            for line in _COMMAND.findall(block.replace("\\\n", " ")):
+                arguments = shlex.split(re.sub(r"\[(--[^]]*)\]", r"\1", line), comments=True)
+                found[page.stem, tuple(arguments)] = None
+    return list(found)
+
+
+COMMANDS = documented()
+
+
+def test_all_pages_are_read() -> None:
+    assert len(COMMANDS) >= 45
+    assert {arguments[0] for _, arguments in COMMANDS} >= {"dub", "train", *WORK} - {
+        *("demo", "demo-batch", "doctor"),  # which the pages name in their text only
+    }
+    assert ("artifacts", "gc", "--older-than-days", "30", "--yes") in {a for _, a in COMMANDS}
+
+
+@pytest.mark.parametrize(
+    "arguments", [pytest.param(a, id=f"{page}: {' '.join(a)}") for page, a in COMMANDS]
+)
+def test_documented(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    command = arguments[0]
+    names = arguments[: 2 if command in ("artifacts", "weights") else 1]
+    helped = invoke(*names, "--help")
+    assert helped.exit_code == 0
+    assert f"Usage: dubflow {' '.join(names)}" in helped.stdout
+    if command == "--install-completion":
+        return  # would change the home folder
+    if "--help" in arguments:
+        assert invoke(*arguments).exit_code == 0
+    elif command in WORK:
+
+        def work(*given: object, **options: object) -> NoReturn:
+            raise AtWork
+
+        for each in WORK[command]:
+            monkeypatch.setattr(each, work)
+        with pytest.raises(AtWork):
+            invoke(*arguments)
+    else:
+        done = invoke(*arguments, "--dry-run")
+        assert done.exit_code == 0, done.stderr
+
+
+def test_a_wrong_command_is_noticed() -> None:
+    assert invoke("dub", "a.mp4", "b.wav", "-o", "c.mp4", "--metod", "x", "--dry-run").exit_code
+    assert invoke(
+        "train", "ip_lap.landmarks", "--data", "a", "-o", "b", "--dry-run", "--set=x=1"
+    ).exit_code
