@@ -1,5 +1,6 @@
 """The audio encoder of ATVGnet (Chen et al., CVPR 2019), which AudioDVP takes over frozen."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 COEFFICIENTS = 12
@@ -42,11 +43,11 @@ class ATNet(nn.Module):
         self.lstm = nn.LSTM(256 * 3, 256, 3, batch_first=True)  # unused
         self.lstm_fc = nn.Sequential(nn.Linear(256, 6))  # unused
 
-    def forward(self, mfcc: Tensor) -> Tensor:
-        """Features (batch, frame, 256), 0 or more.
+    def forward(self, mfcc: Float[Tensor, "batch frame 28 12"]) -> Float[Tensor, "batch frame 256"]:
+        """The features of each frame, 0 or more.
 
         Args:
-            mfcc: (batch, frame, 28, 12) windows as `audio_windows` cuts them, from audio in -1..1.
+            mfcc: Windows as `audio_windows` cuts them, from audio in -1..1.
         """
         if mfcc.ndim != 4 or mfcc.shape[2:] != (STEPS, COEFFICIENTS):
             raise ValueError(
@@ -58,11 +59,11 @@ class ATNet(nn.Module):
         return features.reshape(batch, frames, FEATURES)
 
 
-def audio_windows(mfcc: Tensor) -> Tensor:
-    """Windows (frame, 28, 12) about each frame of video at 25 Hz.
+def audio_windows(mfcc: Float[Tensor, "step 13"]) -> Float[Tensor, "frame 28 12"]:
+    """Cuts the MFCCs about each frame of video at 25 Hz.
 
     Args:
-        mfcc: (step, 13) every 10 ms, of 16 kHz audio in -1..1 with PADDING_SAMPLES zeros before
+        mfcc: Every 10 ms, of 16 kHz audio in -1..1 with PADDING_SAMPLES zeros before
             and after it.
 
     Raises:

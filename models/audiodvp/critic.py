@@ -1,6 +1,7 @@
 """The critic against which AudioDVP's neural face renderer trains: pix2pix's 70 x 70 patches."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,19 +27,20 @@ class PatchCritic(nn.Module):
             ]
         self.model = nn.Sequential(*layers, nn.Conv2d(width * 8, 1, 4, 1, 1))
 
-    def forward(self, pair: Tensor) -> Tensor:
-        """Logits (batch, 1, height / 8 - 2, width / 8 - 2).
+    def forward(
+        self, pair: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch 1 height//8-2 width//8-2"]:
+        """The logit of each patch.
 
         Args:
-            pair: (batch, 24, height, width) RGB, -1..1: the renderer's 21 input channels, then
-                the photo.
+            pair: RGB, -1..1: the renderer's 21 input channels, then the photo.
         """
         out: Tensor = self.model(pair)
         return out
 
 
-def adversarial_loss(prediction: Tensor, *, real: bool) -> Tensor:
-    """Cross entropy of the critic's logits (any shape) with one answer for all patches."""
+def adversarial_loss(prediction: Float[Tensor, "*patch"], *, real: bool) -> Float[Tensor, ""]:
+    """Cross entropy of the critic's logits with one answer for all patches."""
     return functional.binary_cross_entropy_with_logits(
         prediction, torch.full_like(prediction, float(real))
     )

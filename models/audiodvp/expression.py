@@ -1,5 +1,6 @@
 """AudioDVP's audio-to-expression network: trained per subject, on a few minutes (section 4.2)."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,25 +27,27 @@ class AudioToExpression(nn.Module):
         self.conv3 = nn.Conv1d(3, 1, 3)
         self.fc = nn.Linear(FEATURES - 3 * 2, N_EXPRESSION)
 
-    def forward(self, feature: Tensor) -> Tensor:
-        """Expression (batch, 64, 1) of AudioDVP's face model.
+    def forward(self, feature: Float[Tensor, "batch window 256"]) -> Float[Tensor, "batch 64 1"]:
+        """Expression coefficients of AudioDVP's face model.
 
         Args:
-            feature: (batch, window, 256) of AT-net.
+            feature: Of AT-net.
         """
         hidden = self.conv3(self.conv2(self.conv1(feature)))
         out: Tensor = self.fc(hidden.flatten(1)).unsqueeze(-1)
         return out
 
 
-def centred_windows(values: Tensor, window: int = WINDOW) -> Tensor:
-    """Windows (frame, window, ...) about every frame of a clip, with zeros outside it.
+def centred_windows(
+    values: Float[Tensor, " frame *value"], window: int = WINDOW
+) -> Float[Tensor, "frame {window} *value"]:
+    """Windows about every frame of a clip, with zeros outside it.
 
     Of AT-net's features these feed AudioToExpression; of rendered frames in -1..1, merged with
     the channels, the neural face renderer, for which zero is mid grey.
 
     Args:
-        values: (frame, ...) of one clip.
+        values: Of one clip.
         window: Frames seen; odd.
     """
     if window % 2 == 0:

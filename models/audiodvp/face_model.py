@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from models.deep3d.basis import FaceBasis
@@ -41,28 +42,28 @@ class Face(NamedTuple):
     """A face as the camera sees it.
 
     Attributes:
-        geometry: (batch, vertex, 3) before the pose.
-        albedo: (batch, vertex, 3) RGB, about 0..1.
-        normals: (batch, vertex, 3) unit, before the pose.
-        rotation_matrix: (batch, 3, 3) world → model, applied to columns.
-        world: (batch, vertex, 3) posed.
-        world_normals: (batch, vertex, 3).
-        clip: (batch, vertex, 4) for a rasteriser.
-        screen: (batch, vertex, 2) [px], y down.
-        color: (batch, vertex, 3) lit albedo; the rasteriser clips it to 0..1.
-        landmarks: (batch, 68, 2) of the screen.
+        geometry: Vertices before the pose.
+        albedo: RGB, about 0..1.
+        normals: Unit vectors, before the pose.
+        rotation_matrix: World → model, applied to columns.
+        world: Vertices in the pose.
+        world_normals: Unit vectors in the pose.
+        clip: Clip space, for a rasteriser.
+        screen: Vertices in the image [px], y down.
+        color: Lit albedo; the rasteriser clips it to 0..1.
+        landmarks: In the image [px], y down.
     """
 
-    geometry: Tensor
-    albedo: Tensor
-    normals: Tensor
-    rotation_matrix: Tensor
-    world: Tensor
-    world_normals: Tensor
-    clip: Tensor
-    screen: Tensor
-    color: Tensor
-    landmarks: Tensor
+    geometry: Float[Tensor, "batch vertex 3"]
+    albedo: Float[Tensor, "batch vertex 3"]
+    normals: Float[Tensor, "batch vertex 3"]
+    rotation_matrix: Float[Tensor, "batch 3 3"]
+    world: Float[Tensor, "batch vertex 3"]
+    world_normals: Float[Tensor, "batch vertex 3"]
+    clip: Float[Tensor, "batch vertex 4"]
+    screen: Float[Tensor, "batch vertex 2"]
+    color: Float[Tensor, "batch vertex 3"]
+    landmarks: Float[Tensor, "batch 68 2"]
 
 
 class FaceModel(nn.Module):
@@ -102,19 +103,24 @@ class FaceModel(nn.Module):
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
-    def normals(self, geometry: Tensor) -> Tensor:
-        """Unit normals of (batch, vertex, 3)."""
+    def normals(self, geometry: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+        """The unit normal of each vertex."""
         return vertex_normals(
             geometry, self.triangles, vertex_triangles=self.vertex_triangles, by_area=True
         )
 
-    def color(self, albedo: Tensor, normals: Tensor, gamma: Tensor) -> Tensor:
-        """Lit colours (batch, vertex, 3), not clipped.
+    def color(
+        self,
+        albedo: Float[Tensor, "batch vertex 3"],
+        normals: Float[Tensor, "batch vertex 3"],
+        gamma: Float[Tensor, "batch 27 1"],
+    ) -> Float[Tensor, "batch vertex 3"]:
+        """Lit colours, not clipped.
 
         Args:
-            albedo: (batch, vertex, 3).
-            normals: (batch, vertex, 3), posed.
-            gamma: (batch, 27, 1), coefficient major, without the ambient part.
+            albedo: RGB, about 0..1.
+            normals: Unit vectors in the pose.
+            gamma: Light, coefficient major, without the ambient part.
         """
         light = gamma.reshape(len(gamma), 9, 3)
         ambient = torch.zeros_like(light)
@@ -123,24 +129,22 @@ class FaceModel(nn.Module):
 
     def forward(
         self,
-        alpha: Tensor,
-        delta: Tensor,
-        beta: Tensor,
-        rotation: Tensor,
-        translation: Tensor,
-        gamma: Tensor,
+        alpha: Float[Tensor, "#batch 80 1"],
+        delta: Float[Tensor, "batch 64 1"],
+        beta: Float[Tensor, "#batch 80 1"],
+        rotation: Float[Tensor, "batch 3 1"],
+        translation: Float[Tensor, "batch 3 1"],
+        gamma: Float[Tensor, "batch 27 1"],
     ) -> Face:
         """The face of coefficients, in full precision under autocast too.
 
-        Coefficients of a batch of 1 hold for all.
-
         Args:
-            alpha: (batch or 1, 80, 1) identity.
-            delta: (batch, 64, 1) expression.
-            beta: (batch or 1, 80, 1) albedo.
-            rotation: (batch, 3, 1) about x, y and z [rad].
-            translation: (batch, 3, 1), taken off before the rotation.
-            gamma: (batch, 27, 1) light.
+            alpha: Identity; a batch of 1 holds for all.
+            delta: Expression.
+            beta: Albedo; a batch of 1 holds for all.
+            rotation: About x, y and z [rad].
+            translation: Taken off before the rotation.
+            gamma: Light.
         """
         coefficients = alpha, delta, beta, rotation, translation, gamma
         with torch.autocast(delta.device.type, enabled=False):  # half is off by pixels
@@ -187,14 +191,14 @@ def of_published(basis: FaceBasis) -> FaceBasis:
     return replace(basis.scaled(UNIT), landmarks=torch.tensor(LANDMARKS))
 
 
-def lower_triangles(basis: FaceBasis) -> Tensor:
-    """Triangles (n, 3) of the lower face: those with a vertex below the middle of the mean."""
+def lower_triangles(basis: FaceBasis) -> Int64[Tensor, "triangle 3"]:
+    """Triangles of the lower face: those with a vertex below the middle of the mean."""
     height = basis.mean_shape[1::3]
     return basis.triangles[(height < height.mean())[basis.triangles].any(1)]
 
 
-def clip_matrix() -> Tensor:
-    """(4, 4) world → clip space, of a camera on the z axis whose image has y pointing down."""
+def clip_matrix() -> Float[Tensor, "4 4"]:
+    """World → clip space, of a camera on the z axis whose image has y pointing down."""
     zoom = 1 / math.tan(math.radians(_FIELD_OF_VIEW_DEGREES) / 2)
     depth = _FAR - _NEAR
     slope, offset = -(_FAR + _NEAR) / depth, -2 * _FAR * _NEAR / depth
@@ -208,18 +212,20 @@ def clip_matrix() -> Tensor:
     )
 
 
-def landmark_weights() -> Tensor:
-    """(68,) what each point counts: 50 for eyebrows, eyes and mouth, else 1."""
+def landmark_weights() -> Float[Tensor, "68"]:
+    """How much each point counts: 50 for eyebrows, eyes and mouth, else 1."""
     weights = torch.ones(len(LANDMARKS))
     weights[list(_EYEBROWS_EYES_MOUTH)] = 50
     return weights
 
 
-def landmark_loss(points: Tensor, target: Tensor) -> Tensor:
+def landmark_loss(
+    points: Float[Tensor, "batch 68 2"], target: Float[Tensor, "batch 68 2"]
+) -> Float[Tensor, ""]:
     """Weighted sum of squares over the batch, divided by the number of points only.
 
     Args:
-        points: (batch, 68, 2) [px].
+        points: In the image [px].
         target: Likewise.
     """
     weights = landmark_weights().to(points)

@@ -1,6 +1,7 @@
 """AudioDVP's neural face renderer: a pix2pix U-Net with refinement (section 4.3)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.audiodvp.expression import WINDOW
@@ -31,12 +32,14 @@ class NeuralFaceRenderer(nn.Module):
         assert inside is not None
         self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Photos (batch, 3, height, width) RGB, -1..1.
+    def forward(
+        self, windows: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel height width"]:
+        """Photos, RGB, -1..1.
 
         Args:
-            windows: (batch, 21, height, width) RGB, -1..1, frames in order of time; frames
-                outside the clip are 0. Sides are multiples of 256.
+            windows: RGB, -1..1, frames one after the other in order of time; frames outside the
+                clip are 0. Sides are multiples of 256.
         """
         if windows.ndim != 4 or any(side % _STRIDE for side in windows.shape[2:]):
             raise ValueError(
@@ -62,8 +65,10 @@ class OutermostLevel(nn.Module):
             nn.Tanh(),
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The image (batch, out, height, width) of (batch, in, height, width)."""
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel height width"]:
+        """The image that the renders become, -1..1."""
         out: Tensor = self.model(image)
         return out
 
@@ -98,8 +103,10 @@ class SkipLevel(nn.Module):
             layers.append(nn.Dropout())
         self.model = nn.Sequential(*layers)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, outer, height, width) → (batch, 2 outer, height, width)."""
+    def forward(
+        self, features: Float[Tensor, "batch outer height width"]
+    ) -> Float[Tensor, "batch 2*outer height width"]:
+        """The activated features, then what the level made of them."""
         activation, *rest = self.model
         # pix2pix activates in place, so its skip connections carry activated features
         skipped = hidden = activation(features)
@@ -125,7 +132,9 @@ class Refinement(nn.Module):
             )
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, channel, height, width) of the same shape."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Refined features of the same shape."""
         out: Tensor = self.model(features)
         return out

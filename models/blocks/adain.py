@@ -1,6 +1,7 @@
 """Adaptive instance normalisation: statistics of a feature map set by a vector."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,15 +24,16 @@ class AdaIN(nn.Module):
         self.mlp_gamma = nn.Linear(hidden, channels)
         self.mlp_beta = nn.Linear(hidden, channels)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, " batch *vector"],
+    ) -> Float[Tensor, "batch channel height width"]:
         """Modulated features.
 
         Args:
-            features: (B, channels, H, W).
-            vector: (B, vector_channels), or with axes of length 1 behind or between.
-
-        Returns:
-            (B, channels, H, W).
+            features: The map to be modulated.
+            vector: The modulating vector, with or without axes of length 1.
         """
         hidden = self.mlp_shared(vector.flatten(1))
         gamma: Tensor = self.mlp_gamma(hidden)[:, :, None, None]

@@ -4,6 +4,7 @@ Prajwal et al., "A Lip Sync Expert Is All You Need", 2020; public repository Rud
 names `conv_block.0` (convolution) and `conv_block.1` (batch norm) are those of the published files.
 """
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 Size = int | tuple[int, int]
@@ -43,8 +44,10 @@ class ConvNorm(nn.Module):
         self.act = nn.ReLU(inplace=True)
         self.residual = residual
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Features of the layer's output channels and size."""
         found: Tensor = self.conv_block(features)
         if self.residual:
             found += features
@@ -81,8 +84,10 @@ class ConvTransposeNorm(nn.Module):
         )
         self.act = nn.ReLU(inplace=True)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Features of the layer's output channels and size."""
         found: Tensor = self.act(self.conv_block(features))
         return found
 
@@ -113,14 +118,16 @@ class ConvLeaky(nn.Module):
         )
         self.act = nn.LeakyReLU(0.01, inplace=True)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels in, height, width) → (batch, channels out, height', width')."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Features of the layer's output channels and size."""
         found: Tensor = self.act(self.conv_block(features))
         return found
 
 
 def mel_encoder(*, residuals_256: int = 1, width: int = 512) -> nn.Sequential:
-    """Mel window (batch, 1, 80, 16) → embedding (batch, width, 1, 1).
+    """The encoder of a mel window (batch, 1, 80, 16) to an embedding (batch, width, 1, 1).
 
     Wav2Lip's generator, its expert (with `residuals_256=2`) and VideoReTalking's L-Net and E-Net
     begin with it.

@@ -6,18 +6,21 @@ outside). No motion is thus not quite the identity; the trained networks rely on
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 
-def flow_to_grid(flow: Tensor) -> Tensor:
+def flow_to_grid(
+    flow: Float[Tensor, "batch 2 height width"],
+) -> Float[Tensor, "batch height width 2"]:
     """Sampling positions of a flow.
 
     Args:
-        flow: (B, 2, H, W) in pixels, x first.
+        flow: Motion, x first [px].
 
     Returns:
-        (B, H, W, 2), float32 or wider, x first; the outermost pixel centres are at -1 and 1.
+        Float32 or wider, x first; the outermost pixel centres are at -1 and 1.
     """
     # Half precision has fewer steps than an image has positions.
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
@@ -31,15 +34,15 @@ def flow_to_grid(flow: Tensor) -> Tensor:
     return torch.stack((moved_x, moved_y), dim=-1)
 
 
-def warp(image: Tensor, grid: Tensor) -> Tensor:
+def warp(
+    image: Float[Tensor, "batch channel height width"],
+    grid: Float[Tensor, "batch grid_height grid_width 2"],
+) -> Float[Tensor, "batch channel height width"]:
     """The image sampled at the grid, which is resized to the image first where they differ.
 
     Args:
-        image: (B, C, H, W).
-        grid: (B, H', W', 2) as from `flow_to_grid`.
-
-    Returns:
-        (B, C, H, W).
+        image: What is warped.
+        grid: As from `flow_to_grid`.
     """
     if grid.shape[1:3] != image.shape[-2:]:
         resized = functional.interpolate(

@@ -1,6 +1,7 @@
 """Spatially adaptive normalisation: statistics of a feature map set by another map."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,15 +23,16 @@ class Spade(nn.Module):
         self.gamma = nn.Conv2d(hidden, channels, 3, padding=1)
         self.beta = nn.Conv2d(hidden, channels, 3, padding=1)
 
-    def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
+    def forward(
+        self,
+        features: Float[Tensor, "sample channel height width"],
+        modulation: Float[Tensor, "batch map_channel height width"],
+    ) -> Float[Tensor, "sample channel height width"]:
         """Modulated features.
 
         Args:
-            features: (B, channels, H, W) or, where a map modulates several, (B * n, ...).
-            modulation: (B, map_channels, H, W).
-
-        Returns:
-            The shape of `features`.
+            features: The maps to be modulated: as many as modulating maps, or a multiple.
+            modulation: The modulating maps, each for as many maps that follow each other.
         """
         hidden = self.conv1(modulation)
         gamma: Tensor = self.gamma(hidden)[:, None]

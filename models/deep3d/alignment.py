@@ -1,18 +1,15 @@
 """Cutting faces for the regressor and for ArcFace, from 68 landmarks.
 
-Convention: landmarks are (68, 2) px with y UP, that is y = height - 1 - row; images are (height,
-width, 3) uint8 RGB.
+Convention: landmarks are in px with y UP, that is y = height - 1 - row; images are RGB.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Float64, UInt8
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from skimage.transform import SimilarityTransform
-
-Floats = NDArray[np.floating[Any]]
-Image = NDArray[np.uint8]
 
 CROP_SIZE = 224
 """Side of what the regressor reads [px]."""
@@ -50,31 +47,36 @@ class Aligned(NamedTuple):
     """A face cut out for the regressor.
 
     Attributes:
-        transform: (5,) float64: width and height of the whole image [px], scale, and the face's
-            origin x, y in the whole image [px], y up.
-        image: (size, size, 3) uint8 RGB; black outside the image.
-        landmarks: (68, 2) float64 in the crop [px], y up.
+        transform: Width and height of the whole image [px], scale, and the face's origin x, y in
+            the whole image [px], y up.
+        image: RGB; black outside the whole image.
+        landmarks: In the crop [px], y up.
     """
 
-    transform: Floats
-    image: Image
-    landmarks: Floats
+    transform: Float64[NDArray[np.float64], "5"]
+    image: UInt8[NDArray[np.uint8], "size size 3"]
+    landmarks: Float64[NDArray[np.float64], "68 2"]
 
 
-def five_points(landmarks: Floats) -> Floats:
-    """Eyes (left and right in the image), nose tip and mouth corners (5, 2) of (68, 2) points."""
+def five_points(
+    landmarks: Float[NDArray[np.floating[Any]], "68 2"],
+) -> Float[NDArray[np.floating[Any]], "5 2"]:
+    """Eyes (left and right in the image), nose tip and mouth corners of the 68 points."""
     if landmarks.shape != (68, 2):
         raise ValueError(f"five points are read from (68, 2) landmarks, not {landmarks.shape}")
     left, right = landmarks[[36, 39]].mean(0), landmarks[[42, 45]].mean(0)
     return np.stack([left, right, *landmarks[[30, 48, 54]]])
 
 
-def orthographic_pose(points: Floats, solid: Floats) -> tuple[float, float, float]:
+def orthographic_pose(
+    points: Float[NDArray[np.floating[Any]], "point 2"],
+    solid: Float[NDArray[np.floating[Any]], "point 3"],
+) -> tuple[float, float, float]:
     """Scale and origin x, y of a solid in its scaled orthographic picture, by least squares.
 
     Args:
-        points: (point, 2) in the picture.
-        solid: (point, 3), the same points in space.
+        points: In the picture.
+        solid: The same points in space.
     """
     known = np.concatenate([solid, np.ones((len(solid), 1))], 1)
     solution = np.linalg.lstsq(known, points.astype(np.float64), rcond=None)[0]
@@ -83,19 +85,19 @@ def orthographic_pose(points: Floats, solid: Floats) -> tuple[float, float, floa
 
 
 def align(
-    image: Image,
-    landmarks: Floats,
+    image: UInt8[NDArray[np.uint8], "height width 3"],
+    landmarks: Float[NDArray[np.floating[Any]], "68 2"],
     *,
-    standard: Floats = STANDARD_POINTS,
+    standard: Float[NDArray[np.floating[Any]], "5 3"] = STANDARD_POINTS,
     size: int = CROP_SIZE,
     face_size_px: float = FACE_SIZE_PX,
 ) -> Aligned:
     """Resizes and cuts so that the face has one size and stands in the middle.
 
     Args:
-        image: (height, width, 3) uint8 RGB.
-        landmarks: (68, 2) [px], y up.
-        standard: (5, 3) what the five points are compared with.
+        image: RGB.
+        landmarks: [px], y up.
+        standard: Places in space that the five points are compared with.
         size: Side of the crop [px].
         face_size_px: Px in the crop for a length of 1 in `standard`.
     """
@@ -120,11 +122,13 @@ def align(
     )
 
 
-def arcface_transform(landmarks: Floats, height: int) -> Floats:
-    """Similarity (2, 3) float64, image px → ArcFace's 112 x 112 px, y down in both.
+def arcface_transform(
+    landmarks: Float[NDArray[np.floating[Any]], "68 2"], height: int
+) -> Float64[NDArray[np.float64], "2 3"]:
+    """Similarity transform from image px to ArcFace's 112 x 112 px, y down in both.
 
     Args:
-        landmarks: (68, 2) [px], y up.
+        landmarks: [px], y up.
         height: Of the image that the landmarks are in [px].
     """
     points = five_points(landmarks)

@@ -7,10 +7,11 @@ mapping that `FaceBasis.from_arrays` reads.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,31 +29,31 @@ class FaceBasis:
     y up, z towards the camera. Indices begin at 0.
 
     Attributes:
-        mean_shape: (3 vertex,) float32 [dm].
-        identity: (3 vertex, 80) float32 [dm per standard deviation].
-        expression: (3 vertex, 64) float32, likewise.
-        mean_texture: (3 vertex,) float32 RGB, 0..255.
-        texture: (3 vertex, 80) float32, likewise.
-        triangles: (triangle, 3) int64 vertices.
-        vertex_triangles: (vertex, 8) int64 triangles that meet in a vertex; where fewer do, the
-            index one past the last triangle.
-        landmarks: (68,) int64 vertices of the 68 points.
-        front_vertices: (n,) int64 vertices in the region of the photometric loss.
-        front_triangles: (m, 3) int64 triangles of that region.
-        skin: (vertex,) float32 1 where the albedo should be even.
+        mean_shape: x, y, z of each vertex [dm].
+        identity: [dm per standard deviation].
+        expression: [dm per standard deviation].
+        mean_texture: RGB of each vertex, 0..255.
+        texture: RGB, 0..255 [per standard deviation].
+        triangles: Three vertices each.
+        vertex_triangles: Triangles that meet in a vertex; where fewer do, the index one past the
+            last triangle.
+        landmarks: Vertices of the 68 points.
+        front_vertices: Vertices in the region of the photometric loss.
+        front_triangles: Triangles of that region.
+        skin: 1 where the albedo should be even.
     """
 
-    mean_shape: Tensor
-    identity: Tensor
-    expression: Tensor
-    mean_texture: Tensor
-    texture: Tensor
-    triangles: Tensor
-    vertex_triangles: Tensor
-    landmarks: Tensor
-    front_vertices: Tensor
-    front_triangles: Tensor
-    skin: Tensor
+    mean_shape: Float32[Tensor, " coordinate"]
+    identity: Float32[Tensor, "coordinate 80"]
+    expression: Float32[Tensor, "coordinate 64"]
+    mean_texture: Float32[Tensor, " coordinate"]
+    texture: Float32[Tensor, "coordinate 80"]
+    triangles: Int64[Tensor, "triangle 3"]
+    vertex_triangles: Int64[Tensor, "vertex around"]
+    landmarks: Int64[Tensor, "68"]
+    front_vertices: Int64[Tensor, " front_vertex"]
+    front_triangles: Int64[Tensor, "front_triangle 3"]
+    skin: Float32[Tensor, " vertex"]
 
     def __post_init__(self) -> None:
         size = 3 * self.n_vertices
@@ -89,11 +90,11 @@ class FaceBasis:
         return len(self.mean_shape) // 3
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> "FaceBasis":
         """The basis from the arrays of `BFM_model_front.mat`; other keys are ignored.
 
         Args:
-            arrays: Name in the file → array; its indices begin at 1 and may be floats.
+            arrays: Name in the file → array; indices begin at 1 and may be floats.
 
         Raises:
             ValueError: an array is missing or has another shape.
@@ -114,7 +115,7 @@ class FaceBasis:
             skin=_floats(arrays["skinmask"]).flatten(),
         )
 
-    def scaled(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> "FaceBasis":
         """The same face in another unit of length."""
         return replace(
             self,

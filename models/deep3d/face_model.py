@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.deep3d.basis import N_EXPRESSION, N_IDENTITY, N_TEXTURE, FaceBasis
@@ -21,23 +22,23 @@ AMBIENT = 0.8
 
 
 class Coefficients(NamedTuple):
-    """A face in numbers, each (batch, n).
+    """A face in numbers.
 
     Attributes:
-        identity: (batch, 80) shape of the person [standard deviations].
-        expression: (batch, 64) likewise.
-        texture: (batch, 80) albedo, likewise.
-        angles: (batch, 3) pitch, yaw, roll [rad].
-        light: (batch, 27) 9 spherical harmonics of red, then of green, then of blue.
-        translation: (batch, 3) x right, y up, z towards the camera [dm].
+        identity: Shape of the person [standard deviations].
+        expression: Change of shape [standard deviations].
+        texture: Albedo [standard deviations].
+        angles: Pitch, yaw, roll [rad].
+        light: 9 spherical harmonics of red, then of green, then of blue.
+        translation: x right, y up, z towards the camera [dm].
     """
 
-    identity: Tensor
-    expression: Tensor
-    texture: Tensor
-    angles: Tensor
-    light: Tensor
-    translation: Tensor
+    identity: Float[Tensor, "batch 80"]
+    expression: Float[Tensor, "batch 64"]
+    texture: Float[Tensor, "batch 80"]
+    angles: Float[Tensor, "batch 3"]
+    light: Float[Tensor, "batch 27"]
+    translation: Float[Tensor, "batch 3"]
 
 
 COEFFICIENTS: Mapping[str, int] = MappingProxyType(
@@ -53,8 +54,8 @@ COEFFICIENTS: Mapping[str, int] = MappingProxyType(
 N_COEFFICIENTS = sum(COEFFICIENTS.values())
 
 
-def split(coefficients: Tensor) -> Coefficients:
-    """(batch, 257) by groups; views."""
+def split(coefficients: Float[Tensor, "batch 257"]) -> Coefficients:
+    """The coefficients by groups, as views."""
     if coefficients.ndim != 2 or coefficients.shape[1] != N_COEFFICIENTS:
         raise ValueError(
             f"a face has (batch, {N_COEFFICIENTS}) coefficients, not {tuple(coefficients.shape)}"
@@ -85,12 +86,12 @@ class Camera:
         """Angle between opposite edges of the image [deg]."""
         return 2 * math.degrees(math.atan(self.centre / self.focal))
 
-    def intrinsics(self) -> Tensor:
-        """(3, 3) to multiply points [dm] with from the right."""
+    def intrinsics(self) -> Float[Tensor, "3 3"]:
+        """The camera matrix, to multiply points [dm] with from the right."""
         return torch.tensor([[self.focal, 0, 0], [0, self.focal, 0], [self.centre, self.centre, 1]])
 
-    def clip_matrix(self) -> Tensor:
-        """(4, 4) camera space with y down → clip space; applied to columns."""
+    def clip_matrix(self) -> Float[Tensor, "4 4"]:
+        """Camera space with y down → clip space; applied to columns."""
         depth = self.far - self.near
         zoom = self.focal / self.centre
         return torch.tensor(
@@ -107,26 +108,26 @@ class Face(NamedTuple):
     """A face as the camera sees it.
 
     Attributes:
-        shape: (batch, vertex, 3) before the pose [dm].
-        albedo: (batch, vertex, 3) RGB, about 0..1, not clipped.
-        normals: (batch, vertex, 3) unit, before the pose.
-        rotation: (batch, 3, 3), rows of points are multiplied with it from the right.
-        world: (batch, vertex, 3) posed, y up, z towards the camera [dm].
-        camera: (batch, vertex, 3) the same with z the distance from the camera [dm].
-        projection: (batch, vertex, 2) [px], y UP: the image row is height - 1 - y.
-        color: (batch, vertex, 3) lit albedo, not clipped.
-        landmarks: (batch, 68, 2) of the projection.
+        shape: Vertices before the pose [dm].
+        albedo: RGB, about 0..1, not clipped.
+        normals: Unit vectors, before the pose.
+        rotation: Rows of points are multiplied with it from the right.
+        world: Vertices in the pose, y up, z towards the camera [dm].
+        camera: The same with z the distance from the camera [dm].
+        projection: Vertices in the image [px], y UP: the image row is height - 1 - y.
+        color: Lit albedo, not clipped.
+        landmarks: The 68 points of the projection.
     """
 
-    shape: Tensor
-    albedo: Tensor
-    normals: Tensor
-    rotation: Tensor
-    world: Tensor
-    camera: Tensor
-    projection: Tensor
-    color: Tensor
-    landmarks: Tensor
+    shape: Float[Tensor, "batch vertex 3"]
+    albedo: Float[Tensor, "batch vertex 3"]
+    normals: Float[Tensor, "batch vertex 3"]
+    rotation: Float[Tensor, "batch 3 3"]
+    world: Float[Tensor, "batch vertex 3"]
+    camera: Float[Tensor, "batch vertex 3"]
+    projection: Float[Tensor, "batch vertex 2"]
+    color: Float[Tensor, "batch vertex 3"]
+    landmarks: Float[Tensor, "batch 68 2"]
 
 
 class FaceModel(nn.Module):
@@ -169,63 +170,63 @@ class FaceModel(nn.Module):
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
-    def shape(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Vertices (batch, vertex, 3) before the pose [dm].
-
-        Args:
-            identity: (batch, 80).
-            expression: (batch, 64).
-        """
+    def shape(
+        self, identity: Float[Tensor, "batch 80"], expression: Float[Tensor, "batch 64"]
+    ) -> Float[Tensor, "batch vertex 3"]:
+        """Vertices before the pose [dm]."""
         flat = identity @ self.identity.T + expression @ self.expression.T + self.mean_shape
         return flat.reshape(len(flat), -1, 3)
 
-    def albedo(self, texture: Tensor) -> Tensor:
-        """Colours (batch, vertex, 3) without light, RGB, about 0..1.
-
-        Args:
-            texture: (batch, 80).
-        """
+    def albedo(self, texture: Float[Tensor, "batch 80"]) -> Float[Tensor, "batch vertex 3"]:
+        """Colours without light, RGB, about 0..1."""
         flat = (texture @ self.texture.T + self.mean_texture) / 255
         return flat.reshape(len(flat), -1, 3)
 
-    def normals(self, shape: Tensor) -> Tensor:
-        """Unit normals of (batch, vertex, 3); every triangle counts alike."""
+    def normals(self, shape: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+        """The unit normal of each vertex; every triangle counts alike."""
         return vertex_normals(
             shape, self.triangles, vertex_triangles=self.vertex_triangles, by_area=False
         )
 
-    def color(self, albedo: Tensor, normals: Tensor, light: Tensor) -> Tensor:
-        """Lit colours (batch, vertex, 3), not clipped.
+    def color(
+        self,
+        albedo: Float[Tensor, "batch vertex 3"],
+        normals: Float[Tensor, "batch vertex 3"],
+        light: Float[Tensor, "batch 27"],
+    ) -> Float[Tensor, "batch vertex 3"]:
+        """Lit colours, not clipped.
 
         Args:
-            albedo: (batch, vertex, 3).
-            normals: (batch, vertex, 3), posed.
-            light: (batch, 27), colour major, without the ambient part.
+            albedo: RGB, about 0..1.
+            normals: Unit vectors in the pose.
+            light: Colour major, without the ambient part.
         """
         by_color = light.reshape(len(light), 3, -1).mT
         ambient = torch.zeros_like(by_color)
         ambient[:, 0] = AMBIENT
         return shade(albedo, normals, by_color + ambient)
 
-    def to_camera(self, world: Tensor) -> Tensor:
-        """World coordinates (batch, vertex, 3), with z turned into distance from the camera."""
+    def to_camera(self, world: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+        """World coordinates with z turned into distance from the camera [dm]."""
         return torch.cat([world[..., :2], self.distance - world[..., 2:]], -1)
 
-    def project(self, camera: Tensor) -> Tensor:
-        """Camera coordinates (batch, point, 3) → (batch, point, 2) [px], y up."""
+    def project(self, camera: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:
+        """Camera coordinates [dm] → the image [px], y up."""
         homogeneous = camera @ self.intrinsics
         return homogeneous[..., :2] / homogeneous[..., 2:]
 
-    def clip_coordinates(self, camera: Tensor) -> Tensor:
-        """Camera coordinates (batch, vertex, 3) → clip space (batch, vertex, 4), for rasterisers.
+    def clip_coordinates(
+        self, camera: Float[Tensor, "batch vertex 3"]
+    ) -> Float[Tensor, "batch vertex 4"]:
+        """Camera coordinates [dm] → clip space, for rasterisers.
 
         Row 0 of the rasterised image is the upper one when y of clip space points down.
         """
         down = camera * camera.new_tensor([1, -1, 1])
         return torch.cat([down, torch.ones_like(down[..., :1])], -1) @ self.clip_matrix.T
 
-    def forward(self, coefficients: Tensor) -> Face:
-        """The face of (batch, 257) coefficients; in full precision under autocast too."""
+    def forward(self, coefficients: Float[Tensor, "batch 257"]) -> Face:
+        """The face of coefficients; in full precision under autocast too."""
         with torch.autocast(coefficients.device.type, enabled=False):  # half is off by pixels
             return self._face(split(coefficients.to(self.mean_shape.dtype)))
 

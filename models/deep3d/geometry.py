@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,11 +16,11 @@ _ORDER_1 = 2 * math.pi / math.sqrt(3) * math.sqrt(3) / math.sqrt(4 * math.pi)
 _ORDER_2 = 2 * math.pi / math.sqrt(8) * 3 * math.sqrt(5) / math.sqrt(12 * math.pi)
 
 
-def euler_rotation(angles: Tensor) -> Tensor:
-    """Rotations Rz Ry Rx (batch, 3, 3), to be applied to columns.
+def euler_rotation(angles: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3"]:
+    """Rotations Rz Ry Rx, to be applied to columns.
 
     Args:
-        angles: (batch, 3) about x (pitch), y (yaw) and z (roll) [rad].
+        angles: About x (pitch), y (yaw) and z (roll) [rad].
     """
     (sx, sy, sz), (cx, cy, cz) = angles.sin().unbind(-1), angles.cos().unbind(-1)
     rows = (
@@ -31,15 +32,18 @@ def euler_rotation(angles: Tensor) -> Tensor:
 
 
 def vertex_normals(
-    vertices: Tensor, triangles: Tensor, *, vertex_triangles: Tensor, by_area: bool
-) -> Tensor:
-    """Unit normals (batch, vertex, 3) out of a surface.
+    vertices: Float[Tensor, "batch vertex 3"],
+    triangles: Int64[Tensor, "triangle 3"],
+    *,
+    vertex_triangles: Int64[Tensor, "vertex around"],
+    by_area: bool,
+) -> Float[Tensor, "batch vertex 3"]:
+    """Unit normals out of a surface.
 
     Args:
-        vertices: (batch, vertex, 3).
-        triangles: (triangle, 3) int64.
-        vertex_triangles: (vertex, n) int64 triangles about each vertex, padded with the index one
-            past the last.
+        vertices: Places in space.
+        triangles: Three vertices each.
+        vertex_triangles: Triangles about each vertex, padded with the index one past the last.
         by_area: Large triangles count for more; else all count alike.
     """
     first, second, third = (vertices[:, triangles[:, corner]] for corner in range(3))
@@ -51,13 +55,17 @@ def vertex_normals(
     return functional.normalize(around.sum(2), dim=-1)
 
 
-def shade(albedo: Tensor, normals: Tensor, light: Tensor) -> Tensor:
-    """Colours (batch, vertex, 3) of vertices under distant light; not clipped.
+def shade(
+    albedo: Float[Tensor, "batch vertex 3"],
+    normals: Float[Tensor, "batch vertex 3"],
+    light: Float[Tensor, "batch 9 3"],
+) -> Float[Tensor, "batch vertex 3"]:
+    """Colours of vertices under distant light; not clipped.
 
     Args:
-        albedo: (batch, vertex, 3) RGB.
-        normals: (batch, vertex, 3) unit vectors.
-        light: (batch, 9, 3) spherical harmonics for each colour, with the ambient light in them.
+        albedo: RGB.
+        normals: Unit vectors.
+        light: Spherical harmonics for each colour, with the ambient light in them.
     """
     return albedo * (_harmonics(normals) @ light)
 

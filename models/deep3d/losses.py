@@ -6,6 +6,7 @@ Each function gives the plain loss; WEIGHTS are those of the published training.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,24 +25,30 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 _NOSE_AND_INNER_LIPS = (*range(28, 31), *range(60, 68))
 
 
-def photo_loss(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def photo_loss(
+    image: Float[Tensor, "batch 3 height width"],
+    target: Float[Tensor, "batch 3 height width"],
+    mask: Float[Tensor, "batch 1 height width"],
+) -> Float[Tensor, ""]:
     """Mean colour distance where the mask is.
 
     Args:
-        image: (batch, 3, height, width) RGB, 0..1.
+        image: RGB, 0..1.
         target: Likewise.
-        mask: (batch, 1, height, width) weight of each pixel, 0..1.
+        mask: Weight of each pixel, 0..1.
     """
     # the constant keeps the root's gradient finite where nothing differs
     distance = (1e-6 + (image - target).square().sum(1, keepdim=True)).sqrt()
     return (distance * mask).sum() / mask.sum().clamp(min=1)
 
 
-def landmark_loss(points: Tensor, target: Tensor) -> Tensor:
+def landmark_loss(
+    points: Float[Tensor, "batch 68 2"], target: Float[Tensor, "batch 68 2"]
+) -> Float[Tensor, ""]:
     """Mean squared distance of the 68 points; nose and inner lips count 20 times.
 
     Args:
-        points: (batch, 68, 2) [px].
+        points: In the image [px].
         target: Likewise.
     """
     weight = points.new_ones(points.shape[1])
@@ -49,11 +56,13 @@ def landmark_loss(points: Tensor, target: Tensor) -> Tensor:
     return ((points - target).square().sum(-1) * weight).mean()
 
 
-def feature_loss(feature: Tensor, target: Tensor) -> Tensor:
+def feature_loss(
+    feature: Float[Tensor, "batch feature"], target: Float[Tensor, "batch feature"]
+) -> Float[Tensor, ""]:
     """1 - cosine of two faces' embeddings.
 
     Args:
-        feature: (batch, n) ArcFace embeddings of length 1.
+        feature: ArcFace embeddings of length 1.
         target: Likewise.
     """
     return (1 - (feature * target).sum(-1)).mean()
@@ -65,7 +74,7 @@ def regularisation_loss(
     identity: float = 1.0,
     expression: float = 0.8,
     texture: float = 1.7e-2,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """How far a face is from the mean face: weighted sums of squares, mean over the batch."""
     total = (
         identity * coefficients.identity.square().sum()
@@ -75,22 +84,24 @@ def regularisation_loss(
     return total / len(coefficients.identity)
 
 
-def gamma_loss(light: Tensor) -> Tensor:
+def gamma_loss(light: Float[Tensor, "batch 27"]) -> Float[Tensor, ""]:
     """How far the light is from white.
 
     Args:
-        light: (batch, 27), colour major.
+        light: Spherical harmonics, colour major.
     """
     by_color = light.reshape(len(light), 3, -1)
     return functional.mse_loss(by_color, by_color.mean(1, keepdim=True).expand_as(by_color))
 
 
-def reflectance_loss(albedo: Tensor, skin: Tensor) -> Tensor:
+def reflectance_loss(
+    albedo: Float[Tensor, "batch vertex 3"], skin: Float[Tensor, " vertex"]
+) -> Float[Tensor, ""]:
     """How uneven the skin's albedo is.
 
     Args:
-        albedo: (batch, vertex, 3).
-        skin: (vertex,) 1 on skin, else 0.
+        albedo: RGB, about 0..1.
+        skin: 1 on skin, else 0.
     """
     weight = skin[None, :, None]
     mean = (weight * albedo).sum(1, keepdim=True) / skin.sum()

@@ -4,6 +4,7 @@ The public implementation is sicxu/Deep3DFaceRecon_pytorch; VideoReTalking uses 
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
@@ -30,11 +31,11 @@ class Regressor(nn.Module):
         for head in self.final_layers.parameters():
             nn.init.zeros_(head)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Coefficients (batch, 257), in the order of COEFFICIENTS.
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 257"]:
+        """Coefficients in the order of COEFFICIENTS.
 
         Args:
-            image: (batch, 3, 224, 224) RGB, 0..1, aligned by `models.deep3d.alignment.align`.
+            image: 224 x 224 px as published, RGB, 0..1, aligned by `models.deep3d.alignment.align`.
         """
         pooled: Tensor = self.backbone(image)[:, :, None, None]
         return torch.cat([head(pooled) for head in self.final_layers], 1).flatten(1)

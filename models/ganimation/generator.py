@@ -7,6 +7,7 @@ action units; it feeds BGR). Attribute names are those of the published state di
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 ACTION_UNITS = 17
@@ -17,15 +18,17 @@ class Layers(NamedTuple):
     """What the generator paints, and where the image is kept.
 
     Attributes:
-        color: (B, 3, H, W) in -1..1.
-        attention: (B, 1, H, W) in 0..1, the share of the original image.
+        color: In -1..1, in the colour order of the input.
+        attention: Share of the original image, 0..1.
     """
 
-    color: Tensor
-    attention: Tensor
+    color: Float[Tensor, "batch 3 height width"]
+    attention: Float[Tensor, "batch 1 height width"]
 
-    def over(self, image: Tensor) -> Tensor:
-        """The changed image: (B, 3, H, W) → (B, 3, H, W)."""
+    def over(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """The changed image, -1..1."""
         return self.attention * image + (1 - self.attention) * self.color
 
 
@@ -42,8 +45,10 @@ class ResidualBlock(nn.Module):
             nn.InstanceNorm2d(channels),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The features and their change."""
         change: Tensor = self.conv_block(features)
         return features + change
 
@@ -68,12 +73,16 @@ class Generator(nn.Module):
         self.color_top = nn.Sequential(nn.Conv2d(64, 3, 7, padding=3, bias=False), nn.Tanh())
         self.au_top = nn.Sequential(nn.Conv2d(64, 1, 7, padding=3, bias=False), nn.Sigmoid())
 
-    def forward(self, image: Tensor, action_units: Tensor) -> Layers:
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        action_units: Float[Tensor, "batch 17"],
+    ) -> Layers:
         """What to paint, and where.
 
         Args:
-            image: (B, 3, H, W) in -1..1, H and W multiples of 4 (128 published).
-            action_units: (B, 17), intensities in 0..1.
+            image: BGR in -1..1; sides are multiples of 4 (128 px published).
+            action_units: Intensities in 0..1, in the order of ACTION_UNITS.
 
         Returns:
             Colour and attention; `.over(image)` is the changed image.

@@ -6,27 +6,29 @@ shares of it, 0..1 from its left and its upper edge. Points are in the order of 
 """
 
 import numpy as np
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import FULL
 
-Floats = NDArray[np.float32]
-Boxes = NDArray[np.float32] | NDArray[np.int64]
+_Boxes = Float32[NDArray[np.float32], "frame 4"] | Int64[NDArray[np.int64], "frame 4"]
 
 PAD = 0.08
 """Room around the landmarks, as a share of the mean side of their bounds. In training IP-LAP leaves
 5 px around the faces of LRS2, which are about 60 px wide."""
 
 
-def face_boxes(points: Floats, *, pad: float = PAD) -> Floats:
+def face_boxes(
+    points: Float32[NDArray[np.float32], "frame 131 coordinate"], *, pad: float = PAD
+) -> Float32[NDArray[np.float32], "frame 4"]:
     """The box of each frame.
 
     Args:
-        points: (frame, 131, >= 2) [frame px].
+        points: x, y and whatever else [frame px].
         pad: Room on every side, as a share of the mean side.
 
     Returns:
-        (frame, 4) float32 x1, y1, x2, y2 [frame px]; it may leave the frame.
+        x1, y1, x2, y2 [frame px]; a box may leave the frame.
 
     Raises:
         ValueError: there are not 131 points.
@@ -38,42 +40,48 @@ def face_boxes(points: Floats, *, pad: float = PAD) -> Floats:
     return np.asarray(np.concatenate([low - room, high + room], axis=1), np.float32)
 
 
-def whole_boxes(boxes: Floats, frame_size: tuple[int, int]) -> NDArray[np.int64]:
+def whole_boxes(
+    boxes: Float32[NDArray[np.float32], "frame 4"], frame_size: tuple[int, int]
+) -> Int64[NDArray[np.int64], "frame 4"]:
     """The pixels to cut: boxes within the frame, fractions cut off as published.
 
     Args:
-        boxes: (frame, 4) [frame px].
+        boxes: x1, y1, x2, y2 [frame px].
         frame_size: Height and width of the frames [px].
 
     Returns:
-        (frame, 4) int64 x1, y1, x2, y2, ends excluded; empty where a box is outside the frame.
+        x1, y1, x2, y2, ends excluded [frame px]; empty where a box is outside the frame.
     """
     height, width = frame_size
     limit = np.array([width, height, width, height])
     return np.clip(boxes, 0, limit).astype(np.int64)
 
 
-def to_box(points: Floats, boxes: Boxes) -> Floats:
+def to_box(
+    points: Float32[NDArray[np.float32], "frame point coordinate"], boxes: _Boxes
+) -> Float32[NDArray[np.float32], "frame point 2"]:
     """Points as shares of their frame's box.
 
     Args:
-        points: (frame, point, >= 2) [frame px].
-        boxes: (frame, 4) [frame px].
+        points: x, y and whatever else [frame px].
+        boxes: x1, y1, x2, y2 [frame px].
 
     Returns:
-        (frame, point, 2) float32, 0..1 within the box.
+        0..1 within the box.
     """
     corner, side = _corner_and_side(boxes)
     return np.asarray((points[..., :2] - corner) / side, np.float32)
 
 
-def from_box(shares: Floats, boxes: Boxes) -> Floats:
-    """Points (frame, point, 2) float32 [frame px] of shares (frame, point, 2) of boxes."""
+def from_box(
+    shares: Float32[NDArray[np.float32], "frame point 2"], boxes: _Boxes
+) -> Float32[NDArray[np.float32], "frame point 2"]:
+    """Points [frame px] that are given as shares of boxes."""
     corner, side = _corner_and_side(boxes)
     return np.asarray(shares * side + corner, np.float32)
 
 
-def _corner_and_side(boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _corner_and_side(boxes: _Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each (frame, 1, 2); the side is at least a hundredth of a pixel."""
     edges = boxes.astype(np.float64)[:, None]
     return edges[..., :2], np.maximum(edges[..., 2:] - edges[..., :2], 0.01)

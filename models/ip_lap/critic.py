@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 _CHANNELS = (64, 128, 256, 512)
@@ -28,15 +29,17 @@ class PatchCritic(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(self, image: Tensor) -> list[list[Tensor]]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[list[Float[Tensor, "batch _channel _height _width"]]]:
         """Features and verdicts, for the adversarial and the feature-matching loss.
 
         Args:
-            image: (B, 3, H, W), BGR in 0..1.
+            image: BGR in 0..1.
 
         Returns:
             For each scale, the full one first: the output of each layer. The last is the verdict
-            on each patch, (B, 1, h, w); it has no sigmoid.
+            on each patch, of one channel; it has no sigmoid.
         """
         outputs: list[list[Tensor]] = []
         for scale in reversed(range(self.scales)):  # the published names count from the smallest

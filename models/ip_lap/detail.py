@@ -1,30 +1,34 @@
-"""A small generated face as guidance: what is coarse from it, what is fine from own pixels."""
+"""Joins the coarse structure of a small generated face and the fine detail of own pixels."""
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.rendered import PATCH_MARGIN
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
-
 CUT_PX = 2.0
 """What is finer than so many pixels of the generated face comes from the other."""
 
 
-def with_detail(face: Image, own: Image, mask: Image, *, transform: Floats) -> Image:
-    """A patch with the face's coarse and the own pixels' fine structure.
+def with_detail(
+    face: UInt8[NDArray[np.uint8], "side side 3"],
+    own: UInt8[NDArray[np.uint8], "size size 3"],
+    mask: UInt8[NDArray[np.uint8], "size size"],
+    *,
+    transform: Float32[NDArray[np.float32], "2 3"],
+) -> UInt8[NDArray[np.uint8], "size size 3"]:
+    """A patch with the coarse structure of the face and the fine structure of the own pixels.
 
     Args:
-        face: (n, n, 3) uint8 RGB, generated.
-        own: (size, size, 3) uint8 RGB, the patch of own pixels, black away from its mask.
-        mask: (size, size) uint8.
-        transform: (2, 3) float32, the face's px → px of the patch.
+        face: RGB, generated.
+        own: RGB, the patch of own pixels, black away from its mask.
+        mask: 0 where the patch is not seen.
+        transform: The face's px → px of the patch.
 
     Returns:
-        (size, size, 3) uint8 RGB, black where `own` is.
+        RGB, black where `own` is.
     """
     size = (own.shape[1], own.shape[0])
     placed = cv2.warpAffine(

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import mel_encoder
@@ -164,18 +165,22 @@ class LandmarkGenerator(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, mels: Tensor, pose: Tensor, reference_pose: Tensor, reference_content: Tensor
-    ) -> Tensor:
+        self,
+        mels: Float[Tensor, "clip frame 1 80 16"],
+        pose: Float[Tensor, "clip frame 2 74"],
+        reference_pose: Float[Tensor, "clip reference 2 74"],
+        reference_content: Float[Tensor, "clip reference 2 57"],
+    ) -> Float[Tensor, "clip*frame 2 57"]:
         """Landmarks of jaw and lips for each frame of each clip.
 
         Args:
-            mels: (B, T, 1, 80, 16), a mel window for each frame; published with T = WINDOW.
-            pose: (B, T, 2, 74) in 0..1 of the face crop, x first.
-            reference_pose: (B, N, 2, 74) of other frames; published with N = REFERENCES.
-            reference_content: (B, N, 2, 57) of the same frames.
+            mels: A mel window for each frame, -4..4; published with WINDOW frames.
+            pose: In 0..1 of the face crop, x first.
+            reference_pose: Of other frames; published with REFERENCES.
+            reference_content: Of the same frames.
 
         Returns:
-            (B * T, 2, 57) clip by clip: 17 jaw points, then 40 lip points.
+            Clip by clip, in 0..1 of the face crop: 17 jaw points, then 40 lip points.
         """
         references = torch.cat((reference_pose, reference_content), dim=3)
         mel_tokens = self._embed(self.mel_encoder, mels)

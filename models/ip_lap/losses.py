@@ -1,25 +1,36 @@
 """Losses of IP-LAP's two networks (paper sections 3.2 to 3.4)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+Judged = list[list[Float[Tensor, "batch _channel _height _width"]]]
+"""What the critic gives: for each scale the output of each layer, the last the verdict."""
 
-def landmark_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of landmarks, any shape."""
+
+def landmark_loss(
+    prediction: Float[Tensor, "*landmark"], target: Float[Tensor, "*landmark"]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of landmarks."""
     return functional.l1_loss(prediction, target)
 
 
-def velocity_loss(prediction: Tensor, target: Tensor, *, frames: int = 5) -> Tensor:
+def velocity_loss(
+    prediction: Float[Tensor, "frame 2 landmark"],
+    target: Float[Tensor, "frame 2 landmark"],
+    *,
+    frames: int = 5,
+) -> Float[Tensor, ""]:
     """How much the motion from frame to frame differs: the paper's continuity loss.
 
     Args:
-        prediction: (clips * frames, 2, landmarks), clip by clip.
+        prediction: Frames of clips, clip by clip.
         target: Likewise.
         frames: Frames of a clip.
 
     Returns:
-        Scalar, the mean distance of the motions of all landmarks of a frame pair together.
+        The mean distance of the motions of all landmarks of a frame pair together.
 
     Raises:
         ValueError: frames do not make up whole clips.
@@ -33,20 +44,15 @@ def velocity_loss(prediction: Tensor, target: Tensor, *, frames: int = 5) -> Ten
     return functional.pairwise_distance(motions[0], motions[1]).mean()
 
 
-def gram_matrix(features: Tensor) -> Tensor:
-    """Correlations of channels: the style of a feature map.
-
-    Args:
-        features: (B, C, H, W).
-
-    Returns:
-        (B, C, C), divided by C * H * W.
-    """
+def gram_matrix(
+    features: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch channel channel"]:
+    """Correlations of channels, the style of a feature map, divided by the size of the map."""
     flat = features.flatten(2)
     return torch.bmm(flat, flat.transpose(1, 2)) / flat[0].numel()
 
 
-def adversarial_loss(judged: list[list[Tensor]], *, real: bool) -> Tensor:
+def adversarial_loss(judged: Judged, *, real: bool) -> Float[Tensor, ""]:
     """Least squares: how far the verdicts are from 1 for real or 0 for generated pictures.
 
     Args:
@@ -54,7 +60,7 @@ def adversarial_loss(judged: list[list[Tensor]], *, real: bool) -> Tensor:
         real: What the verdicts should be.
 
     Returns:
-        Scalar, the sum over the scales of mean squares.
+        The sum over the scales of mean squares.
     """
     verdicts = [layers[-1] for layers in judged]
     wanted = [torch.full_like(verdict, float(real)) for verdict in verdicts]
@@ -62,7 +68,7 @@ def adversarial_loss(judged: list[list[Tensor]], *, real: bool) -> Tensor:
     return torch.stack(squares).sum()
 
 
-def feature_matching_loss(judged: list[list[Tensor]], real: list[list[Tensor]]) -> Tensor:
+def feature_matching_loss(judged: Judged, real: Judged) -> Float[Tensor, ""]:
     """Mean absolute difference of the critic's features of two pictures (pix2pixHD).
 
     Args:
@@ -70,7 +76,7 @@ def feature_matching_loss(judged: list[list[Tensor]], real: list[list[Tensor]]) 
         real: Of the true one; no gradient goes there.
 
     Returns:
-        Scalar: the sum over layers but the last, times 4 over their number, mean over the scales.
+        The sum over layers but the last, times 4 over their number, mean over the scales.
     """
     loss = judged[0][0].new_zeros(())
     for ours, theirs in zip(judged, real, strict=True):

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import CONTOUR
@@ -12,16 +13,16 @@ _KERNEL, _SIGMA = 21, 11.0
 
 
 def face_contour_mask(
-    landmarks68: NDArray[np.float32], frame_size: tuple[int, int]
-) -> NDArray[np.uint8]:
+    landmarks68: Float32[NDArray[np.float32], "68 2"], frame_size: tuple[int, int]
+) -> UInt8[NDArray[np.uint8], "{frame_size[0]} {frame_size[1]}"]:
     """The convex-filled contour of jaw and brows.
 
     Args:
-        landmarks68: (68, 2) in pixels of the frame, x first.
+        landmarks68: x first [frame px].
         frame_size: Height and width of the frame [px].
 
     Returns:
-        (height, width) of 0 and 255.
+        0 and 255.
 
     Raises:
         ValueError: there are not 68 landmarks.
@@ -34,17 +35,19 @@ def face_contour_mask(
 
 
 def keep_contour(
-    frame: NDArray[np.uint8], generated: NDArray[np.uint8], mask: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
+    frame: UInt8[NDArray[np.uint8], "height width 3"],
+    generated: UInt8[NDArray[np.uint8], "height width 3"],
+    mask: UInt8[NDArray[np.uint8], "height width"],
+) -> UInt8[NDArray[np.uint8], "height width 3"]:
     """The generated frame where the blurred mask is, the original elsewhere.
 
     Args:
-        frame: (height, width, 3), the original.
-        generated: (height, width, 3), with the generated face pasted into its box.
-        mask: (height, width) from `face_contour_mask`.
+        frame: The original.
+        generated: The frame with the generated face pasted into its box.
+        mask: From `face_contour_mask`.
 
     Returns:
-        (height, width, 3), a new array.
+        A new array, in the colour order of the frames.
 
     Raises:
         ValueError: shapes differ.
@@ -66,16 +69,20 @@ def keep_contour(
     return result
 
 
-def crop_contour_mask(points: NDArray[np.float32], size: int, *, zoom: float) -> NDArray[np.uint8]:
-    """The same mask from the face mesh, in a crop: the blur is that of the frame.
+def crop_contour_mask(
+    points: Float32[NDArray[np.float32], "478 coordinate"], size: int, *, zoom: float
+) -> UInt8[NDArray[np.uint8], "{size} {size}"]:
+    """The blurred mask of the face's contour from the face mesh, in a crop.
+
+    The blur is as wide as that of `keep_contour` in the frame.
 
     Args:
-        points: (478, >= 2) float32, the mesh [crop px].
+        points: The mesh, x, y and whatever else [crop px].
         size: Side of the crop [px].
         zoom: Crop px per frame px.
 
     Returns:
-        (size, size) uint8, 0..255, 0 on the border.
+        0..255, 0 on the border.
     """
     mask = np.zeros((size, size), np.uint8)
     outline = cv2.convexHull(np.ascontiguousarray(points[list(CONTOUR), :2]))

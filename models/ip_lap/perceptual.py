@@ -9,6 +9,7 @@ Convention: images are BGR in 0..1.
 from abc import ABC, abstractmethod
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +24,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LEVELS = (3.0, 6.0, 5.0, 5.0, 2.0)
 """Mean magnitudes of EfficientNet-Lite0's maps on faces of 128 x 128."""
 
-Features = list[list[Tensor]]
+Features = list[list[Float[Tensor, "batch _channel _height _width"]]]
 """For each scale the feature maps, fine to coarse."""
 
 
@@ -46,11 +47,15 @@ class Backbone(nn.Module, ABC):
         return self
 
     @abstractmethod
-    def prepare(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W) BGR in 0..1 as the network takes them."""
+    def prepare(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images, BGR in 0..1, as the network takes them."""
 
     @abstractmethod
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
         """Feature maps of what `prepare` gave, fine to coarse."""
 
 
@@ -77,10 +82,14 @@ class Vgg19(Backbone):
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.freeze()
 
-    def prepare(self, image: Tensor) -> Tensor:
+    def prepare(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
         return ((image + 1) / 2 - self.mean) / self.std
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
         found = []
         for place in range(_TAPS[-1] + 1):
             image = self.network[place](image)
@@ -107,10 +116,14 @@ class EfficientNetFeatures(Backbone):
         self.network = network
         self.freeze()
 
-    def prepare(self, image: Tensor) -> Tensor:
+    def prepare(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 height width"]:
         return image.flip(1) * 2 - 1
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
         maps = zip(self.network.features(image), _LEVELS, strict=True)
         return [image, *(found / level for found, level in maps)]
 
@@ -128,8 +141,8 @@ class PerceptualLoss(nn.Module):
         self.model = backbone or Vgg19()
         self.scales = scales
 
-    def features(self, image: Tensor) -> Features:
-        """Feature maps of (B, 3, H, W) at each scale."""
+    def features(self, image: Float[Tensor, "batch 3 height width"]) -> Features:
+        """Feature maps of an image, BGR in 0..1, at each scale."""
         image = self.model.prepare(image)
         found = [self.model(image)]
         for _ in range(1, self.scales):
@@ -143,16 +156,15 @@ class PerceptualLoss(nn.Module):
             found.append(self.model(image))
         return found
 
-    def forward(self, image: Features, target: Features, *, style_weight: float = 0.0) -> Tensor:
+    def forward(
+        self, image: Features, target: Features, *, style_weight: float = 0.0
+    ) -> Float[Tensor, ""]:
         """Mean absolute difference, summed over maps and scales.
 
         Args:
             image: From `features`.
             target: Likewise.
             style_weight: Weight of the difference of Gram matrices at the first scale.
-
-        Returns:
-            Scalar.
         """
         loss = image[0][0].new_zeros(())
         for ours, theirs in zip(image, target, strict=True):
@@ -166,18 +178,21 @@ class PerceptualLoss(nn.Module):
 
 
 def rendering_losses(
-    perceptual: PerceptualLoss, generated: Tensor, reference: Tensor, face: Tensor
-) -> tuple[Tensor, Tensor]:
+    perceptual: PerceptualLoss,
+    generated: Float[Tensor, "batch 3 height width"],
+    reference: Float[Tensor, "batch 3 height width"],
+    face: Float[Tensor, "batch 3 height width"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Perceptual losses of what the renderer returned.
 
     Args:
         perceptual: In whose features to compare.
-        generated: (B, 3, H, W).
-        reference: (B, 3, H, W), warped.
-        face: (B, 3, H, W), the true face.
+        generated: BGR in 0..1.
+        reference: The warped references, BGR in 0..1.
+        face: The true face, BGR in 0..1.
 
     Returns:
-        Loss of the warped reference and loss of the generated face with its style; scalars.
+        Loss of the warped reference and loss of the generated face with its style.
     """
     with torch.no_grad():
         wanted = perceptual.features(face)

@@ -1,8 +1,9 @@
-"""Which frames of a clip show IP-LAP's networks a person: all stages of an opening mouth."""
+"""Choice of the reference frames that show IP-LAP's networks a person, closed to open mouth."""
 
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
 from models.faces.mesh.indices import MOUTH
@@ -12,24 +13,25 @@ _UPPER_LIP, _LOWER_LIP = MOUTH.index(0), MOUTH.index(17)
 """Outer middles of the lips."""
 
 
-def lip_distance(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance of the lips' outer middles (frame,) [face heights] of mouths (frame, 57, 3)."""
+def lip_distance(
+    mouth: Float32[NDArray[np.float32], "frame 57 3"],
+) -> Float32[NDArray[np.float32], " frame"]:
+    """Distance of the lips' outer middles, in the unit of the mouth's points (face heights)."""
     apart = mouth[:, _LOWER_LIP, :2] - mouth[:, _UPPER_LIP, :2]
     return np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
 
 
 def choose_references(
-    distance: NDArray[np.float32], usable: NDArray[np.bool_], count: int
-) -> NDArray[np.int64]:
+    distance: Float32[NDArray[np.float32], " frame"],
+    usable: Bool[NDArray[np.bool_], " frame"],
+    count: int,
+) -> Int64[NDArray[np.int64], " {count}"]:
     """Frames at even steps from the most closed to the most open mouth.
 
     Args:
-        distance: (frame,) of the lips.
-        usable: (frame,) frames to choose from.
+        distance: Of the lips.
+        usable: Frames to choose from.
         count: How many; in a clip with fewer frames some come again.
-
-    Returns:
-        (count,) int64.
 
     Raises:
         ValueError: no frame is usable.

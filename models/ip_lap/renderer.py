@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -55,17 +56,17 @@ class _Unmodulated(nn.Module):
 
 
 class Seen(NamedTuple):
-    """What the network sees in references: all of a batch, one after the other.
+    """Reference images and their features, all of a batch one after the other.
 
     Attributes:
-        image: (B * N, 3, H, W).
-        fine: (B * N, fine, H, W).
-        coarse: (B * N, coarse, H / 2, W / 2).
+        image: BGR in 0..1.
+        fine: Features at the size of the image.
+        coarse: Features at half the size.
     """
 
-    image: Tensor
-    fine: Tensor
-    coarse: Tensor
+    image: Float[Tensor, "sample 3 height width"]
+    fine: Float[Tensor, "sample fine height width"]
+    coarse: Float[Tensor, "sample coarse height//2 width//2"]
 
 
 class Alignment(nn.Module):
@@ -101,30 +102,47 @@ class Alignment(nn.Module):
         )
 
     def forward(
-        self, references: Tensor, reference_sketches: Tensor, sketches: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self,
+        references: Float[Tensor, "batch reference 3 height width"],
+        reference_sketches: Float[Tensor, "batch reference 3 height width"],
+        sketches: Float[Tensor, "batch 15 height width"],
+    ) -> tuple[
+        Float[Tensor, "batch fine height width"],
+        Float[Tensor, "batch coarse height//2 width//2"],
+        Float[Tensor, "batch 3 height width"],
+    ]:
         """Features and image, warped and summed over the references.
 
         Args:
-            references: (B, N, 3, H, W).
-            reference_sketches: (B, N, 3, H, W).
-            sketches: (B, 3 * WINDOW, H, W).
+            references: BGR in 0..1.
+            reference_sketches: Of the references, 0..1.
+            sketches: Of the target's window, three channels each, 0..1.
 
         Returns:
-            (B, fine, H, W), (B, coarse, H / 2, W / 2) and the image (B, 3, H, W).
+            Fine features, coarse features and the image, BGR in 0..1.
         """
         return self.align(self.see(references, reference_sketches), sketches)
 
-    def see(self, references: Tensor, reference_sketches: Tensor) -> Seen:
-        """Features of references (B, N, 3, H, W) with their sketches, whatever the target."""
+    def see(
+        self,
+        references: Float[Tensor, "batch reference 3 height width"],
+        reference_sketches: Float[Tensor, "batch reference 3 height width"],
+    ) -> Seen:
+        """Features of references and their sketches, which no target changes."""
         image = references.flatten(0, 1)
         seen = torch.cat((image, reference_sketches.flatten(0, 1)), dim=1)
         fine = functional.relu(self.conv1_bn(self.conv1(seen)))
         coarse = functional.relu(self.conv2_bn(self.conv2(fine)))
         return Seen(image, fine, coarse)
 
-    def align(self, seen: Seen, sketches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """References seen before, warped to sketches (B, 3 * WINDOW, H, W); as `forward`."""
+    def align(
+        self, seen: Seen, sketches: Float[Tensor, "batch 15 height width"]
+    ) -> tuple[
+        Float[Tensor, "batch fine height width"],
+        Float[Tensor, "batch coarse height//2 width//2"],
+        Float[Tensor, "batch 3 height width"],
+    ]:
+        """As `forward`, of references whose features are known already."""
         samples = len(sketches)
         if not self.warping:
             fine, coarse, image = (
@@ -172,20 +190,20 @@ class Translation(nn.Module):
 
     def forward(
         self,
-        masked_face_and_sketches: Tensor,
-        warped_reference: Tensor,
-        warped_fine: Tensor,
-        warped_coarse: Tensor,
-        mel: Tensor,
-    ) -> Tensor:
-        """The face (B, 3, H, W) in 0..1.
+        masked_face_and_sketches: Float[Tensor, "batch 18 height width"],
+        warped_reference: Float[Tensor, "batch 3 height width"],
+        warped_fine: Float[Tensor, "batch fine height width"],
+        warped_coarse: Float[Tensor, "batch coarse height//2 width//2"],
+        mel: Float[Tensor, "batch 1 80 16"],
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """The face, BGR in 0..1.
 
         Args:
-            masked_face_and_sketches: (B, 3 + 3 * WINDOW, H, W).
-            warped_reference: (B, 3, H, W).
-            warped_fine: (B, fine, H, W).
-            warped_coarse: (B, coarse, H / 2, W / 2).
-            mel: (B, 1, 80, 16).
+            masked_face_and_sketches: From `masked_with_sketches`.
+            warped_reference: From `Alignment`, as the next two.
+            warped_fine: Features at the size of the image.
+            warped_coarse: Features at half the size.
+            mel: Of the middle frame, -4..4.
         """
         heard = self.audio_encoder(mel)
         features = functional.relu(self.conv1_bn(self.conv1(masked_face_and_sketches)))
@@ -214,25 +232,25 @@ class Renderer(nn.Module):
 
     def forward(
         self,
-        face: Tensor,
-        target_sketches: Tensor,
-        references: Tensor,
-        reference_sketches: Tensor,
-        mels: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        face: Float[Tensor, "batch 1 3 height width"],
+        target_sketches: Float[Tensor, "batch 5 3 height width"],
+        references: Float[Tensor, "batch reference 3 height width"],
+        reference_sketches: Float[Tensor, "batch reference 3 height width"],
+        mels: Float[Tensor, "batch 1 1 80 16"],
+    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 height width"]]:
         """The face that the middle sketch describes.
 
-        Images and sketches are BGR in 0..1; published with H = W = 128.
+        Images and sketches are BGR in 0..1, published with 128 x 128 px.
 
         Args:
-            face: (B, 1, 3, H, W); its lower half is not looked at.
-            target_sketches: (B, WINDOW, 3, H, W).
-            references: (B, N, 3, H, W); published with N = 3 in training, 25 in inference.
-            reference_sketches: (B, N, 3, H, W).
-            mels: (B, 1, 1, 80, 16), of the middle frame.
+            face: Its lower half is not looked at.
+            target_sketches: Of the target's WINDOW.
+            references: Published with 3 in training, 25 in inference.
+            reference_sketches: Of the references.
+            mels: Of the middle frame, -4..4.
 
         Returns:
-            The face (B, 3, H, W) and the warped references (B, 3, H, W), both in 0..1.
+            The face and the warped references.
 
         Raises:
             ValueError: shapes do not fit together.
@@ -252,16 +270,21 @@ class Renderer(nn.Module):
         generated = self.translation(seen, reference, fine, coarse, mels.flatten(0, 1))
         return generated, reference
 
-    def losses(self, generated: Tensor, reference: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
+    def losses(
+        self,
+        generated: Float[Tensor, "batch 3 height width"],
+        reference: Float[Tensor, "batch 3 height width"],
+        face: Float[Tensor, "batch 3 height width"],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Perceptual losses of what `forward` returned.
 
         Args:
-            generated: (B, 3, H, W).
-            reference: (B, 3, H, W), warped.
-            face: (B, 3, H, W), the true face.
+            generated: BGR in 0..1.
+            reference: The warped references, BGR in 0..1.
+            face: The true face, BGR in 0..1.
 
         Returns:
-            Loss of the warped reference and loss of the generated face with its style; scalars.
+            Loss of the warped reference and loss of the generated face with its style.
             Trained with 2.5 of the first, then 2.5 and 4 of both beside the adversarial losses.
 
         Raises:
@@ -272,12 +295,10 @@ class Renderer(nn.Module):
         return rendering_losses(self.perceptual, generated, reference, face)
 
 
-def masked_with_sketches(face: Tensor, sketches: Tensor) -> Tensor:
-    """Faces (B, 3, H, W), lower half black, and sketches (B, 3 * WINDOW, H, W): what is translated.
-
-    Returns:
-        (B, 3 + 3 * WINDOW, H, W).
-    """
+def masked_with_sketches(
+    face: Float[Tensor, "batch 3 height width"], sketches: Float[Tensor, "batch 15 height width"]
+) -> Float[Tensor, "batch 18 height width"]:
+    """Faces with a black lower half, then the sketches of their window: what is translated."""
     upper, lower = face.tensor_split([face.shape[-2] // 2], dim=2)
     return torch.cat((torch.cat((upper, torch.zeros_like(lower)), dim=2), sketches), dim=1)
 

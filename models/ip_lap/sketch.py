@@ -6,11 +6,10 @@ pixel that holds them; a landmark outside the crop is dropped with its lines.
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Int64, UInt8
 from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import CONNECTIONS, FULL
-
-Floats = NDArray[np.float32]
 
 SIZE = 128
 """Side of a sketch [px]."""
@@ -19,15 +18,17 @@ _COLUMN = {point: column for column, point in enumerate(FULL)}
 _ENDS = np.array([[_COLUMN[start], _COLUMN[end]] for start, end in CONNECTIONS])
 
 
-def draw_canvas(landmarks: Floats, crop_size: tuple[int, int]) -> NDArray[np.uint8]:
+def draw_canvas(
+    landmarks: Float32[NDArray[np.float32], "2 131"], crop_size: tuple[int, int]
+) -> UInt8[NDArray[np.uint8], "height width"]:
     """The lines at the crop's own aspect, its shorter side SIZE.
 
     Args:
-        landmarks: (2, 131) in the order of `landmarks.FULL`, x first.
+        landmarks: In the order of `landmarks.FULL`, x first.
         crop_size: Height and width of the face crop [px].
 
     Returns:
-        (height, width) of 0 and GREY.
+        0 and GREY.
 
     Raises:
         ValueError: there are not 131 landmarks or the crop is empty.
@@ -49,7 +50,9 @@ def draw_canvas(landmarks: Floats, crop_size: tuple[int, int]) -> NDArray[np.uin
     return canvas
 
 
-def draw_sketch(landmarks: Floats, crop_size: tuple[int, int]) -> Floats:
+def draw_sketch(
+    landmarks: Float32[NDArray[np.float32], "2 131"], crop_size: tuple[int, int]
+) -> Float32[NDArray[np.float32], "128 128"]:
     """The canvas resized to SIZE x SIZE.
 
     Args:
@@ -57,21 +60,24 @@ def draw_sketch(landmarks: Floats, crop_size: tuple[int, int]) -> Floats:
         crop_size: As in `draw_canvas`.
 
     Returns:
-        (SIZE, SIZE) in 0..GREY.
+        0..GREY.
     """
     canvas = draw_canvas(landmarks, crop_size).astype(np.float32)
     return cv2.resize(canvas, (SIZE, SIZE)).astype(np.float32, copy=False)
 
 
-def renderer_sketches(landmarks: Floats, crop_sizes: NDArray[np.int64]) -> Floats:
+def renderer_sketches(
+    landmarks: Float32[NDArray[np.float32], "frame 2 131"],
+    crop_sizes: Int64[NDArray[np.int64], "frame 2"],
+) -> Float32[NDArray[np.float32], "frame 3 128 128"]:
     """Sketches of many frames as the renderer takes them.
 
     Args:
-        landmarks: (n, 2, 131).
-        crop_sizes: (n, 2) height and width of each face crop [px].
+        landmarks: As in `draw_canvas`.
+        crop_sizes: Height and width of each face crop [px].
 
     Returns:
-        (n, 3, SIZE, SIZE) in 0..1, three equal channels.
+        0..1, three equal channels.
     """
     drawn = np.empty((len(landmarks), 1, SIZE, SIZE), np.float32)
     for into, points, (height, width) in zip(drawn, landmarks, crop_sizes, strict=True):

@@ -1,6 +1,7 @@
 """IP-LAP from stored arrays to stored arrays: its networks with one person's references inside."""
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.ip_lap.landmark_generator import LandmarkGenerator
@@ -13,27 +14,28 @@ class Talker(nn.Module):
 
     Args:
         generator: With its weights.
-        references: (N, 2, 131) landmarks in 0..1 of their boxes.
+        references: Landmarks in 0..1 of their boxes.
     """
 
     pose: Tensor
     content: Tensor
 
-    def __init__(self, generator: LandmarkGenerator, references: Tensor) -> None:
+    def __init__(
+        self, generator: LandmarkGenerator, references: Float[Tensor, "reference 2 131"]
+    ) -> None:
         super().__init__()
         self.generator = generator
         self.register_buffer("pose", references[..., : len(POSE)].contiguous())
         self.register_buffer("content", references[..., len(POSE) :].contiguous())
 
-    def forward(self, mels: Tensor, pose: Tensor) -> Tensor:
-        """Jaw and lips.
+    def forward(
+        self, mels: Float[Tensor, "clip frame 80 16"], pose: Float[Tensor, "clip frame 2 74"]
+    ) -> Float[Tensor, "clip frame 2 57"]:
+        """Jaw and lips, in 0..1 of the face crop.
 
         Args:
-            mels: (B, T, 80, 16).
-            pose: (B, T, 2, 74).
-
-        Returns:
-            (B, T, 2, 57).
+            mels: -4..4.
+            pose: In 0..1 of the face crop.
         """
         clips, frames = mels.shape[:2]
         references = (each.expand(clips, -1, -1, -1) for each in (self.pose, self.content))
@@ -46,15 +48,20 @@ class Portrait(nn.Module):
 
     Args:
         renderer: With its weights, in eval mode.
-        faces: (N, H, W, 3) uint8 BGR, the reference images.
-        sketches: (N, H, W) of them, in 0..1.
+        faces: The reference images, BGR.
+        sketches: Of the reference images, 0..1.
     """
 
     image: Tensor
     fine: Tensor
     coarse: Tensor
 
-    def __init__(self, renderer: Renderer, faces: Tensor, sketches: Tensor) -> None:
+    def __init__(
+        self,
+        renderer: Renderer,
+        faces: UInt8[Tensor, "reference height width 3"],
+        sketches: Float[Tensor, "reference height width"],
+    ) -> None:
         super().__init__()
         self.flow_module = renderer.flow_module
         self.translation = renderer.translation
@@ -63,16 +70,21 @@ class Portrait(nn.Module):
         for name, tensor in seen._asdict().items():
             self.register_buffer(name, tensor)
 
-    def forward(self, mel: Tensor, faces: Tensor, sketches: Tensor) -> Tensor:
+    def forward(
+        self,
+        mel: Float[Tensor, "batch 80 16"],
+        faces: UInt8[Tensor, "batch height width 3"],
+        sketches: Float[Tensor, "batch 5 height width"],
+    ) -> UInt8[Tensor, "batch height width 3"]:
         """The faces that the middle sketches describe.
 
         Args:
-            mel: (B, 80, 16) of the middle frame.
-            faces: (B, H, W, 3) uint8 BGR; their lower halves are not looked at.
-            sketches: (B, WINDOW, H, W) in 0..1.
+            mel: Of the middle frame, -4..4.
+            faces: BGR; their lower halves are not looked at.
+            sketches: 0..1.
 
         Returns:
-            (B, H, W, 3) uint8 BGR; fractions are cut off, as published.
+            BGR; fractions are cut off, as published.
         """
         seen = Seen(self.image, self.fine, self.coarse)
         drawn = _three(sketches).flatten(1, 2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -15,14 +16,14 @@ from torch import Tensor
 from models.audio.mel import MAX_ABS
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.losses import (
+    Judged,
     adversarial_loss,
     feature_matching_loss,
     landmark_loss,
     velocity_loss,
 )
 
-Floats = NDArray[np.float32]
-Losses = tuple[Tensor, dict[str, Tensor]]
+Losses = tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]
 """The sum, and its parts without their weights."""
 
 DECIBEL = 2 * MAX_ABS / 100
@@ -78,12 +79,16 @@ class Augmentation(BaseModel):
 
 
 def landmark_losses(
-    prediction: Tensor, target: Tensor, *, weights: LandmarkWeights, frames: int
+    prediction: Float[Tensor, "frame 2 landmark"],
+    target: Float[Tensor, "frame 2 landmark"],
+    *,
+    weights: LandmarkWeights,
+    frames: int,
 ) -> Losses:
-    """Of the landmark generator.
+    """The losses of the landmark generator.
 
     Args:
-        prediction: (clips * frames, 2, landmark), clip by clip.
+        prediction: Frames of clips, clip by clip.
         target: Likewise.
         weights: Of the parts.
         frames: Of a clip.
@@ -96,19 +101,19 @@ def landmark_losses(
 
 
 def renderer_losses(
-    warping: Tensor,
-    perceptual: Tensor,
-    judged: list[list[Tensor]],
-    real: list[list[Tensor]],
+    warping: Float[Tensor, ""],
+    perceptual: Float[Tensor, ""],
+    judged: Judged,
+    real: Judged,
     *,
     weights: RendererWeights,
     warming_up: bool,
 ) -> Losses:
-    """Of the renderer.
+    """The losses of the renderer.
 
     Args:
-        warping: Scalar, of the warped references.
-        perceptual: Scalar, of the generated face.
+        warping: Perceptual loss of the warped references.
+        perceptual: Perceptual loss of the generated face.
         judged: What the critic says of the generated face.
         real: And of the true one.
         weights: Of the parts.
@@ -130,8 +135,8 @@ def renderer_losses(
     return loss + (0.0 if warming_up else 1.0) * later, parts
 
 
-def critic_losses(generated: list[list[Tensor]], real: list[list[Tensor]]) -> Losses:
-    """Of the critic: half of what it says wrong of generated and of true faces."""
+def critic_losses(generated: Judged, real: Judged) -> Losses:
+    """The losses of the critic: half of what it says wrong of generated and of true faces."""
     parts = {
         "critic_generated": adversarial_loss(generated, real=False),
         "critic_real": adversarial_loss(real, real=True),
@@ -139,44 +144,51 @@ def critic_losses(generated: list[list[Tensor]], real: list[list[Tensor]]) -> Lo
     return (parts["critic_generated"] + parts["critic_real"]) / 2, parts
 
 
-def mirror_columns(mirror: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Column of each of the 131 landmarks' partner on the other side (131,).
+def mirror_columns(
+    mirror: Int[NDArray[np.integer[Any]], "478"],
+) -> Int64[NDArray[np.int64], "131"]:
+    """Column of each of the 131 landmarks' partner on the other side of the face.
 
     Args:
-        mirror: (478,) partner of each point of the mesh.
+        mirror: Partner of each point of the mesh.
     """
     column = {point: number for number, point in enumerate(FULL)}
     return np.array([column[int(mirror[point])] for point in FULL])
 
 
 def augment_points(
-    windows: Floats,
-    references: Floats,
+    windows: Float32[NDArray[np.float32], "sample frame 131 2"],
+    references: Float32[NDArray[np.float32], "sample reference 131 2"],
     augmentation: Augmentation,
     *,
-    columns: NDArray[np.int64],
+    columns: Int64[NDArray[np.int64], "131"],
     size: float,
     rng: np.random.Generator,
-) -> tuple[Floats, Floats, NDArray[np.bool_], NDArray[np.float64]]:
+) -> tuple[
+    Float32[NDArray[np.float32], "sample frame 131 2"],
+    Float32[NDArray[np.float32], "sample reference 131 2"],
+    Bool[NDArray[np.bool_], " sample"],
+    Float64[NDArray[np.float64], "sample 1+reference"],
+]:
     """Landmarks seen in a mirror, and rolled about their own centre.
 
     Args:
-        windows: (sample, frame, 131, 2) [px of the crop].
-        references: (sample, reference, 131, 2).
+        windows: Landmarks [crop px].
+        references: Landmarks [crop px].
         augmentation: How much.
         columns: Of `mirror_columns`.
         size: Side of the crop [px].
         rng: Source of chance.
 
     Returns:
-        Both, (sample,) whether it was mirrored, and (sample, 1 + references) angles [rad]: of the
-        window, which rolls as a whole, and of each reference.
+        Both, whether each sample was mirrored, and the angles [rad]: of the window, which rolls as
+        a whole, and of each reference.
     """
     samples, count = len(windows), references.shape[1]
     flipped = rng.random(samples) < augmentation.mirror
     angles = np.radians(augmentation.roll_degrees) * rng.standard_normal((samples, 1 + count))
 
-    def seen(points: Floats) -> Floats:
+    def seen(points: NDArray[np.float32]) -> NDArray[np.float32]:
         image = points[..., columns, :] * [-1, 1] + [size, 0]
         return np.where(flipped[:, None, None, None], image, points).astype(np.float32)
 
@@ -188,12 +200,15 @@ def augment_points(
     )
 
 
-def rolled(points: Floats, angles: NDArray[np.float64]) -> Floats:
-    """Points (..., frame, 131, 2) turned about their mean over all frames of a window.
+def rolled(
+    points: Float32[NDArray[np.float32], "sample frame point 2"],
+    angles: Float64[NDArray[np.float64], " sample #frame"],
+) -> Float32[NDArray[np.float32], "sample frame point 2"]:
+    """Points turned about their mean over all frames of a window, or each frame's about its own.
 
     Args:
-        points: (sample, frame, 131, 2).
-        angles: (sample, 1) of a window, about its middle, or (sample, frame), each about its own.
+        points: x to the right [crop px].
+        angles: One for a window, about its middle, or one for each frame, about its own [rad].
     """
     axes = (1, 2) if angles.shape[1] == 1 else (2,)
     centre = points.mean(axis=axes, keepdims=True)
@@ -205,20 +220,28 @@ def rolled(points: Floats, angles: NDArray[np.float64]) -> Floats:
 
 
 def jittered_boxes(
-    boxes: Floats, augmentation: Augmentation, rng: np.random.Generator, *, together: bool
-) -> Floats:
-    """Boxes (sample, frame, 4) with edges moved; those of a window alike if `together`."""
+    boxes: Float32[NDArray[np.float32], "sample frame 4"],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    *,
+    together: bool,
+) -> Float32[NDArray[np.float32], "sample frame 4"]:
+    """Boxes x1, y1, x2, y2 with edges moved; those of a window alike if `together`."""
     sides = np.tile(boxes[..., 2:] - boxes[..., :2], 2)
     shape = (len(boxes), 1 if together else boxes.shape[1], 4)
     moved = boxes + augmentation.box * sides * rng.standard_normal(shape)
     return np.asarray(moved, np.float32)
 
 
-def augment_mel(mel: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Other voices, rooms and microphones, alike in all frames of a window.
+def augment_mel(
+    mel: Float32[Tensor, "sample frame 1 80 column"],
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> Float32[Tensor, "sample frame 1 80 column"]:
+    """Imitates other voices, rooms and microphones, alike in all frames of a window.
 
     Args:
-        mel: (sample, frame, 1, 80, column).
+        mel: -4..4.
         augmentation: How much.
         rng: Source of chance.
     """

@@ -8,13 +8,10 @@ Wav2Lip: a tick's 16 mel columns have it nearly in the middle.
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy.typing import NDArray
 
 from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 WINDOW = 5
 """Ticks that the networks see together, the frame in question in the middle."""
@@ -36,19 +33,23 @@ _SHARE_DIGITS = 6
 """Rounding of shares between two frames, so that a tick on a frame is that frame alone."""
 
 
-def mel_windows(mel: Floats, pts: Ints, time_base: Fraction) -> Floats:
+def mel_windows(
+    mel: Float32[NDArray[np.float32], "column 80"],
+    pts: Int64[NDArray[np.int64], " frame"],
+    time_base: Fraction,
+) -> Float32[NDArray[np.float32], "frame 5 80 16"]:
     """The mel that is heard at each tick of each frame's window.
 
     As published, the first two ticks of the speech hear its first columns. After the end of the
     speech there is silence.
 
     Args:
-        mel: (column, 80), 80 columns a second.
-        pts: (frame,) presentation times [time_base].
+        mel: 80 columns a second, -4..4.
+        pts: Presentation times [time_base].
         time_base: Seconds per tick of `pts`.
 
     Returns:
-        (frame, WINDOW, 80, 16) float32 in -4..4.
+        For each frame WINDOW windows of mel, -4..4.
     """
     ahead = np.arange(WINDOW) - MIDDLE - _HEARD_BEFORE
     above, below = time_base.numerator, time_base.denominator
@@ -60,19 +61,23 @@ def mel_windows(mel: Floats, pts: Ints, time_base: Fraction) -> Floats:
 
 
 def pose_windows(
-    points: Floats, sizes: Ints, seconds: NDArray[np.float64], *, run: Ints
-) -> tuple[Floats, Ints]:
+    points: Float32[NDArray[np.float32], "frame point 2"],
+    sizes: Int64[NDArray[np.int64], "frame 2"],
+    seconds: Float64[NDArray[np.float64], " frame"],
+    *,
+    run: Int64[NDArray[np.int64], " frame"],
+) -> tuple[Float32[NDArray[np.float32], "frame 5 point 2"], Int64[NDArray[np.int64], "frame 5 2"]]:
     """Landmarks at each tick of each frame's window: linear between frames, held at a run's ends.
 
     Args:
-        points: (frame, point, 2) shares of each frame's box.
-        sizes: (frame, 2) height and width of each frame's box [px].
-        seconds: (frame,) times, growing.
-        run: (frame,) number of the unbroken run of faces that a frame is in, from `face_runs`.
+        points: Shares of each frame's box.
+        sizes: Height and width of each frame's box [px].
+        seconds: Times, growing.
+        run: Number of the unbroken run of faces that a frame is in, from `face_runs`.
 
     Returns:
-        (frame, WINDOW, point, 2) float32, and (frame, WINDOW, 2) int64: the sizes of the nearest
-        frames' boxes. Zeros in frames that are in no run.
+        WINDOW sets of points for each frame, and the sizes of the nearest frames' boxes [px].
+        Zeros in frames that are in no run.
     """
     windows = np.zeros((len(points), WINDOW, *points.shape[1:]), np.float32)
     near_sizes = np.zeros((len(points), WINDOW, 2), np.int64)
@@ -91,7 +96,9 @@ def pose_windows(
     return windows, near_sizes
 
 
-def face_runs(valid: Bools, scene_start: Bools) -> Ints:
-    """Number of the unbroken run of faces that each frame is in (frame,) int64; -1 for none."""
+def face_runs(
+    valid: Bool[NDArray[np.bool_], " frame"], scene_start: Bool[NDArray[np.bool_], " frame"]
+) -> Int64[NDArray[np.int64], " frame"]:
+    """Number of the unbroken run of faces that each frame is in; -1 for none."""
     begins = valid & (scene_start | ~np.concatenate([[False], valid[:-1]]))
     return np.where(valid, np.cumsum(begins) - 1, -1).astype(np.int64)

@@ -5,6 +5,7 @@ of metric learning for speaker recognition", 2020).
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -102,11 +103,11 @@ class AudioEncoder(nn.Module):
         self.model = _ResNet()
         self.fc = nn.Linear(FEATURES, CLASSES)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """The feature (N, FEATURES); inference multiplies it by 1.2.
+    def forward(self, mel: Float[Tensor, "batch 1 80 column"]) -> Float[Tensor, "batch 512"]:
+        """The mouth feature; inference multiplies it by 1.2.
 
         Args:
-            mel: (N, 1, MELS, 20) in 0..1, five frames of four columns.
+            mel: In 0..1, 20 columns as published: five frames of four columns.
 
         Raises:
             ValueError: the mel has another number of bands.

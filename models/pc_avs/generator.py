@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.pc_avs import FEATURES
@@ -14,7 +15,7 @@ _CHANNELS = (512, 512, 512, 512, 256, 128)
 
 
 class Generator(Pyramid):
-    """Images from styles; the mapping layers `style` are dead, in the file only."""
+    """Images from styles; the mapping layers `style` are only there because files hold them."""
 
     def __init__(self) -> None:
         super().__init__(_CHANNELS, _IDENTITY + FEATURES, 8, start=7, flat_bias=False)
@@ -24,18 +25,18 @@ class Generator(Pyramid):
 
     def forward(
         self,
-        style: Tensor,
-        identity_map: Tensor | None = None,
+        style: Float[Tensor, "batch 2560"],
+        identity_map: Float[Tensor, "batch 512 7 7"] | None = None,
         *,
-        noise: Sequence[Tensor | None] | None = None,
+        noise: Sequence[Float[Tensor, "#batch 1 _side _side"] | None] | None = None,
         randomize_noise: bool = True,
-    ) -> Tensor:
-        """The image (N, 3, 224, 224), RGB in -1..1.
+    ) -> Float[Tensor, "batch 3 224 224"]:
+        """The image, RGB in -1..1.
 
         Args:
-            style: (N, 2560), identity 2048 | mouth 500 | head pose 12: the identity encoder's
-                vector and `PoseEncoder.merge`.
-            identity_map: (N, 512, 7, 7) from the identity encoder; else the learned constant.
+            style: Identity 2048 | mouth 500 | head pose 12: the identity encoder's vector and
+                `PoseEncoder.merge`.
+            identity_map: From the identity encoder; else the learned constant.
             noise: For each styled convolution; otherwise drawn anew, or, if not randomize_noise,
                 the stored noise of the file.
         """

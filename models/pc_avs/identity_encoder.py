@@ -1,5 +1,6 @@
 """PC-AVS's identity encoder: photo → what stays of a face when pose and speech change."""
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import resnext50_32x4d
@@ -10,7 +11,7 @@ _CHANNELS = 2048
 
 
 class IdentityEncoder(nn.Module):
-    """ResNeXt-50; its own classifier `model.fc` is dead, in the file only."""
+    """ResNeXt-50; its own classifier `model.fc` is only there because files hold it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,15 +19,20 @@ class IdentityEncoder(nn.Module):
         self.conv1x1 = nn.Conv2d(_CHANNELS, 512, 1)
         self.fc = nn.Linear(_CHANNELS, CLASSES)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"]
+    ) -> tuple[
+        Float[Tensor, "batch 2048"],
+        Float[Tensor, "batch 512 7 7"],
+        Float[Tensor, "batch 5830"],
+    ]:
         """Identity vector, identity map and class scores.
 
         Args:
-            image: (N, 3, 224, 224) RGB in -1..1.
+            image: RGB in -1..1, 224 x 224 px as published.
 
         Returns:
-            (N, 2048), part of the generator's style; (N, 512, 7, 7), where the generator begins;
-            (N, CLASSES), for training.
+            Part of the generator's style; where the generator begins; scores for training.
         """
         body = self.model
         features = body.maxpool(body.relu(body.bn1(body.conv1(image))))

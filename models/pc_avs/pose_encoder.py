@@ -6,6 +6,7 @@ enlargement; the residual block is that of the face-alignment package.
 
 import torch
 from face_alignment.models.fan import ConvBlock
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -89,11 +90,11 @@ class PoseEncoder(nn.Module):
         self.headpose_embed = nn.Sequential(nn.ReLU(), nn.Linear(FEATURES, POSE))
         self.headpose_fc = nn.Sequential(nn.ReLU(), nn.Linear(POSE, CLASSES))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The feature (N, FEATURES), free of identity.
+    def forward(self, image: Float[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch 512"]:
+        """The feature of a frame, free of identity.
 
         Args:
-            image: (N, 3, 224, 224) RGB in -1..1.
+            image: RGB in -1..1.
 
         Raises:
             ValueError: the image has another size.
@@ -103,12 +104,14 @@ class PoseEncoder(nn.Module):
         feature: Tensor = self.model(image)
         return feature
 
-    def merge(self, mouth: Tensor, headpose: Tensor) -> Tensor:
-        """The generator's style less its identity: (N, FEATURES), the head pose last.
+    def merge(
+        self, mouth: Float[Tensor, "batch 512"], headpose: Float[Tensor, "batch 512"]
+    ) -> Float[Tensor, "batch 512"]:
+        """The generator's style less its identity, the head pose last.
 
         Args:
-            mouth: (N, FEATURES) from the audio encoder or `to_mouth`.
-            headpose: (N, FEATURES) from `to_headpose`.
+            mouth: From the audio encoder or `to_mouth`.
+            headpose: From `to_headpose`.
         """
         return torch.cat((self.mouth_embed(mouth), self.headpose_embed(headpose)), dim=1)
 

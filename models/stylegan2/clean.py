@@ -9,18 +9,21 @@ import math
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import GAIN, SLOPE, ModulatedWeight, modulated_conv2d
 
 
-def twice(image: Tensor) -> Tensor:
-    """Twice as large, bilinearly."""
+def twice(
+    image: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch channel 2*height 2*width"]:
+    """The image at twice its size, interpolated bilinearly."""
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class ModulatedConv2d(ModulatedWeight):
-    """Convolution modulated by a style (N x style size); optionally doubling the size first."""
+    """Convolution modulated by a style; optionally doubling the size first."""
 
     def __init__(
         self,
@@ -41,7 +44,12 @@ class ModulatedConv2d(ModulatedWeight):
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Convolved features."""
         return modulated_conv2d(
             twice(image) if self.upsample else image,
             self.weight,
@@ -69,7 +77,13 @@ class StyleConv(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
         self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
 
-    def forward(self, image: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+        noise: Float[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Activated features."""
         out: Tensor = self.modulated_conv(image, style) * GAIN
         if noise is None:
             shape = (len(out), 1, *out.shape[2:])
@@ -85,6 +99,12 @@ class ToRGB(nn.Module):
         self.modulated_conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(self, image: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """RGB, -1..1, not clipped."""
         out: Tensor = self.modulated_conv(image, style) + self.bias
         return out if skip is None else out + twice(skip)

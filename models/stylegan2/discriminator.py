@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import EPS, ConvLayer, EqualLinear
@@ -22,13 +23,18 @@ class ResBlock(nn.Module):
         self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True)
         self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+        """Features at half the size."""
         out: Tensor = self.conv2(self.conv1(image)) + self.skip(image)
         return out / math.sqrt(2)
 
 
-def append_stddev(features: Tensor) -> Tensor:
-    """Appends the minibatch standard deviation as a channel: N x (C + 1) x H x W.
+def append_stddev(
+    features: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch channel+1 height width"]:
+    """Appends the minibatch standard deviation as a channel.
 
     Samples i, i + N / G, i + 2 N / G, ... form a group of G = min(N, 4) (Karras et al. 2018,
     section 3).
@@ -62,8 +68,8 @@ class Discriminator(nn.Module):
             EqualLinear(last * 4 * 4, last, activate=True), EqualLinear(last, 1)
         )
 
-    def forward(self, input: Tensor) -> Tensor:
-        """N x 3 x size x size, RGB -1..1 → N x 1 scores; N must divide by 4 if above."""
+    def forward(self, input: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 1"]:
+        """Scores of images, RGB -1..1; a batch of more than 4 must be a multiple of 4."""
         features: Tensor = self.final_conv(append_stddev(self.convs(input)))
         score: Tensor = self.final_linear(features.flatten(1))
         return score

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.pyramid import Pyramid, channels_of
@@ -28,16 +29,16 @@ class Generator(Pyramid):
 
     def forward(
         self,
-        styles: Sequence[Tensor],
+        styles: Sequence[Float[Tensor, " batch *style"]],
         return_latents: bool = False,
         inject_index: int | None = None,
         truncation: float = 1.0,
-        truncation_latent: Tensor | None = None,
+        truncation_latent: Float[Tensor, "1 style_dim"] | None = None,
         input_is_latent: bool = False,
-        noise: Sequence[Tensor | None] | None = None,
+        noise: Sequence[Float[Tensor, "#batch 1 _side _side"] | None] | None = None,
         randomize_noise: bool = True,
-    ) -> tuple[Tensor, Tensor | None]:
-        """(N x 3 x size x size image, the styles of its layers if return_latents).
+    ) -> tuple[Float[Tensor, "batch 3 size size"], Float[Tensor, "batch layer style_dim"] | None]:
+        """The image and, if return_latents, the styles of its layers; arguments as of `latents`.
 
         Args:
             noise: For each styled convolution; otherwise drawn anew, or, if not randomize_noise,

@@ -1,8 +1,7 @@
 """The layers of StyleGAN2 (Karras et al. 2020), as rosinality/stylegan2-pytorch stores them.
 
 Convention: weights are stored with unit variance and scaled by 1 / sqrt(fan in) at run time
-("equalised", Karras et al. 2018, section 4.1). Images are batch x channel x height x width, styles
-batch x style size.
+("equalised", Karras et al. 2018, section 4.1).
 """
 
 import math
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 SLOPE = 0.2
@@ -20,30 +20,33 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 """Of the low-pass filter, along each axis."""
 
 
-def leaky_relu(image: Tensor, bias: Tensor | None = None) -> Tensor:
-    """leaky_relu(image + bias) sqrt(2); the bias must broadcast."""
+def leaky_relu(
+    image: Float[Tensor, "*image"], bias: Float[Tensor, "..."] | None = None
+) -> Float[Tensor, "*image"]:
+    """A leaky ReLU of image + bias, times sqrt(2); the bias must broadcast."""
     return F.leaky_relu(image if bias is None else image + bias, SLOPE) * GAIN
 
 
 def modulated_conv2d(
-    image: Tensor,
-    weight: Tensor,
-    style: Tensor,
+    image: Float[Tensor, "batch channel height width"],
+    weight: Float[Tensor, "out_channel channel kernel kernel"],
+    style: Float[Tensor, "batch channel"],
     *,
     demodulate: bool = True,
     transposed: bool = False,
-) -> Tensor:
+) -> Float[Tensor, "batch out_channel out_height out_width"]:
     """A convolution whose input channels are scaled by a style (Karras et al. 2020, section 2.2).
 
     Scales the activations instead of the weights, so that a batch shares one convolution: the same
     function up to rounding.
 
     Args:
-        image: N x in x H x W.
-        weight: out x in x k x k, as it is to act (already scaled).
-        style: N x in, the scale of each input channel.
+        image: Features.
+        weight: As it is to act (already scaled).
+        style: The scale of each input channel.
         demodulate: Divide each output channel by the norm of its modulated weights.
-        transposed: Stride 2 upwards, without padding: 2 H + k - 2 rows. Otherwise the size stays.
+        transposed: Stride 2 upwards, without padding: 2 height + kernel - 2 rows. Otherwise the
+            size stays.
     """
     out = image * style[:, :, None, None].to(image.dtype)
     if transposed:
@@ -60,7 +63,8 @@ def modulated_conv2d(
 class PixelNorm(nn.Module):
     """Scales each sample to unit mean square over its channels."""
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Float[Tensor, "batch channel"]) -> Float[Tensor, "batch channel"]:
+        """Scaled features."""
         return features * torch.rsqrt(features.square().mean(1, keepdim=True) + EPS)
 
 
@@ -91,7 +95,10 @@ class Blur(_Filter):
         super().__init__(gain)
         self.pad = pad
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel out_height out_width"]:
+        """The filtered image."""
         channels = image.shape[1]
         image = F.pad(image, self.pad * 2)
         return F.conv2d(image, self._per_channel(channels).flip(2, 3), groups=channels)
@@ -103,7 +110,10 @@ class Upsample(_Filter):
     def __init__(self) -> None:
         super().__init__(gain=4.0)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel 2*height 2*width"]:
+        """The image at twice its size."""
         channels = image.shape[1]
         return F.conv_transpose2d(
             image, self._per_channel(channels), stride=2, padding=1, groups=channels
@@ -135,7 +145,10 @@ class EqualLinear(nn.Module):
         self.lr_mul = lr_mul
         self.activate = activate
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "batch in_feature"]
+    ) -> Float[Tensor, "batch out_feature"]:
+        """Linear function of the features."""
         out = F.linear(features, self.weight * self.scale, self.bias * self.lr_mul)
         return leaky_relu(out) if self.activate else out
 
@@ -160,7 +173,10 @@ class EqualConv2d(nn.Module):
         self.stride = stride
         self.padding = padding
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Convolved features."""
         weight = self.weight * self.scale
         return F.conv2d(image, weight, self.bias, stride=self.stride, padding=self.padding)
 
@@ -176,7 +192,10 @@ class BiasedLeakyReLU(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels if flat else (1, channels, 1, 1)))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(
+        self, image: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Activated features."""
         return leaky_relu(image, self.bias.view(-1, 1, 1))
 
 
@@ -215,12 +234,12 @@ class ConvLayer(nn.Sequential):
 
 
 class ModulatedWeight(nn.Module):
-    """Holds out x in x k x k weights, which the published files keep as 1 x out x in x k x k.
+    """Holds the weights of a convolution, which published files keep with a leading axis of 1.
 
     With five axes no network that has them could be made channels-last.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Float[Tensor, "out_channel channel kernel kernel"]) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.register_state_dict_post_hook(_add_axis)  # type: ignore[no-untyped-call]
@@ -259,7 +278,12 @@ class ModulatedConv2d(ModulatedWeight):
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(self, image: Tensor, style: Tensor) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Convolved features."""
         out = modulated_conv2d(
             image,
             self.weight * self.scale,
@@ -282,7 +306,12 @@ class NoiseInjection(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
         self.concat = concat
 
-    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        noise: Float[Tensor, "#batch noise_channel height width"] | None = None,
+    ) -> Float[Tensor, "batch out_channel height width"]:
+        """Noisy features, or features and noise."""
         if noise is None:
             shape = image.shape if self.concat else (len(image), 1, *image.shape[2:])
             noise = torch.randn(shape, dtype=image.dtype, device=image.device)
@@ -291,13 +320,14 @@ class NoiseInjection(nn.Module):
 
 
 class ConstantInput(nn.Module):
-    """The learned image from which synthesis starts: 1 x C x S x S, repeated for the batch."""
+    """The learned image from which synthesis starts, repeated for the batch."""
 
     def __init__(self, channels: int, size: int = 4) -> None:
         super().__init__()
         self.input = nn.Parameter(torch.randn(1, channels, size, size))
 
-    def forward(self, batch: int) -> Tensor:
+    def forward(self, batch: int) -> Float[Tensor, "{batch} channel size size"]:
+        """As many copies as the batch has samples."""
         return self.input.expand(batch, -1, -1, -1)
 
 
@@ -327,13 +357,19 @@ class StyledConv(nn.Module):
         self.noise = NoiseInjection(concat=concat_noise)
         self.activate = BiasedLeakyReLU(out_channels * (1 + concat_noise), flat=flat_bias)
 
-    def forward(self, image: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+        noise: Float[Tensor, "#batch noise_channel out_height out_width"] | None = None,
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Activated features."""
         out: Tensor = self.activate(self.noise(self.conv(image, style), noise))
         return out
 
 
 class ToRGB(nn.Module):
-    """Features to colours, added to the colours of the level below (N x 3 x H/2 x W/2)."""
+    """Features to colours, added to the colours of the level below, which are half as large."""
 
     def __init__(self, in_channels: int, style_dim: int, *, upsample: bool = True) -> None:
         super().__init__()
@@ -342,6 +378,12 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(self, image: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Float[Tensor, "batch channel height width"],
+        style: Float[Tensor, "batch style"],
+        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """RGB, -1..1, not clipped."""
         out: Tensor = self.conv(image, style) + self.bias
         return out if skip is None else out + self.upsample(skip)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import ConstantInput, EqualLinear, PixelNorm, StyledConv, ToRGB
@@ -88,29 +89,29 @@ class Pyramid(nn.Module):
         for layer in range(self.num_layers):
             yield self.sides[(layer + 1) // 2]
 
-    def mean_latent(self, n_latent: int) -> Tensor:
-        """Mean of w over so many random z, for truncation: 1 x style_dim."""
+    def mean_latent(self, n_latent: int) -> Float[Tensor, "1 style_dim"]:
+        """Mean of w over `n_latent` random z, for truncation."""
         z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
         w: Tensor = self.style(z)
         return w.mean(0, keepdim=True)
 
     def latents(
         self,
-        styles: Sequence[Tensor],
+        styles: Sequence[Float[Tensor, " batch *style"]],
         inject_index: int | None = None,
         *,
         truncation: float = 1.0,
-        truncation_latent: Tensor | None = None,
+        truncation_latent: Float[Tensor, "1 style_dim"] | None = None,
         input_is_latent: bool = False,
-    ) -> Tensor:
-        """Styles of all layers: N x n_latent x style_dim.
+    ) -> Float[Tensor, "batch layer style_dim"]:
+        """Styles of all layers.
 
         Args:
-            styles: One or two of N x style_dim, z or, if input_is_latent, w; or one w of
-                N x n_latent x style_dim, used as it is.
+            styles: One or two of (batch, style_dim), z or, if input_is_latent, w; or one w of
+                (batch, n_latent, style_dim), used as it is.
             inject_index: The first layer to take the second style; by chance if not given.
             truncation: How far to go from the mean to the style; 1 is all the way.
-            truncation_latent: The mean of w, 1 x style_dim, which truncation needs.
+            truncation_latent: The mean of w, which truncation needs.
         """
         if not 1 <= len(styles) <= 2:
             raise ValueError(f"one or two styles can be mixed, not {len(styles)}")
@@ -130,15 +131,18 @@ class Pyramid(nn.Module):
         return torch.cat([first.expand(-1, inject_index, -1), second.expand(-1, after, -1)], 1)
 
     def synthesise(
-        self, latents: Tensor, noise: Sequence[Tensor | None], start: Tensor | None = None
-    ) -> Tensor:
-        """N x 3 x side x side, from styles of all layers.
+        self,
+        latents: Float[Tensor, "batch layer style_dim"],
+        noise: Sequence[Float[Tensor, "#batch _channel _side _side"] | None],
+        start: Float[Tensor, "batch channel start start"] | None = None,
+    ) -> Float[Tensor, "batch 3 side side"]:
+        """Images from the styles of all layers, RGB, -1..1, not clipped.
 
         Args:
-            latents: N x n_latent x style_dim.
-            noise: For each styled convolution, 1 or N x 1 x H x W (N x C x H x W where noise is
-                appended); None draws it.
-            start: N x C x start x start, in place of the constant input.
+            latents: n_latent styles.
+            noise: For each styled convolution, of one channel, or of as many as the features have
+                where noise is appended; None draws it.
+            start: In place of the constant input.
         """
         if latents.shape[1] != self.n_latent or len(noise) != self.num_layers:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What SyncNet looks at: a face cut out by the rules of its authors' pipeline (syncnet_python).
+"""Face crops for SyncNet, cut out by the rules of its authors' pipeline (syncnet_python).
 
 Frames are 25 a second. A box has half the side s = max(width, height) / 2; its centre and s are
 median filtered over 13 frames; the crop reaches 1.4 s to either side of the centre, from 1 s above
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy.typing import NDArray
 
 from models.syncnet.network import SIZE
@@ -28,8 +29,6 @@ SHORTEST_TRACK = 100
 SMALLEST_FACE = 100.0
 """The larger side of the boxes of a track, on average, is more than this [px]."""
 
-Floats = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Track:
@@ -37,11 +36,11 @@ class Track:
 
     Attributes:
         start: Number of its first frame.
-        boxes: (frame, 4) x0, y0, x1, y1 [px].
+        boxes: x0, y0, x1, y1 [px].
     """
 
     start: int
-    boxes: Floats
+    boxes: Float64[NDArray[np.float64], "frame 4"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -53,14 +52,16 @@ class Track:
 
 
 def find_tracks(
-    boxes: Floats, valid: NDArray[np.bool_], scene_start: NDArray[np.bool_]
+    boxes: Float64[NDArray[np.float64], "frame 4"],
+    valid: Bool[NDArray[np.bool_], " frame"],
+    scene_start: Bool[NDArray[np.bool_], " frame"],
 ) -> list[Track]:
     """Runs of frames with a face within a scene, over short gaps too, where boxes are interpolated.
 
     Args:
-        boxes: (frame, 4) [px].
-        valid: (frame,) there is a face.
-        scene_start: (frame,) first frame after a cut.
+        boxes: x0, y0, x1, y1 [px].
+        valid: Whether there is a face.
+        scene_start: Whether it is the first frame after a cut.
     """
     rows = np.flatnonzero(valid)
     if not len(rows):
@@ -75,8 +76,10 @@ def find_tracks(
     return tracks
 
 
-def crop_windows(boxes: Floats) -> NDArray[np.int64]:
-    """Windows (frame, 4) x0, y0, x1, y1 [px], ends excluded, which may reach outside the frame."""
+def crop_windows(
+    boxes: Float64[NDArray[np.float64], "frame 4"],
+) -> Int64[NDArray[np.int64], "frame 4"]:
+    """Windows x0, y0, x1, y1 [px], ends excluded, which may reach outside the frame."""
     from scipy.signal import medfilt  # takes seconds to import
 
     half = medfilt((boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 2, MEDIAN)
@@ -94,19 +97,23 @@ def crop_windows(boxes: Floats) -> NDArray[np.int64]:
     return np.asarray(np.stack(whole, axis=1), np.int64)
 
 
-def inside(window: NDArray[np.int64], frame_size: tuple[int, int]) -> NDArray[np.int64]:
+def inside(
+    window: Int64[NDArray[np.int64], "4"], frame_size: tuple[int, int]
+) -> Int64[NDArray[np.int64], "4"]:
     """The part of a window x0, y0, x1, y1 [px] that is in a frame of (height, width)."""
     height, width = frame_size
     return np.asarray(np.clip(window, 0, [width, height, width, height]), np.int64)
 
 
 def crop_face(
-    part: NDArray[np.uint8], window: NDArray[np.int64], frame_size: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """The crop (224, 224, channel) uint8 from its part that is in the frame, scaled bilinearly.
+    part: UInt8[NDArray[np.uint8], "height width 3"],
+    window: Int64[NDArray[np.int64], "4"],
+    frame_size: tuple[int, int],
+) -> UInt8[NDArray[np.uint8], "224 224 3"]:
+    """The crop from its part that is in the frame, scaled bilinearly.
 
     Args:
-        part: (h, w, channel) uint8, the frame's rectangle `inside(window, frame_size)`.
+        part: The frame's rectangle `inside(window, frame_size)`.
         window: x0, y0, x1, y1 [px].
         frame_size: (height, width) [px].
     """

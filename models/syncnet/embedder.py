@@ -1,6 +1,7 @@
-"""SyncNet over long clips: pieces of frames and sound, each with the windows that begin in it."""
+"""SyncNet over long clips, piece by piece: frames and sound, and the windows that begin in them."""
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.syncnet.lse import STEPS_PER_FRAME, mfcc_windows
@@ -13,7 +14,7 @@ PIECE_STEPS = STEPS_PER_FRAME * (PIECE - 1) + STEPS
 
 
 class PieceEmbedder(nn.Module):
-    """Embeddings of all windows of a piece: the first half lips, the second half sound.
+    """The network on all windows of a piece: embeddings of the lips, then of the sound.
 
     Args:
         network: With its weights.
@@ -23,12 +24,16 @@ class PieceEmbedder(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, frames: Tensor, mfcc: Tensor) -> Tensor:
-        """Embeddings (piece, PIECE, 2 embedding).
+    def forward(
+        self,
+        frames: UInt8[Tensor, "piece 16 224 224 3"],
+        mfcc: Float[Tensor, "piece 64 13"],
+    ) -> Float[Tensor, "piece 12 embeddings"]:
+        """Embeddings of PIECE windows: of the lips, then of the sound.
 
         Args:
-            frames: (piece, PIECE_FRAMES, 224, 224, 3) uint8, BGR.
-            mfcc: (piece, PIECE_STEPS, 13) float32.
+            frames: BGR.
+            mfcc: Raw cepstra of int16 sound.
         """
         dtype = next(self.network.parameters()).dtype
         pictures = frames.permute(0, 1, 4, 2, 3).to(dtype)

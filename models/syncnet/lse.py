@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,15 +33,15 @@ class Synchrony:
         offset: Frames by which the lips are late (negative: the sound is).
         min_distance: LSE-D, the mean distance at the best shift; lower is better.
         confidence: LSE-C, the median over shifts less the minimum; higher is better.
-        mean_distance: (2 shift + 1,) mean distance by shift.
-        frame_confidence: (window,) the same by window at the best shift, median filtered.
+        mean_distance: By shift, from the earliest sound to the latest.
+        frame_confidence: The confidence of each window at the best shift, median filtered.
     """
 
     offset: int
     min_distance: float
     confidence: float
-    mean_distance: Tensor
-    frame_confidence: Tensor
+    mean_distance: Float[Tensor, " shift"]
+    frame_confidence: Float[Tensor, " window"]
 
 
 def n_windows(frames: int, samples: int) -> int:
@@ -48,28 +49,35 @@ def n_windows(frames: int, samples: int) -> int:
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - FRAMES)
 
 
-def window_starts(windows: int) -> NDArray[np.int64]:
-    """The first MFCC step (window,) of each window; its first frame is its number."""
+def window_starts(windows: int) -> Int64[NDArray[np.int64], " {windows}"]:
+    """The first MFCC step of each window; its first frame is its number."""
     return STEPS_PER_FRAME * np.arange(windows)
 
 
-def mfcc_windows(mfcc: Tensor, windows: int) -> Tensor:
-    """MFCC (step, 13) → the network's input (window, 1, 13, 20), a view."""
+def mfcc_windows(
+    mfcc: Float[Tensor, "step 13"], windows: int
+) -> Float[Tensor, "{windows} 1 13 20"]:
+    """The network's input for each window, as a view of the MFCCs."""
     needed = STEPS_PER_FRAME * (windows - 1) + STEPS
     if windows < 1 or len(mfcc) < needed:
         raise ValueError(f"{windows} windows need {needed} MFCC steps, there are {len(mfcc)}")
     return mfcc.unfold(0, STEPS, STEPS_PER_FRAME)[:windows].unsqueeze(1)
 
 
-def shifted_distances(lips: Tensor, audio: Tensor, *, shift: int = SHIFT) -> Tensor:
-    """Distances (window, 2 shift + 1) of each window's lips to the sound around it.
+def shifted_distances(
+    lips: Float[Tensor, "window feature"],
+    audio: Float[Tensor, "window feature"],
+    *,
+    shift: int = SHIFT,
+) -> Float[Tensor, "window 2*{shift}+1"]:
+    """Distances of each window's lips to the sound around it.
 
     Column k holds the sound of window i + k - shift. Beyond its ends the sound is a zero vector,
     which counts like any other, as published.
 
     Args:
-        lips: (window, feature).
-        audio: (window, feature).
+        lips: Embeddings of the lips.
+        audio: Embeddings of the sound.
         shift: Windows either way.
     """
     if lips.shape != audio.shape or lips.ndim != 2 or not len(lips):
@@ -81,8 +89,8 @@ def shifted_distances(lips: Tensor, audio: Tensor, *, shift: int = SHIFT) -> Ten
     return torch.stack(columns, dim=1)
 
 
-def synchrony(distances: Tensor) -> Synchrony:
-    """The metrics from the distances (window, 2 shift + 1) of `shifted_distances`."""
+def synchrony(distances: Float[Tensor, "window shift"]) -> Synchrony:
+    """The metrics from the distances of `shifted_distances`."""
     mean = distances.mean(dim=0)
     least, best = mean.min(dim=0)
     middle = mean.median()

@@ -4,6 +4,7 @@ Chung and Zisserman, "Out of time: automated lip sync in the wild", 2016; public
 joonson/syncnet_python, class S. Names are those of the published file.
 """
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 FRAMES = 5
@@ -88,24 +89,30 @@ class SyncNet(nn.Module):
             *_conv3d(256, 512, (1, 6, 6)),
         )
 
-    def forward(self, mfcc: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, mfcc: Float[Tensor, "batch 1 13 20"], frames: Float[Tensor, "batch 3 5 224 224"]
+    ) -> tuple[Float[Tensor, "batch embedding"], Float[Tensor, "batch embedding"]]:
         """Embeddings of the sound and of the lips; arguments as of the two methods below."""
         return self.embed_audio(mfcc), self.embed_lips(frames)
 
-    def embed_audio(self, mfcc: Tensor) -> Tensor:
-        """Windows of sound (batch, 1, 13, 20), raw cepstra of int16 sound → (batch, embedding)."""
+    def embed_audio(self, mfcc: Float[Tensor, "batch 1 13 20"]) -> Float[Tensor, "batch embedding"]:
+        """Embeddings of windows of sound, raw cepstra of int16 sound."""
         if mfcc.shape[1:] != (1, 13, STEPS):
             raise ValueError(f"expected mfcc (n, 1, 13, {STEPS}), got {tuple(mfcc.shape)}")
         found: Tensor = self.netfcaud(self.netcnnaud(mfcc).flatten(1))
         return found
 
-    def embed_lips(self, frames: Tensor) -> Tensor:
-        """Windows of faces (batch, 3, 5, 224, 224), BGR in 0..255 → (batch, embedding)."""
+    def embed_lips(
+        self, frames: Float[Tensor, "batch 3 5 224 224"]
+    ) -> Float[Tensor, "batch embedding"]:
+        """Embeddings of windows of faces, BGR in 0..255."""
         found: Tensor = self.netfclip(self.lip_features(frames))
         return found
 
-    def lip_features(self, frames: Tensor) -> Tensor:
-        """What the embedding of the lips is made of: (batch, 3, 5, 224, 224) → (batch, 512)."""
+    def lip_features(
+        self, frames: Float[Tensor, "batch 3 5 224 224"]
+    ) -> Float[Tensor, "batch 512"]:
+        """What the embedding of the lips is made of, from windows of faces, BGR in 0..255."""
         if frames.shape[1:] != (3, FRAMES, SIZE, SIZE):
             raise ValueError(
                 f"expected frames (n, 3, {FRAMES}, {SIZE}, {SIZE}), got {tuple(frames.shape)}"
@@ -113,8 +120,10 @@ class SyncNet(nn.Module):
         found: Tensor = self.netcnnlip(frames).flatten(1)
         return found
 
-    def embed_clip(self, frames: Tensor) -> Tensor:
-        """Every window of a clip at once: (time, 3, 224, 224) → (time - 4, embedding).
+    def embed_clip(
+        self, frames: Float[Tensor, "time 3 224 224"]
+    ) -> Float[Tensor, "time-4 embedding"]:
+        """Embeddings of every window of a clip at once, BGR in 0..255.
 
         Only the first convolution looks along time, so the windows share their frames' memory.
         """

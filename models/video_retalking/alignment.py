@@ -11,10 +11,11 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Float64, Real, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-Floats = NDArray[np.floating[Any]]
+_Floats = NDArray[np.floating[Any]]
 
 LEFT_EYE = slice(36, 42)
 RIGHT_EYE = slice(42, 48)
@@ -37,21 +38,25 @@ class FaceCut(NamedTuple):
     outer: tuple[int, int, int, int]
     inner: tuple[float, float, float, float]
 
-    def cut(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Part of the frame, a view: (H, W, C) → (h, w, C)."""
+    def cut(
+        self, frame: UInt8[NDArray[np.uint8], "height width channel"]
+    ) -> UInt8[NDArray[np.uint8], "cut_height cut_width channel"]:
+        """Part of the frame, a view."""
         for x0, y0, x1, y1 in (self.outer, self.inner):
             frame = frame[int(y0) : int(y1), int(x0) : int(x1)]
         return frame
 
 
-def face_quads(landmarks: Floats) -> NDArray[np.float64]:
+def face_quads(
+    landmarks: Float[NDArray[np.floating[Any]], "*face 68 2"],
+) -> Float[NDArray[np.floating[Any]], "*face 4 2"]:
     """The upright square around each face: FFHQ's oriented crop.
 
     Args:
-        landmarks: (..., 68, 2) in pixels.
+        landmarks: [px].
 
     Returns:
-        (..., 4, 2): top left, bottom left, bottom right, top right.
+        Top left, bottom left, bottom right, top right [px].
 
     Raises:
         ValueError: there are not 68 landmarks.
@@ -71,11 +76,11 @@ def face_quads(landmarks: Floats) -> NDArray[np.float64]:
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y], axis=-2)
 
 
-def ffhq_cut(landmarks: Floats, frame_size: tuple[int, int]) -> FaceCut:
+def ffhq_cut(landmarks: Real[NDArray[Any], "68 2"], frame_size: tuple[int, int]) -> FaceCut:
     """The axis-aligned cut that holds the first frame's face, for all frames of a video.
 
     Args:
-        landmarks: (68, 2) in whole pixels.
+        landmarks: In whole pixels.
         frame_size: (width, height) [px].
 
     Returns:
@@ -103,17 +108,17 @@ def ffhq_cut(landmarks: Floats, frame_size: tuple[int, int]) -> FaceCut:
 
 
 def crop_face(
-    image: NDArray[np.uint8], quad: Floats, *, side: int = FACE_SIDE
-) -> NDArray[np.uint8]:
+    image: UInt8[NDArray[np.uint8], "height width 3"],
+    quad: Float[NDArray[np.floating[Any]], "4 2"],
+    *,
+    side: int = FACE_SIDE,
+) -> UInt8[NDArray[np.uint8], "{side} {side} 3"]:
     """The face in the quad, upright.
 
     Args:
-        image: (H, W, 3), any colour order.
-        quad: (4, 2) from `face_quads`.
+        image: Any colour order.
+        quad: From `face_quads`.
         side: Of the result [px].
-
-    Returns:
-        (side, side, 3)
     """
     picture, quad = Image.fromarray(image), np.asarray(quad, np.float64)
     # Here the published code measures the diagonal, in the first frame's cut the side.
@@ -131,15 +136,17 @@ def crop_face(
     return np.asarray(face)
 
 
-def face_coefficients(quad: Floats, *, side: int = FACE_SIDE) -> NDArray[np.float64]:
+def face_coefficients(
+    quad: Float[NDArray[np.floating[Any]], "4 2"], *, side: int = FACE_SIDE
+) -> Float64[NDArray[np.float64], "8"]:
     """The perspective transform that takes the image back to the upright face.
 
     Args:
-        quad: (4, 2) from `face_quads`.
+        quad: From `face_quads`.
         side: Of the upright face [px].
 
     Returns:
-        (8,) a..h with face x = (a x + b y + c) / (g x + h y + 1), y = (d x + e y + f) / (...),
+        a..h with face x = (a x + b y + c) / (g x + h y + 1), y = (d x + e y + f) / (...),
         half pixels counted from the corner, as Pillow takes them.
     """
     face = np.array([[0, 0], [0, side], [side, side], [side, 0]], np.float64)
@@ -151,17 +158,16 @@ def face_coefficients(quad: Floats, *, side: int = FACE_SIDE) -> NDArray[np.floa
 
 
 def paste_face(
-    image: NDArray[np.uint8], face: NDArray[np.uint8], coefficients: Floats
-) -> NDArray[np.uint8]:
+    image: UInt8[NDArray[np.uint8], "height width 3"],
+    face: UInt8[NDArray[np.uint8], "side side 3"],
+    coefficients: Float[NDArray[np.floating[Any]], "8"],
+) -> UInt8[NDArray[np.uint8], "height width 3"]:
     """The image with the upright face warped back into it, edges hard.
 
     Args:
-        image: (H, W, 3).
-        face: (side, side, 3), the same colour order.
-        coefficients: (8,) from `face_coefficients`.
-
-    Returns:
-        (H, W, 3)
+        image: Any colour order.
+        face: In the same colour order.
+        coefficients: From `face_coefficients`.
     """
     height, width = image.shape[:2]
     warped = np.asarray(
@@ -191,11 +197,11 @@ def _bounds(
     )
 
 
-def _turned(vectors: Floats) -> Floats:
+def _turned(vectors: _Floats) -> _Floats:
     """(x, y) → (-y, x)."""
-    turned: Floats = vectors[..., ::-1] * np.array([-1, 1])
+    turned: _Floats = vectors[..., ::-1] * np.array([-1, 1])
     return turned
 
 
-def _xy(vectors: Floats) -> tuple[Floats, Floats]:
+def _xy(vectors: _Floats) -> tuple[_Floats, _Floats]:
     return vectors[..., 0], vectors[..., 1]

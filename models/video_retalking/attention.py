@@ -3,6 +3,7 @@
 Attribute names are those of the published state dicts.
 """
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,8 +25,12 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(width, heads * head_width, bias=False)
         self.to_out = nn.Sequential(nn.Linear(heads * head_width, width))
 
-    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
-        """(B, tokens, width) twice → (B, tokens, width)."""
+    def forward(
+        self,
+        masked: Float[Tensor, "batch token width"],
+        reference: Float[Tensor, "batch token width"],
+    ) -> Float[Tensor, "batch token width"]:
+        """Tokens fetched from the reference for those of the masked face."""
         query, key, value = (
             tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
             for tokens in (self.to_q(masked), self.to_k(masked), self.to_v(reference))
@@ -44,8 +49,12 @@ class NormedAttention(nn.Module):
         self.normy = nn.LayerNorm(width)
         self.fn = attention
 
-    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
-        """(B, tokens, width) twice → (B, tokens, width)."""
+    def forward(
+        self,
+        masked: Float[Tensor, "batch token width"],
+        reference: Float[Tensor, "batch token width"],
+    ) -> Float[Tensor, "batch token width"]:
+        """Tokens fetched from the reference for those of the masked face."""
         found: Tensor = self.fn(self.normx(masked), self.normy(reference))
         return found
 
@@ -63,8 +72,10 @@ class FeedForward(nn.Module):
             nn.Linear(hidden, width),
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, tokens, width) → (B, tokens, width)."""
+    def forward(
+        self, tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Each token by itself through the layers."""
         found: Tensor = self.net(tokens)
         return found
 
@@ -77,8 +88,10 @@ class NormedFeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.fn = FeedForward(width, hidden)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, tokens, width) → (B, tokens, width)."""
+    def forward(
+        self, tokens: Float[Tensor, "batch token width"]
+    ) -> Float[Tensor, "batch token width"]:
+        """Each token by itself through the layers."""
         found: Tensor = self.fn(self.norm(tokens))
         return found
 
@@ -108,8 +121,12 @@ class Transformer(nn.Module):
             for _ in range(depth)
         )
 
-    def forward(self, masked: Tensor, reference: Tensor) -> Tensor:
-        """(B, C, H, W) twice → (B, C, H, W)."""
+    def forward(
+        self,
+        masked: Float[Tensor, "batch channel height width"],
+        reference: Float[Tensor, "batch channel height width"],
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Features of the masked face that know the reference."""
         tokens = masked.flatten(2).transpose(1, 2)
         other = reference.flatten(2).transpose(1, 2)
         for layer in self.layers.children():

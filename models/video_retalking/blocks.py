@@ -6,6 +6,7 @@ Attribute names are those of the published state dicts.
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.spectral_norm import spectral_norm
@@ -25,8 +26,10 @@ class LayerNorm2d(nn.GroupNorm):
         self.weight = nn.Parameter(self.weight.detach().view(channels, 1, 1))
         self.bias = nn.Parameter(self.bias.detach().view(channels, 1, 1))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Normalised features."""
         return functional.group_norm(
             features, 1, self.weight.flatten(), self.bias.flatten(), self.eps
         )
@@ -67,8 +70,10 @@ class ConvLayerNorm(nn.Module):
             self.model.append(nn.AvgPool2d(2))
         self.doubled = resample == "up"
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels in, H, W) → (B, channels out, H', W')."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        """Activated features, half or twice as large if so made."""
         if self.doubled:
             features = functional.interpolate(features, scale_factor=2, mode="nearest")
         found: Tensor = self.model(features)
@@ -93,8 +98,10 @@ class OutputConv(nn.Module):
             _conv(channels, image_channels, kernel=7, spectral=spectral), activation
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, H, W) → (B, image channels, H, W)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch image_channel height width"]:
+        """The image, in the range of the activation."""
         image: Tensor = self.model(features)
         return image
 
@@ -111,8 +118,12 @@ class ModulatedStage(nn.Module):
         for place, block in enumerate(blocks):
             self.add_module(f"res{place}", block)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        """(B, C, H, W), (B, channels) → (B, C, H, W)."""
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, " batch *vector"],
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Modulated features."""
         for block in self.children():
             features = block(features, vector)
         return features
@@ -148,15 +159,16 @@ class SkipDecoder(nn.Module):
             self.add_module(f"jump{level}", ConvLayerNorm(fine, fine, spectral=spectral))
         self.final = OutputConv(widths[0], image_channels, activation=activation, spectral=spectral)
 
-    def forward(self, features: Sequence[Tensor], vector: Tensor) -> Tensor:
-        """The image.
+    def forward(
+        self,
+        features: Sequence[Float[Tensor, "batch _width _height _width"]],
+        vector: Float[Tensor, " batch *vector"],
+    ) -> Float[Tensor, "batch image_channel height width"]:
+        """The image, in the range of the activation.
 
         Args:
-            features: (B, widths[i], H / 2^i, W / 2^i) for every level i.
-            vector: (B, channels), or with axes of length 1 behind.
-
-        Returns:
-            (B, image channels, H, W).
+            features: For every level, finest first, each half as large as the one before.
+            vector: The modulating vector, with or without axes of length 1 behind.
         """
         found = features[-1]
         for level in reversed(range(self.levels)):

@@ -8,6 +8,7 @@ Attribute names are those of the published state dict.
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -45,8 +46,10 @@ class MappingNet(nn.Module):
             block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
             self.add_module(f"encoder{layer}", block)
 
-    def forward(self, coefficients: Tensor) -> Tensor:
-        """(B, 73, T) with T of 25 or more → (B, 256, 1)."""
+    def forward(
+        self, coefficients: Float[Tensor, "batch 73 frame"]
+    ) -> Float[Tensor, "batch 256 1"]:
+        """The motion descriptor of a window of 25 frames or more."""
         found: Tensor = self.first(coefficients)
         for layer in range(3):
             # Valid convolutions: what is added loses the same three frames at both ends.
@@ -64,8 +67,12 @@ class DownBlock(nn.Module):
         self.norm_0 = AdaIN(channels_in, VECTOR)
         self.norm_1 = AdaIN(channels_out, VECTOR)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        """(B, channels in, H, W) → (B, channels out, H / 2, W / 2)."""
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, "batch 256 1"],
+    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+        """Features at half the size."""
         features = self.conv_0(_leaky(self.norm_0(features, vector)))
         features = self.conv_1(_leaky(self.norm_1(features, vector)))
         return features
@@ -83,8 +90,12 @@ class UpBlock(nn.Module):
         self.norm_1 = AdaIN(channels_out, VECTOR)
         self.norm_s = AdaIN(channels_in, VECTOR)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        """(B, channels in, H, W) → (B, channels out, 2 H, 2 W)."""
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, "batch 256 1"],
+    ) -> Float[Tensor, "batch out_channel 2*height 2*width"]:
+        """Features at twice the size."""
         shortcut: Tensor = self.conv_s(_leaky(self.norm_s(features, vector)))
         found: Tensor = self.conv_0(_leaky(self.norm_0(features, vector)))
         found = self.conv_1(_leaky(self.norm_1(found, vector)))
@@ -102,8 +113,10 @@ class HourglassEncoder(nn.Module):
             block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
             self.add_module(f"encoder{level}", block)
 
-    def forward(self, image: Tensor, vector: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) → (B, widths[i], H / 2^i, W / 2^i) for i = 0 .. 5."""
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+        """Features at six sizes, finest first, each half as large as the one before."""
         features = [self.input_layer(image)]
         for level in range(self.levels):
             features.append(self.get_submodule(f"encoder{level}")(features[-1], vector))
@@ -123,8 +136,12 @@ class HourglassDecoder(nn.Module):
             self.add_module(f"decoder{level}", block)
         self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
 
-    def forward(self, features: list[Tensor], vector: Tensor) -> Tensor:
-        """Features of the encoder → (B, 256, H / 4, W / 4)."""
+    def forward(
+        self,
+        features: list[Float[Tensor, "batch _channel _height _width"]],
+        vector: Float[Tensor, "batch 256 1"],
+    ) -> Float[Tensor, "batch 256 _height _width"]:
+        """From the encoder's features, those at a quarter of the image's size."""
         found = features[-1]
         for level in self.climbed:
             found = self.get_submodule(f"decoder{level}")(found, vector)
@@ -140,8 +157,10 @@ class Hourglass(nn.Module):
         self.encoder = HourglassEncoder()
         self.decoder = HourglassDecoder()
 
-    def forward(self, image: Tensor, vector: Tensor) -> Tensor:
-        """(B, 3, H, W), (B, 256, 1) → (B, 256, H / 4, W / 4)."""
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
+    ) -> Float[Tensor, "batch 256 height//4 width//4"]:
+        """Features at a quarter of the image's size."""
         found: Tensor = self.decoder(self.encoder(image, vector), vector)
         return found
 
@@ -157,8 +176,10 @@ class WarpingNet(nn.Module):
             LayerNorm2d(channels), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 2, 7, padding=3)
         )
 
-    def forward(self, image: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W), (B, 256, 1) → flow (B, 2, H / 4, W / 4), image (B, 3, H, W)."""
+    def forward(
+        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
+    ) -> tuple[Float[Tensor, "batch 2 height//4 width//4"], Float[Tensor, "batch 3 height width"]]:
+        """The flow, x first [px of its own size], and the warped image."""
         flow: Tensor = self.flow_out(self.hourglass(image, vector))
         return flow, warp(image, flow_to_grid(flow))
 
@@ -174,8 +195,12 @@ class EditResidual(nn.Module):
         self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
         self.norm2 = AdaIN(channels, VECTOR)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        """(B, C, H, W), (B, 256, 1) → (B, C, H, W)."""
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, "batch 256 1"],
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The features and their modulated change."""
         change: Tensor = self.norm2(self.conv2(features), vector)
         return change + features
 
@@ -191,8 +216,10 @@ class EditEncoder(nn.Module):
             block = ConvLayerNorm(EDIT_WIDTHS[level], EDIT_WIDTHS[level + 1], resample="down")
             self.add_module(f"down{level}", block)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 6, H, W) → (B, widths[i], H / 2^i, W / 2^i) for i = 0 .. 3."""
+    def forward(
+        self, images: Float[Tensor, "batch 6 height width"]
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+        """Features at four sizes, finest first, each half as large as the one before."""
         features = [self.first(images)]
         for level in range(self.levels):
             features.append(self.get_submodule(f"down{level}")(features[-1]))
@@ -213,8 +240,13 @@ class EditingNet(nn.Module):
             spectral=False,
         )
 
-    def forward(self, image: Tensor, warped: Tensor, vector: Tensor) -> Tensor:
-        """(B, 3, H, W), (B, 3, H, W), (B, 256, 1) → (B, 3, H, W)."""
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        warped: Float[Tensor, "batch 3 height width"],
+        vector: Float[Tensor, "batch 256 1"],
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """The final image, RGB in -1..1."""
         found: Tensor = self.decoder(self.encoder(torch.cat((image, warped), 1)), vector)
         return found
 
@@ -229,20 +261,22 @@ class DNet(nn.Module):
         self.editing_net = EditingNet()
 
     def forward(
-        self, image: Tensor, coefficients: Tensor, stage: Literal["warp"] | None = None
-    ) -> dict[str, Tensor]:
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        coefficients: Float[Tensor, "batch 73 frame"],
+        stage: Literal["warp"] | None = None,
+    ) -> dict[str, Float[Tensor, "batch _channel _height _width"]]:
         """The image re-posed.
 
         Args:
-            image: (B, 3, H, W) RGB in -1..1, H and W multiples of 32, one of them
-                at least 64 (256 published).
-            coefficients: (B, 73, T): expression, angles, translation, crop, of T = 26 frames
-                (13 before, the frame, 12 behind); see `steps.coefficient_windows`.
+            image: RGB in -1..1, sides multiples of 32, one of them at least 64 (256 px published).
+            coefficients: Expression, angles, translation, crop, of 26 frames (13 before, the
+                frame, 12 behind); see `steps.coefficient_windows`.
             stage: "warp" leaves the editing out, as the first stage of training does.
 
         Returns:
-            `flow_field` (B, 2, H / 4, W / 4) in its own pixels, x first; `warp_image` (B, 3, H, W);
-            without a stage `fake_image` (B, 3, H, W), RGB in -1..1.
+            `flow_field`, a quarter as large as the image, in its own pixels, x first; `warp_image`;
+            without a stage `fake_image`; images are RGB in -1..1.
         """
         if image.shape[-1] % 32 or image.shape[-2] % 32:
             raise ValueError(f"D-Net needs sides that 32 divides, not {tuple(image.shape[-2:])}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,8 +52,10 @@ class ResidualDown(nn.Module):
         self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.skip = nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, channels in, H, W) → (B, channels out, H / 2, W / 2)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+        """Features at half the size."""
         found = _leaky(self.conv2(_halved(_leaky(self.conv1(features)))))
         shortcut: Tensor = self.skip(_halved(features))
         return found + shortcut
@@ -86,16 +89,21 @@ class ENet(nn.Module):
             self.to_rgbs.append(ToRGB(width, STYLE))
             before = width
 
-    def style(self, reference: Tensor) -> Tensor:
-        """Style of the references: (B, 3, H, W) BGR in 0..1 → (B, 512)."""
+    def style(self, reference: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 512"]:
+        """The style of references, BGR in 0..1."""
         features = _leaky(self.conv_body_first(_resized(reference, STYLE_SIDE)))
         for block in self.conv_body_down:
             features = block(features)
         style: Tensor = self.final_linear(_leaky(self.final_conv(features)).flatten(1))
         return style
 
-    def enlarge(self, small: Tensor, style: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        """(B, 3, 96, 96), (B, 512), 4 noise maps → (B, 3, 384, 384)."""
+    def enlarge(
+        self,
+        small: Float[Tensor, "batch 3 96 96"],
+        style: Float[Tensor, "batch 512"],
+        noise: Sequence[Float[Tensor, "..."] | None],
+    ) -> Float[Tensor, "batch 3 384 384"]:
+        """The faces at four times their size in the given style; noise as of `forward`."""
         features = functional.pad(small, (BORDER,) * 4, mode="reflect")
         image = features
         for stage, to_rgb in enumerate(self.to_rgbs):
@@ -107,27 +115,26 @@ class ENet(nn.Module):
 
     def forward(
         self,
-        mel: Tensor,
-        faces: Tensor,
-        target: Tensor,
+        mel: Float[Tensor, " batch *time 1 80 16"],
+        faces: Float[Tensor, "batch 6 *time height width"],
+        target: Float[Tensor, "batch 3 *time height width"],
         *,
-        noise: Sequence[Tensor | None] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The faces with new lips, large and small.
+        noise: Sequence[Float[Tensor, "..."] | None] | None = None,
+    ) -> tuple[Float[Tensor, "batch 3 *time 384 384"], Float[Tensor, "batch 3 *time small small"]]:
+        """The faces with new lips, large and small, of frames or (with an axis of time) of clips.
 
         Args:
-            mel: (B, 1, 80, 16), or of clips (B, T, 1, 80, 16).
-            faces: (B, 6, H, W), or of clips (B, 6, T, H, W), BGR in 0..1 (384 published): the
-                face whose lower half is 0, then the reference, from which the style is taken.
-            target: (B, 3, H, W), or of clips (B, 3, T, H, W): L-Net's reference; the truth in
-                training, the reference again at inference.
-            noise: Four maps that spread to (B or B T, 1, side, side), sides as in `NOISE_SIDES`; a
+            mel: -4..4.
+            faces: BGR in 0..1 (384 px published): the face whose lower half is 0, then the
+                reference, from which the style is taken.
+            target: L-Net's reference, BGR in 0..1; the truth in training, the reference again at
+                inference.
+            noise: Four maps that spread to (frames, 1, side, side), sides as in `NOISE_SIDES`; a
                 single 0 each leaves the noise out. Where none is given it is drawn anew at every
                 call, as in the published code.
 
         Returns:
-            (B, 3, 384, 384), BGR, to be clamped to 0..1; L-Net's (B, 3, 96, 96) in 0..1; of clips
-            (B, 3, T, 384, 384), both.
+            BGR, to be clamped to 0..1, and what L-Net gave, 0..1: 96 px, of clips enlarged to 384.
         """
         if faces.shape[1] != 6:
             raise ValueError(f"faces need 6 channels, masked and reference, not {faces.shape[1]}")

@@ -5,6 +5,7 @@ AdaIN for batch norm. Attribute names are those of the published state dicts.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,8 +23,10 @@ class FourierUnit(nn.Module):
         self.conv_layer = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(2 * channels)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Features of which each pixel knows the whole image."""
         size = features.shape[-2:]
         # Transforms know no bfloat16, and float16 only for powers of two; autocast leaves them be.
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -48,8 +51,10 @@ class SpectralTransform(nn.Module):
         self.fu = FourierUnit(hidden)
         self.conv2 = nn.Conv2d(hidden, channels, 1, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W)."""
+    def forward(
+        self, features: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Features of which each pixel knows the whole image."""
         hidden: Tensor = self.conv1(features)
         found: Tensor = self.conv2(hidden + self.fu(hidden))
         return found
@@ -65,8 +70,12 @@ class FourierConv(nn.Module):
         self.convg2l = nn.Conv2d(wide, local, 3, bias=False)
         self.convg2g = SpectralTransform(wide)
 
-    def forward(self, local: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
-        """Local and global features of the same size → the same."""
+    def forward(
+        self,
+        local: Float[Tensor, "batch local height width"],
+        wide: Float[Tensor, "batch wide height width"],
+    ) -> tuple[Float[Tensor, "batch local height width"], Float[Tensor, "batch wide height width"]]:
+        """Convolved local and global features."""
         padded = functional.pad(local, (1, 1, 1, 1), mode="reflect")
         padded_wide = functional.pad(wide, (1, 1, 1, 1), mode="reflect")
         new_local = self.convl2l(padded) + self.convg2l(padded_wide)
@@ -87,8 +96,13 @@ class ModulatedFourierConv(nn.Module):
         self.bn_l = AdaIN(local, vector_channels)
         self.bn_g = AdaIN(wide, vector_channels)
 
-    def forward(self, local: Tensor, wide: Tensor, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Local and global features of the same size → the same."""
+    def forward(
+        self,
+        local: Float[Tensor, "batch local height width"],
+        wide: Float[Tensor, "batch wide height width"],
+        vector: Float[Tensor, " batch *vector"],
+    ) -> tuple[Float[Tensor, "batch local height width"], Float[Tensor, "batch wide height width"]]:
+        """Convolved and modulated local and global features."""
         local, wide = self.ffc(local, wide)
         return (
             functional.leaky_relu(self.bn_l(local, vector), 0.01),
@@ -111,8 +125,12 @@ class FourierResidual(nn.Module):
         self.conv1 = ModulatedFourierConv(channels - wide, wide, vector_channels)
         self.conv2 = ModulatedFourierConv(channels - wide, wide, vector_channels)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        """(B, channels, H, W), (B, vector channels) → (B, channels, H, W)."""
+    def forward(
+        self,
+        features: Float[Tensor, "batch channel height width"],
+        vector: Float[Tensor, " batch *vector"],
+    ) -> Float[Tensor, "batch channel height width"]:
+        """The features and their modulated change."""
         local, wide = torch.split(features, self.split, dim=1)
         local, wide = self.conv1(local, wide, vector)
         local, wide = self.conv2(local, wide, vector)

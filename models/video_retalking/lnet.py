@@ -5,6 +5,7 @@ those of the published state dict.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import mel_encoder
@@ -39,8 +40,12 @@ class VisualEncoder(nn.Module):
                 )
                 self.add_module(f"{side}_down{level}", down)
 
-    def forward(self, masked: Tensor, reference: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) twice → (B, channels, H / 2^i, W / 2^i) for i = 0 .. 3."""
+    def forward(
+        self,
+        masked: Float[Tensor, "batch 3 height width"],
+        reference: Float[Tensor, "batch 3 height width"],
+    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+        """Features at four sizes, finest first, each half as large as the one before."""
         seen, other = self.first_inp(masked), self.first_ref(reference)
         features = [seen]
         for level in range(self.levels):
@@ -70,16 +75,20 @@ class LNet(nn.Module):
         )
         self.audio_encoder = mel_encoder()
 
-    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
-        """The faces with new lips.
+    def forward(
+        self,
+        mel: Float[Tensor, " batch *time 1 80 16"],
+        faces: Float[Tensor, "batch 6 *time height width"],
+    ) -> Float[Tensor, "batch 3 *time height width"]:
+        """The faces with new lips, of single frames or (with an axis of time) of clips.
 
         Args:
-            mel: (B, 1, 80, 16), or of clips (B, T, 1, 80, 16).
-            faces: (B, 6, H, W), or of clips (B, 6, T, H, W), BGR in 0..1, H and W multiples of 8
-                (96 published): the face whose lower half is 0, then the stabilised reference.
+            mel: -4..4.
+            faces: BGR in 0..1, sides multiples of 8 (96 px published): the face whose lower half is
+                0, then the stabilised reference.
 
         Returns:
-            (B, 3, H, W), or of clips (B, 3, T, H, W), BGR in 0..1.
+            BGR in 0..1.
         """
         if faces.shape[1] != 6:
             raise ValueError(f"faces need 6 channels, masked and reference, not {faces.shape[1]}")
@@ -91,11 +100,15 @@ class LNet(nn.Module):
         return image if clip is None else clips_of_frames(image, clip)
 
 
-def frames_of_clips(clips: Tensor) -> Tensor:
-    """(B, C, T, H, W) → (B T, C, H, W)."""
+def frames_of_clips(
+    clips: Float[Tensor, "clip channel frame height width"],
+) -> Float[Tensor, "clip*frame channel height width"]:
+    """The frames of all clips, clip by clip."""
     return clips.transpose(1, 2).flatten(0, 1)
 
 
-def clips_of_frames(frames: Tensor, count: int) -> Tensor:
-    """(B T, C, H, W) with T = count → (B, C, T, H, W)."""
+def clips_of_frames(
+    frames: Float[Tensor, "frames channel height width"], count: int
+) -> Float[Tensor, "frames//{count} channel {count} height width"]:
+    """Clips of `count` frames each from their frames, clip by clip."""
     return frames.reshape(-1, count, *frames.shape[1:]).transpose(1, 2)

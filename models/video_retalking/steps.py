@@ -1,4 +1,4 @@
-"""What VideoReTalking does around its networks: coefficient windows, masks, pyramid blending.
+"""VideoReTalking's steps around its networks: coefficient windows, masks, pyramid blending.
 
 Public repository: OpenTalker/video-retalking (`utils/inference_utils.py`).
 """
@@ -8,9 +8,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 from numpy.typing import ArrayLike, NDArray
-
-Floats = NDArray[np.floating[Any]]
 
 WINDOW = (-13, 13)
 """First frame of a window, and the one behind its last, as seen from the window's frame."""
@@ -29,22 +28,23 @@ MASK_SIGMA_PX = 11
 
 
 def coefficient_windows(
-    coefficients: Floats,
+    coefficients: Float[NDArray[np.floating[Any]], "video_frame 262"],
     frames: ArrayLike,
     *,
     scale_ratios: ArrayLike = 1.0,
-) -> NDArray[np.float32]:
+) -> Float32[NDArray[np.float32], "frame 73 26"]:
     """D-Net's input: coefficients of the 26 frames around each frame.
 
     Frames before the first and behind the last repeat these.
 
     Args:
-        coefficients: (video frames, 262): 257 of the 3DMM, width, height, scale, x, y.
-        frames: (K,), indices of the frames wanted.
-        scale_ratios: (K,) or one for all: factor on the scale, from `crop_scale_ratio`.
+        coefficients: Of all frames of the video: 257 of the 3DMM, width, height, scale, x, y.
+        frames: Indices of the frames wanted.
+        scale_ratios: One for each frame wanted or one for all: factor on the scale, from
+            `crop_scale_ratio`.
 
     Returns:
-        (K, 73, 26): expression 64, angles 3, translation 3, scale and shift 3.
+        Expression 64, angles 3, translation 3, scale and shift 3.
 
     Raises:
         ValueError: the coefficients have another shape.
@@ -59,18 +59,18 @@ def coefficient_windows(
     return found
 
 
-def crop_scale_ratio(source: Floats, coefficients: Floats) -> NDArray[np.float32]:
+def crop_scale_ratio(
+    source: Float[NDArray[np.floating[Any]], "frame 262"],
+    coefficients: Float[NDArray[np.floating[Any]], "video_frame 262"],
+) -> Float32[NDArray[np.float32], " frame"]:
     """How much larger each source is in its crop than the frame of the video that is most like it.
 
     1 for frames of the video itself. Likeness is 0.3 of the mean absolute difference of the
     expression and 0.7 of that of the angles.
 
     Args:
-        source: (K, 262), as in `coefficient_windows`.
-        coefficients: (video frames, 262).
-
-    Returns:
-        (K,)
+        source: As in `coefficient_windows`.
+        coefficients: Likewise, of all frames of the video.
 
     Raises:
         ValueError: the coefficients have another shape.
@@ -87,15 +87,10 @@ def crop_scale_ratio(source: Floats, coefficients: Floats) -> NDArray[np.float32
     return np.asarray(ratio, np.float32)
 
 
-def soften_mask(mask: Floats) -> NDArray[np.float32]:
-    """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11).
-
-    Args:
-        mask: (H, W).
-
-    Returns:
-        (H, W)
-    """
+def soften_mask(
+    mask: Float[NDArray[np.floating[Any]], "height width"],
+) -> Float32[NDArray[np.float32], "height width"]:
+    """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11)."""
     inner = slice(MASK_BORDER_PX, -MASK_BORDER_PX)
     cleared = np.zeros(mask.shape, np.float32)
     cleared[inner, inner] = mask[inner, inner]
@@ -107,25 +102,25 @@ def soften_mask(mask: Floats) -> NDArray[np.float32]:
 
 
 def laplacian_blend(
-    inside: NDArray[np.uint8],
-    outside: NDArray[np.uint8],
-    mask: Floats,
+    inside: UInt8[NDArray[np.uint8], "height width channel"],
+    outside: UInt8[NDArray[np.uint8], "height width channel"],
+    mask: Float[NDArray[np.floating[Any]], "height width"],
     *,
     levels: int,
-) -> NDArray[np.float32]:
+) -> Float32[NDArray[np.float32], "height width channel"]:
     """One image over the other, each frequency band with its own softness of the mask.
 
     Burt and Adelson 1983. Every level of the 8-bit images is rounded to 8 bits.
 
     Args:
-        inside: (H, W, C) uint8, seen where the mask is 1.
-        outside: (H, W, C) uint8, seen where it is 0.
-        mask: (H, W) in 0..1.
+        inside: Seen where the mask is 1.
+        outside: Seen where it is 0.
+        mask: 0..1.
         levels: Of the pyramids, at least 1; VideoReTalking takes 10 for the mouth and 6 for the
             face, both at 512 x 512.
 
     Returns:
-        (H, W, C), not clipped: up to a few units below 0 or above 255.
+        Not clipped: up to a few units below 0 or above 255.
 
     Raises:
         ValueError: sizes differ, or there are no levels.
@@ -177,6 +172,6 @@ def _doubled(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.f
     return np.asarray(cv2.pyrUp(image, dstsize=(shape[1], shape[0])), np.float32)
 
 
-def _check_coefficients(coefficients: Floats) -> None:
+def _check_coefficients(coefficients: NDArray[np.floating[Any]]) -> None:
     if coefficients.ndim != 2 or coefficients.shape[1] != COEFFICIENTS:
         raise ValueError(f"coefficients must be frames x 262, not {coefficients.shape}")

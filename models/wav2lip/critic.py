@@ -4,6 +4,7 @@ Prajwal et al. 2020, section 4.2; public repository Rudrabha/Wav2Lip, class Wav2
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,14 +41,16 @@ class QualityCritic(nn.Module):
             ConvLeaky(channels_out, channels_out, kernel=kernel, padding=half),
         )
 
-    def forward(self, face_sequences: Tensor) -> Tensor:
+    def forward(
+        self, face_sequences: Float[Tensor, "batch 3 time 96 96"]
+    ) -> Float[Tensor, "batch*time 1"]:
         """Probability that a face is real.
 
         Args:
-            face_sequences: (batch, 3, time, 96, 96) BGR in 0..1; only the lower halves are seen.
+            face_sequences: BGR in 0..1; only the lower halves are seen.
 
         Returns:
-            (time * batch, 1), all samples of the first time first.
+            All samples of the first time first.
         """
         if face_sequences.ndim != 5 or face_sequences.shape[1] != 3:
             raise ValueError(
@@ -61,7 +64,7 @@ class QualityCritic(nn.Module):
         return probability.flatten(1)
 
 
-def critic_loss(probability: Tensor, *, real: bool) -> Tensor:
+def critic_loss(probability: Float[Tensor, "sample 1"], *, real: bool) -> Float[Tensor, ""]:
     """Mean cross-entropy of the critic's probabilities with faces that are all real or all made.
 
     With `real` it also is the generator's perceptual loss (weight 0.07 in the paper).

@@ -4,6 +4,7 @@ Prajwal et al. 2020, section 3; public repository Rudrabha/Wav2Lip, class SyncNe
 """
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,12 +39,16 @@ class SyncExpert(nn.Module):
         )
         self.audio_encoder = mel_encoder(residuals_256=2)
 
-    def forward(self, audio_sequences: Tensor, face_sequences: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (batch, 512) of the sound and of the faces.
+    def forward(
+        self,
+        audio_sequences: Float[Tensor, "batch 1 80 16"],
+        face_sequences: Float[Tensor, "batch 15 48 96"],
+    ) -> tuple[Float[Tensor, "batch 512"], Float[Tensor, "batch 512"]]:
+        """Embeddings of the sound and of the faces.
 
         Args:
-            audio_sequences: (batch, 1, 80, 16).
-            face_sequences: (batch, 15, 48, 96).
+            audio_sequences: Mel windows, -4..4.
+            face_sequences: Lower halves of five frames each, BGR in 0..1.
         """
         if face_sequences.shape[1:] != (15, 48, 96) or audio_sequences.shape[1:] != (1, 80, 16):
             raise ValueError(
@@ -55,16 +60,20 @@ class SyncExpert(nn.Module):
         return F.normalize(audio, dim=1), F.normalize(faces, dim=1)
 
 
-def sync_loss(audio: Tensor, faces: Tensor, in_sync: Tensor) -> Tensor:
+def sync_loss(
+    audio: Float[Tensor, "batch feature"],
+    faces: Float[Tensor, "batch feature"],
+    in_sync: Shaped[Tensor, " batch"],
+) -> Float[Tensor, ""]:
     """Mean cross-entropy of the embeddings' cosines with what is true.
 
     The expert trains on it with pairs of both kinds, the generator with `in_sync` all one (weight
     0.03, once the expert's loss on its output is below 0.75).
 
     Args:
-        audio: (batch, feature) non-negative.
-        faces: (batch, feature) non-negative.
-        in_sync: (batch,) 1 for pairs that belong together, 0 for others.
+        audio: Embeddings, non-negative.
+        faces: Embeddings, non-negative.
+        in_sync: 1 or true for pairs that belong together, 0 or false for others.
     """
     with torch.autocast(audio.device.type, enabled=False):
         # rounding can lift a cosine above one, which the cross-entropy refuses

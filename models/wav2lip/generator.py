@@ -5,6 +5,7 @@ Multimedia 2020, section 4.1; public repository Rudrabha/Wav2Lip, class Wav2Lip.
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import ConvNorm, ConvTransposeNorm, mel_encoder
@@ -72,15 +73,16 @@ class Generator(nn.Module):
             ConvNorm(64 + 16, 32), nn.Conv2d(32, 3, kernel_size=1), nn.Sigmoid()
         )
 
-    def forward(self, audio_sequences: Tensor, face_sequences: Tensor) -> Tensor:
-        """Faces that speak, BGR in 0..1.
+    def forward(
+        self,
+        audio_sequences: Float[Tensor, " batch *time 1 80 16"],
+        face_sequences: Float[Tensor, "batch 6 *time 96 96"],
+    ) -> Float[Tensor, "batch 3 *time 96 96"]:
+        """Faces that speak, BGR in 0..1, of single frames or (with an axis of time) of sequences.
 
         Args:
-            audio_sequences: (batch, 1, 80, 16), or (batch, time, 1, 80, 16) for sequences.
-            face_sequences: (batch, 6, 96, 96), or (batch, 6, time, 96, 96) for sequences.
-
-        Returns:
-            (batch, 3, 96, 96), or (batch, 3, time, 96, 96).
+            audio_sequences: Mel windows, -4..4.
+            face_sequences: The target with its lower half zeroed, then a reference, BGR in 0..1.
         """
         if face_sequences.ndim == 5:
             # time before batch, as in the original: batch norm in training does not mind

@@ -1,5 +1,6 @@
 """Wav2Lip from stored faces to stored faces: what its inference does around the generator."""
 
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.wav2lip.steps import as_bytes, network_faces
@@ -16,14 +17,13 @@ class Speaker(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
-        """Faces that say what the mel holds.
+    def forward(
+        self, mel: Float[Tensor, "batch 80 16"], faces: UInt8[Tensor, "batch 96 96 3"]
+    ) -> UInt8[Tensor, "batch 96 96 3"]:
+        """Faces that say what the mel holds, BGR.
 
         Args:
-            mel: (batch, 80, 16) float32, -4..4.
-            faces: (batch, 96, 96, 3) uint8 BGR.
-
-        Returns:
-            (batch, 96, 96, 3) uint8 BGR.
+            mel: -4..4.
+            faces: BGR.
         """
         return as_bytes(self.generator(mel[:, None], network_faces(faces)))

@@ -1,4 +1,4 @@
-"""What Wav2Lip's inference does around its generator: boxes, network input, paste.
+"""Wav2Lip's steps of inference around its generator: boxes, network input, paste.
 
 Convention: a box is (x1, y1, x2, y2) in whole pixels, x2 and y2 excluded; frames, crops and
 predictions are BGR. Facts from the inference script of the public repository Rudrabha/Wav2Lip.
@@ -9,26 +9,24 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Float, Float32, Int64, Real, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.wav2lip.generator import SIZE
 from models.wav2lip.settings import PADS, SMOOTHING
 
-Boxes = NDArray[np.int64]
-Image = NDArray[np.uint8]
-
 
 def pad_boxes(
-    detections: NDArray[Any],
+    detections: Real[NDArray[Any], "frame 4"],
     frame_size: tuple[int, int],
     *,
     pads: tuple[int, int, int, int] = PADS,
-) -> Boxes:
+) -> Int64[NDArray[np.int64], "frame 4"]:
     """Detections grown by the pads and clipped to the frame.
 
     Args:
-        detections: (frame, 4) x1, y1, x2, y2 [px]; fractions are cut off.
+        detections: x1, y1, x2, y2 [px]; fractions are cut off.
         frame_size: Height and width of the frames [px].
         pads: Top, bottom, left, right [px].
     """
@@ -40,7 +38,9 @@ def pad_boxes(
     return np.concatenate([low, high], axis=1)
 
 
-def smooth_boxes(boxes: Boxes, *, window: int = SMOOTHING) -> Boxes:
+def smooth_boxes(
+    boxes: Int64[NDArray[np.int64], "frame 4"], *, window: int = SMOOTHING
+) -> Int64[NDArray[np.int64], "frame 4"]:
     """Each box becomes the mean of itself and those after it, fractions cut off.
 
     The published procedure writes into the array that it reads: boxes nearer to the end than the
@@ -49,7 +49,7 @@ def smooth_boxes(boxes: Boxes, *, window: int = SMOOTHING) -> Boxes:
     three boxes, say) are averaged. Both are kept, for results equal to published ones.
 
     Args:
-        boxes: (frame, 4) of the whole clip, cut to as many frames as will be generated.
+        boxes: Of the whole clip [px], cut to as many frames as will be generated.
         window: Frames averaged.
     """
     smoothed = _boxes(boxes).copy()
@@ -60,28 +60,32 @@ def smooth_boxes(boxes: Boxes, *, window: int = SMOOTHING) -> Boxes:
     return smoothed
 
 
-def source_frames(chunks: int, frames: int) -> NDArray[np.int64]:
-    """The frame (chunk,) under each mel chunk: frames repeat from the first when they run out."""
+def source_frames(chunks: int, frames: int) -> Int64[NDArray[np.int64], " {chunks}"]:
+    """The frame under each mel chunk: frames repeat from the first when they run out."""
     if frames < 1:
         raise ValueError("there must be a frame to speak")
     return np.arange(chunks) % frames
 
 
-def crop_face(frame: Image, box: NDArray[np.int64], *, size: int = SIZE) -> Image:
-    """The box of a frame (height, width, 3) as (size, size, 3): bilinear, whatever its aspect."""
+def crop_face(
+    frame: UInt8[NDArray[np.uint8], "height width 3"],
+    box: Int64[NDArray[np.int64], "4"],
+    *,
+    size: int = SIZE,
+) -> UInt8[NDArray[np.uint8], "{size} {size} 3"]:
+    """The box of a frame, resized bilinearly to a square, whatever its aspect."""
     x1, y1, x2, y2 = _checked(frame, box)
     resized = cv2.resize(frame[y1:y2, x1:x2], (size, size))
     return np.asarray(resized, np.uint8)
 
 
-def network_faces(crops: Tensor) -> Tensor:
+def network_faces(
+    crops: UInt8[Tensor, "batch height width 3"],
+) -> Float32[Tensor, "batch 6 height width"]:
     """Crops → the generator's second argument, on the device of the crops.
 
-    Args:
-        crops: (batch, height, width, 3) uint8.
-
     Returns:
-        (batch, 6, height, width) float32 in 0..1: each crop with its lower half zeroed, then whole.
+        Each crop with its lower half zeroed, then whole, 0..1.
     """
     if crops.dtype != torch.uint8 or crops.ndim != 4 or crops.shape[-1] != 3:
         raise ValueError(
@@ -93,21 +97,27 @@ def network_faces(crops: Tensor) -> Tensor:
     return torch.cat((hidden, whole), dim=1)
 
 
-def as_bytes(predictions: Tensor) -> Tensor:
-    """The generator's (batch, 3, height, width) in 0..1 → (batch, height, width, 3) uint8.
+def as_bytes(
+    predictions: Float[Tensor, "batch 3 height width"],
+) -> UInt8[Tensor, "batch height width 3"]:
+    """The generator's predictions, 0..1, as images of 8 bits.
 
     Fractions are cut off, not rounded, as in the published procedure.
     """
     return (predictions.float() * 255).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def paste_face(frame: Image, face: Image, box: NDArray[np.int64]) -> Image:
+def paste_face(
+    frame: UInt8[NDArray[np.uint8], "height width 3"],
+    face: UInt8[NDArray[np.uint8], "face_height face_width 3"],
+    box: Int64[NDArray[np.int64], "4"],
+) -> UInt8[NDArray[np.uint8], "height width 3"]:
     """A copy of the frame with the face, resized bilinearly, in the box; no blending.
 
     Args:
-        frame: (height, width, 3) uint8.
-        face: (any height, any width, 3) uint8.
-        box: (4,) where the face goes.
+        frame: BGR.
+        face: BGR.
+        box: Where the face goes, x1, y1, x2, y2 [px].
     """
     x1, y1, x2, y2 = _checked(frame, box)
     pasted = frame.copy()
@@ -115,13 +125,13 @@ def paste_face(frame: Image, face: Image, box: NDArray[np.int64]) -> Image:
     return pasted
 
 
-def _boxes(boxes: Boxes) -> Boxes:
+def _boxes(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes are (frame, 4), got {boxes.shape}")
     return boxes
 
 
-def _checked(frame: Image, box: NDArray[np.int64]) -> tuple[int, int, int, int]:
+def _checked(frame: NDArray[np.uint8], box: NDArray[np.int64]) -> tuple[int, int, int, int]:
     height, width = frame.shape[:2]
     x1, y1, x2, y2 = (int(side) for side in box)
     if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):

@@ -1,7 +1,7 @@
 """Sound as blocks of float samples, aligned with the container's clock.
 
-A block is float32 (sample, channel), full scale -1..1. Sample 0 of a file is time 0 of its
-container: what an encoder put before it is cut, and a late start is filled with silence.
+Sample 0 of a file is time 0 of its container: what an encoder put before it is cut, and a late
+start is filled with silence.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,17 +12,19 @@ from typing import Any
 import av
 import av.error
 import numpy as np
-import numpy.typing as npt
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from jaxtyping import Float32
+from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.source import MAX_SECONDS, only, open_source
 
-Block = npt.NDArray[np.float32]
+Block = Float32[NDArray[np.float32], "_sample _channel"]
+"""A piece of sound, full scale -1..1."""
 
 BLOCK_SAMPLES = 1 << 14
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
@@ -60,7 +62,7 @@ def audio_blocks(
         stop: Seconds at which to end; None reads to the end of the sound.
 
     Yields:
-        float32 (sample, channel), -1..1, at most `BLOCK_SAMPLES` long, none of them empty.
+        Blocks of at most `BLOCK_SAMPLES`, none of them empty.
 
     Raises:
         MediaError: No sound in it, damaged, cut short, or empty.
@@ -94,10 +96,7 @@ def decode_audio(
     start: float = 0.0,
     stop: float | None = None,
 ) -> Block:
-    """Decode a file's sound into one array; see `audio_blocks`.
-
-    Returns:
-        float32 (sample, channel), -1..1.
+    """Decode a file's sound into one array, -1..1; see `audio_blocks`.
 
     Raises:
         MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
@@ -129,8 +128,8 @@ def mixed(blocks: Iterable[Block], background: Iterable[Block], *, gain: float) 
     """Add a background to sound of the same rate; it never outlasts the sound.
 
     Args:
-        blocks: float32 (sample, channel), the sound; its length and channels are kept.
-        background: float32 (sample, channel), of one channel, of as many, or averaged to one.
+        blocks: The sound; its length and channels are kept.
+        background: Of one channel, of as many, or averaged to one.
         gain: factor on the background (0.5 is -6 dB).
     """
     rest = np.zeros((0, 1), np.float32)
@@ -249,7 +248,7 @@ def _silence(frame: AudioFrame, samples: int) -> AudioFrame:
     return _like(frame, np.full((array.shape[0], samples * step), level, array.dtype))
 
 
-def _like(frame: AudioFrame, array: npt.NDArray[Any]) -> AudioFrame:
+def _like(frame: AudioFrame, array: NDArray[Any]) -> AudioFrame:
     made = AudioFrame.from_ndarray(
         np.ascontiguousarray(array), format=frame.format.name, layout=frame.layout.name
     )

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self, cast
+from typing import cast
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
+from jaxtyping import Bool, Int64, UInt8
+from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.facts import VideoFacts
@@ -28,18 +29,18 @@ class Segment:
     """Compressed frames that decode without any others.
 
     Attributes:
-        payload: uint8 (byte,), the packets one after the other, in decoding order.
-        size: int64 (packet,), bytes of each packet.
-        order: int64 (packet,), place of each packet's frame in the segment as shown, from 0.
-        keyframe: bool (packet,), decoding can start here; the first always is one.
+        payload: the packets one after the other, in decoding order.
+        size: bytes of each packet.
+        order: place of each packet's frame in the segment as shown, from 0.
+        keyframe: decoding can start here; the first always is one.
         extradata: parameter sets of the encoder, the same in all segments that are joined.
         codec: `h264` or `hevc`.
     """
 
-    payload: npt.NDArray[np.uint8]
-    size: npt.NDArray[np.int64]
-    order: npt.NDArray[np.int64]
-    keyframe: npt.NDArray[np.bool_]
+    payload: UInt8[NDArray[np.uint8], " byte"]
+    size: Int64[NDArray[np.int64], " packet"]
+    order: Int64[NDArray[np.int64], " packet"]
+    keyframe: Bool[NDArray[np.bool_], " packet"]
     extradata: bytes
     codec: str
 
@@ -58,23 +59,6 @@ class Segment:
 
     def __repr__(self) -> str:
         return f"Segment({len(self)} frames, {len(self.payload)} bytes, {self.codec})"
-
-    def to_record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """Split into arrays and attributes that JSON can hold."""
-        arrays = {name: getattr(self, name) for name in ("payload", "size", "order", "keyframe")}
-        return arrays, {"extradata": self.extradata.hex(), "codec": self.codec}
-
-    @classmethod
-    def from_record(cls, arrays: dict[str, npt.NDArray[Any]], attributes: dict[str, Any]) -> Self:
-        """Rebuild from `to_record`."""
-        return cls(
-            payload=np.asarray(arrays["payload"], dtype=np.uint8),
-            size=np.asarray(arrays["size"], dtype=np.int64),
-            order=np.asarray(arrays["order"], dtype=np.int64),
-            keyframe=np.asarray(arrays["keyframe"], dtype=np.bool_),
-            extradata=bytes.fromhex(attributes["extradata"]),
-            codec=str(attributes["codec"]),
-        )
 
 
 def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeSettings) -> Segment:

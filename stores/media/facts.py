@@ -6,7 +6,7 @@ Colour fields hold the code points of ITU-T H.273 (2 = unspecified); the range i
 
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import av
 
@@ -51,6 +51,9 @@ def frame_format(pix_fmt: str, width: int, height: int, *, transposed: bool) -> 
     return f"yuv444p{deep}"
 
 
+_Made = TypeVar("_Made", bound="_Record")
+
+
 class _Record:
     """Conversion of a frozen dataclass to and from a dict that JSON can hold."""
 
@@ -59,7 +62,7 @@ class _Record:
         return asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls: type[_Made], values: dict[str, Any]) -> _Made:
         """Rebuild from `to_dict`; unknown and missing keys are errors."""
         names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
         if names != set(values):

@@ -1,17 +1,18 @@
 """One frame of a video as an upright picture that can be looked at, cut from and pasted into."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 
 from stores.media.facts import VideoFacts
-from stores.media.pixels import Codes, Floats, Rgb, blend_patch, planes_to_rgb, upsampled
+from stores.media.pixels import Codes, Mask, Rgb, blend_patch, planes_to_rgb, upsampled
 from stores.media.planes import Plane, plane_views
 
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
@@ -34,7 +35,7 @@ class FrameLayout:
     shift_y: int
 
     @classmethod
-    def of(cls, facts: VideoFacts) -> Self:
+    def of(cls, facts: VideoFacts) -> "FrameLayout":
         """Derive the layout from a stream's facts."""
         red, blue = facts.matrix_weights
         bits = 10 if facts.frame_format.endswith("10le") else 8
@@ -83,9 +84,6 @@ class Frame:
 
         Args:
             max_side: px, longest side of the result at most; None keeps the size.
-
-        Returns:
-            uint8 (height, width, 3), RGB.
         """
         longest = max(self.width, self.height)
         if max_side is None or longest <= max_side:
@@ -95,12 +93,10 @@ class Frame:
         luma, blue, red = (_resized(plane, size) for plane in plane_views(self._native))
         return planes_to_rgb(luma, blue, red, self._layout.codes)
 
-    def crop_rgb(self, x0: int, y0: int, x1: int, y1: int) -> Rgb:
-        """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture.
-
-        Returns:
-            uint8 (y1 - y0, x1 - x0, 3), RGB.
-        """
+    def crop_rgb(
+        self, x0: int, y0: int, x1: int, y1: int
+    ) -> UInt8[NDArray[np.uint8], "{y1}-{y0} {x1}-{x0} 3"]:
+        """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture."""
         self._check_inside(x0, y0, x1, y1)
         luma, blue, red = plane_views(self._native)
         layout = self._layout
@@ -119,16 +115,20 @@ class Frame:
         return planes_to_rgb(luma[y0:y1, x0:x1], chroma[0], chroma[1], layout.codes)
 
     def paste_rgb(
-        self, x0: int, y0: int, rgb: Rgb, mask: npt.NDArray[np.floating[Any]] | None = None
+        self,
+        x0: int,
+        y0: int,
+        rgb: Rgb,
+        mask: Float[NDArray[np.floating[Any]], "height width"] | None = None,
     ) -> None:
         """Blend a patch into the picture; what the mask leaves out stays bit for bit.
 
         Args:
             x0: px, left edge of the patch.
             y0: px, upper edge of the patch; the patch must lie inside the picture.
-            rgb: uint8 (height, width, 3), RGB.
-            mask: (height, width), 0 keeps, 1 replaces; None replaces all. A chroma sample is kept
-                if every luma sample that it covers is.
+            rgb: The patch.
+            mask: 0 keeps, 1 replaces; None replaces all. A chroma sample is kept if every luma
+                sample that it covers is.
         """
         height, width = rgb.shape[:2]
         self._check_inside(x0, y0, x0 + width, y0 + height)
@@ -148,14 +148,14 @@ class Frame:
         ax1, ay1 = right + -right % grid_x, bottom + -bottom % grid_y
         old = self.crop_rgb(ax0, ay0, ax1, ay1)
         new = old.copy()
-        amount: Floats = np.zeros(old.shape[:2], np.float32)
+        amount: Mask = np.zeros(old.shape[:2], np.float32)
         inner = (slice(top - ay0, bottom - ay0), slice(left - ax0, right - ax0))
         part = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
         new[inner] = rgb[part]
         amount[inner] = np.clip(weights[part], 0.0, 1.0)
         self._blend(ax0, ay0, ax1, ay1, old, new, amount)
 
-    def _blend(self, x0: int, y0: int, x1: int, y1: int, old: Rgb, new: Rgb, mask: Floats) -> None:
+    def _blend(self, x0: int, y0: int, x1: int, y1: int, old: Rgb, new: Rgb, mask: Mask) -> None:
         if not self._own:
             # The decoder may still predict later frames from this memory.
             self._native.make_writable()

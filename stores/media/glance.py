@@ -12,9 +12,10 @@ from pathlib import Path
 import av
 import av.container
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from jaxtyping import Int64
+from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
@@ -35,8 +36,8 @@ _DENSE = 8
 class _Index:
     """Presentation times of frames, in ticks: of all, and of those where decoding can start."""
 
-    all: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.int64]
+    all: Int64[NDArray[np.int64], " frame"]
+    keys: Int64[NDArray[np.int64], " keyframe"]
 
 
 def glance(path: str | Path, count: int) -> Iterator[Frame]:

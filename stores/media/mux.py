@@ -13,10 +13,11 @@ from typing import Any
 import av
 import av.container
 import numpy as np
-import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.packet import PacketSideData, packet_sidedata_type_from_literal
 from av.video.stream import VideoStream
+from jaxtyping import Int64
+from numpy.typing import NDArray
 
 from stores.errors import SettingsError, StoreFull
 from stores.media.audio import Block
@@ -119,7 +120,7 @@ def mux(
     segments: Iterable[Segment],
     *,
     video: VideoFacts,
-    pts: npt.NDArray[np.int64],
+    pts: Int64[NDArray[np.int64], " frame"],
     end_pts: int,
     encode: EncodeSettings,
     settings: MuxSettings | None = None,
@@ -132,7 +133,7 @@ def mux(
         path: The output; its suffix names the container, see `CONTAINERS`.
         segments: In the order in which they are shown.
         video: Facts that the segments were encoded with.
-        pts: int64 (frame,), ticks of `video`'s time base at which each frame is shown, increasing.
+        pts: ticks of `video`'s time base at which each frame is shown, increasing.
         end_pts: ticks at which the last frame ends.
         encode: Settings that the segments were encoded with.
         settings: How sound is compressed.
@@ -191,7 +192,7 @@ class _Writer:
     def write(
         self,
         segments: Iterable[Segment],
-        pts: npt.NDArray[np.int64],
+        pts: Int64[NDArray[np.int64], " frame"],
         end_pts: int,
         sound: Sound | None,
         settings: MuxSettings,
@@ -250,7 +251,7 @@ class _Writer:
         container: av.container.OutputContainer,
         stream: VideoStream,
         segment: Segment,
-        pts: npt.NDArray[np.int64],
+        pts: Int64[NDArray[np.int64], " frame"],
         end_pts: int,
         base: int,
         voice: "_SoundTrack | None",
@@ -275,7 +276,7 @@ class _Writer:
             container.mux(packet)
 
 
-def _decoding_tick(pts: npt.NDArray[np.int64], place: int) -> int:
+def _decoding_tick(pts: NDArray[np.int64], place: int) -> int:
     """Give the decoding time of the packet at `place`: so many frames ahead of showing."""
     if place >= REORDER_FRAMES:
         return int(pts[place - REORDER_FRAMES])

@@ -10,12 +10,18 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, UInt8, UInt16
+from numpy.typing import NDArray
 
 from stores.media.planes import Plane
 
-Rgb = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
+Rgb = UInt8[NDArray[np.uint8], "height width 3"]
+"""A picture in RGB."""
+Mask = Float32[NDArray[np.float32], "height width"]
+"""A share for each pixel, 0..1."""
+
+_WholePlane = UInt8[NDArray[np.uint8], "height width"] | UInt16[NDArray[np.uint16], "height width"]
+"""At the size of the picture, as luma always is."""
 
 _KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
 
@@ -46,8 +52,8 @@ class Codes:
         """Code of colourless chroma."""
         return 1 << (self.bits - 1)
 
-    def from_rgb(self) -> Floats:
-        """Give float32 (3, 4): the affine map of RGB 0..255 to (luma, blue, red) codes."""
+    def from_rgb(self) -> Float32[NDArray[np.float32], "3 4"]:
+        """Give the affine map of RGB 0..255 to (luma, blue, red) codes."""
         red, blue = self.red_weight, self.blue_weight
         green = 1.0 - red - blue
         luma = np.array([red, green, blue])
@@ -67,24 +73,21 @@ class Codes:
             offset = np.array([16.0 * unit, self.neutral, self.neutral])
         return np.hstack([rows * scale[:, None], offset[:, None]]).astype(np.float32)
 
-    def to_rgb(self) -> Floats:
-        """Give float32 (3, 4): the affine map of (luma, blue, red) codes to RGB 0..255."""
+    def to_rgb(self) -> Float32[NDArray[np.float32], "3 4"]:
+        """Give the affine map of (luma, blue, red) codes to RGB 0..255."""
         forward = self.from_rgb().astype(np.float64)
         inverse = np.linalg.inv(forward[:, :3])
         return np.hstack([inverse, -inverse @ forward[:, 3:]]).astype(np.float32)
 
 
-def planes_to_rgb(luma: Plane, blue: Plane, red: Plane, codes: Codes) -> Rgb:
+def planes_to_rgb(luma: _WholePlane, blue: _WholePlane, red: _WholePlane, codes: Codes) -> Rgb:
     """Convert three planes of one size to RGB.
 
     Args:
-        luma: (height, width), codes.
-        blue: (height, width), codes of the blue difference.
-        red: (height, width), codes of the red difference.
+        luma: Codes.
+        blue: Codes of the blue difference.
+        red: Codes of the red difference.
         codes: What the codes mean.
-
-    Returns:
-        uint8 (height, width, 3), RGB.
     """
     merged = cv2.merge([luma, blue, red])
     converted = cv2.transform(merged, codes.to_rgb())
@@ -94,21 +97,25 @@ def planes_to_rgb(luma: Plane, blue: Plane, red: Plane, codes: Codes) -> Rgb:
 
 
 def upsampled(
-    chroma: Plane, *, shift_x: int, shift_y: int, x0: int, y0: int, width: int, height: int
-) -> Plane:
+    chroma: Plane,
+    *,
+    shift_x: int,
+    shift_y: int,
+    x0: int,
+    y0: int,
+    width: int,
+    height: int,
+) -> UInt8[NDArray[np.uint8], "{height} {width}"] | UInt16[NDArray[np.uint16], "{height} {width}"]:
     """Interpolate a rectangle of a chroma plane at luma positions.
 
     Args:
-        chroma: (height, width), the whole plane.
+        chroma: Codes of the whole plane.
         shift_x: log2 of the luma columns to a chroma column.
         shift_y: log2 of the luma rows to a chroma row.
         x0: px, left edge of the rectangle in the luma plane.
         y0: px, upper edge.
         width: px.
         height: px.
-
-    Returns:
-        (height, width), codes.
     """
     if not shift_x and not shift_y:
         return chroma[y0 : y0 + height, x0 : x0 + width]
@@ -129,16 +136,15 @@ def upsampled(
     return cast(Plane, whole[row : row + height, column : column + width])
 
 
-def downsampled(values: Floats, *, shift_x: int, shift_y: int) -> Floats:
+def downsampled(
+    values: Float32[NDArray[np.float32], "height width"], *, shift_x: int, shift_y: int
+) -> Float32[NDArray[np.float32], "height//2**{shift_y} width//2**{shift_x}"]:
     """Filter values at luma positions to chroma positions.
 
     Args:
-        values: float32 (height, width), both even where subsampled.
+        values: Sides are even where subsampled.
         shift_x: log2 of the luma columns to a chroma column.
         shift_y: log2 of the luma rows to a chroma row.
-
-    Returns:
-        float32 (height >> shift_y, width >> shift_x).
     """
     if shift_y:
         values = 0.5 * (values[0::2] + values[1::2])
@@ -151,16 +157,18 @@ def downsampled(values: Floats, *, shift_x: int, shift_y: int) -> Floats:
     return values
 
 
-def covered(mask: Floats, *, shift_x: int, shift_y: int) -> Floats:
+def covered(
+    mask: Mask, *, shift_x: int, shift_y: int
+) -> Float32[NDArray[np.float32], "height//2**{shift_y} width//2**{shift_x}"]:
     """Average a mask over the luma samples that each chroma sample covers.
 
     Args:
-        mask: float32 (height, width), both even where subsampled.
+        mask: Sides are even where subsampled.
         shift_x: log2 of the luma columns to a chroma column.
         shift_y: log2 of the luma rows to a chroma row.
 
     Returns:
-        float32 (height >> shift_y, width >> shift_x); 0 exactly where no covered sample is above 0.
+        0 exactly where no covered sample is above 0.
     """
     if shift_y:
         mask = 0.5 * (mask[0::2] + mask[1::2])
@@ -170,10 +178,10 @@ def covered(mask: Floats, *, shift_x: int, shift_y: int) -> Floats:
 
 
 def blend_patch(
-    planes: tuple[Plane, Plane, Plane],
+    planes: tuple[_WholePlane, Plane, Plane],
     old: Rgb,
     new: Rgb,
-    mask: Floats,
+    mask: Mask,
     codes: Codes,
     *,
     shift_x: int,
@@ -185,10 +193,10 @@ def blend_patch(
     carried over where the patch hardly differs from them: an unchanged patch changes nothing.
 
     Args:
-        planes: luma (height, width) and both chroma planes of the rectangle, codes.
-        old: uint8 (height, width, 3), RGB of the rectangle as it is.
-        new: uint8 (height, width, 3), RGB to blend in.
-        mask: float32 (height, width), 0 keeps a sample bit for bit, 1 replaces it.
+        planes: Luma and both chroma planes of the rectangle, codes.
+        old: The rectangle as it is.
+        new: What to blend in.
+        mask: 0 keeps a sample bit for bit, 1 replaces it.
         codes: What the codes mean.
         shift_x: log2 of the luma columns to a chroma column.
         shift_y: log2 of the luma rows to a chroma row.

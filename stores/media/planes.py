@@ -1,10 +1,12 @@
 """Planes of a decoded frame as arrays that share its memory."""
 
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
+from jaxtyping import UInt8, UInt16
+from numpy.typing import NDArray
 
-Plane = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Plane = UInt8[NDArray[np.uint8], "_height _width"] | UInt16[NDArray[np.uint16], "_height _width"]
+"""Codes of one component of a picture; above 8 bits they are uint16."""
 
 
 def plane_view(frame: VideoFrame, index: int) -> Plane:
@@ -15,7 +17,7 @@ def plane_view(frame: VideoFrame, index: int) -> Plane:
         index: Number of the plane.
 
     Returns:
-        uint8 or, above 8 bits, uint16 (height, width), codes; writing changes the frame.
+        The plane's codes; writing changes the frame.
     """
     plane = frame.planes[index]
     buffer = memoryview(plane)

@@ -8,13 +8,13 @@ from typing import cast
 import av
 import av.container
 import numpy as np
-import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.buffer import Buffer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
@@ -244,7 +244,7 @@ class Scanner:
         rate = stream.average_rate or stream.guessed_rate
         return round(1 / (rate * time_base)) if rate else 1
 
-    def _last_ticks(self, stream: VideoStream, pts: npt.NDArray[np.int64], nominal: int) -> int:
+    def _last_ticks(self, stream: VideoStream, pts: NDArray[np.int64], nominal: int) -> int:
         """Length of the last frame: by the stream's end, by the frame, or as long as usual."""
         usual = int(np.median(np.diff(pts))) if len(pts) > 1 else nominal
         if stream.start_time is not None and stream.duration:
@@ -264,7 +264,7 @@ def _seconds_tag(stream: VideoStream) -> float | None:
         return None
 
 
-def _increasing(raw: npt.NDArray[np.int64], nominal: int, path: Path) -> npt.NDArray[np.int64]:
+def _increasing(raw: NDArray[np.int64], nominal: int, path: Path) -> NDArray[np.int64]:
     """Fill times that the file lacks and part those it repeats.
 
     Args:

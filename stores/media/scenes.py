@@ -7,7 +7,10 @@ ones), and that neither returns within a few frames nor ends such a return (a fl
 from collections import deque
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float32
+from numpy.typing import NDArray
+
+from stores.media.planes import Plane
 
 THUMBNAIL_COLUMNS = 32
 THUMBNAIL_ROWS = 18
@@ -17,18 +20,16 @@ _RETURN_SHARE = 0.55  # of the step: nearer than this to a frame across it is a 
 _AROUND = 5  # frames on each side that count as around
 _FLASH = 5  # frames that a flash may last
 
-Thumbnail = npt.NDArray[np.float32]
+Thumbnail = Float32[NDArray[np.float32], "row column"]
+"""Block means of a luma plane, 0..255, at most THUMBNAIL_ROWS x THUMBNAIL_COLUMNS."""
 
 
-def thumbnail(luma: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], bits: int) -> Thumbnail:
+def thumbnail(luma: Plane, bits: int) -> Thumbnail:
     """Shrink a luma plane to a grid of block means.
 
     Args:
-        luma: (height, width), luma samples.
+        luma: Luma samples.
         bits: Depth of a sample.
-
-    Returns:
-        Up to (18, 32), 0..255.
     """
     height, width = luma.shape
     rows, columns = min(THUMBNAIL_ROWS, height), min(THUMBNAIL_COLUMNS, width)
@@ -64,7 +65,7 @@ class SceneCuts:
                 self._returns[step] = min(self._returns[step], distance)
         self._recent.append(picture)
 
-    def starts(self) -> npt.NDArray[np.bool_]:
+    def starts(self) -> Bool[NDArray[np.bool_], " frame"]:
         """Give the mask of frames at which a scene starts, the first frame included."""
         steps = np.asarray(self._steps, dtype=np.float64)
         returns = np.asarray(self._returns, dtype=np.float64)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float64, Int64, Shaped
+from numpy.typing import NDArray
 
 from stores.media.facts import AudioFacts, VideoFacts
 
@@ -22,11 +23,11 @@ class Timeline:
     """Each frame of a video in presentation order, and what the streams are.
 
     Attributes:
-        pts: int64 (frame,), ticks of `video.time_base`, strictly increasing.
-        decoded_pts: int64 (frame,), ticks as the decoder gave them, by which frames are found
-            again; differs from `pts` only where the file repeats or lacks a time.
-        keyframe: bool (frame,), decoding can start here.
-        scene_start: bool (frame,), first frame of a scene; the first frame always is.
+        pts: presentation times in ticks of `video.time_base`, strictly increasing.
+        decoded_pts: ticks as the decoder gave them, by which frames are found again; differs from
+            `pts` only where the file repeats or lacks a time.
+        keyframe: decoding can start here.
+        scene_start: first frame of a scene; the first frame always is.
         end_pts: ticks at which the last frame ends.
         video: facts of the picture stream.
         audio: facts of the sound stream, or None.
@@ -34,10 +35,10 @@ class Timeline:
         still: a single picture, not a video.
     """
 
-    pts: npt.NDArray[np.int64]
-    decoded_pts: npt.NDArray[np.int64]
-    keyframe: npt.NDArray[np.bool_]
-    scene_start: npt.NDArray[np.bool_]
+    pts: Int64[NDArray[np.int64], " frame"]
+    decoded_pts: Int64[NDArray[np.int64], " frame"]
+    keyframe: Bool[NDArray[np.bool_], " frame"]
+    scene_start: Bool[NDArray[np.bool_], " frame"]
     end_pts: int
     video: VideoFacts
     audio: AudioFacts | None
@@ -71,8 +72,8 @@ class Timeline:
         return self.video.time_base
 
     @property
-    def seconds(self) -> npt.NDArray[np.float64]:
-        """float64 (frame,), presentation times in seconds of the container's clock."""
+    def seconds(self) -> Float64[NDArray[np.float64], " frame"]:
+        """Presentation times in seconds of the container's clock."""
         return self.pts * float(self.time_base)
 
     @property
@@ -85,8 +86,8 @@ class Timeline:
         """From the first frame's start to the last frame's end."""
         return float((self.end_pts - int(self.pts[0])) * self.time_base)
 
-    def to_record(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """Split into arrays (frame first) and attributes that JSON can hold."""
+    def to_record(self) -> tuple[dict[str, Shaped[NDArray[Any], " frame"]], dict[str, Any]]:
+        """Split into arrays and attributes that JSON can hold."""
         attributes = {
             "end_pts": self.end_pts,
             "video": self.video.to_dict(),
@@ -97,7 +98,9 @@ class Timeline:
         return {name: getattr(self, name) for name in _ARRAYS}, attributes
 
     @classmethod
-    def from_record(cls, arrays: dict[str, npt.NDArray[Any]], attributes: dict[str, Any]) -> Self:
+    def from_record(
+        cls, arrays: dict[str, Shaped[NDArray[Any], " frame"]], attributes: dict[str, Any]
+    ) -> "Timeline":
         """Rebuild from `to_record`."""
         audio = attributes["audio"]
         columns: dict[str, Any] = {
