@@ -29,7 +29,7 @@ from models.speech_to_lips.figures import Figures, clip_figures, summarise
 from models.speech_to_lips.fit import FitSettings, fit
 from models.speech_to_lips.gate import n_ticks
 from models.speech_to_lips.lag import shifted
-from models.speech_to_lips.network import Hears, Level, Size, SpeechToLips
+from models.speech_to_lips.network import InputFeatures, Level, Size, SpeechToLips
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import (
@@ -59,7 +59,7 @@ console = Console(stderr=True)
 
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
-AUGMENTATION: dict[Hears, float] = {"whisper": 1.0, "mel": 0.5}
+AUGMENTATION: dict[InputFeatures, float] = {"whisper": 1.0, "mel": 0.5}
 """Strength that did best, by what is heard: a spectrogram shows voices and rooms as it is."""
 WORDLESS_CLIPS = 64
 """Made-up clips of noise and tones, which open no mouth."""
@@ -87,8 +87,9 @@ def train_speech_to_lips(
         int, typer.Option(min=1, help="Training steps of a member")
     ] = FitSettings.steps,
     seed: Annotated[int, typer.Option(help="Seed of everything left to chance")] = FitSettings.seed,
-    hears: Annotated[
-        Hears, typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram")
+    input_features: Annotated[
+        InputFeatures,
+        typer.Option(help="whisper: features of a speech encoder; mel: a spectrogram"),
     ] = "whisper",
     members: Annotated[
         int, typer.Option(min=1, max=32, help="Networks whose answers are averaged")
@@ -121,10 +122,10 @@ def train_speech_to_lips(
     rows = mirrored_rows(
         load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
     )
-    size = Size(hears=hears, members=members)
+    size = Size(input_features=input_features, members=members)
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
-    level = common_level(training, hears)
-    recipe = FitSettings(steps=steps, seed=seed, augmentation=AUGMENTATION[hears])
+    level = common_level(training, input_features)
+    recipe = FitSettings(steps=steps, seed=seed, augmentation=AUGMENTATION[input_features])
     first = replace(recipe, steps=min(steps, FIRST_ROUND_STEPS))
     alone = replace(size, members=1)
     model = _fit(examples(made, level, lags={}), level, rows, first, alone, "first round")

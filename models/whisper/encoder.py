@@ -86,7 +86,6 @@ class SpeechEncoder(nn.Module):
         return x
 
 
-@torch.inference_mode()
 def encode(
     encoder: SpeechEncoder,
     samples: Float32[np.ndarray, " sample"],
@@ -110,5 +109,6 @@ def encode(
     for first in range(start, stop, BODY):
         decades = log_power(context(samples, 2 * (first - HALO), columns))
         mel = torch.from_numpy(np.ascontiguousarray(scaled(decades, loudest).T))[None]
-        kept = encoder(mel)[0, HALO : HALO + min(BODY, stop - first)]
+        with torch.inference_mode():
+            kept = encoder(mel)[0, HALO : HALO + min(BODY, stop - first)]
         yield kept.numpy()
