@@ -35,7 +35,7 @@ from models.speech_to_lips.lag import shifted
 from models.speech_to_lips.network import (
     TICK_STEP,
     TICKS_PER_SECOND,
-    Hears,
+    InputFeatures,
     Level,
     Size,
     SpeechToLips,
@@ -62,7 +62,7 @@ Array = NDArray[np.float32]
 
 FIRST_ROUND_STEPS = 400
 """Of the model that only finds the lags."""
-AUGMENTATION: dict[Hears, float] = {"whisper": 1.0, "mel": 0.5}
+AUGMENTATION: dict[InputFeatures, float] = {"whisper": 1.0, "mel": 0.5}
 """Strength that did best, by what is heard: a spectrogram shows voices and rooms as it is."""
 WORDLESS_CLIPS = 64
 """Made-up clips of noise and tones, which open no mouth."""
@@ -95,7 +95,7 @@ def recordings(clips: Iterable[Clip]) -> list[Recording]:
 def train(training: Sequence[Recording], settings: FitSettings, size: Size) -> SpeechToLips:
     """Speech → mouth motion, in two rounds: the first finds how late each clip's picture is."""
     mirror = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
-    rows, level = mirrored_rows(mirror), common_level(training, size.hears)
+    rows, level = mirrored_rows(mirror), common_level(training, size.input_features)
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     first = replace(settings, steps=min(settings.steps, FIRST_ROUND_STEPS))
     alone = replace(size, members=1)
@@ -223,7 +223,7 @@ def _adapted_figures(
 
 
 def _opening(model: SpeechToLips, recording: Recording) -> Array:
-    """Opening (tick,) that the model hears, on the clip's own neutral mouth."""
+    """Opening (tick,) that the model predicts, on the clip's own neutral mouth."""
     neutral = neutral_mouth(recording.mouth[recording.seen > 0])
     return opening(neutral + predict_motion(model, recording.mel, speech=recording.speech))
 
@@ -257,8 +257,8 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=FitSettings.steps, help="of a member")
     parser.add_argument("--seed", type=int, default=FitSettings.seed, help="of all that is chance")
     parser.add_argument(
-        "--hears",
-        choices=get_args(Hears),
+        "--input-features",
+        choices=get_args(InputFeatures),
         default="whisper",
         help="whisper: features of a speech encoder; mel: a spectrogram",
     )
@@ -291,9 +291,11 @@ def main(given: Sequence[str] | None = None) -> None:
     if not training:
         sys.exit(f"{chosen.data} has no usable clip for {TRAINED_ON}")
     settings = FitSettings(
-        steps=chosen.steps, seed=chosen.seed, augmentation=AUGMENTATION[chosen.hears]
+        steps=chosen.steps, seed=chosen.seed, augmentation=AUGMENTATION[chosen.input_features]
     )
-    model = train(training, settings, Size(hears=chosen.hears, members=chosen.members))
+    model = train(
+        training, settings, Size(input_features=chosen.input_features, members=chosen.members)
+    )
     save(model, chosen.output, settings, training)
     print(f"wrote {chosen.output}")
     if reported:

@@ -1,1 +1,1 @@
-"""Speech features."""
+"""Spectrograms and cepstra of speech, as published networks take them."""

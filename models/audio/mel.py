@@ -9,9 +9,10 @@ and `hparams.py`. The filter bank is librosa's (Slaney scale and norm).
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
@@ -38,6 +39,7 @@ BLOCK = 2048
 Ends = Literal["zeros", "reflect"]
 
 
+@runtime_checkable
 class Samples(Protocol):
     """What a waveform must offer: an array, a memory map or a stored array that slices."""
 
@@ -54,89 +56,34 @@ def n_columns(samples: int) -> int:
 
 def mel_spectrogram(
     waveform: Samples, *, start: int = 0, stop: int | None = None, ends: Ends = "zeros"
-) -> NDArray[np.float32]:
-    """Log-mel columns [start, stop) of a waveform, the same whichever range is asked for.
+) -> Float32[np.ndarray, "column 80"]:
+    """Log-mel columns [start, stop) of a waveform, in -4..4, the same whichever range is asked for.
+
+    Memory grows with the columns asked for and little else.
 
     Args:
         waveform: (sample,) float32 in -1..1 at 16 kHz; only the samples needed are read.
         start: first column.
         stop: column after the last; None for all.
         ends: what lies beyond the ends of the sound.
-
-    Returns:
-        (column, 80) float32 in -4..4.
     """
-    blocks = [block for _, block in mel_blocks(waveform, start=start, stop=stop, ends=ends)]
+    blocks = [
+        _scaled(_magnitude(waveform, first, last, ends) @ mel_basis().T)
+        for first, last in _blocks(waveform, start, stop)
+    ]
     return np.concatenate(blocks) if blocks else np.zeros((0, N_MELS), np.float32)
 
 
-def mel_blocks(
-    waveform: Samples,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-    columns: int = BLOCK,
-    ends: Ends = "zeros",
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The columns [start, stop) in blocks: (first column, (column, 80) float32) each.
-
-    Args:
-        waveform: (sample,) float32 in -1..1 at 16 kHz.
-        start: first column.
-        stop: column after the last; None for all.
-        columns: most columns in a block; memory grows with it and nothing else.
-        ends: what lies beyond the ends of the sound.
-    """
-    for first, last in _blocks(waveform, start, stop, columns):
-        magnitude = _magnitude(waveform, first, last, ends)
-        yield first, _scaled(magnitude @ mel_basis().T)
-
-
-def linear_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> NDArray[np.float32]:
-    """Log magnitudes (column, 401) float32 in -4..4 of all frequency bins, not gathered in bands.
-
-    Args:
-        waveform: (sample,) float32 in -1..1 at 16 kHz.
-        ends: what lies beyond the ends of the sound.
-    """
-    blocks = [
-        _scaled(_magnitude(waveform, first, last, ends))
-        for first, last in _blocks(waveform, 0, None, BLOCK)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, WINDOW // 2 + 1), np.float32)
-
-
-def chunk_starts(columns: int, fps: float, *, last: bool = True) -> NDArray[np.int64]:
-    """The first mel column (chunk,) of each frame's 16, fractions cut off.
-
-    Args:
-        columns: columns of the spectrogram.
-        fps: frames a second.
-        last: end with the final 16 columns, as the inference of Wav2Lip and VideoReTalking does;
-            their evaluation and IP-LAP end with the last chunk that fits.
-    """
-    if columns < CHUNK:
-        raise ValueError(f"a chunk takes {CHUNK} mel columns, there are {columns}")
-    if not fps > 0:
-        raise ValueError(f"frames a second must be positive, got {fps}")
-    step = COLUMNS_PER_SECOND / fps
-    starts = (np.arange(int((columns - CHUNK + 1) / step) + 2) * step).astype(np.int64)
-    fitting = starts[starts + CHUNK <= columns]
-    return np.append(fitting, columns - CHUNK) if last else fitting
-
-
-def _blocks(
-    waveform: Samples, start: int, stop: int | None, columns: int
-) -> Iterator[tuple[int, int]]:
-    """Ranges of at most so many columns that make up [start, stop)."""
+def _blocks(waveform: Samples, start: int, stop: int | None) -> Iterator[tuple[int, int]]:
+    """Ranges of at most BLOCK columns that make up [start, stop)."""
     if len(waveform.shape) != 1:
         raise ValueError(f"a waveform is (sample,), got {waveform.shape}; mix channels down first")
     end = n_columns(waveform.shape[0])
     stop = end if stop is None else stop
     if not 0 <= start <= stop <= end:
         raise ValueError(f"columns [{start}, {stop}) are not within the {end} of this waveform")
-    for first in range(start, stop, columns):
-        yield first, min(first + columns, stop)
+    for first in range(start, stop, BLOCK):
+        yield first, min(first + BLOCK, stop)
 
 
 def _magnitude(waveform: Samples, start: int, stop: int, ends: Ends) -> NDArray[np.float64]:
@@ -189,8 +136,8 @@ def _window() -> NDArray[np.float64]:
 
 
 @cache
-def mel_basis() -> NDArray[np.float64]:
-    """Triangular filters (80, 401), mel band by frequency bin: Slaney's scale, unit area each."""
+def mel_basis() -> Float64[np.ndarray, "80 401"]:
+    """Triangular filters, mel band by frequency bin: Slaney's scale, unit area each."""
     import librosa.filters  # takes a second to import, which a run from the store need not spend
 
     basis = librosa.filters.mel(

@@ -1,13 +1,13 @@
-"""Mel-frequency cepstra as python_speech_features 0.6 makes them: 13 numbers, 100 times a second.
+"""Mel-frequency cepstral coefficients (MFCC) of python_speech_features 0.6: 13, 100 times a second.
 
 SyncNet feeds on int16 sound, AudioDVP's AT-net on float sound in -1..1; only coefficient 0, the log
 energy, depends on the scale (but for digital silence).
 """
 
 from functools import cache
-from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Float64, Num
 from numpy.typing import NDArray
 from scipy.fft import dct
 
@@ -31,11 +31,11 @@ def n_steps(samples: int) -> int:
     return 1 + max(0, -(-(samples - WINDOW) // HOP))
 
 
-def mfcc(waveform: NDArray[Any]) -> NDArray[np.float32]:
-    """Cepstra (step, 13) float32; coefficient 0 is the logarithm of the step's energy.
+def mfcc(waveform: Num[np.ndarray, " sample"]) -> Float32[np.ndarray, "step 13"]:
+    """Cepstral coefficients; coefficient 0 is the logarithm of the step's energy.
 
     Args:
-        waveform: (sample,) int16 or float at 16 kHz, taken as it is.
+        waveform: int16 or float at 16 kHz, taken as it is.
     """
     if waveform.ndim != 1 or not len(waveform):
         raise ValueError(f"a waveform is (sample,) and not empty, got {waveform.shape}")
@@ -53,8 +53,8 @@ def mfcc(waveform: NDArray[Any]) -> NDArray[np.float32]:
 
 
 @cache
-def filter_bank() -> NDArray[np.float64]:
-    """Triangular filters (26, 257) over frequency bins, evenly spaced in mel from 0 to 8 kHz."""
+def filter_bank() -> Float64[np.ndarray, "26 257"]:
+    """Triangular filters over frequency bins, evenly spaced in mel from 0 to 8 kHz."""
     top_mel = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     corners_hz = 700 * (10 ** (np.linspace(0, top_mel, N_FILTERS + 2) / 2595) - 1)
     corners = np.floor((TRANSFORM + 1) * corners_hz / SAMPLE_RATE)[:, None]

@@ -1,26 +1,22 @@
 """Which frames of the source are kept to borrow mouths from."""
 
 import numpy as np
-from numpy.typing import NDArray
-
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int32]
+from jaxtyping import Bool, Int32
 
 RUN_FRAMES = 75
 """Length of the runs that a thinned bank keeps [frames]: long enough for words."""
 
 
-def bank_frames(usable: Bools, *, limit: int = 3000) -> Ints:
-    """Which frames to keep as donors: all usable ones, or evenly spread runs if they are many.
+def bank_frames(
+    usable: Bool[np.ndarray, " frame"], *, limit: int = 3000
+) -> Int32[np.ndarray, " row"]:
+    """Rising numbers of the frames to keep: all usable ones, or evenly spread runs of many.
 
     Args:
-        usable: (frame,) bool: a valid face with a free mouth.
+        usable: a valid face with a free mouth.
         limit: most frames to keep.
-
-    Returns:
-        Rising frame numbers (row,) int32.
     """
-    frames: Ints = np.flatnonzero(usable).astype(np.int32)
+    frames: Int32[np.ndarray, " row"] = np.flatnonzero(usable).astype(np.int32)
     if limit == 0:
         return frames[:0]
     if len(frames) <= limit:
@@ -32,12 +28,14 @@ def bank_frames(usable: Bools, *, limit: int = 3000) -> Ints:
     return np.asarray(frames[rows], np.int32)
 
 
-def bank_runs(frames: Ints, scene_start: Bools) -> Ints:
-    """Run number (row,) int32 of each bank row: rows of one number follow each other in the source.
+def bank_runs(
+    frames: Int32[np.ndarray, " row"], scene_start: Bool[np.ndarray, " frame"]
+) -> Int32[np.ndarray, " row"]:
+    """Run number of each bank row: rows of one number follow each other in the source.
 
     Args:
-        frames: (row,) int32, rising frame numbers.
-        scene_start: (frame,) bool of the whole source.
+        frames: rising frame numbers.
+        scene_start: true for the first frame after each cut, of the whole source.
     """
     if len(frames) == 0:
         return np.zeros(0, np.int32)

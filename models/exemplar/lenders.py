@@ -1,4 +1,4 @@
-"""Which bank row each output frame borrows: a cheapest path through the speaker's own frames.
+"""Which frame of the bank each output frame borrows: the cheapest path through them (Viterbi).
 
 For every frame the nearest bank rows by lip shape and pose are candidates, and so are the rows
 that follow the best candidates of the frame before, so that runs of the source can go on. Going on
@@ -9,15 +9,15 @@ memory one block of it.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32
 from numpy.typing import NDArray
 
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor
 from models.faces.mesh.align import Pose, pose_descriptor
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int32]
+_Floats = NDArray[np.float32]
+_Ints = NDArray[np.int32]
 
 _BLOCK = 128
 """Frames whose distances to the whole bank are held at once."""
@@ -27,24 +27,24 @@ _FORBIDDEN = np.float32(1e6)
 
 @dataclass(frozen=True)
 class Bank:
-    """What can be borrowed, one row per kept source frame, in the source's order.
+    """Frames whose mouths can be borrowed, one row per kept source frame, in the source's order.
 
     Attributes:
-        mouth: (row, 57, 3) float32, canonical.
+        mouth: canonical.
         pose: the head's pose in those frames.
-        time_s: (row,) float64 [s].
-        run: (row,) int32: rows of one number follow each other in the source.
-        quality: (row,) float32, 1 a clear view of the mouth, 0 a doubtful one.
-        interior: (row, d) float32 0..1, `mouth_interior`: where the path jumps, teeth shall not
-            turn into darkness. None: jumps are judged by shape alone.
+        time_s: presentation time [s].
+        run: rows of one number follow each other in the source.
+        quality: 1 a clear view of the mouth, 0 a doubtful one.
+        interior: 0..1, `mouth_interior`: where the path jumps, teeth shall not turn into darkness.
+            None: jumps are judged by shape alone.
     """
 
-    mouth: Floats
+    mouth: Float32[np.ndarray, "row 57 3"]
     pose: Pose
-    time_s: NDArray[np.float64]
-    run: Ints
-    quality: Floats
-    interior: Floats | None = None
+    time_s: Float64[np.ndarray, " row"]
+    run: Int32[np.ndarray, " row"]
+    quality: Float32[np.ndarray, " row"]
+    interior: Float32[np.ndarray, "row pixel"] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.mouth)
@@ -61,29 +61,27 @@ class Bank:
 
 
 def choose_donors(
-    target_mouth: Floats,
+    target_mouth: Float32[np.ndarray, "frame 57 3"],
     bank: Bank,
     *,
     target_pose: Pose,
-    scene_start: Bools,
-    neutral: Floats,
+    scene_start: Bool[np.ndarray, " frame"],
+    neutral: Float32[np.ndarray, "57 3"],
     settings: LenderSettings | None = None,
-    target_time_s: NDArray[np.float64] | None = None,
+    target_time_s: Float64[np.ndarray, " frame"] | None = None,
     exclude_within_s: float | None = None,
-) -> Ints:
+) -> Int32[np.ndarray, " frame"]:
     """The bank row that each frame borrows.
 
     Args:
-        target_mouth: (frame, 57, 3) float32, canonical, the wanted mouth (neutral + motion).
+        target_mouth: canonical, the wanted mouth (neutral + motion).
         bank: the speaker's own mouths.
         target_pose: head pose of the frames.
-        scene_start: (frame,) bool; at a cut nothing has to go on.
-        neutral: (57, 3) float32, the person's closed mouth.
-        target_time_s: (frame,) float64 [s], needed for an exclusion.
+        scene_start: true for the first frame after each cut; there nothing has to go on.
+        neutral: canonical, the person's closed mouth.
+        settings: the costs that are weighed.
+        target_time_s: presentation time [s], needed for an exclusion.
         exclude_within_s: never borrow from within this time of the frame itself [s].
-
-    Returns:
-        (frame,) int32 bank rows.
 
     Raises:
         ValueError: the exclusion leaves nothing for some frame.
@@ -116,12 +114,12 @@ def choose_donors(
     return search.path()
 
 
-def _features(mouth: Floats, pose: Pose, neutral: Floats, settings: LenderSettings) -> Floats:
+def _features(mouth: _Floats, pose: Pose, neutral: _Floats, settings: LenderSettings) -> _Floats:
     turned = settings.pose_weight * pose_descriptor(pose)
     return np.concatenate([lip_descriptor(mouth, neutral), turned], axis=1)
 
 
-def _distances(a: Floats, b: Floats) -> Floats:
+def _distances(a: _Floats, b: _Floats) -> _Floats:
     """Euclidean distances (len(a), len(b)) float32."""
     squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * (a @ b.T)
     return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
@@ -130,16 +128,16 @@ def _distances(a: Floats, b: Floats) -> Floats:
 class _Search:
     """Viterbi over candidate lists, one `step` per frame; O(candidates) kept per frame."""
 
-    def __init__(self, bank: Bank, seen: Floats, settings: LenderSettings) -> None:
+    def __init__(self, bank: Bank, seen: _Floats, settings: LenderSettings) -> None:
         """seen: (row, d) float32: what a jump costs is the distance of these, in face heights."""
         self._seen, self._settings = seen, settings
         last = np.append(bank.run[1:] != bank.run[:-1], True)
         self._next = np.where(last, -1, np.arange(len(bank)) + 1).astype(np.int32)
-        self._rows: list[Ints] = []
+        self._rows: list[_Ints] = []
         self._back: list[NDArray[np.int16]] = []
-        self._total: Floats = np.zeros(0, np.float32)
+        self._total: _Floats = np.zeros(0, np.float32)
 
-    def step(self, cost: Floats, *, fresh: bool) -> None:
+    def step(self, cost: _Floats, *, fresh: bool) -> None:
         """Add a frame, given the cost (row,) of showing each bank row in it."""
         first = not self._rows
         rows = self._candidates(cost, follow=not (first or fresh))
@@ -158,7 +156,7 @@ class _Search:
         self._back.append(back)
         self._total = total
 
-    def path(self) -> Ints:
+    def path(self) -> _Ints:
         """The cheapest row per frame."""
         out = np.zeros(len(self._rows), np.int32)
         if not self._rows:
@@ -169,7 +167,7 @@ class _Search:
             state = int(self._back[frame][state])
         return out
 
-    def _candidates(self, cost: Floats, *, follow: bool) -> Ints:
+    def _candidates(self, cost: _Floats, *, follow: bool) -> _Ints:
         k = min(self._settings.candidates, len(cost))
         rows = np.argpartition(cost, k - 1)[:k] if k < len(cost) else np.arange(len(cost))
         if follow:
@@ -179,7 +177,7 @@ class _Search:
         rows = np.unique(rows).astype(np.int32)
         return np.asarray(rows[cost[rows] < _FORBIDDEN], np.int32)
 
-    def _transition(self, before: Ints, after: Ints) -> Floats:
+    def _transition(self, before: _Ints, after: _Ints) -> _Floats:
         """What one sees when row `before` is followed by row `after`: (before, after)."""
         s = self._settings
         natural = np.maximum(self._next[before], before * (self._next[before] < 0))

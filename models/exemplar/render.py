@@ -1,4 +1,4 @@
-"""From borrowed crops to the mouth that a frame shall show.
+"""Rendering: borrowed crops warped to the mouth shape that a frame shall show.
 
 Each frame's patch is one borrowed crop (two during a cross-fade) warped onto the frame's own mesh
 with the predicted mouth. The frame's own pixels around the jaw move along (`own_shift`), so the
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float32, Int32, UInt8
 from numpy.typing import NDArray
 
 from models.exemplar.settings import RenderSettings
@@ -20,10 +21,7 @@ from models.faces.crop.warp import active_box, full_size, rasterise, remap
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import JAW, MOUTH
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int32]
-Image = NDArray[np.uint8]
+_Image = NDArray[np.uint8]
 
 MAX_GRID = 128
 """Cells along a side of the warps' raster, at most."""
@@ -39,23 +37,29 @@ class Mix:
     """Which bank rows each frame shows: `first`, cross-faded with `second` by `weight`.
 
     Attributes:
-        first: (frame,) int32 bank rows.
-        second: (frame,) int32 bank rows, equal to `first` outside cross-fades.
-        weight: (frame,) float32 0..1, share of `second`.
+        first: bank rows.
+        second: bank rows, equal to `first` outside cross-fades.
+        weight: 0..1, share of `second`.
     """
 
-    first: Ints
-    second: Ints
-    weight: Floats
+    first: Int32[np.ndarray, " frame"]
+    second: Int32[np.ndarray, " frame"]
+    weight: Float32[np.ndarray, " frame"]
 
 
-def mix_donors(path: Ints, run: Ints, *, scene_start: Bools, fade_frames: int) -> Mix:
+def mix_donors(
+    path: Int32[np.ndarray, " frame"],
+    run: Int32[np.ndarray, " row"],
+    *,
+    scene_start: Bool[np.ndarray, " frame"],
+    fade_frames: int,
+) -> Mix:
     """Cross-fade where the path jumps: both runs go on a little under the fade.
 
     Args:
-        path: (frame,) int32 bank rows, as `choose_donors` gives.
-        run: (row,) int32, `Bank.run`.
-        scene_start: (frame,) bool; a cut is not faded.
+        path: bank rows, as `choose_donors` gives.
+        run: `Bank.run`.
+        scene_start: true for the first frame after each cut; a cut is not faded.
         fade_frames: length of a fade [frames]; 0 for none.
     """
     second, weight = path.copy(), np.zeros(len(path), np.float32)
@@ -77,7 +81,7 @@ def mix_donors(path: Ints, run: Ints, *, scene_start: Bools, fade_frames: int) -
     return Mix(path, second, weight)
 
 
-def _walk(row: int, steps: int, run: Ints) -> int:
+def _walk(row: int, steps: int, run: Int32[np.ndarray, " row"]) -> int:
     """The bank row `steps` on from `row`, as far as its run goes."""
     stride = 1 if steps > 0 else -1
     for _ in range(abs(steps)):
@@ -89,20 +93,21 @@ def _walk(row: int, steps: int, run: Ints) -> int:
 
 
 def mouth_displacement(
-    wanted: Floats,
-    borrowed: Floats,
-    own: Floats,
+    wanted: Float32[np.ndarray, "frame 57 3"],
+    borrowed: Float32[np.ndarray, "frame 57 3"],
+    own: Float32[np.ndarray, "frame 57 3"],
     *,
-    neutral: Floats,
+    neutral: Float32[np.ndarray, "57 3"],
     settings: RenderSettings | None = None,
-) -> Floats:
-    """How far the frame's own mouth points move, (frame, 57, 3) float32, canonical.
+) -> Float32[np.ndarray, "frame 57 3"]:
+    """How far the frame's own mouth points move; all arguments and the result are canonical.
 
     Args:
-        wanted: (frame, 57, 3) float32, canonical, the predicted mouth.
+        wanted: the predicted mouth.
         borrowed: the bank's mouths that the frames show (mixed by weight during cross-fades).
         own: the mouths that the frames had.
-        neutral: (57, 3) float32, the closed mouth.
+        neutral: the closed mouth.
+        settings: how far the warp goes.
 
     The lips go to the borrowed shape plus `correction` of what it lacks, wholly so where lips shall
     be shut. Of the jaw only the chin's way up and down is taken over: the detector's
@@ -124,8 +129,10 @@ def mouth_displacement(
     return np.asarray(moved, np.float32)
 
 
-def canonical_to_crop(pose: Pose, transform: Floats) -> Floats:
-    """Linear maps (frame, 2, 3) float32 that take canonical displacements to crop px."""
+def canonical_to_crop(
+    pose: Pose, transform: Float32[np.ndarray, "frame 2 3"]
+) -> Float32[np.ndarray, "frame 2 3"]:
+    """Linear maps that take canonical displacements to crop px, from transforms frame → crop px."""
     projected = pose.scale[:, None, None] * pose.rotation[:, :2]
     return np.asarray(np.einsum("fij,fjk->fik", transform[:, :, :2], projected), np.float32)
 
@@ -134,11 +141,11 @@ class MouthRenderer:
     """Renders frames of one crop size.
 
     Args:
-        mean_face: (478, 3) float32, canonical.
+        mean_face: canonical.
         size: side of the crops [px].
     """
 
-    def __init__(self, mean_face: Floats, *, size: int) -> None:
+    def __init__(self, mean_face: Float32[np.ndarray, "478 3"], *, size: int) -> None:
         self._mesh, self._size = lower_face(mean_face), size
         self._grid = min(size // 2, MAX_GRID)
         self._border = self._mesh.border * np.float32(size)
@@ -146,21 +153,23 @@ class MouthRenderer:
 
     def render(
         self,
-        target: Floats,
-        displacement: Floats,
-        to_crop: Floats,
+        target: Float32[np.ndarray, "478 3"],
+        displacement: Float32[np.ndarray, "57 3"],
+        to_crop: Float32[np.ndarray, "2 3"],
         *,
-        donors: Sequence[tuple[Image, Floats, float]],
+        donors: Sequence[
+            tuple[UInt8[np.ndarray, "size size 3"], Float32[np.ndarray, "478 3"], float]
+        ],
         opacity: float = 1.0,
     ) -> Rendered:
         """One frame's patch, mask and own shift.
 
         Args:
-            target: (478, 3) float32, the frame's own landmarks [crop px].
-            displacement: (57, 3) float32, canonical, one row of `mouth_displacement`.
-            to_crop: (2, 3) float32, one row of `canonical_to_crop`.
-            donors: one or more of crop (size, size, 3) uint8 RGB, its landmarks (478, 3) [crop px]
-                and its share; shares add up to 1.
+            target: the frame's own landmarks [crop px].
+            displacement: canonical, one row of `mouth_displacement`.
+            to_crop: one row of `canonical_to_crop`.
+            donors: one or more of crop (RGB), its landmarks [crop px] and its share; shares add up
+                to 1.
             opacity: 0..1, for fading in and out; scales the displacement as well.
         """
         mesh = self._mesh
@@ -196,7 +205,7 @@ class MouthRenderer:
         return Rendered(patch, mask, np.asarray(small, np.float32))
 
 
-def _mixed(images: list[Image], shares: list[float]) -> Image:
+def _mixed(images: list[_Image], shares: list[float]) -> _Image:
     out = images[0]
     total = shares[0]
     for image, share in zip(images[1:], shares[1:], strict=True):
@@ -205,8 +214,8 @@ def _mixed(images: list[Image], shares: list[float]) -> Image:
     return out
 
 
-def _edge_taper(grid: int) -> Floats:
-    """(grid, grid) float32: 1 inside, falling to 0 over the last 6 % before the border."""
+def _edge_taper(grid: int) -> Float32[np.ndarray, "{grid} {grid}"]:
+    """1 inside, falling to 0 over the last 6 % before the border."""
     centre = (np.arange(grid) + 0.5) / grid
     inwards = np.clip(np.minimum(centre, 1 - centre) / 0.06 - 0.1, 0, 1)
     return np.minimum(inwards[:, None], inwards).astype(np.float32)

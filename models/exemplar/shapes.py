@@ -1,15 +1,13 @@
 """Lip shapes as vectors whose distance says how different two mouths look.
 
-Convention: mouths are canonical (frame, 57, 3) float32 in MOUTH order, unit = face height; the
-distance of two descriptors is in face heights (root mean square over weighted points).
+Convention: mouths are in canonical coordinates (see `models.faces`), their points in MOUTH order;
+the distance of two descriptors is in face heights (root mean square over weighted points).
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from models.faces.mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
-
-Floats = NDArray[np.float32]
 
 _JAW_N, _OUTER_N = len(JAW), len(OUTER_LIP)
 
@@ -31,21 +29,23 @@ CLOSED_GAP = 0.012
 """Inner-lip gap under which lips look shut [face heights]."""
 
 
-def lip_gap(mouth: Floats) -> Floats:
-    """Mean inner-lip gap (frame,) float32 [face heights] over the middle five point pairs."""
+def lip_gap(mouth: Float32[np.ndarray, "frame 57 3"]) -> Float32[np.ndarray, " frame"]:
+    """Mean inner-lip gap [face heights] over the middle five point pairs."""
     upper, lower = (list(rows) for rows in zip(*GAP_PAIRS, strict=True))
     gap = mouth[:, lower, :2] - mouth[:, upper, :2]
     return np.asarray(np.linalg.norm(gap, axis=-1).mean(-1), np.float32)
 
 
-def closure(gap: Floats, rest_gap: float) -> Floats:
-    """How closed lips look, 0 (open) to 1 (shut), from gaps (frame,) and the neutral's own gap."""
+def closure(gap: Float32[np.ndarray, " frame"], rest_gap: float) -> Float32[np.ndarray, " frame"]:
+    """How closed lips look, 0 (open) to 1 (shut), from their gaps and the neutral mouth's own."""
     excess = np.maximum(gap - rest_gap, 0.0) / CLOSED_GAP
     return np.asarray(np.exp(-(excess**2)), np.float32)
 
 
-def lip_descriptor(mouth: Floats, neutral: Floats) -> Floats:
-    """Shape vectors (frame, d) float32 of mouths (frame, 57, 3) around a neutral (57, 3).
+def lip_descriptor(
+    mouth: Float32[np.ndarray, "frame 57 3"], neutral: Float32[np.ndarray, "57 3"]
+) -> Float32[np.ndarray, "frame d"]:
+    """Shape vectors of mouths, relative to the person's neutral mouth.
 
     Weighted point displacements, then the inner-lip gap and how closed it looks: people see a
     /p/ that does not close long before they see a corner that is off.

@@ -1,13 +1,14 @@
 """Putting a rendered mouth into its frame: colour match and blending, in the frame's own pixels.
 
 The mouth is brought to the frame, not the frame to the mouth: pixels of the frame that stay are
-never resampled.
+never resampled. A picture here is a frame or an area of one (see `models.faces`).
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.faces.crop.crop import covered, pixel_matrix
@@ -15,8 +16,9 @@ from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
 from models.faces.crop.warp import Box, active_box
 from models.faces.settings import BlendSettings
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
+_Image = NDArray[np.uint8]
+_Matrix = NDArray[np.float64]
 
 _MATCH_SIZE = 48
 """Side of the small images on which colours are compared [px]."""
@@ -35,19 +37,19 @@ class Blended:
     """New pixels for a rectangle of a picture.
 
     Attributes:
-        x0: left edge [px].
-        y0: upper edge [px].
-        rgb: (h, w, 3) uint8 RGB.
-        weight: (h, w) float32, 0 keeps the picture, 1 takes `rgb`.
+        x0: left edge [picture px].
+        y0: upper edge [picture px].
+        rgb: RGB.
+        weight: 0 keeps the picture, 1 takes `rgb`.
     """
 
     x0: int
     y0: int
-    rgb: Image
-    weight: Floats
+    rgb: UInt8[np.ndarray, "h w 3"]
+    weight: Float32[np.ndarray, "h w"]
 
-    def onto(self, picture: Image) -> Image:
-        """A copy of the picture (h, w, 3) uint8 RGB with the new pixels in it."""
+    def onto(self, picture: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "y x 3"]:
+        """A copy of the picture, RGB, with the new pixels in it."""
         out = picture.copy()
         h, w = self.weight.shape
         part = out[self.y0 : self.y0 + h, self.x0 : self.x0 + w]
@@ -57,14 +59,19 @@ class Blended:
 
 
 def blend(
-    area: Image, rendered: Rendered, *, transform: Floats, settings: BlendSettings | None = None
+    area: UInt8[np.ndarray, "h w 3"],
+    rendered: Rendered,
+    *,
+    transform: Float32[np.ndarray, "2 3"],
+    settings: BlendSettings | None = None,
 ) -> Blended | None:
     """The part of a picture that a rendered mouth changes.
 
     Args:
-        area: (h, w, 3) uint8 RGB, a frame or the part of it that the crop covers.
-        rendered: what the method gave.
-        transform: (2, 3) float32, area px → crop px.
+        area: RGB, a frame or the area of it that the crop covers.
+        rendered: the mouth, in its crop.
+        transform: area px → crop px.
+        settings: how it is blended.
 
     Returns:
         The new pixels; None where nothing changes.
@@ -96,24 +103,26 @@ def blend(
     return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
 
 
-def pasted(patch: Image, box: Box) -> Image:
-    """A patch stretched over a box (h, w, 3) uint8 RGB, to replace all in it: no blending."""
+def pasted(patch: UInt8[np.ndarray, "y x 3"], box: Box) -> UInt8[np.ndarray, "h w 3"]:
+    """A patch, RGB, stretched over a box, to replace all in it: no blending."""
     return np.asarray(cv2.resize(patch, (box.x1 - box.x0, box.y1 - box.y0)), np.uint8)
 
 
-def match_colour(patch: Image, own: Image, mask: Image) -> Floats:
-    """What to add to the patch so that it meets the frame at the mask's edge.
+def match_colour(
+    patch: UInt8[np.ndarray, "h w 3"],
+    own: UInt8[np.ndarray, "h w 3"],
+    mask: UInt8[np.ndarray, "h w"],
+) -> Float32[np.ndarray, "48 48 3"]:
+    """Colours [levels] to add to the patch, stretched over it, so that it meets the frame's.
 
-    Differences on the ring where the mask fades are carried inwards with a weight that falls with
-    distance, as a membrane would; they are slow, so detail stays the patch's own.
+    They meet at the mask's edge. Differences on the ring where the mask fades are carried inwards
+    with a weight that falls with distance, as a membrane would; they are slow, so detail stays the
+    patch's own.
 
     Args:
-        patch: (h, w, 3) uint8 RGB.
-        own: (h, w, 3) uint8 RGB, the frame's own pixels.
-        mask: (h, w) uint8, 0..255.
-
-    Returns:
-        (48, 48, 3) float32 levels.
+        patch: RGB.
+        own: RGB, the frame's own pixels.
+        mask: 0 = frame only, 255 = patch only.
     """
     small = (_MATCH_SIZE, _MATCH_SIZE)
     a = cv2.resize(patch, small, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -149,14 +158,14 @@ def _changed_box(rendered: Rendered) -> Box | None:
     )
 
 
-def _brought(picture: Image, to_crop: NDArray[np.float64], rect: Box, how: int) -> Image:
+def _brought(picture: _Image, to_crop: _Matrix, rect: Box, how: int) -> _Image:
     """A picture in crop px, as seen in the rectangle of the area."""
     size = (rect.x1 - rect.x0, rect.y1 - rect.y0)
     flags = how | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(picture, to_crop, size, flags=flags), np.uint8)
 
 
-def _shift(rendered: Rendered, to_crop: NDArray[np.float64], rect: Box) -> Floats:
+def _shift(rendered: Rendered, to_crop: _Matrix, rect: Box) -> _Floats:
     """`own_shift` in the rectangle (h, w, 2) [area px]."""
     cell = SHIFT_GRID / len(rendered.mask)
     to_grid = to_crop * cell
@@ -167,7 +176,7 @@ def _shift(rendered: Rendered, to_crop: NDArray[np.float64], rect: Box) -> Float
     return np.asarray(cv2.transform(shift, np.linalg.inv(to_crop[:, :2])), np.float32)
 
 
-def _moved(area: Image, shift: Floats, rect: Box) -> Image:
+def _moved(area: _Image, shift: _Floats, rect: Box) -> _Image:
     """The rectangle with its pixels moved: out(p) = area(p + shift(p)). Unmoved ones are exact."""
     x = np.arange(rect.x0, rect.x1, dtype=np.float32)
     y = np.arange(rect.y0, rect.y1, dtype=np.float32)[:, None]
@@ -177,14 +186,14 @@ def _moved(area: Image, shift: Floats, rect: Box) -> Image:
     return np.asarray(moved, np.uint8)
 
 
-def _mixed(base: Image, patch: Image, weight: Floats) -> Image:
+def _mixed(base: _Image, patch: _Image, weight: _Floats) -> _Image:
     return np.asarray(cv2.blendLinear(patch, base, weight, 1 - weight), np.uint8)
 
 
-def _multiband(base: Image, patch: Image, weight: Floats) -> Image:
+def _multiband(base: _Image, patch: _Image, weight: _Floats) -> _Image:
     """Laplacian pyramid blending (Burt and Adelson 1983): coarse detail mixes over more pixels."""
     a, b, share = patch.astype(np.float32), base.astype(np.float32), weight
-    bands: list[Floats] = []
+    bands: list[_Floats] = []
     for _ in range(_BANDS - 1):
         small_a, small_b = _half(a), _half(b)
         size = (a.shape[1], a.shape[0])
@@ -201,5 +210,5 @@ def _multiband(base: Image, patch: Image, weight: Floats) -> Image:
     return _mixed(base, mixed, keep)
 
 
-def _half(image: Floats) -> Floats:
+def _half(image: _Floats) -> _Floats:
     return np.asarray(cv2.pyrDown(image), np.float32)

@@ -1,14 +1,15 @@
-"""Is the mouth free? Hands, microphones and glasses of water are neither borrowed nor replaced.
+"""Occlusion of the mouth: finding the frames in which a hand, microphone or glass covers it.
 
-Every face is brought to one shape (the mean mesh) as a small picture; pictures that a low-rank
-model of the person's usual ones cannot explain are marked. The inside of the mouth is left out, so
-wide-open mouths and teeth are nothing unusual.
+Covered mouths are neither borrowed nor replaced. Every face is warped to one shape (the mean mesh)
+as a small picture; pictures that a low-rank model of the person's usual ones cannot explain are
+marked. The inside of the mouth is left out, so wide-open mouths and teeth are nothing unusual.
 """
 
 from functools import lru_cache
 
 import cv2
 import numpy as np
+from jaxtyping import Bool, Float32, UInt8
 from numpy.typing import NDArray
 
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
@@ -17,9 +18,9 @@ from models.faces.crop.warp import Raster, rasterise
 from models.faces.mesh.align import Pose, pose_descriptor
 from models.faces.mesh.indices import INNER_LIP
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-Image = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
+_Bools = NDArray[np.bool_]
+_Image = NDArray[np.uint8]
 
 LOOK_SIZE = 32
 """Side of the shape-free picture [px]."""
@@ -53,7 +54,7 @@ _MARGIN_FRAMES = 4
 
 
 @lru_cache(maxsize=2)
-def _layout(mean_bytes: bytes) -> tuple[Raster, Bools]:
+def _layout(mean_bytes: bytes) -> tuple[Raster, _Bools]:
     """The mean face's raster and which pixels of the picture count."""
     mean = np.frombuffer(mean_bytes, np.float32).reshape(478, 3)
     mesh = lower_face(mean)
@@ -72,7 +73,7 @@ def _layout(mean_bytes: bytes) -> tuple[Raster, Bools]:
     return raster, np.asarray(face & (_inner_lips(mean, grown=3) == 0))
 
 
-def _inner_lips(mean: Floats, *, grown: int) -> Image:
+def _inner_lips(mean: _Floats, *, grown: int) -> _Image:
     """(32, 32) uint8: 1 between the lips, grown by a square of so many pixels."""
     corner = np.array(CROP_CENTRE[:2]) - CROP_SIDE / 2
     lips = ((mean[list(INNER_LIP), :2] - corner) * (LOOK_SIZE / CROP_SIDE)).astype(np.int32)
@@ -81,13 +82,17 @@ def _inner_lips(mean: Floats, *, grown: int) -> Image:
     return np.asarray(cv2.dilate(inside, np.ones((grown, grown), np.uint8)), np.uint8)
 
 
-def face_look(crop: Image, landmarks: Floats, mean_face: Floats) -> Image:
-    """A face's picture in the mean face's shape, (32, 32, 3) uint8 RGB.
+def face_look(
+    crop: UInt8[np.ndarray, "size size 3"],
+    landmarks: Float32[np.ndarray, "478 3"],
+    mean_face: Float32[np.ndarray, "478 3"],
+) -> UInt8[np.ndarray, "32 32 3"]:
+    """A small RGB picture of a face, warped to the mean face's shape.
 
     Args:
-        crop: (size, size, 3) uint8 RGB, the aligned lower face.
-        landmarks: (478, 3) float32 [crop px].
-        mean_face: (478, 3) float32, canonical.
+        crop: RGB, the aligned lower face.
+        landmarks: its mesh [crop px].
+        mean_face: canonical.
     """
     raster, _ = _layout(np.ascontiguousarray(mean_face, np.float32).tobytes())
     mesh = lower_face(mean_face)
@@ -101,12 +106,14 @@ def face_look(crop: Image, landmarks: Floats, mean_face: Floats) -> Image:
     return np.asarray(look, np.uint8)
 
 
-def mouth_interior(looks: Image, mean_face: Floats) -> Floats:
-    """Brightness between the lips, (frame, d) float32 0..1: teeth, tongue or darkness.
+def mouth_interior(
+    looks: UInt8[np.ndarray, "frame 32 32 3"], mean_face: Float32[np.ndarray, "478 3"]
+) -> Float32[np.ndarray, "frame pixel"]:
+    """Brightness 0..1 of the pixels between the lips: teeth, tongue or darkness.
 
     Args:
-        looks: (frame, 32, 32, 3) uint8 RGB, from `face_look`.
-        mean_face: (478, 3) float32, canonical.
+        looks: RGB, from `face_look`.
+        mean_face: canonical.
     """
     mean = np.ascontiguousarray(mean_face, np.float32)
     inside = looks[:, _inner_lips(mean, grown=1) > 0].astype(np.float32)
@@ -114,15 +121,20 @@ def mouth_interior(looks: Image, mean_face: Floats) -> Floats:
 
 
 def covered_share(
-    looks: Image, usable: Bools, *, mean_face: Floats, scene_start: Bools | None = None
-) -> Floats:
-    """Share 0..1 of the lower face (frame,) float32 that looks unlike the scene's usual one.
+    looks: UInt8[np.ndarray, "frame 32 32 3"],
+    usable: Bool[np.ndarray, " frame"],
+    *,
+    mean_face: Float32[np.ndarray, "478 3"],
+    scene_start: Bool[np.ndarray, " frame"] | None = None,
+) -> Float32[np.ndarray, " frame"]:
+    """Share 0..1 of the lower face that looks unlike the scene's usual one.
 
     Args:
-        looks: (frame, 32, 32, 3) uint8 RGB, from `face_look`; any content where not usable.
-        usable: (frame,) bool: frames with a face. Other rows get 1.
-        mean_face: (478, 3) float32, canonical.
-        scene_start: (frame,) bool; each scene, having its own light, is judged by itself.
+        looks: RGB, from `face_look`; any content where not usable.
+        usable: frames with a face. Other rows get 1.
+        mean_face: canonical.
+        scene_start: true for the first frame after each cut; each scene, having its own light, is
+            judged by itself.
     """
     _, counted = _layout(np.ascontiguousarray(mean_face, np.float32).tobytes())
     starts = [0] if scene_start is None else [0, *(np.flatnonzero(scene_start[1:]) + 1).tolist()]
@@ -138,7 +150,7 @@ def covered_share(
     return out
 
 
-def _usual_look(seen: Floats) -> tuple[Floats, Floats]:
+def _usual_look(seen: _Floats) -> tuple[_Floats, _Floats]:
     """Median picture (pixel,) and basis (rank, pixel) of what pictures (frame, pixel) share.
 
     Starts from the frames nearest to the median and takes in, round by round, those that the model
@@ -160,42 +172,51 @@ def _usual_look(seen: Floats) -> tuple[Floats, Floats]:
     return middle, basis
 
 
-def _unusual(apart: Floats, basis: Floats) -> Floats:
+def _unusual(apart: _Floats, basis: _Floats) -> _Floats:
     """Share (frame,) of pixels that the basis leaves unexplained."""
     rest = apart - (apart @ basis.T) @ basis
     far = np.abs(rest).reshape(len(rest), -1, 3).max(-1) > _UNUSUAL_LEVELS
     return np.asarray(far.mean(1), np.float32)
 
 
-def covered_frames(share: Floats, usable: Bools) -> Bools:
-    """Which frames show a covered mouth (frame,) bool, with a margin around each."""
+def covered_frames(
+    share: Float32[np.ndarray, " frame"], usable: Bool[np.ndarray, " frame"]
+) -> Bool[np.ndarray, " frame"]:
+    """Which frames show a covered mouth, with a margin around each."""
     marked = (share > COVERED_SHARE) & usable
     # One marked frame alone is noise as often as a hand; a hand stays.
     steady = np.convolve(np.pad(marked, 1), np.ones(3), mode="valid") >= 2
     margin = np.ones(2 * _MARGIN_FRAMES + 1)
     near = np.convolve(np.pad(marked & steady, _MARGIN_FRAMES), margin, mode="valid") > 0
-    return np.asarray(near) & usable
+    return np.asarray(near & usable)
 
 
-def facing(pose: Pose) -> Bools:
-    """Whether the head (frame,) bool is turned little enough to render its mouth."""
+def facing(pose: Pose) -> Bool[np.ndarray, " frame"]:
+    """Whether the head is turned little enough to render its mouth."""
     return np.asarray(np.abs(pose_descriptor(pose)[:, 0]) < MAX_YAW_RAD)
 
 
-def mouth_quality(share: Floats, usable: Bools) -> Floats:
-    """Quality 0..1 (frame,) float32 for `Bank.quality`: 1 clear, 0 covered."""
+def mouth_quality(
+    share: Float32[np.ndarray, " frame"], usable: Bool[np.ndarray, " frame"]
+) -> Float32[np.ndarray, " frame"]:
+    """Quality 0..1 for `Bank.quality`: 1 a clear view of the mouth, 0 a covered one."""
     return np.where(usable, np.clip(1 - share / COVERED_SHARE, 0, 1), 0).astype(np.float32)
 
 
-def opacity(shown: Bools, *, scene_start: Bools, fade_frames: int) -> Floats:
-    """Opacity 0..1 (frame,) float32 that falls to 0 before frames not to be rendered.
+def opacity(
+    shown: Bool[np.ndarray, " frame"],
+    *,
+    scene_start: Bool[np.ndarray, " frame"],
+    fade_frames: int,
+) -> Float32[np.ndarray, " frame"]:
+    """Opacity 0..1 of the rendered mouth, which falls to 0 before frames not to be rendered.
 
     Args:
-        shown: (frame,) bool: valid face, free mouth.
-        scene_start: (frame,) bool; across a cut nothing fades.
+        shown: valid face, free mouth.
+        scene_start: true for the first frame after each cut; across a cut nothing fades.
         fade_frames: length of a fade [frames].
     """
-    out = shown.astype(np.float32)
+    out: _Floats = shown.astype(np.float32)
     level = np.inf
     for frames in (range(len(shown)), range(len(shown) - 1, -1, -1)):
         level = np.inf
@@ -208,11 +229,11 @@ def opacity(shown: Bools, *, scene_start: Bools, fade_frames: int) -> Floats:
     return out
 
 
-def _pixels(looks: Image, counted: Bools) -> Floats:
+def _pixels(looks: _Image, counted: _Bools) -> _Floats:
     return np.asarray(looks[:, counted].reshape(len(looks), -1), np.float32)
 
 
-def _even(pixels: Floats, middle: Floats) -> Floats:
+def _even(pixels: _Floats, middle: _Floats) -> _Floats:
     """Difference to the usual picture, without each picture's own brightness and colour cast."""
     apart = (pixels - middle).reshape(len(pixels), -1, 3)
     cast = np.clip(np.median(apart, axis=1, keepdims=True), -40, 40)

@@ -5,13 +5,10 @@ as lips that close for two frames only, and delays nothing. Cost is linear in th
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32
 from scipy.signal import savgol_filter
 
 from models.faces.mesh.align import Pose
-
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 LANDMARK_WINDOW_S = 0.13
 """Window for points that speech moves: short, a closure lasts 0.06 to 0.1 s."""
@@ -20,12 +17,14 @@ POSE_WINDOW_S = 0.28
 """Window for the head's pose, which moves more slowly than lips."""
 
 
-def valid_runs(valid: Bools, scene_start: Bools) -> list[tuple[int, int]]:
+def valid_runs(
+    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
+) -> list[tuple[int, int]]:
     """Ranges [start, stop) of valid frames of one scene each.
 
     Args:
-        valid: (frame,) bool.
-        scene_start: (frame,) bool, true for the first frame after each cut.
+        valid: the face is seen.
+        scene_start: true for the first frame after each cut.
     """
     n = len(valid)
     if n == 0:
@@ -38,14 +37,14 @@ def valid_runs(valid: Bools, scene_start: Bools) -> list[tuple[int, int]]:
 
 
 def smooth_landmarks(
-    values: Floats,
-    valid: Bools,
+    values: Float32[np.ndarray, " frame *rest"],
+    valid: Bool[np.ndarray, " frame"],
     *,
-    scene_start: Bools,
+    scene_start: Bool[np.ndarray, " frame"],
     frame_rate_hz: float,
     window_s: float = LANDMARK_WINDOW_S,
-) -> Floats:
-    """Smooth any per-frame array (frame, ...) float32 along time; invalid rows stay as they are."""
+) -> Float32[np.ndarray, " frame *rest"]:
+    """Smooth any per-frame array along time; invalid rows stay as they are."""
     out = values.astype(np.float32, copy=True)
     window = _odd_window(window_s, frame_rate_hz)
     for start, stop in valid_runs(valid, scene_start):
@@ -63,9 +62,9 @@ def smooth_landmarks(
 
 def smooth_pose(
     pose: Pose,
-    valid: Bools,
+    valid: Bool[np.ndarray, " frame"],
     *,
-    scene_start: Bools,
+    scene_start: Bool[np.ndarray, " frame"],
     frame_rate_hz: float,
     window_s: float = POSE_WINDOW_S,
 ) -> Pose:

@@ -1,19 +1,20 @@
 """Linking the faces found in each frame into tracks, and choosing the one to dub.
 
 Convention: a detector pass gives up to `slot` meshes per frame in any order; empty slots have
-score 0. Boxes are (x0, y0, x1, y1) px of the upright frame. Linking needs the boxes alone, so that
-a video of any length fits in memory: `face_boxes` turns the meshes of one range into boxes.
+score 0. Boxes are (x0, y0, x1, y1) in frame px (see `models.faces`). Linking needs the boxes alone,
+so that a video of any length fits in memory: `face_boxes` turns the meshes of one range into boxes.
 """
 
 import re
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int32]
+_Floats = NDArray[np.float32]
+_Bools = NDArray[np.bool_]
+_Times = NDArray[np.float64]
 
 MAX_GAP_S = 0.5
 """A face that is gone for longer starts a new piece of track."""
@@ -22,8 +23,10 @@ _MIN_SCORE = 0.05
 """Link score below which two boxes are not the same face."""
 
 
-def face_boxes(landmarks: Floats) -> Floats:
-    """Boxes (..., 4) float32 [px] around meshes (..., 478, 3) [px]."""
+def face_boxes(
+    landmarks: Float32[np.ndarray, "*batch point 3"],
+) -> Float32[np.ndarray, "*batch 4"]:
+    """Boxes around face meshes, both in frame px."""
     xy = landmarks[..., :2]
     return np.asarray(np.concatenate([xy.min(-2), xy.max(-2)], axis=-1), np.float32)
 
@@ -33,12 +36,12 @@ class Tracks:
     """Faces through time, largest first: track 0 is what `--face largest` means.
 
     Attributes:
-        slot: (track, frame) int32, the detector's slot holding this face, -1 where it is not seen.
-        boxes: (track, frame, 4) float32 [px]; zeros where it is not seen.
+        slot: the detector's slot holding this face, -1 where it is not seen.
+        boxes: x0, y0, x1, y1 [frame px]; zeros where it is not seen.
     """
 
-    slot: Ints
-    boxes: Floats
+    slot: Int32[np.ndarray, "track frame"]
+    boxes: Float32[np.ndarray, "track frame 4"]
 
     def __post_init__(self) -> None:
         if self.boxes.shape != (*self.slot.shape, 4):
@@ -50,7 +53,7 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def describe(self, time_s: NDArray[np.float64]) -> list[str]:
+    def describe(self, time_s: Float64[np.ndarray, " frame"]) -> list[str]:
         """One line per track: number, when it is seen, where and how large."""
         lines = []
         for index, (slot, boxes) in enumerate(zip(self.slot, self.boxes, strict=True)):
@@ -71,9 +74,9 @@ class _Piece:
     frames: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
     area: float = 0.0
-    box: Floats = field(default_factory=lambda: np.zeros(4, np.float32))
+    box: _Floats = field(default_factory=lambda: np.zeros(4, np.float32))
 
-    def add(self, frame: int, slot: int, box: Floats) -> None:
+    def add(self, frame: int, slot: int, box: _Floats) -> None:
         self.frames.append(frame)
         self.slots.append(slot)
         self.area += float((box[2] - box[0]) * (box[3] - box[1]))
@@ -81,15 +84,19 @@ class _Piece:
 
 
 def link_faces(
-    boxes: Floats, scores: Floats, *, scene_start: Bools, time_s: NDArray[np.float64]
+    boxes: Float32[np.ndarray, "frame slot 4"],
+    scores: Float32[np.ndarray, "frame slot"],
+    *,
+    scene_start: Bool[np.ndarray, " frame"],
+    time_s: Float64[np.ndarray, " frame"],
 ) -> Tracks:
     """Link per-frame faces into tracks.
 
     Args:
-        boxes: (frame, slot, 4) float32 [px].
-        scores: (frame, slot) float32, 0 for an empty slot.
-        scene_start: (frame,) bool, true for the first frame after each cut.
-        time_s: (frame,) float64 [s], rising.
+        boxes: x0, y0, x1, y1 [frame px].
+        scores: 0 for an empty slot, up to 1.
+        scene_start: true for the first frame after each cut.
+        time_s: presentation times [s], rising.
 
     Returns:
         Tracks, largest (by area summed over time) first; none if no slot is filled. Inside a scene
@@ -115,7 +122,7 @@ def link_faces(
 
 
 def _link_pieces(
-    boxes: Floats, scores: Floats, scene_start: Bools, time_s: NDArray[np.float64]
+    boxes: _Floats, scores: _Floats, scene_start: _Bools, time_s: _Times
 ) -> list[_Piece]:
     done: list[_Piece] = []
     live: list[_Piece] = []
@@ -150,7 +157,7 @@ def _link_pieces(
     return done + live
 
 
-def _link_score(a: Floats, b: Floats) -> float:
+def _link_score(a: _Floats, b: _Floats) -> float:
     """Overlap 0..1 of two boxes; a little for near ones of like size, as after a quick move."""
     wide = min(a[2], b[2]) - max(a[0], b[0])
     high = min(a[3], b[3]) - max(a[1], b[1])
@@ -162,7 +169,7 @@ def _link_score(a: Floats, b: Floats) -> float:
     return _MIN_SCORE if _alike(a, b, reach=0.8) else 0.0
 
 
-def _alike(a: Floats, b: Floats, *, reach: float) -> bool:
+def _alike(a: _Floats, b: _Floats, *, reach: float) -> bool:
     """Whether sizes differ by less than 1.6x and centres by less than `reach` box sizes."""
     size_a, size_b = max(a[2] - a[0], a[3] - a[1]), max(b[2] - b[0], b[3] - b[1])
     distance = np.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
@@ -194,14 +201,16 @@ def _join_pieces(pieces: list[_Piece]) -> list[list[_Piece]]:
     return sorted(groups, key=lambda group: -sum(piece.area for piece in group))
 
 
-def choose_track(tracks: Tracks, face: str = "largest", *, time_s: NDArray[np.float64]) -> int:
+def choose_track(
+    tracks: Tracks, face: str = "largest", *, time_s: Float64[np.ndarray, " frame"]
+) -> int:
     """The index of the track that a user means.
 
     Args:
-        tracks: what `link_faces` gave.
+        tracks: of `link_faces`.
         face: `largest`, `track:N`, or `x,y@seconds`: the face at that pixel of the upright frame
             at that time.
-        time_s: (frame,) float64 [s].
+        time_s: presentation times [s].
 
     Raises:
         ValueError: no such face; the message lists those that exist. Also for other texts.
@@ -235,15 +244,17 @@ def _track_at(tracks: Tracks, x: float, y: float, *, frame: int) -> int | None:
     return best if distance[best] < 0.5 else None
 
 
-def gather_track(landmarks: Floats, slot: Ints) -> tuple[Floats, Bools]:
+def gather_track(
+    landmarks: Float32[np.ndarray, "frame slot 478 3"], slot: Int32[np.ndarray, " frame"]
+) -> tuple[Float32[np.ndarray, "frame 478 3"], Bool[np.ndarray, " frame"]]:
     """The chosen face out of the meshes of some frames.
 
     Args:
-        landmarks: (frame, slot, 478, 3) float32 [px].
-        slot: (frame,) int32, `Tracks.slot[index]` of the same frames.
+        landmarks: all faces' meshes [frame px].
+        slot: `Tracks.slot[index]` of the same frames.
 
     Returns:
-        landmarks (frame, 478, 3) float32 [px], zeros where invalid, and valid (frame,) bool.
+        The face's mesh [frame px], zeros where it is not seen, and whether it is.
     """
     valid = slot >= 0
     chosen = landmarks[np.arange(len(slot)), np.maximum(slot, 0)]

@@ -1,1 +1,1 @@
-"""Image metrics as published: LPIPS, FID, SSIM, PSNR, CPBD."""
+"""Metrics of pictures (LPIPS, FID, SSIM, PSNR, CPBD, seams) and of lips (motion, closure, sync)."""

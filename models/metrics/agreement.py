@@ -1,4 +1,4 @@
-"""Whether a mouth moves as the speech asks, and how much later than it: without outside weights.
+"""Audio-visual sync without outside weights: does the mouth move with the speech, and at what lag.
 
 The motion that a model expects from the speech and the motion seen, both (tick, component) at one
 clock, are differenced in time and correlated over all components at once, at every lag. Velocities
@@ -9,10 +9,11 @@ correlates with itself over too many ticks to tell one lag from the next.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
+_Array = NDArray[np.float32]
+_Wide = NDArray[np.float64]
 
 TICKS_PER_SECOND = 25
 MAX_LAG_TICKS = 20
@@ -48,7 +49,7 @@ class Agreement:
         confidence: chance that the lag is right within one tick, 0..1, from the height of the peak
             and its lead over all others; see CONFIDENCE.
         moves: the mouth moves by more than noise; if not, there is no lag to believe.
-        curve: (2 MAX_LAG_TICKS + 1,) correlation at each lag; NaN where too little overlaps.
+        curve: correlation at each lag from -20 to 20 ticks; NaN where too little overlaps.
     """
 
     lag_ticks: float
@@ -56,7 +57,7 @@ class Agreement:
     in_step: float
     confidence: float
     moves: bool
-    curve: Wide
+    curve: Float64[np.ndarray, "41"]
 
     @property
     def lag_seconds(self) -> float:
@@ -64,14 +65,19 @@ class Agreement:
         return self.lag_ticks / TICKS_PER_SECOND
 
 
-def agree(expected: Array, seen_motion: Array, *, seen: Array) -> Agreement:
-    """Compare expected and seen motion.
+def agree(
+    expected: Float32[np.ndarray, "expected_tick component"],
+    seen_motion: Float32[np.ndarray, "tick component"],
+    *,
+    seen: Float32[np.ndarray, " seen_tick"],
+) -> Agreement:
+    """Compare expected and seen motion, over the ticks that all three arguments have.
 
     Args:
-        expected: (tick, component) displacement that the speech asks for [face heights, on an
-            orthonormal basis of all points].
-        seen_motion: (tick, component) the same, seen. A constant offset does not count.
-        seen: (tick,) 1 where the picture shows the face, else 0.
+        expected: displacement that the speech asks for [face heights, on an orthonormal basis of
+            all points].
+        seen_motion: the same, seen. A constant offset does not count.
+        seen: 1 where the picture shows the face, else 0.
 
     Raises:
         ValueError: too little to tell: the message says what, in words for a report.
@@ -101,17 +107,17 @@ def agree(expected: Array, seen_motion: Array, *, seen: Array) -> Agreement:
     )
 
 
-def _velocity(motion: Array) -> Wide:
+def _velocity(motion: _Array) -> _Wide:
     """(tick, component) → (tick - 1, component)."""
     return np.diff(motion.astype(np.float64), axis=0)
 
 
-def _strength(moved: Wide) -> float:
+def _strength(moved: _Wide) -> float:
     """Root mean square size of velocities (tick, component)."""
     return float(np.sqrt(np.square(moved).sum(1).mean()))
 
 
-def _curve(expected: Wide, observed: Wide, use: NDArray[np.bool_]) -> tuple[Wide, Wide]:
+def _curve(expected: _Wide, observed: _Wide, use: NDArray[np.bool_]) -> tuple[_Wide, _Wide]:
     """Correlation and number of ticks at each lag; velocities have no mean worth taking off."""
     curve = np.full(2 * MAX_LAG_TICKS + 1, np.nan)
     overlap = np.zeros(len(curve))
@@ -129,7 +135,7 @@ def _curve(expected: Wide, observed: Wide, use: NDArray[np.bool_]) -> tuple[Wide
     return curve, overlap
 
 
-def _between(score: Wide, best: int) -> float:
+def _between(score: _Wide, best: int) -> float:
     """Where between ticks the peak lies: the top of a parabola through three points, -0.5..0.5."""
     if not 0 < best < len(score) - 1:
         return 0.0
@@ -138,7 +144,7 @@ def _between(score: Wide, best: int) -> float:
     return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend else 0.0
 
 
-def _confidence(score: Wide, best: int) -> float:
+def _confidence(score: _Wide, best: int) -> float:
     """Chance that the peak is the right one."""
     away = np.abs(np.arange(len(score)) - best) > PEAK_TICKS
     rest = score[away & np.isfinite(score)]

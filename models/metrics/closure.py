@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Float64
 
 CLOSED = 0.2
 """Opening up to here is closed: 0 is the person's closed level, 1 the open one."""
@@ -22,20 +22,22 @@ class Phone:
     stop: float
 
 
-def levels(opening: NDArray[np.float32]) -> tuple[float, float]:
-    """The person's closed and open level, from openings (frame,) of frames with a face."""
+def levels(opening: Float32[np.ndarray, " frame"]) -> tuple[float, float]:
+    """The person's closed and open level, from openings of frames with a face."""
     low, high = np.quantile(opening, [CLOSED_QUANTILE, OPEN_QUANTILE])
     return float(low), float(high)
 
 
 def closures(
-    opening: NDArray[np.float32], seconds: NDArray[np.float64], phones: list[Phone]
-) -> NDArray[np.float32]:
-    """(phone,): the least opening within each phone; NaN where no frame with a face falls into it.
+    opening: Float32[np.ndarray, " frame"],
+    seconds: Float64[np.ndarray, " frame"],
+    phones: list[Phone],
+) -> Float32[np.ndarray, " phone"]:
+    """The least opening within each phone; NaN where no frame with a face falls into it.
 
     Args:
-        opening: (frame,) between the closed and the open level; NaN without a face.
-        seconds: (frame,) ascending.
+        opening: between the closed (0) and the open level (1); NaN without a face.
+        seconds: presentation times, ascending.
         phones: On the same clock.
     """
     least = np.full(len(phones), np.nan, np.float32)
@@ -48,9 +50,11 @@ def closures(
 
 
 def closures_by_chance(
-    opening: NDArray[np.float32], seconds: NDArray[np.float64], phones: list[Phone]
-) -> NDArray[np.float32]:
-    """(shift x phone,): the same with all phones moved on by nine times, around the clip's end."""
+    opening: Float32[np.ndarray, " frame"],
+    seconds: Float64[np.ndarray, " frame"],
+    phones: list[Phone],
+) -> Float32[np.ndarray, " moved"]:
+    """`closures` by chance: all phones moved by each of nine shifts, around the clip's end."""
     begin, end = float(seconds[0]), float(seconds[-1])
     length = end - begin
     found = []

@@ -6,6 +6,7 @@ with one that is not.
 """
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64, UInt8
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 from skimage.feature import canny
@@ -24,8 +25,8 @@ FINEST_BIN = 64
 LONGEST_RUN_PX = 100
 
 
-def cpbd(gray: NDArray[np.uint8]) -> float:
-    """Share of the edges of an image (h, w) uint8 whose blur nobody notices: 1 is sharp, 0 is not.
+def cpbd(gray: UInt8[np.ndarray, "h w"]) -> float:
+    """Share of the edges of an image whose blur nobody notices: 1 is sharp, 0 is not.
 
     Whole 64 x 64 blocks from the top left take part, what remains on the right and below does not;
     an image without edges scores 0.
@@ -49,13 +50,13 @@ def cpbd(gray: NDArray[np.uint8]) -> float:
     return float(np.mean(np.round(100 * noticed) < FINEST_BIN)) if noticed.size else 0.0
 
 
-def canny_edges(image: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Edges that decide which blocks take part, of an image (h, w) in 0..255."""
+def canny_edges(image: Float64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Edges that decide which blocks take part, of an image in 0..255."""
     return np.asarray(canny(image))
 
 
-def sobel_edges(image: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Edges whose width is measured, of an image (h, w) in 0..255: thin, by horizontal gradient."""
+def sobel_edges(image: Float64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Edges whose width is measured, of an image in 0..255: thin, by horizontal gradient."""
     kernel = np.outer([1, 2, 1], [1, 0, -1]) / 8
     strength = convolve(image, kernel) ** 2
     strength[strength <= 2 * np.sqrt(strength.mean())] = 0
@@ -66,8 +67,10 @@ def sobel_edges(image: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(across | along)
 
 
-def edge_widths(image: NDArray[np.float64], edges: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Width [px] of each edge pixel (h, w) along its row, 0 where none was measured.
+def edge_widths(
+    image: Float64[np.ndarray, "h w"], edges: Bool[np.ndarray, "h w"]
+) -> Int64[np.ndarray, "h w"]:
+    """Width [px] of the edge at each pixel along its row, 0 where none was measured.
 
     How far the brightness goes on rising (or falling) to both sides (Marziliano et al. 2002); only
     where the gradient is within 22.5 degrees of the row, and not in the outermost rows and columns.

@@ -1,13 +1,13 @@
 """The Fréchet inception distance (Heusel et al. 2017, equation 6)."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64
 
 
 def statistics(
-    features: NDArray[np.float32] | NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (d,) and covariance (d, d, divided by n - 1) of features (n, d) of n > 1 images."""
+    features: Float[np.ndarray, "n d"],
+) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"]]:
+    """Mean and covariance (divided by n - 1) of features of n > 1 images."""
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"a covariance takes features (n > 1, d), not {features.shape}")
     wide = features.astype(np.float64)
@@ -15,12 +15,12 @@ def statistics(
 
 
 def frechet_distance(
-    mean_a: NDArray[np.float64],
-    covariance_a: NDArray[np.float64],
-    mean_b: NDArray[np.float64],
-    covariance_b: NDArray[np.float64],
+    mean_a: Float64[np.ndarray, " d"],
+    covariance_a: Float64[np.ndarray, "d d"],
+    mean_b: Float64[np.ndarray, " d"],
+    covariance_b: Float64[np.ndarray, "d d"],
 ) -> float:
-    """Squared Fréchet distance of two normal distributions: means (d,), covariances (d, d).
+    """Squared Fréchet distance of two normal distributions, given by mean and covariance.
 
     pytorch-fid takes the root of the product of both covariances, which is not symmetric and loses
     digits where one is singular (fewer images than features). The trace of that root equals the one
@@ -34,10 +34,9 @@ def frechet_distance(
 
 
 def distance_of_features(
-    features: NDArray[np.float32] | NDArray[np.float64],
-    reference: NDArray[np.float32] | NDArray[np.float64],
+    features: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "m d"]
 ) -> float:
-    """Squared Fréchet distance of the normal distributions of features (n, d) and (m, d).
+    """Squared Fréchet distance of the normal distributions of two sets of features.
 
     For fewer images than features the trace of the root is the sum of the singular values of the
     (n, m) product of the centred features: the same number, without covariances.

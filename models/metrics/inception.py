@@ -5,6 +5,7 @@ torchvision's network, with the differences of the TensorFlow graph of 2015 as p
 """
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 from torchvision.models import inception
@@ -73,8 +74,8 @@ class FidInception(inception.Inception3):  # type: ignore[misc]  # torchvision i
         self.Mixed_7c = _LastBlock(2048)
         # dead: `fc` is in the published file, FID does not use it
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Features (n, 2048) of images (n, 3, h, w) RGB in 0..1; they are resized to 299 x 299.
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 2048"]:
+        """Features of RGB images in 0..1; they are resized to 299 x 299.
 
         Bilinear without anti-aliasing, as pytorch-fid resizes.
         """

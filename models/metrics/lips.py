@@ -1,14 +1,11 @@
 """How near moving lips are to the true ones, how steady a face is, and whether a mouth rests.
 
-Points are (frame, point, 2): x and y in face heights. What can't be told of a frame is NaN.
+Points are x and y in canonical coordinates (see `models.faces`), so in face heights. What can't be
+told of a frame is NaN.
 """
 
 import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+from jaxtyping import Bool, Float32, Float64
 
 LONGEST_STEP_SECONDS = 0.2
 """Frames further apart are not neighbours: the video stood still or was cut."""
@@ -27,23 +24,34 @@ AFTER_SOUND_SECONDS, BEFORE_SOUND_SECONDS = 0.24, 0.2
 """A mouth needs time to close, and opens before it sounds: that much of a silence is left out."""
 
 
-def neighbours(seconds: Wide, *, valid: Mask, scene_start: Mask) -> Mask:
-    """(frame,): this frame and the one before it show the same face, one step apart."""
+def neighbours(
+    seconds: Float64[np.ndarray, " frame"],
+    *,
+    valid: Bool[np.ndarray, " frame"],
+    scene_start: Bool[np.ndarray, " frame"],
+) -> Bool[np.ndarray, " frame"]:
+    """Whether a frame and the one before it show the same face, one step apart."""
     joined = np.zeros(len(seconds), bool)
     step = np.diff(seconds)
     joined[1:] = valid[1:] & valid[:-1] & ~scene_start[1:] & (step < LONGEST_STEP_SECONDS)
     return joined
 
 
-def at_seconds(points: Array, seconds: Wide, joined: Mask, valid: Mask, wanted: Wide) -> Array:
-    """Points (row, point, 2) at wanted times (row,), linear between frames; NaN where unknown.
+def at_seconds(
+    points: Float32[np.ndarray, "frame point 2"],
+    seconds: Float64[np.ndarray, " frame"],
+    joined: Bool[np.ndarray, " frame"],
+    valid: Bool[np.ndarray, " frame"],
+    wanted: Float64[np.ndarray, " row"],
+) -> Float32[np.ndarray, "row point 2"]:
+    """Points at wanted times, linear between frames; NaN where unknown.
 
     Args:
-        points: (frame, point, 2).
-        seconds: (frame,) ascending, their times.
-        joined: (frame,) of `neighbours`.
-        valid: (frame,) the points are known.
-        wanted: (row,) times.
+        points: of each frame.
+        seconds: ascending, their times.
+        joined: of `neighbours`.
+        valid: the points are known.
+        wanted: times [s].
     """
     last = len(seconds) - 1
     after = np.clip(np.searchsorted(seconds, wanted), min(1, last), last)
@@ -60,14 +68,19 @@ def at_seconds(points: Array, seconds: Wide, joined: Mask, valid: Mask, wanted: 
     return np.where(known[:, None, None], mixed, np.nan).astype(np.float32)
 
 
-def distance(points: Array, truth: Array) -> Array:
-    """(frame,): mean distance between points and truth (frame, point, 2)."""
-    found: Array = np.linalg.norm(points - truth, axis=-1).mean(-1).astype(np.float32)
-    return found
+def distance(
+    points: Float32[np.ndarray, "frame point 2"], truth: Float32[np.ndarray, "frame point 2"]
+) -> Float32[np.ndarray, " frame"]:
+    """Mean distance between points and truth [face heights]."""
+    return np.asarray(np.linalg.norm(points - truth, axis=-1).mean(-1), np.float32)
 
 
-def velocity(points: Array, seconds: Wide, joined: Mask) -> Array:
-    """(frame, point, 2) a second, from the frame before; NaN where there is none."""
+def velocity(
+    points: Float32[np.ndarray, "frame point 2"],
+    seconds: Float64[np.ndarray, " frame"],
+    joined: Bool[np.ndarray, " frame"],
+) -> Float32[np.ndarray, "frame point 2"]:
+    """Motion since the frame before [face heights a second]; NaN where there is none."""
     moved = np.full(points.shape, np.nan, np.float32)
     step = np.maximum(np.diff(seconds), 1e-9)[:, None, None]
     moved[1:] = np.diff(points, axis=0) / step
@@ -75,14 +88,21 @@ def velocity(points: Array, seconds: Wide, joined: Mask) -> Array:
     return moved
 
 
-def speed(points: Array, seconds: Wide, joined: Mask) -> Array:
-    """(frame,): mean speed of points (frame, point, 2) [a second]; NaN where unknown."""
-    moved: Array = np.linalg.norm(velocity(points, seconds, joined), axis=-1).mean(-1)
-    return moved
+def speed(
+    points: Float32[np.ndarray, "frame point 2"],
+    seconds: Float64[np.ndarray, " frame"],
+    joined: Bool[np.ndarray, " frame"],
+) -> Float32[np.ndarray, " frame"]:
+    """Mean speed of the points [face heights a second]; NaN where unknown."""
+    return np.asarray(np.linalg.norm(velocity(points, seconds, joined), axis=-1).mean(-1))
 
 
-def acceleration(points: Array, seconds: Wide, joined: Mask) -> Array:
-    """(frame,): mean size of the points' acceleration [a second squared]; NaN where unknown."""
+def acceleration(
+    points: Float32[np.ndarray, "frame point 2"],
+    seconds: Float64[np.ndarray, " frame"],
+    joined: Bool[np.ndarray, " frame"],
+) -> Float32[np.ndarray, " frame"]:
+    """Mean size of the points' acceleration [face heights a second squared]; NaN where unknown."""
     found = np.full(len(points), np.nan, np.float32)
     if len(points) < 3:
         return found
@@ -93,26 +113,27 @@ def acceleration(points: Array, seconds: Wide, joined: Mask) -> Array:
     return found
 
 
-def levels_db(samples: Array, rate: int) -> Wide:
-    """Level [dB of full scale] of windows of LEVEL_SECONDS (window,); the rest is left out.
+def levels_db(samples: Float32[np.ndarray, " sample"], rate: int) -> Float64[np.ndarray, " window"]:
+    """Level [dB of full scale] of windows of LEVEL_SECONDS; the rest is left out.
 
     Args:
-        samples: (sample,) -1..1.
+        samples: -1..1.
         rate: samples a second.
     """
     length = round(LEVEL_SECONDS * rate)
     windows = samples[: len(samples) // length * length].reshape(-1, length)
     power = np.square(windows, dtype=np.float64).mean(-1)
-    decibel: Wide = 10 * np.log10(np.maximum(power, 1e-12))
-    return decibel
+    return np.asarray(10 * np.log10(np.maximum(power, 1e-12)))
 
 
-def silent_and_sounding(levels: Wide, seconds: Wide) -> tuple[Mask, Mask]:
-    """Which moments (frame,) lie well within silence, and at which speech sounds.
+def silent_and_sounding(
+    levels: Float64[np.ndarray, " window"], seconds: Float64[np.ndarray, " frame"]
+) -> tuple[Bool[np.ndarray, " frame"], Bool[np.ndarray, " frame"]]:
+    """Which moments lie well within silence, and at which speech sounds.
 
     Args:
         levels: of `levels_db`, the whole recording, from time 0; silence before and after it.
-        seconds: (frame,) times.
+        seconds: the moments.
     """
     if not len(levels):
         return np.ones(len(seconds), bool), np.zeros(len(seconds), bool)

@@ -7,6 +7,7 @@ torchvision's ImageNet weights (`features` of AlexNet or VGG-16, regrouped) and 
 import warnings
 from typing import Literal
 
+from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 
@@ -35,7 +36,7 @@ def perceptual_distance(
 
 
 class ImageDistance(nn.Module):
-    """LPIPS of frames as they are stored.
+    """LPIPS of 8-bit RGB images.
 
     Args:
         network: Of `perceptual_distance`, not spatial.
@@ -45,8 +46,10 @@ class ImageDistance(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, reference: Tensor) -> Tensor:
-        """Distances (n,) of images (n, h, w, 3) uint8 RGB."""
+    def forward(
+        self, image: UInt8[Tensor, "n h w 3"], reference: UInt8[Tensor, "n h w 3"]
+    ) -> Float32[Tensor, " n"]:
+        """Distance of each image from its reference."""
         first, second = (
             each.permute(0, 3, 1, 2).float() / 127.5 - 1 for each in (image, reference)
         )

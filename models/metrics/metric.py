@@ -1,4 +1,4 @@
-"""What a metric is: its name, what it means, and where it comes from."""
+"""The description of a metric: its name, meaning, unit and source."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure.
+    """Description of one metric.
 
     Attributes:
         name: As in tables and files: `psnr_face`, `lse_d`.

@@ -1,24 +1,26 @@
-"""How much a pasted region's border shows."""
+"""How visible the border of a pasted mouth is: gradients across the border of its mask."""
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.faces.crop.masks import lower_face_mask
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+_Floats = NDArray[np.float32]
 
 _ALONG = 0.02
 """How far along the border gradients are averaged before their size counts, so that texture
 cancels out and a step of one sign does not. A share of the crop's side."""
 
 
-def border(points: Floats, size: int) -> tuple[Floats, Floats]:
-    """The border of the lower-face mask: its weight (size, size) and normal (size, size, 2).
+def border(
+    points: Float32[np.ndarray, "478 xy"], size: int
+) -> tuple[Float32[np.ndarray, "{size} {size}"], Float32[np.ndarray, "{size} {size} 2"]]:
+    """The border of the lower-face mask: its weight 0..1 and normal x, y at each pixel of the crop.
 
     Args:
-        points: (478, >= 2) float32, the mesh [crop px].
+        points: the mesh [crop px]; x and y first.
         size: Side of the crop [px].
     """
     mask = lower_face_mask(points, size).astype(np.float32) / 255
@@ -29,13 +31,17 @@ def border(points: Floats, size: int) -> tuple[Floats, Floats]:
     return weight, np.asarray(normal, np.float32)
 
 
-def border_energy(image: Image, weight: Floats, normal: Floats) -> float:
+def border_energy(
+    image: UInt8[np.ndarray, "size size 3"],
+    weight: Float32[np.ndarray, "size size"],
+    normal: Float32[np.ndarray, "size size 2"],
+) -> float:
     """Mean size [levels per px] of the gradient across a border; nan where there is no border.
 
     Args:
-        image: (size, size, 3) uint8 RGB.
-        weight: (size, size), of `border`.
-        normal: (size, size, 2), of `border`.
+        image: RGB.
+        weight: of `border`.
+        normal: of `border`.
     """
     if not weight.any():
         return float("nan")
@@ -48,6 +54,6 @@ def border_energy(image: Image, weight: Floats, normal: Floats) -> float:
     return float(np.mean(np.abs(smooth[inside] / share[inside])))
 
 
-def _slope(image: Floats, x: int, y: int) -> Floats:
+def _slope(image: _Floats, x: int, y: int) -> _Floats:
     """Derivative [per px] along x or y (Sobel)."""
     return np.asarray(cv2.Sobel(image, cv2.CV_32F, x, y, scale=1 / 8), np.float32)

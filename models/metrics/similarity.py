@@ -1,16 +1,18 @@
-"""Frames against frames: PSNR by OpenCV, SSIM by scikit-image, with the settings papers mean."""
+"""Similarity of two images: PSNR by OpenCV, SSIM by scikit-image, with the settings of papers."""
 
 import math
 from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from skimage.metrics import structural_similarity
 
 
-def psnr(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
-    """Peak signal to noise ratio [dB] of images (h, w) or (h, w, 3) uint8; inf where equal."""
+def psnr(
+    image: UInt8[np.ndarray, "h w *channel"], reference: UInt8[np.ndarray, "h w *channel"]
+) -> float:
+    """Peak signal to noise ratio [dB] of gray or colour images; inf where equal."""
     _same_shape(image, reference)
     if np.array_equal(image, reference):
         return math.inf
@@ -18,15 +20,15 @@ def psnr(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
 
 
 def ssim(
-    image: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
+    image: UInt8[np.ndarray, "h w *channel"],
+    reference: UInt8[np.ndarray, "h w *channel"],
     *,
     window: Literal["uniform", "gaussian"] = "uniform",
 ) -> float:
-    """Structural similarity of images (h, w) or (h, w, 3) uint8, the mean over pixels and channels.
+    """Structural similarity of gray or colour images, the mean over pixels and channels.
 
     Args:
-        image: (h, w) or (h, w, 3), at least as large as the window.
+        image: At least as large as the window.
         reference: Of the same shape; the result is symmetric.
         window: `uniform`: 7 x 7, sample covariance, scikit-image's default. `gaussian`: sigma 1.5,
             11 x 11, population covariance, as in Wang et al. 2004.
@@ -44,6 +46,6 @@ def ssim(
     return float(found)
 
 
-def _same_shape(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> None:
+def _same_shape(image: UInt8[np.ndarray, "..."], reference: UInt8[np.ndarray, "..."]) -> None:
     if image.shape != reference.shape:
         raise ValueError(f"an image {image.shape} has no reference {reference.shape}")

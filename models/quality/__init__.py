@@ -1,1 +1,1 @@
-"""How good a clip is to learn from: pure measures of faces and sound, and its parts."""
+"""How suitable a clip is for training: measures of its faces and sound, and its usable parts."""

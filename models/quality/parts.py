@@ -1,17 +1,17 @@
 """A clip's usable parts: one scene, one face seen throughout."""
 
 import numpy as np
-from numpy.typing import NDArray
-
-Bools = NDArray[np.bool_]
+from jaxtyping import Bool, Float32, Int64
 
 
-def face_parts(valid: Bools, scene_start: Bools) -> NDArray[np.int64]:
-    """Ranges (part, 2) of frames [start, stop) with a face, cut at every gap and every cut.
+def face_parts(
+    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
+) -> Int64[np.ndarray, "part 2"]:
+    """Ranges of frames [start, stop) with a face, cut at every gap and every cut.
 
     Args:
-        valid: (frame,) the face is seen.
-        scene_start: (frame,) first frame after a cut.
+        valid: the face is seen.
+        scene_start: true for the first frame after each cut.
     """
     goes_on = valid[1:] & valid[:-1] & ~scene_start[1:]
     starts = np.flatnonzero(valid & ~np.append(False, goes_on))
@@ -25,7 +25,7 @@ def windows_between(first: float, last: float, window: float, count: int) -> sli
     return slice(min(max(start, 0), count), min(max(stop, 0), count))
 
 
-def mean_or_nan(values: NDArray[np.float32]) -> float:
+def mean_or_nan(values: Float32[np.ndarray, " n"]) -> float:
     """Mean of the finite values; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean(dtype=np.float64)) if len(known) else float("nan")

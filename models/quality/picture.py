@@ -2,12 +2,9 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, UInt8
 
 from models.faces.mesh.indices import LIPS
-
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 
 PATCH_WIDTH, PATCH_HEIGHT = 80, 48
 """Size of the mouth's picture at which sharpness is measured [px]."""
@@ -19,24 +16,26 @@ _LEAST_SPREAD = 2.0
 """Standard deviation [levels] that any patch is given: a flat one has no edges to judge."""
 
 
-def turn_degrees(rotation: Floats) -> Floats:
-    """Angle (frame,) between where a head looks and the camera, 0..180 [degrees].
+def turn_degrees(rotation: Float32[np.ndarray, "frame 3 3"]) -> Float32[np.ndarray, " frame"]:
+    """Angle between where a head looks and the camera, 0..180 [degrees].
 
     Args:
-        rotation: (frame, 3, 3) of `models.faces.mesh.align.Pose`.
+        rotation: of `models.faces.mesh.align.Pose`.
     """
     return np.asarray(np.degrees(np.arccos(np.clip(rotation[:, 2, 2], -1, 1))), np.float32)
 
 
-def mouth_sharpness(face: Image, landmarks: Floats, face_height: float) -> float:
+def mouth_sharpness(
+    face: UInt8[np.ndarray, "h w 3"], landmarks: Float32[np.ndarray, "478 3"], face_height: float
+) -> float:
     """Share of fine detail in the mouth region, at one size for all faces: 0 flat, ~1 very sharp.
 
     The standard deviation of a Laplacian over that of the region's brightness, so that neither
     light nor contrast counts. Small faces are enlarged to the common size, and count as blurred.
 
     Args:
-        face: (h, w, 3) uint8 RGB.
-        landmarks: (478, 3) [px of `face`, pixel centres on integers + 0.5].
+        face: RGB, a part of a frame.
+        landmarks: its mesh [px of `face`, pixel centres on integers + 0.5].
         face_height: [px of `face`].
     """
     centre = landmarks[list(LIPS), :2].mean(0)

@@ -1,7 +1,7 @@
 """Loudness, clipping and speech of a recording, in windows of 20 ms."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32
 
 from models.metrics.lips import LEVEL_SECONDS, levels_db, silent_and_sounding
 
@@ -15,14 +15,16 @@ WINDOW_SECONDS = LEVEL_SECONDS
 
 
 def window_levels(
-    samples: NDArray[np.float32], rate: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Level [dB of full scale], share of clipped samples 0..1, and speech, each (window,).
+    samples: Float32[np.ndarray, " sample"], rate: int
+) -> tuple[
+    Float32[np.ndarray, " window"], Float32[np.ndarray, " window"], Bool[np.ndarray, " window"]
+]:
+    """Level [dB of full scale], share of clipped samples 0..1, and presence of speech by window.
 
     Speech is a plain energy gate: what lies no more than 25 dB under the recording's loud parts.
 
     Args:
-        samples: (sample,) -1..1, from time 0 on; the rest that fills no window is left out.
+        samples: -1..1, from time 0 on; the rest that fills no window is left out.
         rate: samples a second.
     """
     levels = levels_db(samples, rate)

@@ -1,1 +1,1 @@
-"""Restoring faces: GPEN and GFPGAN, and the steps around them."""
+"""Face restoration by GPEN and GFPGAN, with the alignment and pasting around them."""

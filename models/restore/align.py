@@ -1,23 +1,18 @@
 """Cutting a face out by five points and pasting the restored one back.
 
 Convention: points are (x, y) px with pixel centres on integers, in the order left eye (in the
-image), right eye, nose, left and right corner of the mouth; an affine is 2 x 3, from frame to crop.
-Images are H x W x 3 uint8 RGB.
+image), right eye, nose, left and right corner of the mouth; an affine leads from frame to crop
+(restoration's own crop of the whole face, not that of `models.faces.crop`). Images are RGB.
 
 Two procedures: GFPGAN's (facexlib) and GPEN's, which VideoReTalking uses.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float, Float64, Integer, UInt8
 from numpy.typing import NDArray
-
-Image = NDArray[np.uint8]
-Points = NDArray[np.float64]
-Affine = NDArray[np.float64]
-Mask = NDArray[np.float64]
 
 SIZE = 512
 FFHQ_POINTS = np.array(
@@ -54,11 +49,11 @@ BLUR_SIZE = 101
 BLUR_SIGMA = 11
 
 
-def ffhq_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
+def ffhq_affine(points: Float[np.ndarray, "5 2"], size: int = SIZE) -> Float64[np.ndarray, "2 3"]:
     """GFPGAN's similarity from the frame to its crop, by least median of squares.
 
     Args:
-        points: 5 x 2 [px of the frame].
+        points: [frame px].
         size: Side of the crop [px].
     """
     affine, _ = cv2.estimateAffinePartial2D(
@@ -69,20 +64,20 @@ def ffhq_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
     return np.asarray(affine, np.float64)
 
 
-def gpen_points(size: int = SIZE) -> Points:
-    """5 x 2, where GPEN wants the points in a crop of that side [px]."""
+def gpen_points(size: int = SIZE) -> Float64[np.ndarray, "5 2"]:
+    """The places of the five points in GPEN's crop of that side [px]."""
     side = 112.0
     margin = side * GPEN_MARGIN
     inset = np.array([(side - 96) / 2, 0]) + margin
-    points: Points = (ARCFACE_POINTS + inset) * (size / (side + 2 * margin))
+    points: Float64[np.ndarray, "5 2"] = (ARCFACE_POINTS + inset) * (size / (side + 2 * margin))
     return points
 
 
-def gpen_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
+def gpen_affine(points: Float[np.ndarray, "5 2"], size: int = SIZE) -> Float64[np.ndarray, "2 3"]:
     """GPEN's similarity from the frame to its crop, by least squares (Umeyama 1991).
 
     Args:
-        points: 5 x 2 [px of the frame].
+        points: [frame px].
         size: Side of the crop [px].
     """
     source, target = _five(points), gpen_points(size)
@@ -96,22 +91,22 @@ def gpen_affine(points: NDArray[Any], size: int = SIZE) -> Affine:
     return np.column_stack([turn, target.mean(0) - turn @ source.mean(0)])
 
 
-def inverse(affine: Affine) -> Affine:
-    """From the crop back to the frame."""
+def inverse(affine: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
+    """The affine from the crop back to the frame."""
     return np.asarray(cv2.invertAffineTransform(affine), np.float64)
 
 
 def crop_face(
-    frame: Image,
-    affine: Affine,
+    frame: UInt8[np.ndarray, "h w 3"],
+    affine: Float64[np.ndarray, "2 3"],
     size: int = SIZE,
     *,
     border: tuple[int, int, int] = (0, 0, 0),
-) -> Image:
-    """The size x size crop.
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """The crop of a frame.
 
     Args:
-        frame: Any size.
+        frame: RGB.
         affine: From frame to crop.
         size: Side of the crop [px].
         border: Colour beyond the frame: FFHQ_BORDER for GFPGAN, black for GPEN.
@@ -120,11 +115,13 @@ def crop_face(
     return np.asarray(crop, np.uint8)
 
 
-def paste_mask(labels: NDArray[np.integer[Any]], classes: Iterable[int] = GFPGAN_CLASSES) -> Mask:
+def paste_mask(
+    labels: Integer[np.ndarray, "512 512"], classes: Iterable[int] = GFPGAN_CLASSES
+) -> Float64[np.ndarray, "512 512"]:
     """How much of each pixel of a crop GFPGAN pastes, 0..1.
 
     Args:
-        labels: 512 x 512, by ParseNet.
+        labels: By ParseNet.
         classes: The labels to paste.
     """
     # Eight-bit values in double precision, as published: `paste_face` cuts off fractions, so any
@@ -138,14 +135,19 @@ def paste_mask(labels: NDArray[np.integer[Any]], classes: Iterable[int] = GFPGAN
     return inner
 
 
-def paste_face(frame: Image, face: Image, affine: Affine, mask: Mask) -> Image:
-    """The frame with the face over it.
+def paste_face(
+    frame: UInt8[np.ndarray, "h w 3"],
+    face: UInt8[np.ndarray, "size size 3"],
+    affine: Float64[np.ndarray, "2 3"],
+    mask: Float64[np.ndarray, "side side"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame with the restored face over it.
 
     Args:
-        frame: Any size.
-        face: The restored crop.
+        frame: RGB.
+        face: The restored crop, RGB.
         affine: From frame to crop.
-        mask: How much of the face to show, 0..1; any size, stretched to the crop's.
+        mask: How much of the face to show, 0..1; stretched to the crop's size.
     """
     height, width = frame.shape[:2]
     back = inverse(affine)
@@ -161,7 +163,7 @@ def paste_face(frame: Image, face: Image, affine: Affine, mask: Mask) -> Image:
 
 
 def _covered(
-    back: Affine, crop_size: tuple[int, ...], frame_size: tuple[int, ...]
+    back: NDArray[np.float64], crop_size: tuple[int, ...], frame_size: tuple[int, ...]
 ) -> tuple[slice, slice]:
     """Rows and columns of the frame that the crop can reach."""
     height, width = crop_size
@@ -175,7 +177,7 @@ def _covered(
     return rows, columns
 
 
-def _five(points: NDArray[Any]) -> Points:
+def _five(points: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "5 2"]:
     points = np.asarray(points, np.float64)
     if points.shape != (5, 2) or not np.isfinite(points).all():
         raise ValueError(f"five points (x, y) are needed, not {points.tolist()}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 from torchvision.transforms import functional
 
@@ -62,8 +63,8 @@ class GfpganRestorer(nn.Module):
         self.network = network
         self.strength = strength
 
-    def forward(self, faces: Tensor) -> Tensor:
-        """N x 512 x 512 x 3 uint8 RGB, aligned → the same restored."""
+    def forward(self, faces: UInt8[Tensor, "n size size 3"]) -> UInt8[Tensor, "n size size 3"]:
+        """Aligned RGB faces (512 px), restored."""
         image = faces.permute(0, 3, 1, 2) / 127.5 - 1
         restored: Tensor = self.network(image, return_rgb=False, randomize_noise=False)[0]
         mixed = image + self.strength * (restored.float().clamp(-1, 1) - image)

@@ -1,10 +1,11 @@
-"""GPEN (Yang et al. 2021), a StyleGAN2 whose noise is what an encoder saw in a degraded face.
+"""GPEN (Yang et al. 2021): a StyleGAN2 whose noise inputs are an encoder's features of the face.
 
 The layout is that of yangxy/GPEN, which VideoReTalking uses to sharpen faces.
 """
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import ConvLayer, EqualLinear
@@ -46,8 +47,10 @@ class FullGenerator(nn.Module):
             EqualLinear(channels[0] * 4 * 4, style_dim, activate=True)
         )
 
-    def encode(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """The code N x style_dim, and the features of each level from the smallest on."""
+    def encode(
+        self, image: Float[Tensor, "n 3 size size"]
+    ) -> tuple[Float[Tensor, "n style"], Sequence[Float[Tensor, "n _ _ _"]]]:
+        """The code, and the features of each level from the smallest on."""
         features = []
         for level in range(self.levels):
             image = self.get_submodule(f"ecd{level}")(image)
@@ -55,15 +58,17 @@ class FullGenerator(nn.Module):
         code: Tensor = self.final_linear(image.flatten(1))
         return code, features[::-1]
 
-    def forward(self, inputs: Tensor, return_latents: bool = False) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, inputs: Float[Tensor, "n 3 size size"], return_latents: bool = False
+    ) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n latent style"] | None]:
         """Restores faces.
 
         Args:
-            inputs: N x 3 x size x size, RGB -1..1, aligned by models.restore.align.GPEN.
+            inputs: RGB -1..1, aligned by models.restore.align.gpen_affine.
             return_latents: Also return the styles of all layers.
 
         Returns:
-            The image, like the input and not clipped, and N x n_latent x style_dim or None.
+            The image, like the input and not clipped, and the styles or None.
         """
         if inputs.shape[1:] != (3, self.size, self.size):
             raise ValueError(

@@ -1,17 +1,19 @@
-"""Which windows of which blocks an epoch of training shows, and in which order: numbers alone.
+"""Sampling of training windows: which are shown in an epoch, and in which order.
 
-A block is some consecutive ticks that are read at once; windows lie within one block. Blocks are
-drawn in a random order and taken in groups; the windows of a group are mixed. All follows from the
-seed and the epoch, so that any position can be found again without reading anything.
+A tick is one step of the data's clock; a block is some consecutive ticks that are read at once;
+windows lie within one block. Blocks are drawn in a random order and taken in groups; the windows of
+a group are shuffled. All follows from the seed and the epoch, so that any position can be found
+again without reading any data.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+_Ints = NDArray[np.int64]
 
 
 def block_edges(start: int, stop: int, *, block: int, least: int) -> list[tuple[int, int]]:
@@ -31,14 +33,14 @@ class Epoch:
     Attributes:
         number: Of the epoch.
         groups: Numbers of blocks, in the order in which they are read, by group.
-        phase: (block,) tick of each block's first window.
+        phase: Tick of each block's first window.
         counts: Windows of each group.
     """
 
     number: int
-    groups: list[Ints]
-    phase: Ints
-    counts: Ints
+    groups: list[Int64[np.ndarray, " _"]]
+    phase: Int64[np.ndarray, " block"]
+    counts: Int64[np.ndarray, " group"]
 
     @property
     def windows(self) -> int:
@@ -57,7 +59,7 @@ class WindowOrder:
     """Draws epochs.
 
     Attributes:
-        ticks: (block,) ticks of each block, at least `frames` each.
+        ticks: Ticks of each block, at least `frames` each.
         frames: Ticks of a window.
         stride: Ticks from a window to the next.
         group: Blocks that are mixed.
@@ -67,7 +69,7 @@ class WindowOrder:
         world: How many processes share them.
     """
 
-    ticks: Ints
+    ticks: Int64[np.ndarray, " block"]
     frames: int
     stride: int
     group: int
@@ -104,7 +106,9 @@ class WindowOrder:
         mixed = np.random.default_rng([self.seed, epoch.number, 1, self.rank, group])
         return [found[i] for i in mixed.permutation(len(found))]
 
-    def others(self, epoch: Epoch, block: int, start: int, count: int) -> Ints:
+    def others(
+        self, epoch: Epoch, block: int, start: int, count: int
+    ) -> Int64[np.ndarray, " {count}"]:
         """Ticks of the block outside the window, at random; repeated where there are too few."""
         drawn = np.random.default_rng([self.seed, epoch.number, 2, block, start])
         total = int(self.ticks[block])
@@ -114,7 +118,7 @@ class WindowOrder:
         chosen = drawn.choice(left, count, replace=left < count)
         return np.asarray(chosen + self.frames * (chosen >= start), np.int64)
 
-    def _drawn(self, number: int) -> tuple[Ints, Ints]:
+    def _drawn(self, number: int) -> tuple[_Ints, _Ints]:
         """Blocks in order, and the phase of each."""
         if not self.shuffle:
             return np.arange(len(self.ticks)), np.zeros(len(self.ticks), np.int64)
@@ -123,7 +127,7 @@ class WindowOrder:
         free = np.minimum(self.stride, self.ticks - self.frames + 1)
         return order, drawn.integers(0, free)
 
-    def _windows(self, phase: Ints) -> Ints:
+    def _windows(self, phase: _Ints) -> _Ints:
         """(block,) how many windows each has."""
-        windows: Ints = (self.ticks - self.frames - phase) // self.stride + 1
+        windows: _Ints = (self.ticks - self.frames - phase) // self.stride + 1
         return windows

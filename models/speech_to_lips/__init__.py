@@ -1,1 +1,1 @@
-"""Speech → mouth motion: the trained model of the default method and its use."""
+"""Mouth motion from speech: the network of the default method, its training and use."""

@@ -1,4 +1,4 @@
-"""Adaptation: the person's own speech shows how this mouth moves.
+"""Adaptation of the predicted motion to a person, from the speech of the source video.
 
 From a source whose sound fits its picture, a ridge regression from the network's features to what
 its components got wrong. Its strength is chosen on parts of the source that the fit has not seen,
@@ -8,6 +8,7 @@ and if it is not better there than no adaptation, there is none.
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
 from models.speech_to_lips.adapter import Adapter
@@ -17,8 +18,8 @@ from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
 from models.speech_to_lips.neutral import CLOSED_OPENING, opening_row
 from models.speech_to_lips.predict import predict_blocks
 
-Array = NDArray[np.float32]
-Wide = NDArray[np.float64]
+_Array = NDArray[np.float32]
+_Wide = NDArray[np.float64]
 
 MIN_SECONDS = 4.0
 """Less speech than this is not worth a fit."""
@@ -63,21 +64,21 @@ class Adaptation:
 
 def adapt(
     model: SpeechToLips,
-    mel: Array,
+    mel: Float32[np.ndarray, "column 80"],
     *,
-    speech: NDArray[np.generic] | None = None,
-    motion: Array,
-    seen: Array | None = None,
+    speech: Float[np.ndarray, "step 512"] | None = None,
+    motion: Float32[np.ndarray, "tick 57 3"],
+    seen: Float32[np.ndarray, " tick"] | None = None,
     scale: float = 1.0,
 ) -> Adaptation:
     """Fit the model to a person whose speech and mouth are both at hand.
 
     Args:
         model: from `predict.load_model`.
-        mel: (column, 80) float32, sound of the source.
-        speech: (step, 512), its features, for a model that hears them.
-        motion: (tick, 57, 3) float32, what its mouth did, from neutral, at 25 Hz.
-        seen: (tick,) 1 where the face was seen, else 0; None for everywhere.
+        mel: -4..4, sound of the source.
+        speech: its features, for a model that takes them.
+        motion: displacement of its mouth from neutral, canonical [face heights], at 25 Hz.
+        seen: 1 where the face was seen, else 0; None for everywhere.
         scale: the person's `neutral.opening_scale`.
     """
     ticks = min(len(motion), n_ticks(len(mel)), int(MAX_SECONDS * TICKS_PER_SECOND))
@@ -115,10 +116,10 @@ def adapt(
 def _fit(
     plain: Adapter,
     *,
-    components: Array,
-    features: Array,
-    observed: Array,
-    row: Array,
+    components: _Array,
+    features: _Array,
+    observed: _Array,
+    row: _Array,
     lag_seconds: float,
     correlation: float,
 ) -> Adaptation:
@@ -148,7 +149,9 @@ def _fit(
     return Adaptation(adapter, "", **found, error_after=errors[best])
 
 
-def _ridge(features: Array, wrong: Wide, weights: Wide, *, strength: float) -> tuple[Wide, Wide]:
+def _ridge(
+    features: _Array, wrong: _Wide, weights: _Wide, *, strength: float
+) -> tuple[_Wide, _Wide]:
     """Weighted least squares of `wrong` on centred features, held back by `strength`."""
     x = features.astype(np.float64)
     counts = weights / weights.mean()
@@ -164,7 +167,7 @@ def _ridge(features: Array, wrong: Wide, weights: Wide, *, strength: float) -> t
     return weight, bias
 
 
-def _error(wrong: Wide, row: Array) -> float:
+def _error(wrong: _Wide, row: _Array) -> float:
     """Mean absolute error of shape and, with emphasis, of opening."""
     return float(
         np.abs(wrong).sum(1).mean() + OPENING_EMPHASIS * np.abs(wrong @ row.astype(float)).mean()

@@ -1,4 +1,4 @@
-"""How good the motion is: figures on clips, with their protocol.
+"""Figures of how good predicted motion is on clips, with their protocol.
 
 Errors are 2D (x, y), the mean over the 40 lip points, in % of face height. `held` is the clip's
 median mouth kept still (it knows the clip), `random` the mouth of another moment of the clip.
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from models.faces.mesh.indices import JAW
 from models.speech_to_lips.neutral import CLOSED_OPENING, opening
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 MIN_TICKS = 20
 """Clips with fewer seen ticks give no figures."""
@@ -23,7 +24,7 @@ MIN_OPENING_SPREAD = 0.004
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one clip.
+    """Figures of one clip.
 
     Attributes:
         correlation: of predicted and true mouth opening, -1..1.
@@ -49,14 +50,20 @@ class Figures:
     closure: float
 
 
-def clip_figures(predicted: Array, truth: Array, *, neutral: Array, seen: Array) -> Figures | None:
-    """Compare predicted and true motion (tick, 57, 3); None where there is nothing to compare.
+def clip_figures(
+    predicted: Float32[np.ndarray, "predicted_tick 57 3"],
+    truth: Float32[np.ndarray, "tick 57 3"],
+    *,
+    neutral: Float32[np.ndarray, "57 3"],
+    seen: Float32[np.ndarray, " tick"],
+) -> Figures | None:
+    """Compare predicted and true motion; None where there is nothing to compare.
 
     Args:
-        predicted: displacement from neutral, in face heights.
+        predicted: displacement from neutral, canonical [face heights].
         truth: the same, observed.
-        neutral: (57, 3) canonical.
-        seen: (tick,) 1 where truth was seen.
+        neutral: canonical.
+        seen: 1 where truth was seen.
     """
     n = min(len(predicted), len(truth))
     use = seen[:n] > 0
@@ -77,19 +84,19 @@ def clip_figures(predicted: Array, truth: Array, *, neutral: Array, seen: Array)
         error=_error(p, t),
         error_centred=_error(p - np.median(p, 0) + middle, t),
         held=_error(np.broadcast_to(middle, t.shape), t),
-        closed=_error(0 * t, t),
+        closed=_error(np.zeros_like(t), t),
         random=_error(t[other], t),
         mean_opening=float((opened.mean() - closed) / max(true_opened.mean() - closed, 1e-3)),
         closure=_closure(opened - closed, shut),
     )
 
 
-def _closure(opened: Array, shut: NDArray[np.bool_]) -> float:
+def _closure(opened: _Array, shut: NDArray[np.bool_]) -> float:
     rest = float(opened[~shut].mean()) if not shut.all() else 0.0
     return float(opened[shut].mean()) / rest if shut.any() and rest > 1e-3 else float("nan")
 
 
-def _error(predicted: Array, truth: Array) -> float:
+def _error(predicted: _Array, truth: _Array) -> float:
     off = (predicted - truth)[:, len(JAW) :, :2]
     return float(np.linalg.norm(off, axis=-1).mean() * 100)
 

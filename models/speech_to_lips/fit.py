@@ -1,4 +1,4 @@
-"""The training loop: examples → a network, the same for the same seed and number of threads."""
+"""The training loop, which gives the same network for the same seed and number of threads."""
 
 import copy
 import math
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from models.speech_to_lips.training import (
     motion_loss,
 )
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def fit(
     examples: Sequence[Example],
     level: Level,
     *,
-    rows: NDArray[np.int64],
+    rows: Int64[np.ndarray, "57"],
     recipe: FitSettings,
     size: Size,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
@@ -61,8 +62,8 @@ def fit(
     Args:
         examples: the clips.
         level: of the examples, kept in the network.
-        rows: (57,) of `training.mirrored_rows`.
-        recipe: how.
+        rows: of `training.mirrored_rows`.
+        recipe: how it is trained.
         size: of the network.
         on_step: called with the step (from 1, counted over all members) and its loss.
     """
@@ -90,7 +91,7 @@ def fit(
 
 def _fit_member(
     examples: Sequence[Example],
-    targets: Sequence[Array],
+    targets: Sequence[_Array],
     *,
     basis: Tensor,
     recipe: FitSettings,
@@ -103,7 +104,7 @@ def _fit_member(
     torch.manual_seed(int(rng.integers(2**31)))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     net = Member(size)
-    augment = augment_mel if size.hears == "mel" else augment_features
+    augment = augment_mel if size.input_features == "mel" else augment_features
     average = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         net.parameters(),
@@ -114,10 +115,10 @@ def _fit_member(
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _schedule(step, recipe)
-        batch = draw_batch(examples, targets, hearing=size.hearing, rng=rng, size=recipe.batch)
+        batch = draw_batch(examples, targets, layout=size.layout, rng=rng, size=recipe.batch)
         batch = augment(batch, generator=generator, strength=recipe.augmentation)
         net.train()
-        predicted, _ = net(batch.heard, batch.exists)
+        predicted, _ = net(batch.inputs, batch.exists)
         loss = motion_loss(predicted, batch, basis=basis, weights=LossWeights())
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -132,11 +133,14 @@ def _fit_member(
     return average
 
 
-def symmetric_components(motion: Array, basis: Array, rows: NDArray[np.int64]) -> Array:
-    """Components (tick, component) of the symmetric half of motion (tick, 57, 3)."""
+def symmetric_components(
+    motion: Float32[np.ndarray, "tick 57 3"],
+    basis: Float32[np.ndarray, "component 171"],
+    rows: Int64[np.ndarray, "57"],
+) -> Float32[np.ndarray, "tick component"]:
+    """Components of the symmetric half of motion."""
     half = (motion + mirrored(motion, rows)) / 2
-    components: Array = (half.reshape(len(half), -1) @ basis.T).astype(np.float32)
-    return components
+    return np.asarray(half.reshape(len(half), -1) @ basis.T, np.float32)
 
 
 def _schedule(step: int, recipe: FitSettings) -> float:

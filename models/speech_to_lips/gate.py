@@ -1,16 +1,15 @@
-"""Silence closes the mouth: voice activity of a recording, as a factor on motion.
+"""Voice activity of a recording, as a factor on motion: silence closes the mouth.
 
 All filters are finite, so the gate of a moment depends on half a second around it and on the
 loudness of the recording as a whole.
 """
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from models.audio.mel import COLUMNS_PER_SECOND
 from models.speech_to_lips.network import COLUMN_STEP, TICK_STEP, loudness_db
-
-Array = NDArray[np.float32]
 
 RANGE_DB = 30.0
 """Below the loud parts by so much, a recording's sound is no speech any more."""
@@ -39,11 +38,11 @@ FADE_SECONDS = 0.24
 """From open to closed."""
 
 
-def speech_gate(mel: Array) -> Array:
-    """(tick,) float32: 1 while there is speech, 0 in silence, smooth between.
+def speech_gate(mel: Float32[np.ndarray, "column 80"]) -> Float32[np.ndarray, " tick"]:
+    """Voice activity at each tick: 1 while there is speech, 0 in silence, smooth between.
 
     Args:
-        mel: (column, 80) float32 in -4..4, the whole recording.
+        mel: -4..4, the whole recording.
     """
     ticks = n_ticks(len(mel))
     if not len(mel):
@@ -86,5 +85,4 @@ def _highest(x: NDArray[np.float64], before: int, after: int) -> NDArray[np.floa
 def _step(x: NDArray[np.float64] | float, low: float, high: float) -> NDArray[np.float64]:
     """Smooth step: 0 under low, 1 over high."""
     t = np.clip((np.asarray(x) - low) / (high - low), 0, 1)
-    step: NDArray[np.float64] = t * t * (3 - 2 * t)
-    return step
+    return np.asarray(t * t * (3 - 2 * t))

@@ -1,11 +1,9 @@
-"""How much later the picture is than the sound, from predicted and observed mouth opening."""
+"""Lag of the picture behind the sound, from predicted and observed mouth opening."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[np.float32]
+from jaxtyping import Float32, Float64
 
 MAX_LAG_TICKS = 8
 """Lags up to 0.32 s are looked for, more is another take."""
@@ -32,13 +30,17 @@ class Lag:
     reliable: bool
 
 
-def lag_curve(predicted: Array, observed: Array, seen: Array) -> NDArray[np.float64]:
+def lag_curve(
+    predicted: Float32[np.ndarray, " tick"],
+    observed: Float32[np.ndarray, " tick"],
+    seen: Float32[np.ndarray, " tick"],
+) -> Float64[np.ndarray, "17"]:
     """Correlation at each lag from -MAX_LAG_TICKS to MAX_LAG_TICKS; -1 where it can't be told.
 
     Args:
-        predicted: (tick,) mouth opening from the sound.
-        observed: (tick,) mouth opening in the picture.
-        seen: (tick,) 1 where the picture shows the face, else 0.
+        predicted: mouth opening from the sound [face heights].
+        observed: mouth opening in the picture [face heights].
+        seen: 1 where the picture shows the face, else 0.
     """
     curve = np.full(2 * MAX_LAG_TICKS + 1, -1.0)
     n = len(predicted)
@@ -56,8 +58,13 @@ def lag_curve(predicted: Array, observed: Array, seen: Array) -> NDArray[np.floa
     return curve
 
 
-def find_lag(predicted: Array, observed: Array, *, seen: Array) -> Lag:
-    """The lag at which predicted and observed opening (tick,) agree best; see `lag_curve`."""
+def find_lag(
+    predicted: Float32[np.ndarray, " tick"],
+    observed: Float32[np.ndarray, " tick"],
+    *,
+    seen: Float32[np.ndarray, " tick"],
+) -> Lag:
+    """The lag at which predicted and observed opening agree best; see `lag_curve`."""
     curve = lag_curve(predicted, observed, seen)
     best, at_zero = int(curve.argmax()), float(curve[MAX_LAG_TICKS])
     ticks = peak(curve)
@@ -70,7 +77,7 @@ def find_lag(predicted: Array, observed: Array, *, seen: Array) -> Lag:
     return Lag(ticks, float(curve[best]), at_zero, bool(clear and inside and agrees))
 
 
-def peak(curve: NDArray[np.float64]) -> float:
+def peak(curve: Float64[np.ndarray, "17"]) -> float:
     """Lag of a curve's highest point, to a fraction of a tick (parabola through three points)."""
     best = int(curve.argmax())
     if not 0 < best < len(curve) - 1:
@@ -80,12 +87,13 @@ def peak(curve: NDArray[np.float64]) -> float:
     return float(best - MAX_LAG_TICKS + (0.5 * (before - after) / bend if bend else 0.0))
 
 
-def shifted(values: Array, ticks: float) -> Array:
-    """What `values` (tick, ...) were `ticks` later: lag taken out of a picture; ends held."""
+def shifted(
+    values: Float32[np.ndarray, " tick *rest"], ticks: float
+) -> Float32[np.ndarray, " tick *rest"]:
+    """The values of `ticks` later at each tick, which takes a lag out; the ends are held."""
     n = len(values)
     at = np.clip(np.arange(n) + ticks, 0, n - 1)
     low = np.minimum(at.astype(np.int64), max(n - 2, 0))
     part = (at - low).astype(np.float32).reshape(-1, *[1] * (values.ndim - 1))
     high = np.minimum(low + 1, n - 1)
-    moved: Array = (values[low] * (1 - part) + values[high] * part).astype(np.float32)
-    return moved
+    return np.asarray(values[low] * (1 - part) + values[high] * part, np.float32)

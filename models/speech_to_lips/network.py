@@ -1,13 +1,13 @@
-"""The network: what is heard around each moment → components of mouth motion.
+"""The network: from features of the speech around each moment to components of mouth motion.
 
 It has members of equal size, trained apart, whose answers are averaged (a deep ensemble,
 Lakshminarayanan et al. 2017): what one of them has learnt by chance, the others outvote.
 
-It hears a log-mel spectrogram or the features of a speech encoder (`models.whisper`). Columns of
-the one come 80 a second, of the other 50; ticks come 25 a second. No layer pads: the network reads
-`Hearing.halo` columns before and after the ticks that it answers for, and one more input channel
-says which columns exist. So a long recording can be cut into blocks anywhere at a multiple of 5
-ticks without changing the result.
+Its input features are a log-mel spectrogram or those of a speech encoder (`models.whisper`).
+Columns of the one come 80 a second, of the other 50; ticks of motion come 25 a second. No layer
+pads: the network reads `InputLayout.halo` columns before and after the ticks that it answers for,
+and one more input channel says which columns exist. So a long recording can be cut into blocks
+anywhere at a multiple of 5 ticks without changing the result.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -36,8 +37,8 @@ _TICK_REACH = sum(DILATIONS)
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """What a network hears.
+class InputLayout:
+    """Sizes of a network's input.
 
     Attributes:
         bands: Numbers of a column.
@@ -54,12 +55,12 @@ class Hearing:
         return (columns - 2 * self.halo) // self.columns * TICK_STEP
 
 
-Hears = Literal["mel", "whisper"]
+InputFeatures = Literal["mel", "whisper"]
 """Log-mel, or the features of Whisper's encoder."""
 
-HEARINGS: dict[Hears, Hearing] = {
-    "mel": Hearing(N_MELS, COLUMN_STEP, 64),
-    "whisper": Hearing(WIDTH, TICK_STEP * STEPS_PER_SECOND // TICKS_PER_SECOND, 31),
+LAYOUTS: dict[InputFeatures, InputLayout] = {
+    "mel": InputLayout(N_MELS, COLUMN_STEP, 64),
+    "whisper": InputLayout(WIDTH, TICK_STEP * STEPS_PER_SECOND // TICKS_PER_SECOND, 31),
 }
 
 
@@ -67,9 +68,9 @@ HEARINGS: dict[Hears, Hearing] = {
 class Size:
     """Sizes that the weights fix."""
 
-    hears: Hears = "mel"
+    input_features: InputFeatures = "mel"
     channels: int = 128
-    """Of the encoder, at the rate of what is heard."""
+    """Of the encoder, at the rate of the input."""
     hidden: int = 128
     """Of the temporal blocks, at 25 ticks a second."""
     components: int = 16
@@ -84,9 +85,9 @@ class Size:
         return self.members * self.hidden
 
     @property
-    def hearing(self) -> Hearing:
-        """What it hears."""
-        return HEARINGS[self.hears]
+    def layout(self) -> InputLayout:
+        """Sizes of the input."""
+        return LAYOUTS[self.input_features]
 
     def to_dict(self) -> dict[str, int | float | str]:
         """For the metadata of a weights file."""
@@ -95,44 +96,48 @@ class Size:
 
 @dataclass(frozen=True)
 class Level:
-    """What average speech looks like, which is taken off before a network hears a recording.
+    """Normalisation of the input: the level of average speech, which is taken off.
 
     Attributes:
-        mean: (band,) float32.
-        scale: (band,) float32, the spread of features; None for log-mel, of which each recording's
-            own level is taken off, drawn towards the mean.
+        mean: of each band.
+        scale: the spread of features; None for log-mel, of which each recording's own level is
+            taken off, drawn towards the mean.
     """
 
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32] | None = None
+    mean: Float32[np.ndarray, " band"]
+    scale: Float32[np.ndarray, " band"] | None = None
 
     def __call__(
-        self, mel: NDArray[np.float32], speech: NDArray[np.generic] | None
-    ) -> NDArray[np.float32]:
-        """A recording (column, band) as the network hears it.
+        self,
+        mel: Float32[np.ndarray, "column 80"],
+        speech: Float[np.ndarray, "step 512"] | None,
+    ) -> Float32[np.ndarray, "input_column band"]:
+        """A recording as the network takes it.
 
         Args:
-            mel: (column, 80) float32 in -4..4, the whole recording.
-            speech: (step, 512) features of the same recording, for a network that hears them.
+            mel: -4..4, the whole recording.
+            speech: features of the same recording, for a network that takes them.
         """
         if self.scale is None:
-            return mel - speech_level(mel, self.mean)
+            return np.asarray(mel - speech_level(mel, self.mean))
         if speech is None:
-            raise ValueError("this network hears Whisper's features: give them as `speech`")
-        heard: NDArray[np.float32] = speech.astype(np.float32)
-        heard -= self.mean
-        heard /= self.scale
-        return heard
+            raise ValueError("this network takes Whisper's features: give them as `speech`")
+        inputs: NDArray[np.float32] = speech.astype(np.float32)
+        inputs -= self.mean
+        inputs /= self.scale
+        return inputs
 
 
 class ChannelNorm(nn.Module):
-    """LayerNorm over the channels of (batch, channel, time), so no moment sees another."""
+    """LayerNorm over the channels alone, so no moment sees another."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch channel time"]
+    ) -> Float[Tensor, "batch channel time"]:
         out: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
         return out
 
@@ -151,18 +156,20 @@ class TemporalBlock(nn.Module):
             nn.Conv1d(channels, channels, 1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch channel time"]
+    ) -> Float[Tensor, "batch channel shorter"]:
         out: Tensor = x[..., self.dilation : -self.dilation] + self.layers(x)
         return out
 
 
 class Member(nn.Module):
-    """What is heard, with its halo → components of motion and the features they come from."""
+    """One network: from the input to components of motion and the features they come from."""
 
     def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = size
-        make = _mel_encoder if size.hears == "mel" else _feature_encoder
+        make = _mel_encoder if size.input_features == "mel" else _feature_encoder
         self.encoder = make(size)
         self.temporal = nn.ModuleList(
             TemporalBlock(size.hidden, dilation, size.dropout) for dilation in DILATIONS
@@ -171,18 +178,19 @@ class Member(nn.Module):
         self.dropout = nn.Dropout(size.dropout)
         self.head = nn.Conv1d(size.hidden, size.components, 1)
 
-    def forward(self, heard: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
-        """Components (batch, tick, component) and features (batch, tick, hidden).
+    def forward(
+        self, inputs: Float[Tensor, "batch column band"], exists: Float[Tensor, "batch column"]
+    ) -> tuple[Float[Tensor, "batch tick component"], Float[Tensor, "batch tick hidden"]]:
+        """Components [face heights] and features.
 
         Args:
-            heard: (batch, halo + columns + halo, band), levelled; columns are a multiple of
-                `Hearing.columns`.
-            exists: (batch, halo + columns + halo) 1 where there is sound, 0 beyond its ends.
+            inputs: of `Level`, a multiple of `InputLayout.columns` with the halo on both sides.
+            exists: 1 where there is sound, 0 beyond its ends.
         """
-        x = torch.cat([heard * exists[..., None], exists[..., None]], -1).transpose(1, 2)
+        x = torch.cat([inputs * exists[..., None], exists[..., None]], -1).transpose(1, 2)
         x = self.encoder(x)
-        if self.size.hears == "mel":
-            x = self._at_ticks(x, self.size.hearing.ticks(heard.shape[1]))
+        if self.size.input_features == "mel":
+            x = self._at_ticks(x, self.size.layout.ticks(inputs.shape[1]))
         for block in self.temporal:
             x = block(x)
         features = self.norm(x)
@@ -193,7 +201,7 @@ class Member(nn.Module):
     def _at_ticks(x: Tensor, ticks: int) -> Tensor:
         """Encoded columns (batch, channel, column) at the ticks and their reach, interpolated."""
         tick = np.arange(-_TICK_REACH, ticks + _TICK_REACH)
-        column = HEARINGS["mel"].halo - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
+        column = LAYOUTS["mel"].halo - _ENCODER_REACH + tick * (COLUMN_STEP / TICK_STEP)
         low = np.floor(column).astype(np.int64)
         part = torch.from_numpy((column - low).astype(np.float32)).to(x)
         out: Tensor = x[..., low] * (1 - part) + x[..., low + 1] * part
@@ -201,7 +209,7 @@ class Member(nn.Module):
 
 
 class SpeechToLips(nn.Module):
-    """The mean of all members: what is heard, with its halo → components and features."""
+    """The ensemble: the mean of all members' components, and the features of all."""
 
     speech_mean: Tensor
     speech_scale: Tensor
@@ -213,15 +221,15 @@ class SpeechToLips(nn.Module):
         self.members = nn.ModuleList(Member(size) for _ in range(size.members))
         # Mean of speech and, of features, its spread, per band; and the orthonormal basis
         # (component, 57 * 3) of motion.
-        self.register_buffer("speech_mean", torch.zeros(size.hearing.bands))
-        if size.hears == "whisper":
-            self.register_buffer("speech_scale", torch.ones(size.hearing.bands))
+        self.register_buffer("speech_mean", torch.zeros(size.layout.bands))
+        if size.input_features == "whisper":
+            self.register_buffer("speech_scale", torch.ones(size.layout.bands))
         self.register_buffer("basis", torch.zeros(size.components, len(MOUTH) * 3))
 
     @property
     def level(self) -> Level:
-        """Of the speech that it was trained on."""
-        scale = self.speech_scale.cpu().numpy() if self.size.hears == "whisper" else None
+        """The level of the speech that it was trained on."""
+        scale = self.speech_scale.cpu().numpy() if self.size.input_features == "whisper" else None
         return Level(self.speech_mean.cpu().numpy(), scale)
 
     def set_level(self, level: Level) -> None:
@@ -230,9 +238,11 @@ class SpeechToLips(nn.Module):
         if level.scale is not None:
             self.speech_scale.copy_(torch.from_numpy(level.scale))
 
-    def forward(self, heard: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
-        """Components (batch, tick, component) and features (batch, tick, feature); see `Member`."""
-        answers = [member(heard, exists) for member in self.members]
+    def forward(
+        self, inputs: Float[Tensor, "batch column band"], exists: Float[Tensor, "batch column"]
+    ) -> tuple[Float[Tensor, "batch tick component"], Float[Tensor, "batch tick feature"]]:
+        """Components [face heights] and features; see `Member`."""
+        answers = [member(inputs, exists) for member in self.members]
         components = torch.stack([components for components, _ in answers]).mean(0)
         return components, torch.cat([features for _, features in answers], -1)
 
@@ -240,7 +250,7 @@ class SpeechToLips(nn.Module):
 def _mel_encoder(size: Size) -> nn.Sequential:
     """(batch, band + 1, column) → (batch, hidden, column), _ENCODER_REACH shorter at each end."""
     return nn.Sequential(
-        nn.Conv1d(size.hearing.bands + 1, size.channels, 5),
+        nn.Conv1d(size.layout.bands + 1, size.channels, 5),
         nn.GELU(),
         ChannelNorm(size.channels),
         nn.Dropout(size.dropout),
@@ -255,7 +265,7 @@ def _feature_encoder(size: Size) -> nn.Sequential:
     Two columns make a tick; the halo is one column more than the temporal blocks reach.
     """
     return nn.Sequential(
-        nn.Conv1d(size.hearing.bands + 1, size.channels, 1),
+        nn.Conv1d(size.layout.bands + 1, size.channels, 1),
         nn.GELU(),
         ChannelNorm(size.channels),
         nn.Dropout(1.5 * size.dropout),
@@ -264,8 +274,10 @@ def _feature_encoder(size: Size) -> nn.Sequential:
     )
 
 
-def loudness_db(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Loudness of mel columns (column, 80) → (column,) dB; -80 or less is silence.
+def loudness_db(
+    mel: Float32[np.ndarray, "column band"],
+) -> Float32[np.ndarray, " column"]:
+    """Loudness of mel columns [dB]; -80 or less is silence.
 
     The mean power of the bands; white noise of a root mean square of 0.1 has about -22 dB.
     """
@@ -287,13 +299,16 @@ GAIN_PRIOR_COLUMNS = 4.0
 
 
 def speech_level(
-    mel: NDArray[np.float32], mean: NDArray[np.float32], *, prior: float = PRIOR_COLUMNS
-) -> NDArray[np.float32]:
-    """Mean mel (80,) of a recording's speech: what microphone, room, voice and gain add.
+    mel: Float32[np.ndarray, "column band"],
+    mean: Float32[np.ndarray, " band"],
+    *,
+    prior: float = PRIOR_COLUMNS,
+) -> Float32[np.ndarray, " band"]:
+    """Mean mel of a recording's speech: what microphone, room, voice and gain add.
 
     Args:
-        mel: (column, 80) float32 in -4..4, the whole recording.
-        mean: (80,) float32, the average over recordings, to which short ones are drawn.
+        mel: -4..4, the whole recording.
+        mean: the average over recordings, to which short ones are drawn.
         prior: how many columns that average counts for, in colour.
     """
     loudness = loudness_db(mel)

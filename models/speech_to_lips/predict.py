@@ -1,4 +1,4 @@
-"""A recording in, mouth motion out: the network run over a recording of any length.
+"""Inference: mouth motion for a recording of any length.
 
 The network sees a recording in blocks of fixed size with a halo, so the result does not depend
 on where blocks begin, and memory beyond input and output stays the same for hours of speech.
@@ -8,27 +8,22 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from models.audio.mel import N_MELS
 from models.faces.mesh.indices import INNER_LIP, MOUTH
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
-from models.speech_to_lips.network import (
-    TICK_STEP,
-    Size,
-    SpeechToLips,
-)
-
-Array = NDArray[np.float32]
+from models.speech_to_lips.network import TICK_STEP, Size, SpeechToLips
 
 BLOCK_TICKS = 500
 """Ticks computed at a time (20 s); a multiple of TICK_STEP."""
 
 
 def load_model(
-    weights: Mapping[str, Array | Tensor], config: Mapping[str, int | float | str]
+    weights: Mapping[str, Float[np.ndarray, "..."] | Float[Tensor, "..."]],
+    config: Mapping[str, int | float | str],
 ) -> SpeechToLips:
     """The network in evaluation mode on the CPU.
 
@@ -51,24 +46,24 @@ def load_model(
 
 def predict_motion(
     model: SpeechToLips,
-    mel: Array,
+    mel: Float32[np.ndarray, "column 80"],
     *,
-    speech: NDArray[np.generic] | None = None,
+    speech: Float[np.ndarray, "step 512"] | None = None,
     adapter: Adapter | None = None,
     block_ticks: int = BLOCK_TICKS,
-) -> Array:
+) -> Float32[np.ndarray, "tick 57 3"]:
     """Mouth motion of a recording.
 
     Args:
         model: from `load_model`.
-        mel: (column, 80) float32 in -4..4, the whole recording.
-        speech: (step, 512), its features, for a model that hears them.
+        mel: -4..4, the whole recording.
+        speech: its features, for a model that takes them.
         adapter: what fits the motion to a person; None for the reference person.
         block_ticks: ticks computed at a time; changes speed and memory, not the result.
 
     Returns:
-        (tick, 57, 3) float32, displacement from the neutral mouth in face heights at times
-        i / 25 s, exactly zero in silence.
+        Displacement from the neutral mouth, canonical [face heights], at times i / 25 s; exactly
+        zero in silence.
     """
     adapter = adapter or Adapter.plain(model.size)
     gate = speech_gate(mel)
@@ -80,13 +75,14 @@ def predict_motion(
     return lips_apart(motion.reshape(len(gate), len(MOUTH), 3))
 
 
-def smoothed(components: Array) -> Array:
-    """Components (tick, component) without what is faster than lips: 1-2-1 over three ticks."""
+def smoothed(
+    components: Float32[np.ndarray, "tick component"],
+) -> Float32[np.ndarray, "tick component"]:
+    """Components low-pass filtered, 1-2-1 over three ticks: what is faster is no motion of lips."""
     if not len(components):
         return components
     padded = np.pad(components, ((1, 1), (0, 0)), mode="edge")
-    smooth: Array = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / np.float32(4)
-    return smooth
+    return np.asarray((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / np.float32(4))
 
 
 _INNER = len(MOUTH) - len(INNER_LIP)
@@ -95,8 +91,8 @@ _LOWER = _INNER + np.arange(19, 10, -1)
 """Rows of the inner lips between the corners, each upper point with the one below it."""
 
 
-def lips_apart(motion: Array) -> Array:
-    """Motion (tick, 57, 3) whose inner lips meet where they would pass through each other.
+def lips_apart(motion: Float32[np.ndarray, "tick 57 3"]) -> Float32[np.ndarray, "tick 57 3"]:
+    """Motion whose inner lips meet where they would pass through each other.
 
     Neutral is closed, so lips that come nearer than in neutral share the difference.
     """
@@ -107,20 +103,21 @@ def lips_apart(motion: Array) -> Array:
     return apart
 
 
-@torch.inference_mode()
 def predict_blocks(
     model: SpeechToLips,
-    mel: Array,
-    speech: NDArray[np.generic] | None = None,
+    mel: Float32[np.ndarray, "column band"],
+    speech: Float[np.ndarray, "step 512"] | None = None,
     *,
     block_ticks: int = BLOCK_TICKS,
-) -> Iterator[tuple[int, Array, Array]]:
-    """Blocks (first tick, components (tick, component), features (tick, hidden)), ungated.
+) -> Iterator[
+    tuple[int, Float32[np.ndarray, "tick component"], Float32[np.ndarray, "tick feature"]]
+]:
+    """The network's answers in blocks: first tick, components and features; silence moves too.
 
     Args:
         model: from `load_model`.
-        mel: (column, 80) float32 in -4..4, the whole recording.
-        speech: (step, 512), its features, for a model that hears them.
+        mel: -4..4, the whole recording.
+        speech: its features, for a model that takes them.
         block_ticks: ticks computed at a time, a multiple of TICK_STEP.
     """
     if mel.ndim != 2 or mel.shape[1] != N_MELS:
@@ -128,20 +125,21 @@ def predict_blocks(
     if block_ticks < TICK_STEP or block_ticks % TICK_STEP:
         raise ValueError(f"block_ticks must be a multiple of {TICK_STEP}, got {block_ticks}")
     device = model.basis.device
-    hearing = model.size.hearing
-    heard = model.level(mel, speech)
+    layout = model.size.layout
+    inputs = model.level(mel, speech)
     ticks = n_ticks(len(mel))
-    columns = block_ticks // TICK_STEP * hearing.columns
+    columns = block_ticks // TICK_STEP * layout.columns
     for first in range(0, ticks, block_ticks):
-        start = first // TICK_STEP * hearing.columns - hearing.halo
-        block = np.zeros((columns + 2 * hearing.halo, hearing.bands), np.float32)
+        start = first // TICK_STEP * layout.columns - layout.halo
+        block = np.zeros((columns + 2 * layout.halo, layout.bands), np.float32)
         exists = np.zeros(len(block), np.float32)
-        low = min(max(start, 0), len(heard))
-        high = max(min(start + len(block), len(heard)), low)
-        block[low - start : high - start] = heard[low:high]
+        low = min(max(start, 0), len(inputs))
+        high = max(min(start + len(block), len(inputs)), low)
+        block[low - start : high - start] = inputs[low:high]
         exists[low - start : high - start] = 1
-        components, features = model(
-            torch.from_numpy(block)[None].to(device), torch.from_numpy(exists)[None].to(device)
-        )
+        with torch.inference_mode():
+            components, features = model(
+                torch.from_numpy(block)[None].to(device), torch.from_numpy(exists)[None].to(device)
+            )
         count = min(block_ticks, ticks - first)
         yield first, components[0, :count].cpu().numpy(), features[0, :count].cpu().numpy()

@@ -1,9 +1,10 @@
-"""Clips → training examples: one clock, one neutral mouth per person, sound and picture in step."""
+"""Training examples from clips: one clock, one neutral mouth per person, lags taken out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float16, Float32, Float64
 from numpy.typing import NDArray
 
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
@@ -11,14 +12,14 @@ from models.speech_to_lips.network import (
     COLUMN_STEP,
     TICK_STEP,
     TICKS_PER_SECOND,
-    Hears,
+    InputFeatures,
     Level,
     speech_level,
 )
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 from models.whisper.encoder import STEPS_PER_SECOND
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 MIN_SEEN_TICKS = 10
 """Clips with a visible face in fewer ticks are left out."""
@@ -34,23 +35,23 @@ MIN_SHORT_CLIPS = 5
 
 @dataclass(frozen=True)
 class Recording:
-    """What a clip shows and sounds.
+    """Sound and mouth of a clip.
 
     Attributes:
         name: of the file, for messages.
         person: who speaks.
-        mel: (column, 80) float32 in -4..4.
-        speech: (step, 512) float16, features of the sound; None where nothing hears them.
-        mouth: (tick, 57, 3) float32, canonical MOUTH points at 25 Hz.
-        seen: (tick,) float32, 1 where the face was seen, else 0.
+        mel: -4..4.
+        mouth: canonical MOUTH points at 25 Hz.
+        seen: 1 where the face was seen, else 0.
+        speech: features of the sound; None where no network takes them.
     """
 
     name: str
     person: str
-    mel: Array
-    mouth: Array
-    seen: Array
-    speech: NDArray[np.float16] | None = None
+    mel: Float32[np.ndarray, "column 80"]
+    mouth: Float32[np.ndarray, "tick 57 3"]
+    seen: Float32[np.ndarray, " tick"]
+    speech: Float16[np.ndarray, "step 512"] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,19 @@ class Example:
 
     Attributes:
         person: who speaks.
-        heard: (column, band) float32, what the network hears, levelled.
-        motion: (tick, 57, 3) float32, displacement from neutral over the person's opening scale,
-            lag taken out.
-        weight: (tick,) float32, 0 where the face was not seen well.
-        neutral: (57, 3) float32, canonical.
+        inputs: the network's input features, levelled.
+        motion: displacement from neutral over the person's opening scale, canonical, lag taken out.
+        weight: 0 where the face was not seen well, else 1.
+        neutral: canonical.
         scale: the person's opening scale.
         recording: what it came from.
     """
 
     person: str
-    heard: Array
-    motion: Array
-    weight: Array
-    neutral: Array
+    inputs: Float32[np.ndarray, "column band"]
+    motion: Float32[np.ndarray, "tick 57 3"]
+    weight: Float32[np.ndarray, " tick"]
+    neutral: Float32[np.ndarray, "57 3"]
     scale: float
     recording: Recording
 
@@ -90,12 +90,14 @@ def cut(recording: Recording, start: int, stop: int) -> Recording:
     )
 
 
-def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, Array]:
-    """Mouth points of frames with a face, at their times, → at 25 Hz, and which ticks are seen.
+def at_ticks(
+    times_seconds: Float64[np.ndarray, " frame"], mouth: Float32[np.ndarray, "frame 57 3"]
+) -> tuple[Float32[np.ndarray, "tick 57 3"], Float32[np.ndarray, " tick"]]:
+    """Mouth points of frames with a face, interpolated to 25 Hz, and which ticks are seen (1 or 0).
 
     Args:
-        times_seconds: (frame,) presentation times from the start of the sound, ascending.
-        mouth: (frame, 57, 3) float32, canonical.
+        times_seconds: presentation times from the start of the sound, ascending.
+        mouth: canonical.
     """
     n = int(times_seconds[-1] * TICKS_PER_SECOND + 1e-6) + 1
     tick = np.arange(n) / TICKS_PER_SECOND
@@ -111,20 +113,20 @@ def at_ticks(times_seconds: NDArray[np.float64], mouth: Array) -> tuple[Array, A
     return points.astype(np.float32), seen.astype(np.float32)
 
 
-def common_level(recordings: Sequence[Recording], hears: Hears) -> Level:
-    """The level of all recordings together, for a network of that `Size.hears`.
+def common_level(recordings: Sequence[Recording], input_features: InputFeatures) -> Level:
+    """The level of all recordings together, for a network of that `Size.input_features`.
 
     Raises:
-        ValueError: recordings have no features, and the network hears them.
+        ValueError: recordings have no features, and the network takes them.
     """
-    if hears == "mel":
+    if input_features == "mel":
         zero = np.zeros(recordings[0].mel.shape[1], np.float32)
         means = [speech_level(r.mel, zero, prior=1e-3) for r in recordings]
         return Level(np.mean(means, 0).astype(np.float32))
-    heard = [r.speech[::_SPARSE].astype(np.float64) for r in recordings if r.speech is not None]
-    if not heard:
+    speech = [r.speech[::_SPARSE].astype(np.float64) for r in recordings if r.speech is not None]
+    if not speech:
         raise ValueError("the recordings hold no features of their speech")
-    every = np.concatenate(heard)
+    every = np.concatenate(speech)
     spread = every.std(0) + 1e-3
     return Level(every.mean(0).astype(np.float32), spread.astype(np.float32))
 
@@ -158,7 +160,7 @@ def examples(
 
 
 def _example(
-    recording: Recording, level: Level, neutral: Array, scale: float, lag: float
+    recording: Recording, level: Level, neutral: _Array, scale: float, lag: float
 ) -> Example:
     seen = recording.seen > 0
     if seen.sum() >= OWN_NEUTRAL_TICKS:
@@ -180,7 +182,7 @@ def _example(
 
 
 def estimate_lags(
-    recordings: Sequence[Recording], predicted: Sequence[Array]
+    recordings: Sequence[Recording], predicted: Sequence[Float32[np.ndarray, " _"]]
 ) -> dict[str, float | None]:
     """Each recording's lag [ticks] by a first model, None where sound and picture don't fit.
 
@@ -188,7 +190,7 @@ def estimate_lags(
 
     Args:
         recordings: the clips.
-        predicted: (tick,) mouth opening of each clip, from its sound.
+        predicted: mouth opening at each tick of each clip, from its sound [face heights].
     """
     lags: dict[str, float | None] = {}
     for person in dict.fromkeys(r.person for r in recordings):
@@ -203,12 +205,12 @@ def estimate_lags(
     return lags
 
 
-def _curve(recording: Recording, predicted: Array) -> NDArray[np.float64]:
+def _curve(recording: Recording, predicted: _Array) -> NDArray[np.float64]:
     n = min(len(predicted), len(recording.mouth))
     return lag_curve(predicted[:n], opening(recording.mouth)[:n], recording.seen[:n])
 
 
-def _own_lag(recording: Recording, predicted: Array, curve: NDArray[np.float64]) -> float | None:
+def _own_lag(recording: Recording, predicted: _Array, curve: NDArray[np.float64]) -> float | None:
     n = min(len(predicted), len(recording.mouth))
     if recording.seen[:n].sum() < MIN_TICKS:
         return 0.0 if curve[len(curve) // 2] > 0 else None

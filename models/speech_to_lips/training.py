@@ -1,4 +1,4 @@
-"""What training needs beside the network: the basis of motion, batches, augmentation, the loss.
+"""Training of the network: the basis of motion, batches, augmentation and the loss.
 
 Everything here is pure; `benchmarks/speech_model.py` holds the order of the steps.
 """
@@ -8,40 +8,49 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Int32, Int64
 from torch import Tensor
 
 from models.faces.mesh.indices import MOUTH
-from models.speech_to_lips.network import TICK_STEP, Hearing
+from models.speech_to_lips.network import TICK_STEP, InputLayout
 from models.speech_to_lips.neutral import opening_row
 from models.speech_to_lips.recordings import Example
-
-Array = NDArray[np.float32]
 
 WINDOW_TICKS = 30
 """Ticks of one training example: 1.2 s, the length of most clips."""
 
 
-def mirrored_rows(mirror: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Row among the 57 of each MOUTH point's partner on the other side (57,)."""
+def mirrored_rows(mirror: Int32[np.ndarray, "478"]) -> Int64[np.ndarray, "57"]:
+    """Row among the 57 of each MOUTH point's partner on the other side of the face.
+
+    Args:
+        mirror: the partner of each landmark.
+    """
     return np.array([MOUTH.index(int(mirror[point])) for point in MOUTH])
 
 
-def mirrored(motion: Array, rows: NDArray[np.int64]) -> Array:
-    """Motion (..., 57, 3) as seen in a mirror."""
-    image: Array = motion[..., rows, :] * np.array([-1, 1, 1], np.float32)
-    return image
+def mirrored(
+    motion: Float32[np.ndarray, "*batch 57 3"], rows: Int64[np.ndarray, "57"]
+) -> Float32[np.ndarray, "*batch 57 3"]:
+    """Motion as seen in a mirror."""
+    return np.asarray(motion[..., rows, :] * np.array([-1, 1, 1], np.float32))
 
 
-def motion_basis(motion: Array, rows: NDArray[np.int64], *, symmetric: int, skewed: int) -> Array:
-    """Orthonormal basis (symmetric + skewed, 171) of motion.
+def motion_basis(
+    motion: Float32[np.ndarray, "frame 57 3"],
+    rows: Int64[np.ndarray, "57"],
+    *,
+    symmetric: int,
+    skewed: int,
+) -> Float32[np.ndarray, "component 171"]:
+    """Orthonormal basis of motion, first its symmetric rows.
 
     Speech moves both sides alike, so the network predicts the symmetric rows; the skewed rows
     are there for adaptation to a person whose mouth is not symmetric.
 
     Args:
-        motion: (frame, 57, 3) float32.
-        rows: (57,) of `mirrored_rows`.
+        motion: displacement from neutral, canonical.
+        rows: of `mirrored_rows`.
         symmetric: rows that look the same in the mirror, most energy first.
         skewed: rows that change sign in the mirror.
     """
@@ -51,32 +60,31 @@ def motion_basis(motion: Array, rows: NDArray[np.int64], *, symmetric: int, skew
         flat = part.reshape(len(part), -1).astype(np.float64)
         _, vectors = np.linalg.eigh(flat.T @ flat)
         parts.append(vectors[:, ::-1][:, :count].T)
-    basis: Array = np.concatenate(parts).astype(np.float32)
-    return basis
+    return np.asarray(np.concatenate(parts), np.float32)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples cut to one length, as tensors with the leading dimension `example`.
+    """Examples cut to one length.
 
     Attributes:
-        heard: (example, column, band), with the halo on both sides.
-        exists: (example, column), 1 where there is sound.
-        target: (example, tick, component).
-        weight: (example, tick).
+        inputs: input features, with the halo on both sides.
+        exists: 1 where there is sound, else 0.
+        target: components of motion.
+        weight: 0 where the face was not seen well, else 1.
     """
 
-    heard: Tensor
-    exists: Tensor
-    target: Tensor
-    weight: Tensor
+    inputs: Float32[Tensor, "example column band"]
+    exists: Float32[Tensor, "example column"]
+    target: Float32[Tensor, "example tick component"]
+    weight: Float32[Tensor, "example tick"]
 
 
 def draw_batch(
     examples: Sequence[Example],
-    targets: Sequence[Array],
+    targets: Sequence[Float32[np.ndarray, "_ component"]],
     *,
-    hearing: Hearing,
+    layout: InputLayout,
     rng: np.random.Generator,
     size: int,
 ) -> Batch:
@@ -84,8 +92,8 @@ def draw_batch(
 
     Args:
         examples: the clips.
-        targets: (tick, component) float32 of each clip.
-        hearing: of the network.
+        targets: components of motion at each tick of each clip.
+        layout: of the network's input.
         rng: source of chance.
         size: examples in the batch.
     """
@@ -94,27 +102,29 @@ def draw_batch(
     for example, n in zip(examples, ticks, strict=True):
         of_person[example.person] = of_person.get(example.person, 0) + n
     chance = ticks / np.sqrt([of_person[e.person] for e in examples])
-    columns = WINDOW_TICKS // TICK_STEP * hearing.columns + 2 * hearing.halo
-    heard = np.zeros((size, columns, hearing.bands), np.float32)
-    exists = np.zeros(heard.shape[:2], np.float32)
+    columns = WINDOW_TICKS // TICK_STEP * layout.columns + 2 * layout.halo
+    inputs = np.zeros((size, columns, layout.bands), np.float32)
+    exists = np.zeros(inputs.shape[:2], np.float32)
     target = np.zeros((size, WINDOW_TICKS, targets[0].shape[1]), np.float32)
     weight = np.zeros(target.shape[:2], np.float32)
     for row, pick in enumerate(rng.choice(len(examples), size, p=chance / chance.sum())):
         example = examples[pick]
         spare = max(0, len(example.motion) - WINDOW_TICKS)
         tick = int(rng.integers(spare // TICK_STEP + 1)) * TICK_STEP
-        first = tick // TICK_STEP * hearing.columns - hearing.halo
-        low, high = max(first, 0), min(first + columns, len(example.heard))
-        heard[row, low - first : high - first] = example.heard[low:high]
+        first = tick // TICK_STEP * layout.columns - layout.halo
+        low, high = max(first, 0), min(first + columns, len(example.inputs))
+        inputs[row, low - first : high - first] = example.inputs[low:high]
         exists[row, low - first : high - first] = 1
         part = targets[pick][tick : tick + WINDOW_TICKS]
         target[row, : len(part)] = part
         weight[row, : len(part)] = example.weight[tick : tick + WINDOW_TICKS]
-    return Batch(*(torch.from_numpy(a) for a in (heard, exists, target, weight)))
+    return Batch(*(torch.from_numpy(a) for a in (inputs, exists, target, weight)))
 
 
-def smooth_noise(shape: tuple[int, int], knots: int, generator: torch.Generator) -> Tensor:
-    """Smooth random curves (row, length) of about unit variance: noise at knots, interpolated."""
+def smooth_noise(
+    shape: tuple[int, int], knots: int, generator: torch.Generator
+) -> Float32[Tensor, "row length"]:
+    """Smooth random curves of about unit variance: noise at knots, interpolated."""
     coarse = torch.randn(shape[0], 1, knots, generator=generator)
     return torch.nn.functional.interpolate(
         coarse, shape[1], mode="linear", align_corners=True
@@ -131,7 +141,7 @@ def augment_mel(batch: Batch, *, generator: torch.Generator, strength: float = 1
         generator: source of chance.
         strength: factor on how far voices, rooms and gaps go; noise is not affected.
     """
-    mel, exists = batch.heard.clone(), batch.exists.clone()
+    mel, exists = batch.inputs.clone(), batch.exists.clone()
     n, columns, bands = mel.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -150,7 +160,7 @@ def augment_mel(batch: Batch, *, generator: torch.Generator, strength: float = 1
     mel = mel + 0.08 * strength * 3 * smooth_noise((n, bands), 5, generator)[:, None]
     # Noise of a random colour, 10 to 60 dB below speech, added as power; sometimes nothing else.
     wordless = torch.rand(n, generator=generator) < 0.06
-    below = torch.where(wordless[:, None], uniform(0, 60, 1), uniform(10, 60, 1))
+    below = torch.where(wordless[:, None], uniform(0.0, 60.0, 1), uniform(10.0, 60.0, 1))
     colour = 0.08 * (4 * smooth_noise((n, bands), 4, generator) - below)
     level = colour[:, None] + 0.08 * 2 * torch.randn(mel.shape, generator=generator)
     speech = torch.where(wordless[:, None, None], torch.full_like(mel, -20.0), mel)
@@ -168,18 +178,18 @@ def augment_mel(batch: Batch, *, generator: torch.Generator, strength: float = 1
 
 
 def augment_features(batch: Batch, *, generator: torch.Generator, strength: float = 1.0) -> Batch:
-    """Features a little off, and gaps.
+    """Noise on the features, and gaps.
 
     Args:
         batch: what was recorded.
         generator: source of chance.
         strength: factor on the noise and on how many examples have a gap.
     """
-    heard, exists = batch.heard, batch.exists
-    heard = heard + 0.4 * strength * torch.randn(heard.shape, generator=generator)
+    inputs, exists = batch.inputs, batch.exists
+    inputs = inputs + 0.4 * strength * torch.randn(inputs.shape, generator=generator)
     gap = _runs(*exists.shape, longest=16, share=0.6 * strength, generator=generator)
     return Batch(
-        heard.masked_fill(gap[..., None], 0.0),
+        inputs.masked_fill(gap[..., None], 0.0),
         exists.masked_fill(gap, 0.0),
         batch.target,
         batch.weight,
@@ -207,8 +217,14 @@ class LossWeights:
     """Share of a window's mean error that is forgiven: neutral shapes of short clips are rough."""
 
 
-def motion_loss(predicted: Tensor, batch: Batch, *, basis: Tensor, weights: LossWeights) -> Tensor:
-    """Error of predicted components (example, tick, component); all terms in face heights."""
+def motion_loss(
+    predicted: Float[Tensor, "example tick component"],
+    batch: Batch,
+    *,
+    basis: Float32[Tensor, "component 171"],
+    weights: LossWeights,
+) -> Float[Tensor, ""]:
+    """Error of predicted components; all terms in face heights."""
     weight = batch.weight[..., None]
     total = weight.sum().clamp(min=1)
     error = predicted - batch.target

@@ -1,4 +1,5 @@
 """Whisper: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", ICML 2023.
 
-Only the lower part of the base model's audio encoder, which hears speech sounds whoever speaks.
+Only the lower part of the base model's audio encoder, whose features tell speech sounds apart,
+whoever speaks.
 """

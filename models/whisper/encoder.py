@@ -9,13 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.whisper.log_mel import BANDS, context, log_power, scaled
-
-Array = NDArray[np.float32]
 
 WIDTH = 512
 """Numbers of a step."""
@@ -23,7 +21,7 @@ LAYERS = 2
 """Of the published six: they tell speech sounds best; the upper ones tell words."""
 STEPS_PER_SECOND = 50
 BODY, HALO = 100, 50
-"""Steps of a window that are kept, and that are heard before and after."""
+"""Steps of a window that are kept, and that are context before and after them."""
 _HEADS = 8
 _POSITIONS = 1500
 
@@ -63,7 +61,7 @@ class _Block(nn.Module):
 
 
 class SpeechEncoder(nn.Module):
-    """Log-mel → what layer LAYERS gives; keys are those of the published `encoder`."""
+    """The first LAYERS layers of the encoder; keys are those of the published `encoder`."""
 
     positional_embedding: Tensor
 
@@ -74,11 +72,11 @@ class SpeechEncoder(nn.Module):
         self.register_buffer("positional_embedding", torch.zeros(_POSITIONS, WIDTH))
         self.blocks = nn.ModuleList(_Block() for _ in range(LAYERS))
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Features (batch, step, WIDTH), 50 a second.
+    def forward(self, mel: Float[Tensor, "batch 80 columns"]) -> Float[Tensor, "batch steps 512"]:
+        """Features, 50 steps a second.
 
         Args:
-            mel: (batch, BANDS, 2 * steps) of `log_mel.scaled`, at most 30 s.
+            mel: of `log_mel.scaled`, two columns a step, at most 30 s.
         """
         x = functional.gelu(self.conv1(mel))
         x = functional.gelu(self.conv2(x)).transpose(1, 2)
@@ -88,15 +86,19 @@ class SpeechEncoder(nn.Module):
         return x
 
 
-@torch.inference_mode()
 def encode(
-    encoder: SpeechEncoder, samples: Array, *, loudest: float, start: int = 0, stop: int
-) -> Iterator[Array]:
-    """Features of steps [start, stop) of a recording, in blocks of (step, WIDTH) float32.
+    encoder: SpeechEncoder,
+    samples: Float32[np.ndarray, " sample"],
+    *,
+    loudest: float,
+    start: int = 0,
+    stop: int,
+) -> Iterator[Float32[np.ndarray, "step 512"]]:
+    """Features of steps [start, stop) of a recording, in blocks.
 
     Args:
         encoder: In evaluation mode.
-        samples: (sample,) float32 -1..1 at 16 kHz, all of it.
+        samples: The whole recording, -1..1 at 16 kHz.
         loudest: `loudest` of the recording.
         start: A multiple of BODY.
         stop: Step after the last.
@@ -107,5 +109,6 @@ def encode(
     for first in range(start, stop, BODY):
         decades = log_power(context(samples, 2 * (first - HALO), columns))
         mel = torch.from_numpy(np.ascontiguousarray(scaled(decades, loudest).T))[None]
-        kept = encoder(mel)[0, HALO : HALO + min(BODY, stop - first)]
+        with torch.inference_mode():
+            kept = encoder(mel)[0, HALO : HALO + min(BODY, stop - first)]
         yield kept.numpy()

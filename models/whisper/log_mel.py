@@ -7,9 +7,10 @@ librosa's (Slaney scale and norm); decades are clipped 8 below the loudest, then
 from functools import cache
 
 import numpy as np
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+_Array = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
 HOP = 160
@@ -22,20 +23,24 @@ _FLOOR = 1e-10
 _BLOCK = 6000
 
 
-def log_power(samples: Array) -> Array:
-    """Decades of power (column, band) of samples whose ends are context.
+def log_power(
+    samples: Float32[np.ndarray, " sample"],
+) -> Float32[np.ndarray, "column 80"]:
+    """Decades of power in each band, of samples whose ends are context.
 
     Args:
-        samples: (HOP * columns + 240,) the columns' samples with 200 before the first's centre.
+        samples: HOP * columns + 240, the columns' samples with 200 before the first's centre.
     """
     frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(frames * _hann(), axis=1)) ** 2
-    decades: Array = np.log10(np.maximum(power @ _bank().T, _FLOOR)).astype(np.float32)
+    decades: _Array = np.log10(np.maximum(power @ _bank().T, _FLOOR)).astype(np.float32)
     return decades
 
 
-def context(samples: NDArray[np.float32], start: int, columns: int) -> Array:
-    """What `log_power` needs for columns [start, start + columns); silence beyond the ends."""
+def context(
+    samples: Float32[np.ndarray, " sample"], start: int, columns: int
+) -> Float32[np.ndarray, " part"]:
+    """The samples that `log_power` needs for columns [start, start + columns), or silence."""
     first = start * HOP - _WINDOW // 2
     last = first + (columns - 1) * HOP + _WINDOW
     inside = samples[max(first, 0) : max(last, 0)]
@@ -45,14 +50,16 @@ def context(samples: NDArray[np.float32], start: int, columns: int) -> Array:
     return padded
 
 
-def scaled(decades: Array, loudest: float) -> Array:
+def scaled(
+    decades: Float32[np.ndarray, "column 80"], loudest: float
+) -> Float32[np.ndarray, "column 80"]:
     """Decades of power as the network takes them.
 
     Args:
-        decades: (..., band) of `log_power`.
+        decades: Of `log_power`.
         loudest: The highest of the whole recording.
     """
-    return (np.maximum(decades, np.float32(loudest - RANGE)) + 4) / 4
+    return np.asarray((np.maximum(decades, np.float32(loudest - RANGE)) + 4) / 4)
 
 
 def n_steps(samples: int) -> int:
@@ -60,8 +67,8 @@ def n_steps(samples: int) -> int:
     return -(-samples // (2 * HOP))
 
 
-def loudest(samples: Array) -> float:
-    """Decades of power of the loudest band of a recording (sample,); of silence: -10."""
+def loudest(samples: Float32[np.ndarray, " sample"]) -> float:
+    """Decades of power of the loudest band of a recording; of silence: -10."""
     found, total = -10.0, 1 + len(samples) // HOP
     for start in range(0, total, _BLOCK):
         block = context(samples, start, min(_BLOCK, total - start))
@@ -70,13 +77,13 @@ def loudest(samples: Array) -> float:
 
 
 @cache
-def _hann() -> Array:
+def _hann() -> _Array:
     return np.hanning(_WINDOW + 1)[:-1].astype(np.float32)
 
 
 @cache
-def _bank() -> Array:
+def _bank() -> _Array:
     import librosa  # a second, which a run served from the store does not wait for
 
-    bank: Array = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS)
+    bank: _Array = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS)
     return bank.astype(np.float32)

@@ -96,10 +96,10 @@ def test_clips_have_their_own_landmarks_whatever_their_names(
     np.testing.assert_array_equal(after["p1"].mouth, before["p1"].mouth)
 
 
-@pytest.mark.parametrize("hears", ["whisper", "mel"])
+@pytest.mark.parametrize("features", ["whisper", "mel"])
 def test_two_steps_give_weights_and_figures(
     prepared: Callable[[], Path],
-    hears: str,
+    features: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -107,13 +107,13 @@ def test_two_steps_give_weights_and_figures(
     monkeypatch.setattr("benchmarks.speech_model.WORDLESS_CLIPS", 4)
     index, out = prepared(), tmp_path / "out.safetensors"
     given = ["--data", str(index), "--store", str(index.parent / "store"), "-o", str(out)]
-    main([*given, "--steps", "2", "--members", "2", "--hears", hears])
+    main([*given, "--steps", "2", "--members", "2", "--input-features", features])
     with safe_open(out, "numpy") as file:
         facts = file.metadata()
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert json.loads(facts["trained_on"]) == {"persons": 2, "seconds": 4}
     model = load_model(weights, json.loads(facts["config"]))
-    assert (model.size.hears, model.size.members) == (hears, 2)
+    assert (model.size.input_features, model.size.members) == (features, 2)
     sound = tone(16_000)[:, 0]
     motion = predict_motion(model, mel_spectrogram(sound), speech=heard(sound))
     assert motion.shape[1:] == (57, 3)

@@ -75,7 +75,7 @@ def test_golden_fan_decode() -> None:
         golden.equal(f"points_heatmap{face}", points, atol)
         golden.equal(f"scores{face}", scores, atol)
 
-        exact = decode.to_frame(points, centre, scale)
+        exact = decode.to_frame(points, centre, np.asarray(scale))
         whole = np.trunc(exact)
         want = golden.outputs[f"points_image{face}"]
         either = np.abs(exact - np.round(exact)) <= 1e-6  # the reference's own rounding decides

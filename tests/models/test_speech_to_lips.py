@@ -319,11 +319,11 @@ def test_members_answer_together(clips: list[Recording]) -> None:
     size = Size(channels=8, hidden=8, components=6, members=3)
     recipe = FitSettings(steps=2, batch=4)
     model = fit(examples(clips, level, lags={}), level, rows=rows, recipe=recipe, size=size)
-    columns = 6 * size.hearing.columns + 2 * size.hearing.halo
-    heard = torch.ones(1, columns, 1) * torch.linspace(-1, 1, size.hearing.bands)
-    exists = torch.ones(heard.shape[:2])
-    components, features = model(heard, exists)
-    apart = [member(heard, exists) for member in model.members]
+    columns = 6 * size.layout.columns + 2 * size.layout.halo
+    inputs = torch.ones(1, columns, 1) * torch.linspace(-1, 1, size.layout.bands)
+    exists = torch.ones(inputs.shape[:2])
+    components, features = model(inputs, exists)
+    apart = [member(inputs, exists) for member in model.members]
     assert not torch.equal(apart[0][0], apart[1][0])
     torch.testing.assert_close(components, sum(c for c, _ in apart) / 3)
     assert features.shape == (1, components.shape[1], size.features)

@@ -1,20 +1,16 @@
-"""The aligned lower-face crop: geometry and cutting.
+"""The aligned lower-face crop: its place in the frame, and the cutting.
 
-Convention: a crop is a square of `size` px around the lower face, from the nose bridge to the neck,
-upright and of one face size whatever the head does in the image plane. `transform` (2, 3) maps
-frame px to crop px; both have pixel centres on integers + 0.5, as the landmarks do.
+A crop is a square of `size` px around the lower face, from the nose bridge to the neck, upright and
+of one face size whatever the head does in the image plane. A transform is an affine 2 x 3 matrix
+and maps frame px to crop px (see `models.faces`) unless said otherwise.
 """
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from models.faces.crop.warp import Box
 from models.faces.mesh.align import Pose
-
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
-Bools = NDArray[np.bool_]
 
 CROP_SIDE = 0.96
 """Side of the crop [face heights]."""
@@ -26,12 +22,15 @@ SIZE_STEP = 32
 """Crop sizes are multiples of this [px]."""
 
 
-def crop_size(scale: Floats, valid: Bools, *, max_size: int = 512) -> int:
+def crop_size(
+    scale: Float32[np.ndarray, " frame"], valid: Bool[np.ndarray, " frame"], *, max_size: int = 512
+) -> int:
     """Side [px] that keeps the median face at native sharpness: a multiple of 32 up to max_size.
 
     Args:
-        scale: (frame,) float32, `Pose.scale` [px per face height].
-        valid: (frame,) bool.
+        scale: `Pose.scale` [frame px per face height].
+        valid: the face is seen.
+        max_size: largest side [px].
     """
     if not valid.any():
         raise ValueError("no valid frame: a crop size needs at least one face")
@@ -39,8 +38,8 @@ def crop_size(scale: Floats, valid: Bools, *, max_size: int = 512) -> int:
     return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
 
 
-def crop_transforms(pose: Pose, *, size: int) -> Floats:
-    """Similarity transforms (frame, 2, 3) float32, frame px → crop px, from the head's pose."""
+def crop_transforms(pose: Pose, *, size: int) -> Float32[np.ndarray, "frame 2 3"]:
+    """Similarity transforms, frame px → crop px, from the head's pose."""
     centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(pose.scale), 1, 3))
     at = pose.to_image(centre)[:, 0, :2]
     roll = np.arctan2(pose.rotation[:, 1, 0], pose.rotation[:, 0, 0])
@@ -51,27 +50,31 @@ def crop_transforms(pose: Pose, *, size: int) -> Floats:
     return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
 
 
-def to_crop(points: Floats, transform: Floats) -> Floats:
-    """Points (frame, point, 3) [frame px] → (frame, point, 3) [crop px]; z scales along."""
+def to_crop(
+    points: Float32[np.ndarray, "frame point 3"], transform: Float32[np.ndarray, "frame 2 3"]
+) -> Float32[np.ndarray, "frame point 3"]:
+    """Points in frame px → the same in crop px; z scales along."""
     zoom = np.hypot(transform[:, 0, 0], transform[:, 1, 0])
     xy = np.einsum("fij,fpj->fpi", transform[:, :, :2], points[..., :2])
     xy = xy + transform[:, None, :, 2]
     return np.asarray(np.concatenate([xy, points[..., 2:] * zoom[:, None, None]], -1), np.float32)
 
 
-def pixel_matrix(transform: Floats) -> NDArray[np.float64]:
-    """The same map (2, 3) for cv2, whose pixel centres lie on integers."""
-    matrix = transform.astype(np.float64)
+def pixel_matrix(transform: Float32[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
+    """The same map for cv2, whose pixel centres lie on integers."""
+    matrix: Float64[np.ndarray, "2 3"] = transform.astype(np.float64)
     matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     return matrix
 
 
-def box_transforms(boxes: NDArray[np.int64], valid: Bools, *, size: int) -> Floats:
-    """Transforms (frame, 2, 3) float32 that stretch a box over a crop: frame px → crop px.
+def box_transforms(
+    boxes: Int64[np.ndarray, "frame 4"], valid: Bool[np.ndarray, " frame"], *, size: int
+) -> Float32[np.ndarray, "frame 2 3"]:
+    """Transforms that stretch a box over a crop: frame px → crop px.
 
     Args:
-        boxes: (frame, 4) x1, y1, x2, y2 in whole frame px, ends excluded.
-        valid: (frame,) bool; zeros where not.
+        boxes: x1, y1, x2, y2 in whole frame px, ends excluded.
+        valid: the box is known; the transform is zeros where not.
         size: Side of the crop [px].
     """
     corner = boxes[:, :2].astype(np.float64)
@@ -79,14 +82,14 @@ def box_transforms(boxes: NDArray[np.int64], valid: Bools, *, size: int) -> Floa
     transforms = np.zeros((len(boxes), 2, 3))
     transforms[:, [0, 1], [0, 1]] = zoom
     transforms[:, :, 2] = -corner * zoom
-    return (transforms * valid[:, None, None]).astype(np.float32)
+    return np.asarray(transforms * valid[:, None, None], np.float32)
 
 
-def upright_box(transform: Floats, size: int) -> Box:
-    """The whole-pixel box that an upright crop was cut from.
+def upright_box(transform: Float32[np.ndarray, "2 3"], size: int) -> Box:
+    """The box of whole frame px that an upright crop was cut from.
 
     Args:
-        transform: (2, 3) float32, frame px → crop px, without rotation.
+        transform: frame px → crop px, without rotation.
         size: Side of the crop [px].
     """
     zoom = transform[[0, 1], [0, 1]].astype(np.float64)
@@ -95,14 +98,10 @@ def upright_box(transform: Floats, size: int) -> Box:
     return Box(y0, y1, x0, x1)
 
 
-def invert(transform: Floats) -> Floats:
-    """The transform (2, 3) the other way."""
-    inverse = cv2.invertAffineTransform(transform.astype(np.float64))
-    return np.asarray(inverse, np.float32)
-
-
-def cut(image: Image, transform: Floats, size: int) -> Image:
-    """The crop (size, size, 3) uint8 RGB of a frame (h, w, 3) uint8 RGB.
+def cut(
+    image: UInt8[np.ndarray, "h w 3"], transform: Float32[np.ndarray, "2 3"], size: int
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """The crop of a picture, both RGB.
 
     Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
     it is averaged, so that nothing aliases.
@@ -121,12 +120,14 @@ def cut(image: Image, transform: Floats, size: int) -> Image:
     return np.asarray(crop, np.uint8)
 
 
-def covered(box: Box, transform: Floats, shape: tuple[int, ...], *, margin: int = 0) -> Box | None:
-    """The rectangle of a picture that a box of the crop covers; None if it lies outside.
+def covered(
+    box: Box, transform: Float32[np.ndarray, "2 3"], shape: tuple[int, ...], *, margin: int = 0
+) -> Box | None:
+    """The rectangle of a picture (frame or area) that a box of the crop covers; None if outside it.
 
     Args:
         box: whole crop px.
-        transform: (2, 3) float32, picture px → crop px.
+        transform: picture px → crop px.
         shape: (h, w, ...) of the picture.
         margin: px added on every side, as far as the picture goes.
     """

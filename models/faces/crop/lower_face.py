@@ -1,4 +1,4 @@
-"""The fixed lower-face mesh that all warps share: triangles, soft mask, spread of mouth motion.
+"""The lower-face mesh that all warps share: triangles, opacity, spread of mouth motion.
 
 All of it is derived once from the canonical mean face, so that no list of triangles has to be kept.
 """
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Float32, Int32
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
 from models.faces.mesh.indices import JAW, LIPS, MOUTH
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+_Floats = NDArray[np.float32]
+_Ints = NDArray[np.int32]
 
 BORDER_POINTS = 16
 """Points on the crop's border; they never move."""
@@ -28,21 +29,21 @@ _JAW_TAPER = 0.30
 
 @dataclass(frozen=True)
 class LowerFace:
-    """The mesh.
+    """A mesh of the lower face; its vertices are landmarks, then points on the crop's border.
 
     Attributes:
-        points: (point,) int32, landmark numbers of the first mesh vertices; the border follows.
-        triangles: (triangle, 3) int32, rows of the vertices.
-        spread: (point, 57) float32: displacement of each vertex = spread @ mouth displacement.
-        mask: (vertex,) float32 0..1, opacity of the borrowed face at each vertex.
-        border: (16, 2) float32, border vertices as a share of the crop's side.
+        points: numbers of the landmarks among the vertices.
+        triangles: rows of the vertices.
+        spread: displacement of each landmark vertex = spread @ mouth displacement.
+        mask: 0..1, opacity of the new face at each vertex.
+        border: x, y of the border vertices, in crop px over the crop's side.
     """
 
-    points: Ints
-    triangles: Ints
-    spread: Floats
-    mask: Floats
-    border: Floats
+    points: Int32[np.ndarray, " point"]
+    triangles: Int32[np.ndarray, "triangle 3"]
+    spread: Float32[np.ndarray, "point 57"]
+    mask: Float32[np.ndarray, " vertex"]
+    border: Float32[np.ndarray, "16 2"]
 
 
 @lru_cache(maxsize=2)
@@ -59,8 +60,8 @@ def _build(mean_bytes: bytes) -> LowerFace:
     return LowerFace(points, triangles, _spread(mean, points), mask, border.astype(np.float32))
 
 
-def lower_face(mean_face: Floats) -> LowerFace:
-    """The mesh of a canonical mean face (478, 3); built once per mean face."""
+def lower_face(mean_face: Float32[np.ndarray, "478 3"]) -> LowerFace:
+    """The mesh of a canonical mean face; built once per mean face."""
     return _build(np.ascontiguousarray(mean_face, np.float32).tobytes())
 
 
@@ -71,7 +72,7 @@ def _border() -> NDArray[np.float64]:
     return np.concatenate([np.stack(side, 1) for side in sides])
 
 
-def _mask(mean: Floats, points: Ints) -> NDArray[np.float64]:
+def _mask(mean: _Floats, points: _Ints) -> _Floats:
     """Opacity: 1 around mouth and chin, 0 on the nose, the cheeks' upper part and the contour."""
     x, y = mean[points, 0], mean[points, 1]
     nose_base = float(mean[2, 1])
@@ -80,14 +81,14 @@ def _mask(mean: Floats, points: Ints) -> NDArray[np.float64]:
     to_edge = np.linalg.norm(mean[points, None, :2] - contour, axis=-1).min(1)
     inwards = np.clip((to_edge - 0.012) / 0.06, 0, 1)
     aside = np.clip((0.33 - np.abs(x)) / 0.10, 0, 1)
-    return _ease(down) * _ease(inwards) * _ease(aside)
+    return np.asarray(_ease(down) * _ease(inwards) * _ease(aside), np.float32)
 
 
-def _ease(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ease(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     return np.asarray(x * x * (3 - 2 * x))
 
 
-def _spread(mean: Floats, points: Ints) -> Floats:
+def _spread(mean: _Floats, points: _Ints) -> _Floats:
     """Interpolation of mouth motion over the face: exact at lips and jaw, nothing at the nose."""
     moving = np.array(MOUTH)
     still = np.array([i for i in range(468) if mean[i, 1] < 0.275 and i not in MOUTH], dtype=int)
@@ -101,7 +102,7 @@ def _spread(mean: Floats, points: Ints) -> Floats:
     return np.asarray(spread, np.float32)
 
 
-def _jaw_taper(mean: Floats) -> NDArray[np.float64]:
+def _jaw_taper(mean: _Floats) -> _Floats:
     height = mean[list(MOUTH), 1]
     taper = _ease(np.clip((height - _JAW_TAPER) / 0.25, 0, 1))
     taper[[MOUTH.index(i) for i in LIPS]] = 1

@@ -2,12 +2,13 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.faces.mesh.indices import JAW
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
+_Image = NDArray[np.uint8]
 
 _NOSE_BASE = 2
 """Mesh point under the nose: the mask fades out above it."""
@@ -17,11 +18,13 @@ _ROOM = 0.06
 which it fades. A share of the crop's side."""
 
 
-def lower_face_mask(points: Floats, size: int) -> Image:
-    """Jaw, cheeks and mouth (size, size) uint8: 255 inside, 0 outside and on the border.
+def lower_face_mask(
+    points: Float32[np.ndarray, "478 xy"], size: int
+) -> UInt8[np.ndarray, "{size} {size}"]:
+    """Mask of jaw, cheeks and mouth in the crop: 255 inside, 0 outside and on the border.
 
     Args:
-        points: (478, >= 2) float32, the mesh [crop px], pixel centres on integers + 0.5.
+        points: the mesh [crop px]; x and y first.
         size: Side of the crop [px].
     """
     room = max(1, round(_ROOM * size))
@@ -32,11 +35,13 @@ def lower_face_mask(points: Floats, size: int) -> Image:
     return _faded(mask, room)
 
 
-def face_mask(points: Floats, size: int) -> Image:
-    """The whole face from chin to hairline (size, size) uint8: 255 inside, fading inwards to 0.
+def face_mask(
+    points: Float32[np.ndarray, "478 xy"], size: int
+) -> UInt8[np.ndarray, "{size} {size}"]:
+    """Mask of the whole face from chin to hairline in the crop: 255 inside, fading inwards to 0.
 
     Args:
-        points: (478, >= 2) float32, the mesh [crop px], pixel centres on integers + 0.5.
+        points: the mesh [crop px]; x and y first.
         size: Side of the crop [px].
     """
     room = max(1, round(_ROOM * size))
@@ -44,14 +49,14 @@ def face_mask(points: Floats, size: int) -> Image:
     return _faded(np.asarray(cv2.erode(_hull(points[:, :2], size), around), np.uint8), room)
 
 
-def _hull(points: Floats, size: int) -> Image:
+def _hull(points: _Floats, size: int) -> _Image:
     outline = cv2.convexHull(np.ascontiguousarray(points))
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, np.round(outline * 16 - 8).astype(np.int32), (255,), shift=4)
     return mask
 
 
-def _faded(mask: Image, room: int) -> Image:
+def _faded(mask: _Image, room: int) -> _Image:
     """Blurred over `room` px on either side of its edge, and 0 at the border of the crop."""
     mask[:room], mask[-room:], mask[:, :room], mask[:, -room:] = 0, 0, 0, 0
     fade = 2 * room + 1

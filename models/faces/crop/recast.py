@@ -1,17 +1,17 @@
-"""A rendered mouth's mask and shift as they are in another crop of the same frame."""
+"""A rendered mouth carried over to another crop of the same frame."""
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.rendered import SHIFT_GRID, Rendered
 
-Floats = NDArray[np.float32]
 
-
-def between(start: Floats, end: Floats) -> Floats:
-    """The transform (2, 3) from one crop's px to another's, both given from frame px."""
+def between(
+    start: Float32[np.ndarray, "2 3"], end: Float32[np.ndarray, "2 3"]
+) -> Float32[np.ndarray, "2 3"]:
+    """The transform from one crop's px to another's, from those of both, frame px → crop px."""
     whole = np.eye(3)
     whole[:2] = start
     there = np.eye(3)
@@ -19,12 +19,12 @@ def between(start: Floats, end: Floats) -> Floats:
     return np.asarray((there @ np.linalg.inv(whole))[:2], np.float32)
 
 
-def recast(rendered: Rendered, transform: Floats, size: int) -> Rendered:
+def recast(rendered: Rendered, transform: Float32[np.ndarray, "2 3"], size: int) -> Rendered:
     """The same mouth in a crop of `size` px.
 
     Args:
         rendered: In its own crop.
-        transform: (2, 3) float32, its crop px → the other crop's px.
+        transform: its crop px → the other crop's px.
         size: Side of the other crop [px].
     """
     matrix = pixel_matrix(transform)

@@ -1,20 +1,18 @@
 """Piecewise-linear warps between two shapes of one mesh, as dense maps for cv2.remap.
 
-Convention: vertices are (vertex, 2) float32 in crop px with pixel centres on integers + 0.5; fields
-of displacement are (grid, grid, 2) float32 crop px, x first. Triangles are drawn on a grid coarser
-than the crop, and the field is interpolated from there.
+Vertices and displacements are in crop px (see `models.faces`), x first. Triangles are drawn on a
+grid coarser than the crop, and the field of displacements is interpolated from there.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Int32, Shaped, UInt8
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-Image = NDArray[np.uint8]
+_Floats = NDArray[np.float32]
+_Ints = NDArray[np.int32]
 
 _SUBPIXEL_BITS = 4
 
@@ -24,28 +22,37 @@ class Raster:
     """Which triangle covers each grid cell, and where in it the cell's centre lies.
 
     Attributes:
-        triangle: (grid, grid) int32, row of `triangles`; -1 where none.
-        weight: (grid, grid, 3) float32, barycentric coordinates in that triangle.
-        triangles: (triangle, 3) int32.
+        triangle: row of `triangles`; -1 where none.
+        weight: barycentric coordinates in that triangle.
+        triangles: rows of the vertices.
     """
 
-    triangle: Ints
-    weight: Floats
-    triangles: Ints
+    triangle: Int32[np.ndarray, "grid grid"]
+    weight: Float32[np.ndarray, "grid grid 3"]
+    triangles: Int32[np.ndarray, "triangle 3"]
 
-    def interpolate(self, values: Floats) -> Floats:
-        """Vertex values (vertex, c) → (grid, grid, c) float32, linear in each triangle."""
+    def interpolate(
+        self, values: Float32[np.ndarray, "vertex c"]
+    ) -> Float32[np.ndarray, "grid grid c"]:
+        """Values at the vertices → values at the grid's cells, linear in each triangle."""
         corners = values[self.triangles[self.triangle]]
         return np.asarray(np.einsum("yxk,yxkc->yxc", self.weight, corners), np.float32)
 
 
-def rasterise(vertices: Floats, triangles: Ints, *, depth: Floats, size: int, grid: int) -> Raster:
+def rasterise(
+    vertices: Float32[np.ndarray, "vertex 2"],
+    triangles: Int32[np.ndarray, "triangle 3"],
+    *,
+    depth: Float32[np.ndarray, " vertex"],
+    size: int,
+    grid: int,
+) -> Raster:
     """Draw the mesh on a grid x grid raster of a size x size crop, far triangles first.
 
     Args:
-        vertices: (vertex, 2) float32 [crop px].
-        triangles: (triangle, 3) int32.
-        depth: (vertex,) float32, larger is farther.
+        vertices: [crop px].
+        triangles: rows of the vertices.
+        depth: larger is farther.
         size: side of the crop [px].
         grid: side of the raster [cells].
     """
@@ -59,7 +66,7 @@ def rasterise(vertices: Floats, triangles: Ints, *, depth: Floats, size: int, gr
     return Raster(index, _weights(index, corners), triangles)
 
 
-def _weights(index: Ints, corners: Floats) -> Floats:
+def _weights(index: _Ints, corners: _Floats) -> _Floats:
     """Barycentric coordinates (grid, grid, 3) of the cells' centres."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac = b - a, c - a
@@ -75,8 +82,10 @@ def _weights(index: Ints, corners: Floats) -> Floats:
     return np.asarray(np.stack([1 - v - w, v, w], axis=-1), np.float32)
 
 
-def full_size(field: Floats, size: int) -> Floats:
-    """A field (grid, grid, c) → (size, size, c) by linear interpolation."""
+def full_size(
+    field: Float32[np.ndarray, "grid grid c"], size: int
+) -> Float32[np.ndarray, "{size} {size} c"]:
+    """A field of the grid's cells → one of the crop's pixels, by linear interpolation."""
     large = np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     return large.reshape(size, size, field.shape[2])
 
@@ -90,13 +99,13 @@ class Box:
     x0: int
     x1: int
 
-    def of(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The part of an array (size, size, ...) inside the box, as a view."""
+    def of(self, array: Shaped[np.ndarray, "h w *rest"]) -> Shaped[np.ndarray, "y x *rest"]:
+        """The part of an array inside the box, as a view."""
         return array[self.y0 : self.y1, self.x0 : self.x1]
 
 
-def active_box(amount: NDArray[Any], *, margin: int) -> Box | None:
-    """The smallest box around values above 0 of (size, size), and a margin [px]; None if none."""
+def active_box(amount: UInt8[np.ndarray, "h w"], *, margin: int) -> Box | None:
+    """The smallest box around all values above 0, grown by a margin [px]; None if there is none."""
     rows = np.flatnonzero(cv2.reduce(amount, 1, cv2.REDUCE_MAX))
     columns = np.flatnonzero(cv2.reduce(amount, 0, cv2.REDUCE_MAX))
     if len(rows) == 0:
@@ -110,23 +119,26 @@ def active_box(amount: NDArray[Any], *, margin: int) -> Box | None:
     )
 
 
-def remap(image: Image, shift: Floats, box: Box, *, sharp: bool = True) -> Image:
+def remap(
+    image: UInt8[np.ndarray, "size size c"],
+    shift: Float32[np.ndarray, "size size 2"],
+    box: Box,
+    *,
+    sharp: bool = True,
+) -> UInt8[np.ndarray, "h w c"]:
     """Move pixels: out(p) = image(p + shift(p)) inside a box.
 
     Args:
-        image: (size, size, c) uint8.
-        shift: (size, size, 2) float32 [px].
+        image: any colours.
+        shift: x, y [crop px].
         box: the part that is wanted.
         sharp: cubic rather than linear interpolation, at six times the cost.
-
-    Returns:
-        (box height, box width, c) uint8.
     """
     moved = box.of(shift)
     x = np.arange(box.x0, box.x1, dtype=np.float32)
     y = np.arange(box.y0, box.y1, dtype=np.float32)[:, None]
-    map_x: Floats = moved[..., 0] + x
-    map_y: Floats = moved[..., 1] + y
+    map_x: _Floats = moved[..., 0] + x
+    map_y: _Floats = moved[..., 1] + y
     how = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
     out = cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(out, np.uint8)

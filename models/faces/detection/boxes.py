@@ -1,14 +1,14 @@
-"""From the outputs of S3FD to boxes: anchors, offsets, suppression.
+"""From the outputs of S3FD to boxes: anchors, offsets, non-maximum suppression.
 
-Convention: boxes are x0, y0, x1, y1; in pixels of the searched frame, x to the right, y down, the
-first pixel centred at 0.5 (as the network places its anchors).
+Convention: boxes are x0, y0, x1, y1 in px of the searched image, which has the axes and pixel
+centres of detection coordinates (see `models.faces`), as the network places its anchors.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 STRIDES = (4, 8, 16, 32, 64, 128)
@@ -18,24 +18,28 @@ ANCHOR_STRIDES = 4
 """Side of an anchor in strides of its layer."""
 
 CANDIDATE_SCORE = 0.05
-"""What scores less is not looked at."""
+"""Boxes that score less are dropped before suppression."""
 
 
-def anchors(height: int, width: int, stride: int) -> Tensor:
-    """(height x width, 4) float64 centre x, y and width, height [px] of a layer, row by row."""
+def anchors(height: int, width: int, stride: int) -> Float64[Tensor, "{height}*{width} 4"]:
+    """Anchors of a layer as centre x, y and width, height [px], row by row."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return anchors_at(y.flatten(), x.flatten(), stride)
 
 
-def anchors_at(row: Tensor, column: Tensor, stride: int) -> Tensor:
-    """(k, 4) float64 centre x, y and width, height [px] of the anchors at places of a layer."""
+def anchors_at(
+    row: Int[Tensor, " k"], column: Int[Tensor, " k"], stride: int
+) -> Float64[Tensor, "k 4"]:
+    """Anchors at places of a layer as centre x, y and width, height [px]."""
     row, column = row.double(), column.double()
     side = torch.full_like(row, ANCHOR_STRIDES * stride)
     return torch.stack([(column + 0.5) * stride, (row + 0.5) * stride, side, side], 1)
 
 
-def decode(offsets: Tensor, priors: Tensor) -> Tensor:
-    """Boxes x0, y0, x1, y1 (..., 4) of offsets (..., 4) from priors (..., 4) centre and size.
+def decode(
+    offsets: Float[Tensor, "*batch k 4"], priors: Float[Tensor, "k 4"]
+) -> Float[Tensor, "*batch k 4"]:
+    """Boxes x0, y0, x1, y1 from the network's offsets and its anchors (priors), centre and size.
 
     Offsets are divided by variances: 0.1 for the centre, 0.2 for the logarithm of the size.
     """
@@ -45,8 +49,8 @@ def decode(offsets: Tensor, priors: Tensor) -> Tensor:
 
 
 def candidates(
-    outputs: Sequence[Tensor], *, min_score: float = CANDIDATE_SCORE
-) -> list[NDArray[np.float64]]:
+    outputs: Sequence[Float[Tensor, "n _ _ _"]], *, min_score: float = CANDIDATE_SCORE
+) -> list[Float64[np.ndarray, "_ 5"]]:
     """Every box that might be a face, per image, before suppression.
 
     Args:
@@ -55,11 +59,11 @@ def candidates(
         min_score: Only boxes with a higher face probability.
 
     Returns:
-        n arrays (k, 5) x0, y0, x1, y1 [px] and score: strides in order, in each rows then columns.
+        For each image x0, y0, x1, y1 [px] and score: strides in order, in each rows then columns.
     """
     if len(outputs) != 2 * len(STRIDES):
         raise ValueError(f"S3FD gives {2 * len(STRIDES)} maps, not {len(outputs)}")
-    found: list[list[NDArray[np.float64]]] = [[] for _ in range(outputs[0].shape[0])]
+    found: list[list[Float64[np.ndarray, "_ 5"]]] = [[] for _ in range(outputs[0].shape[0])]
     for stride, classes, offsets in zip(STRIDES, outputs[::2], outputs[1::2], strict=True):
         scores = torch.softmax(classes.float(), 1)[:, 1]
         image, row, column = (index.cpu() for index in torch.where(scores > min_score))
@@ -73,15 +77,15 @@ def candidates(
 
 
 def suppress(
-    boxes: NDArray[np.float64], max_overlap: float, *, inclusive: bool = True
-) -> NDArray[np.intp]:
+    boxes: Float64[np.ndarray, "k 5"], max_overlap: float, *, inclusive: bool = True
+) -> Int[np.ndarray, " kept"]:
     """Indices of the boxes that no better one overlaps, best first (greedy suppression).
 
     Args:
-        boxes: (k, 5) x0, y0, x1, y1 and score.
+        boxes: x0, y0, x1, y1 and score.
         max_overlap: Boxes whose intersection over union with a kept one exceeds it are dropped.
         inclusive: x1, y1 belong to the box, which is then one pixel wider (so face-alignment has
-            it); must be off where boxes are in parts of the frame.
+            it); must be off where boxes are shares of the image.
     """
     wider = float(inclusive)
     low, high = boxes[:, :2], boxes[:, 2:4] + wider
@@ -98,7 +102,9 @@ def suppress(
     return np.array(kept, np.intp)
 
 
-def faces(outputs: Sequence[Tensor], *, min_score: float = 0.5) -> list[NDArray[np.float64]]:
+def faces(
+    outputs: Sequence[Float[Tensor, "n _ _ _"]], *, min_score: float = 0.5
+) -> list[Float64[np.ndarray, "_ 5"]]:
     """Faces as face-alignment and Wav2Lip find them, per image.
 
     Args:
@@ -106,7 +112,7 @@ def faces(outputs: Sequence[Tensor], *, min_score: float = 0.5) -> list[NDArray[
         min_score: Only boxes with a higher face probability.
 
     Returns:
-        n arrays (k, 5) x0, y0, x1, y1 [px] and score, best first. Wav2Lip takes the first.
+        For each image x0, y0, x1, y1 [px] and score, best first. Wav2Lip takes the first.
     """
     found = []
     for boxes in candidates(outputs):
@@ -116,18 +122,22 @@ def faces(outputs: Sequence[Tensor], *, min_score: float = 0.5) -> list[NDArray[
 
 
 def syncnet_faces(
-    offsets: Tensor, confidence: Tensor, priors: Tensor, *, min_score: float = 0.8
-) -> list[NDArray[np.float64]]:
+    offsets: Float[Tensor, "n k 4"],
+    confidence: Float[Tensor, "n k 2"],
+    priors: Float[Tensor, "k 4"],
+    *,
+    min_score: float = 0.8,
+) -> list[Float64[np.ndarray, "_ 5"]]:
     """Faces as syncnet_python finds them at one scale, per image.
 
     Args:
-        offsets: (n, k, 4) of `SyncNetS3FD`.
-        confidence: (n, k, 2) of background and face.
-        priors: (k, 4) in parts of the frame.
+        offsets: Of `SyncNetS3FD`.
+        confidence: Probabilities of background and face.
+        priors: Anchors as shares of the image's width and height.
         min_score: Only boxes with a higher face probability.
 
     Returns:
-        n arrays (m, 5) x0, y0, x1, y1 in parts of the frame and score, best first.
+        For each image x0, y0, x1, y1 as shares of its width and height, and score, best first.
     """
     boxes = decode(offsets.cpu().double(), priors.cpu().double())
     rows = torch.cat([boxes, confidence[..., 1:].cpu().double()], -1).numpy()

@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torchvision.ops import nms
 
@@ -43,24 +44,26 @@ class Faces:
     """Faces of one image, the surest first.
 
     Attributes:
-        boxes: F x 4 [px].
-        scores: F, 0..1.
-        points: F x 5 x 2 [px].
+        boxes: x1, y1, x2, y2 [px].
+        scores: 0..1.
+        points: x, y of the five points [px].
     """
 
-    boxes: Tensor
-    scores: Tensor
-    points: Tensor
+    boxes: Float32[Tensor, "face 4"]
+    scores: Float32[Tensor, " face"]
+    points: Float32[Tensor, "face 5 2"]
 
 
-def network_input(images: Tensor) -> Tensor:
-    """N x H x W x 3 uint8 RGB → N x 3 x H x W float32 BGR less the mean."""
+def network_input(images: UInt8[Tensor, "n h w 3"]) -> Float32[Tensor, "n 3 h w"]:
+    """The network's input for RGB images: BGR less the mean."""
     mean = torch.tensor(MEAN_BGR, device=images.device)
     return (images.flip(3) - mean).permute(0, 3, 1, 2)
 
 
-def anchors(height: int, width: int, *, device: torch.device | None = None) -> Tensor:
-    """A x 4 (centre x, centre y, width, height), as shares of an image of that size."""
+def anchors(
+    height: int, width: int, *, device: torch.device | None = None
+) -> Float32[Tensor, "anchor 4"]:
+    """Anchors as centre x, y and width, height, as shares of the sides of an image of that size."""
     parts = []
     for stride, sides in SIDES_BY_STRIDE.items():
         rows, columns = math.ceil(height / stride), math.ceil(width / stride)
@@ -77,9 +80,13 @@ def anchors(height: int, width: int, *, device: torch.device | None = None) -> T
 
 
 def decode(
-    box_offsets: Tensor, point_offsets: Tensor, *, height: int, width: int
-) -> tuple[Tensor, Tensor]:
-    """Boxes N x A x 4 and points N x A x 5 x 2 [px] from what the network gives per anchor."""
+    box_offsets: Float[Tensor, "n anchor 4"],
+    point_offsets: Float[Tensor, "n anchor 10"],
+    *,
+    height: int,
+    width: int,
+) -> tuple[Float[Tensor, "n anchor 4"], Float[Tensor, "n anchor 5 2"]]:
+    """Boxes and points [px] from the network's offsets for an image of that size."""
     prior = anchors(height, width, device=box_offsets.device)
     if box_offsets.shape[1] != len(prior):
         raise ValueError(
@@ -96,7 +103,9 @@ def decode(
 
 
 def faces_of(
-    outputs: tuple[Tensor, Tensor, Tensor],
+    outputs: tuple[
+        Float[Tensor, "n anchor 4"], Float[Tensor, "n anchor 2"], Float[Tensor, "n anchor 10"]
+    ],
     *,
     height: int,
     width: int,

@@ -8,6 +8,7 @@ Two files are published, with other names for the same layers and another `fc6`:
 from typing import Literal, NamedTuple
 
 import torch
+from jaxtyping import Float, Float32, Num
 from torch import Tensor, nn
 from torch.nn.functional import relu, softmax
 
@@ -22,17 +23,19 @@ _MEANS: dict[Convention, tuple[float, float, float]] = {
 }
 
 
-def network_input(rgb: Tensor, *, convention: Convention) -> Tensor:
-    """What S3FD takes, from frames; the published systems differ in it and so do their boxes.
+def network_input(
+    rgb: Num[Tensor, "n 3 h w"], *, convention: Convention
+) -> Float32[Tensor, "n 3 h w"]:
+    """The network's input for images; the published systems differ in it and so do their boxes.
 
     Args:
-        rgb: (n, 3, h, w) RGB in 0..255.
+        rgb: RGB in 0..255.
         convention: `face-alignment` (version 1.3 and later), `wav2lip` (also VideoReTalking and
             face-alignment 1.2; only these two go with `face_alignment_s3fd`) or `syncnet`
             (for `SyncNetS3FD`).
 
     Returns:
-        (n, 3, h, w) float, means subtracted; BGR for `face-alignment`, else RGB.
+        Means subtracted; BGR for `face-alignment`, else RGB.
     """
     if convention not in _MEANS:
         raise ValueError(f"there is no convention {convention!r}; there is {', '.join(_MEANS)}")
@@ -55,31 +58,31 @@ def face_alignment_s3fd() -> nn.Module:
 
 
 class Detections(NamedTuple):
-    """One row an anchor: strides in order, in each rows then columns.
+    """Boxes before decoding, one row an anchor: strides in order, in each rows then columns.
 
     Attributes:
-        offsets: (n, k, 4) boxes as offsets from the priors.
-        confidence: (n, k, 2) probabilities of background and face.
-        priors: (k, 4) anchors as centre x, y and width, height, in parts of the frame.
+        offsets: boxes as offsets from the priors.
+        confidence: probabilities of background and face.
+        priors: anchors as centre x, y and width, height, as shares of the image's sides.
     """
 
-    offsets: Tensor
-    confidence: Tensor
-    priors: Tensor
+    offsets: Float[Tensor, "n k 4"]
+    confidence: Float32[Tensor, "n k 2"]
+    priors: Float32[Tensor, "k 4"]
 
 
 class SyncNetS3FD(nn.Module):
     """S3FD in the layout of syncnet_python, whose crops SyncNet's published scores refer to."""
 
     _SOURCES = (16, 23, 30, 35)
-    """Ends of the parts of `vgg` after which faces are looked for."""
+    """Ends of the parts of `vgg` whose features the detection layers read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.vgg = _vgg_with_wide_fc6()
-        self.L2Norm3_3 = ChannelNorm(256, scale=10)
-        self.L2Norm4_3 = ChannelNorm(512, scale=8)
-        self.L2Norm5_3 = ChannelNorm(512, scale=5)
+        self.L2Norm3_3 = ChannelNorm(256, scale=10.0)
+        self.L2Norm4_3 = ChannelNorm(512, scale=8.0)
+        self.L2Norm5_3 = ChannelNorm(512, scale=5.0)
         self.extras = nn.ModuleList(
             [
                 nn.Conv2d(1024, 256, 1),
@@ -96,11 +99,11 @@ class SyncNetS3FD(nn.Module):
             for layer, n in enumerate(channels)
         )
 
-    def forward(self, image: Tensor) -> Detections:
+    def forward(self, image: Float[Tensor, "n 3 h w"]) -> Detections:
         """Faces before decoding and suppression (`boxes.syncnet_faces`).
 
         Args:
-            image: (n, 3, h, w) RGB minus (123, 117, 104) of 0..255.
+            image: Of `network_input` with the convention `syncnet`.
         """
         offsets, logits, sizes = [], [], []
         for layer, source in enumerate(self._sources(image)):
@@ -140,10 +143,10 @@ class ChannelNorm(nn.Module):
 
     def __init__(self, channels: int, *, scale: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((channels,), float(scale)))
+        self.weight = nn.Parameter(torch.full((channels,), scale))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, c, h, w) → (n, c, h, w)."""
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Features scaled to the learnt lengths."""
         length = features.pow(2).sum(1, keepdim=True).sqrt() + 1e-10
         return features / length * self.weight.view(1, -1, 1, 1)
 

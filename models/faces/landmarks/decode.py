@@ -1,12 +1,12 @@
-"""Around FAN: which square of the frame it sees, and where its heatmaps point to.
+"""Before and after FAN: the square of the frame that it sees, and the points in its heatmaps.
 
 Convention: x to the right, y down. The network's input is a square of the frame, 256 x 256, of
-side 200 x `scale` there; its heatmaps are 64 x 64. Heatmap points lie half a pixel above zero-based
-indices (a peak at index 10 is at 10.5), as face-alignment has them.
+side 200 x `scale` frame px; its heatmaps are 64 x 64. Heatmap points lie half a pixel above
+zero-based indices (a peak at index 10 is at 10.5), as face-alignment has them.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
 CROP_SIDE_PX = 256
@@ -31,31 +31,48 @@ _MIRRORED = (
 """Which point a point becomes when the face is mirrored."""
 
 
-def square_of_box(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centres (n, 2) x, y [px] and scales (n,) of the squares to crop for boxes (n, 4) [px]."""
+def square_of_box(
+    boxes: Float[np.ndarray, "n corners"],
+) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, " n"]]:
+    """The squares to crop around face boxes.
+
+    Args:
+        boxes: x0, y0, x1, y1 [frame px]; what follows them is not read.
+
+    Returns:
+        Centres x, y [frame px] and scales.
+    """
     x0, y0, x1, y1 = np.asarray(boxes, np.float64)[:, :4].T
     width, height = x1 - x0, y1 - y0
     centres = np.stack([x1 - width / 2, y1 - height / 2 - 0.12 * height], 1)
     return centres, (width + height) / BOX_AT_SCALE_1_PX
 
 
-def crop(rgb: NDArray[np.uint8], centre: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
-    """The square (256, 256, 3) uint8 that FAN sees of a frame (h, w, 3) uint8; black outside it."""
+def crop(
+    rgb: UInt8[np.ndarray, "h w 3"], centre: Float64[np.ndarray, "2"], scale: float
+) -> UInt8[np.ndarray, "256 256 3"]:
+    """The square of a frame that FAN sees, RGB; black outside of the frame.
+
+    Args:
+        rgb: the frame.
+        centre: x, y of the square [frame px].
+        scale: of the square.
+    """
     from face_alignment.utils import crop as cut
 
     found = cut(rgb, centre, scale, float(CROP_SIDE_PX))
     return np.asarray(found, np.uint8)
 
 
-def mirrored(heatmaps: Tensor) -> Tensor:
-    """Heatmaps (n, 68, h, w) of mirrored faces as those of the faces, to be added to theirs."""
+def mirrored(heatmaps: Float[Tensor, "n 68 h w"]) -> Float[Tensor, "n 68 h w"]:
+    """Heatmaps of mirrored faces as those of the faces themselves, to be added to theirs."""
     return heatmaps[:, list(_MIRRORED)].flip(-1)
 
 
 def peaks(
-    heatmaps: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Points (..., 2) x, y [heatmap px] and scores (...) of heatmaps (..., h, w).
+    heatmaps: Float32[np.ndarray, "*batch h w"],
+) -> tuple[Float32[np.ndarray, "*batch 2"], Float32[np.ndarray, "*batch"]]:
+    """Points x, y [heatmap px] of heatmaps and their scores, the heights of the peaks.
 
     The highest pixel, moved a quarter towards its larger neighbour in x and y; not at the border.
     """
@@ -80,16 +97,22 @@ def peaks(
 
 
 def to_frame(
-    points: NDArray[np.float32],
-    centre: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    points: Float[np.ndarray, "*batch k 2"],
+    centre: Float64[np.ndarray, "*batch 2"],
+    scale: Float64[np.ndarray, "*batch"],
     *,
     heatmap_side_px: int = 64,
-) -> NDArray[np.float64]:
-    """Heatmap points (..., k, 2) as frame points (..., k, 2) x, y [px], not rounded.
+) -> Float64[np.ndarray, "*batch k 2"]:
+    """Points in heatmap px → the same in frame px, not rounded.
 
-    Centres (..., 2) and scales (...) are those of the squares (`square_of_box`). face-alignment
-    truncates the points to whole pixels (`np.trunc`); so must whoever wants its numbers.
+    face-alignment truncates the points to whole pixels (`np.trunc`); so must whoever wants its
+    numbers.
+
+    Args:
+        points: x, y [heatmap px].
+        centre: x, y of the squares, of `square_of_box` [frame px].
+        scale: of the squares.
+        heatmap_side_px: side of the heatmaps.
     """
     side = SQUARE_SIDE_PX * np.asarray(scale)[..., None, None]
     found = (points.astype(np.float64) / heatmap_side_px - 0.5) * side + centre[..., None, :]

@@ -1,36 +1,30 @@
-"""Head pose out, mouth shape in: 3D alignment of face meshes.
+"""Head pose from a face mesh, and mouth shapes free of it: 3D similarity alignment.
 
-Convention: landmarks are (..., 478, 3) in pixels of the upright frame, x right, y down, z away
-from the camera, z on the scale of x (mediapipe's weak perspective). Pixel centres lie on integers
-+ 0.5, as mediapipe gives them. The *canonical* frame has the same axes; its unit is the face
-height (forehead point 10 to chin point 152) of the mean face, its origin the mean of the rigid
-points.
+Convention: landmarks are in frame or in canonical coordinates (see `models.faces`), z on the scale
+of x (mediapipe's weak perspective).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32, Integer
 
 from models.faces.mesh.indices import RIGID
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Similarity transform canonical → image: image = scale * canonical @ rotation.T + translation.
+    """Similarity transform canonical → frame: point = scale * canonical @ rotation.T + translation.
 
     Attributes:
-        scale: (frame,) float32, pixels per face height.
-        rotation: (frame, 3, 3) float32, proper rotations.
-        translation: (frame, 3) float32, pixels.
+        scale: frame px per face height.
+        rotation: proper rotations.
+        translation: where the canonical origin lies [frame px].
     """
 
-    scale: Array
-    rotation: Array
-    translation: Array
+    scale: Float32[np.ndarray, " frame"]
+    rotation: Float32[np.ndarray, "frame 3 3"]
+    translation: Float32[np.ndarray, "frame 3"]
 
     def __post_init__(self) -> None:
         n = len(self.scale)
@@ -40,28 +34,34 @@ class Pose:
                 f"got {self.rotation.shape} and {self.translation.shape}"
             )
 
-    def at(self, rows: NDArray[np.integer[Any]]) -> "Pose":
+    def at(self, rows: Integer[np.ndarray, " row"]) -> "Pose":
         """The pose in some frames, in their order."""
         return Pose(self.scale[rows], self.rotation[rows], self.translation[rows])
 
-    def to_image(self, points: Array) -> Array:
-        """Canonical points (frame, point, 3) → image points (frame, point, 3) [px]."""
+    def to_image(
+        self, points: Float32[np.ndarray, "frame point 3"]
+    ) -> Float32[np.ndarray, "frame point 3"]:
+        """Canonical points → the same in frame px."""
         turned = np.einsum("fij,fpj->fpi", self.rotation, points)
         placed = self.scale[:, None, None] * turned + self.translation[:, None]
         return np.asarray(placed, np.float32)
 
-    def to_canonical(self, points: Array) -> Array:
-        """Image points (frame, point, 3) [px] → canonical points (frame, point, 3)."""
+    def to_canonical(
+        self, points: Float32[np.ndarray, "frame point 3"]
+    ) -> Float32[np.ndarray, "frame point 3"]:
+        """Points in frame px → the same in canonical coordinates."""
         centred = (points - self.translation[:, None]) / self.scale[:, None, None]
         return np.asarray(np.einsum("fji,fpj->fpi", self.rotation, centred), np.float32)
 
 
-def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
+def estimate_pose(
+    landmarks: Float32[np.ndarray, "frame 478 3"], mean_face: Float32[np.ndarray, "478 3"]
+) -> Pose:
     """Least-squares similarity from the mean face's rigid points to each mesh (Umeyama 1991).
 
     Args:
-        landmarks: (frame, 478, 3) float32 [px].
-        mean_face: (478, 3) float32, canonical.
+        landmarks: face meshes [frame px].
+        mean_face: canonical.
     """
     reference = mean_face[list(RIGID)].astype(np.float64)
     observed = landmarks[:, list(RIGID)].astype(np.float64)
@@ -82,8 +82,8 @@ def estimate_pose(landmarks: Array, mean_face: Array) -> Pose:
     )
 
 
-def pose_descriptor(pose: Pose) -> Array:
-    """Head turn out of the image plane and face size, (frame, 3) float32: yaw, pitch [rad], size.
+def pose_descriptor(pose: Pose) -> Float32[np.ndarray, "frame 3"]:
+    """Head turn out of the image plane and face size: yaw, pitch [rad], half the log of the scale.
 
     Roll is missing on purpose: crops are upright.
     """

@@ -1,4 +1,4 @@
-"""Which of the 478 mediapipe face-mesh points are what.
+"""Numbers of the mediapipe face-mesh points (of 478) by part of the face.
 
 Orders follow IP-LAP's landmark lists (Zhong et al. 2023, code `preprocess_video.py`), so that
 the arrays of this project and of that method mean the same points.
@@ -35,9 +35,6 @@ RIGID: tuple[int, ...] = (
     *(127, 234, 356, 454, 162, 389),
 )
 """23 points that speech hardly moves: eye corners, nose bridge, forehead, temples."""
-
-FOREHEAD, CHIN = 10, 152
-"""The two ends of the face height."""
 
 UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
 """The two points whose distance is the mouth opening."""

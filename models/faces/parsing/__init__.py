@@ -1,1 +1,1 @@
-"""Which pixel of a face shows what: ParseNet and BiSeNet."""
+"""Face parsing, a class label for each pixel of a face: ParseNet and BiSeNet."""

@@ -4,6 +4,7 @@ Convention: RGB; 512 x 512 in use, any multiple of 16 works.
 """
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 CLASSES = (
@@ -47,7 +48,7 @@ class FaceLabeller(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, faces: Tensor) -> Tensor:
-        """N x H x W x 3 uint8 RGB → N x H x W uint8, rows of CLASSES."""
+    def forward(self, faces: UInt8[Tensor, "n h w 3"]) -> UInt8[Tensor, "n h w"]:
+        """Labels (rows of CLASSES) of RGB faces."""
         logits: Tensor = self.network(faces.permute(0, 3, 1, 2) / 127.5 - 1)[0]
         return logits.argmax(1).to(torch.uint8)

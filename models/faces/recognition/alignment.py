@@ -1,19 +1,14 @@
-"""Faces turned and scaled so that five points come to lie where a recogniser expects them.
+"""Faces aligned by five points, as face recognition expects them.
 
-Convention: points are (5, 2) px, left eye (in the image), right eye, nose, left and right corner of
-the mouth; a similarity is (2, 3) and maps them to the crop.
+Convention: five points are x, y in px of the image, pixel centres on integers: left eye (in the
+image), right eye, nose, left and right corner of the mouth; a similarity maps them to the crop.
 """
-
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64, UInt8
 
 from models.faces.recognition.arcface import IMAGE_SIZE
-
-Image = NDArray[np.uint8]
-Points = NDArray[np.floating[Any]]
 
 TEMPLATE = np.array(
     [
@@ -27,8 +22,10 @@ TEMPLATE = np.array(
 """Where ArcFace wants the five points, in 112 x 112 px, pixel centres on integers."""
 
 
-def similarity(points: Points, target: Points) -> NDArray[np.float64]:
-    """The similarity (2, 3) that moves points (n, 2) nearest to a target (n, 2).
+def similarity(
+    points: Float[np.ndarray, "n 2"], target: Float[np.ndarray, "n 2"]
+) -> Float64[np.ndarray, "2 3"]:
+    """The similarity transform that moves points nearest to a target.
 
     By least squares; without reflection that is the estimate of Umeyama 1991.
     """
@@ -44,12 +41,14 @@ def similarity(points: Points, target: Points) -> NDArray[np.float64]:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def aligned(image: Image, points: Points) -> Image:
-    """The face (112, 112, 3) as insightface cuts it: bilinear, black outside the image.
+def aligned(
+    image: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "5 2"]
+) -> UInt8[np.ndarray, "112 112 3"]:
+    """The face as insightface cuts it: bilinear, black outside the image.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
-        points: (5, 2) [px], pixel centres on integers.
+        image: RGB.
+        points: [px of the image].
     """
     size = (IMAGE_SIZE, IMAGE_SIZE)
     return np.asarray(cv2.warpAffine(image, similarity(points, TEMPLATE), size), np.uint8)

@@ -1,11 +1,12 @@
 """The improved residual network of ArcFace ("iresnet"), as insightface publishes it.
 
-Convention: images are (batch, 3, 112, 112) float, RGB, -1..1, aligned by five points to the
-ArcFace template (`models.deep3d.alignment.arcface_transform`).
+Convention: images are RGB, -1..1, aligned by five points to the ArcFace template
+(`models.deep3d.alignment.arcface_transform`).
 """
 
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 IMAGE_SIZE = 112
@@ -30,14 +31,16 @@ class ResidualBlock(nn.Module):
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
             )
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(
+        self, features: Float[Tensor, "batch inputs h w"]
+    ) -> Float[Tensor, "batch outputs y x"]:
         hidden = self.prelu(self.bn2(self.conv1(self.bn1(features))))
         out: Tensor = self.bn3(self.conv2(hidden)) + self.downsample(features)
         return out
 
 
 class IResNet(nn.Module):
-    """Aligned face → embedding; similarity is the cosine of two embeddings.
+    """Network from an aligned face to an embedding; similarity is the cosine of two embeddings.
 
     Args:
         layers: Residual blocks of each of the four stages: (3, 4, 14, 3) is r50, (3, 13, 30, 3)
@@ -66,12 +69,8 @@ class IResNet(nn.Module):
         self.features = nn.BatchNorm1d(num_features)
         self.features.weight.requires_grad_(False)  # stays 1: the loss sets the scale
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Embeddings (batch, num_features), not normalised.
-
-        Args:
-            image: (batch, 3, 112, 112) RGB, -1..1.
-        """
+    def forward(self, image: Float[Tensor, "batch 3 112 112"]) -> Float[Tensor, "batch features"]:
+        """Embeddings, not normalised, of RGB images in -1..1."""
         if image.shape[1:] != (3, IMAGE_SIZE, IMAGE_SIZE):
             raise ValueError(
                 f"ArcFace reads (batch, 3, {IMAGE_SIZE}, {IMAGE_SIZE}), not {tuple(image.shape)}"

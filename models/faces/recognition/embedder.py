@@ -1,11 +1,12 @@
-"""Aligned faces as they are stored → what says who they are."""
+"""From aligned faces as they are stored to normalised embeddings."""
 
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 
 class Embedder(nn.Module):
-    """Unit embeddings, of which the product of two is their cosine similarity.
+    """Unit embeddings: the scalar product of two is their cosine similarity.
 
     Args:
         network: models.faces.recognition.arcface.IResNet.
@@ -15,7 +16,7 @@ class Embedder(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, face: Tensor) -> Tensor:
-        """(n, 512) of aligned faces (n, 112, 112, 3) uint8 RGB."""
+    def forward(self, face: UInt8[Tensor, "n 112 112 3"]) -> Float[Tensor, "n features"]:
+        """Embeddings of length 1 of aligned RGB faces."""
         embedding: Tensor = self.network(face.permute(0, 3, 1, 2).float() / 127.5 - 1)
         return normalize(embedding, dim=1)

@@ -117,11 +117,13 @@ def test_smoothing_halves_jitter_but_keeps_a_two_frame_closure_and_does_not_lag(
     opening[100:102] = 0
     noisy = (opening + rng.normal(0, 0.5, 200)).astype(np.float32)[:, None]
     every, first = np.ones(200, bool), frames == 0
-    smooth = smooth_landmarks(noisy, every, scene_start=first, frame_rate_hz=25, window_s=0.2)[:, 0]
+    smooth = smooth_landmarks(noisy, every, scene_start=first, frame_rate_hz=25.0, window_s=0.2)[
+        :, 0
+    ]
     calm = np.abs(frames - 100) > 5
     assert np.std((smooth - opening)[calm]) < 0.75 * np.std((noisy[:, 0] - opening)[calm])
     assert smooth[98:104].argmin() in (2, 3)
-    default = smooth_landmarks(noisy, every, scene_start=first, frame_rate_hz=25)[:, 0]
+    default = smooth_landmarks(noisy, every, scene_start=first, frame_rate_hz=25.0)[:, 0]
     assert default[100:102].mean() < 4
 
 
@@ -130,7 +132,7 @@ def test_smoothing_never_mixes_scenes_or_invalid_frames() -> None:
     valid = np.repeat([True, True, False, True], 10)
     scene_start = np.zeros(40, bool)
     scene_start[[0, 10]] = True
-    smooth = smooth_landmarks(values, valid, scene_start=scene_start, frame_rate_hz=50)
+    smooth = smooth_landmarks(values, valid, scene_start=scene_start, frame_rate_hz=50.0)
     np.testing.assert_allclose(smooth, values, atol=1e-4)
 
 
@@ -142,7 +144,7 @@ def test_smooth_pose_keeps_rotations_proper() -> None:
         np.full(50, 120, np.float32), turned.astype(np.float32), np.zeros((50, 3), np.float32)
     )
     every, first = np.ones(50, bool), np.arange(50) == 0
-    smooth = smooth_pose(pose, every, scene_start=first, frame_rate_hz=25)
+    smooth = smooth_pose(pose, every, scene_start=first, frame_rate_hz=25.0)
     product = np.einsum("fij,fkj->fik", smooth.rotation, smooth.rotation)
     np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-5)
     smoothed = np.arctan2(smooth.rotation[:, 1, 0], smooth.rotation[:, 0, 0])

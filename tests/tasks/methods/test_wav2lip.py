@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from models.audio.mel import MAX_ABS, chunk_starts
+from models.audio.mel import MAX_ABS
 from tasks.methods.wav2lip import mel_windows
 
 COLUMNS = np.repeat(np.arange(200, dtype=np.float32)[:, None], 80, axis=1)
@@ -13,9 +13,9 @@ COLUMNS = np.repeat(np.arange(200, dtype=np.float32)[:, None], 80, axis=1)
 
 @pytest.mark.parametrize("fps", [Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(24)])
 def test_windows_begin_where_the_published_procedure_begins_them(fps: Fraction) -> None:
-    starts = chunk_starts(len(COLUMNS), float(fps))
-    windows = mel_windows(COLUMNS, np.arange(len(starts)), 1 / fps)
-    assert windows.shape == (len(starts), 80, 16)
+    starts = np.minimum((np.arange(60) * (80 / float(fps))).astype(np.int64), len(COLUMNS) - 16)
+    windows = mel_windows(COLUMNS, np.arange(60), 1 / fps)
+    assert windows.shape == (60, 80, 16)
     np.testing.assert_array_equal(windows[:, 0, 0], starts)
     np.testing.assert_array_equal(windows[:, 79, 15], starts + 15)
 

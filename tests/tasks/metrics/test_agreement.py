@@ -72,7 +72,7 @@ def test_unseen_moments_do_not_count() -> None:
         agree(truth[20:220], shown, seen=SEEN * (np.arange(TICKS) < 40))
     with pytest.raises(ValueError, match="no speech"):
         agree(0 * truth[20:220], shown, seen=seen)
-    with pytest.raises(ValueError, match=r"\(tick, component\)"):
+    with pytest.raises((ValueError, TypeError), match="component"):
         agree(truth, shown[:, :4], seen=seen)
 
 

@@ -92,7 +92,7 @@ def test_features_tell_sounds_apart_more_than_loudness(
 
 def test_silence_and_nothing(encoder: SpeechEncoder) -> None:
     assert features(encoder, np.zeros(16_000, np.float32)).shape == (50, WIDTH)
-    assert list(encode(encoder, np.zeros(0, np.float32), loudest=-10, stop=0)) == []
+    assert list(encode(encoder, np.zeros(0, np.float32), loudest=-10.0, stop=0)) == []
     assert loudest(np.zeros(0, np.float32)) == -10
 
 
