@@ -56,7 +56,8 @@ from stores.dataset_index import read_parts
 from stores.errors import InputError
 from stores.shipped import shipped_file
 from tasks.engine.open_run import open_run
-from tasks.speech.speech_features import heard
+from tasks.inference.threads import one_thread
+from tasks.speech.speech_features import features_of
 
 Array = NDArray[np.float32]
 
@@ -246,7 +247,9 @@ def wordless(mouth: Array) -> list[Recording]:
         still = np.repeat(mouth[None], ticks, 0).astype(np.float32)
         name = f"wordless {number}"
         seen = np.ones(ticks, np.float32)
-        made.append(Recording(name, f"nobody {number % 8}", mel, still, seen, heard(waveform)))
+        made.append(
+            Recording(name, f"nobody {number % 8}", mel, still, seen, features_of(waveform))
+        )
     return made
 
 
@@ -273,7 +276,7 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     chosen = parser.parse_args(given)
     # So the same seed gives the same weights on any machine of this kind; and it is no slower.
-    torch.set_num_threads(1)
+    one_thread()
     store = Store(chosen.store)
     try:
         parts = read_parts(chosen.data, splits=[TRAINED_ON, REPORTED_ON])

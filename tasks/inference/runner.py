@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.engine.device_settings import DeviceSettings, Precision
-from tasks.engine.run import usable_processors
 from tasks.inference.device import choose_device, fitting_batch, is_out_of_memory
 from tasks.inference.prefetch import prefetched
+from tasks.inference.threads import all_processors
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -106,7 +106,7 @@ class Runner:
         parts: list[Tensor] = []
         with _busy[str(self.device)], torch.inference_mode():
             if self.device.type == "cpu":
-                torch.set_num_threads(usable_processors())
+                all_processors()
             start, rows = 0, len(tensors[0])
             while start < rows:
                 first = [tensor[start : start + 1] for tensor in tensors]

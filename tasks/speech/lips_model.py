@@ -32,26 +32,29 @@ def _weights_file(name: str) -> Path:
 
 
 def lips_model() -> "SpeechToLips":
-    """The shipped network that decides how lips move; it hears Whisper's features."""
+    """The shipped network that predicts mouth motion from Whisper's features."""
     return _model("speech_to_lips")
 
 
 def listening_model() -> "SpeechToLips":
-    """The shipped network that judges whether lips fit; it hears log-mel, and makes no mouth.
+    """The shipped network that judges whether lips fit speech, by its log-mel; it makes no mouth.
 
     So what is dubbed is not measured by what dubbed it.
     """
     return _model("from_mel")
 
 
-@cache
 def _model(name: str) -> "SpeechToLips":
-    """A shipped network, loaded once, on one thread."""
-    import torch
+    from tasks.inference.threads import one_thread
 
+    one_thread()  # the network is small: threads would wait for each other
+    return _loaded(name)
+
+
+@cache
+def _loaded(name: str) -> "SpeechToLips":
     from models.speech_to_lips.predict import load_model
 
-    torch.set_num_threads(1)  # the network is small: threads would wait for each other
     with safe_open(_weights_file(name), framework="numpy") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         config = json.loads(file.metadata()["config"])

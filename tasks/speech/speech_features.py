@@ -1,4 +1,4 @@
-"""Speech sounds as Whisper hears them: the features that mouth motion is predicted from."""
+"""Features of speech by the lower layers of Whisper's encoder: what mouth motion follows from."""
 
 import hashlib
 import importlib.util
@@ -58,20 +58,22 @@ def _plan(waveform: Artifact) -> Plan:
 
 @stage(SPEECH_FEATURES, version=1, plan=_plan)
 def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
-    """Hear a waveform with Whisper's encoder."""
+    """Run Whisper's encoder over a waveform."""
     from models.whisper.encoder import encode
     from models.whisper.log_mel import loudest
+    from tasks.inference.threads import one_thread
 
     samples = waveform.read("sample")
     level = loudest(samples)
     for shard in shards:
+        one_thread()  # ranges run side by side
         blocks = encode(
             speech_encoder(), samples, loudest=level, start=shard.start, stop=shard.stop
         )
         yield {"feature": _joined(blocks)}
 
 
-def heard(samples: NDArray[np.float32]) -> NDArray[np.float16]:
+def features_of(samples: NDArray[np.float32]) -> NDArray[np.float16]:
     """Features (step, 512) of a whole recording (sample,) at 16 kHz, as the stage makes them."""
     from models.whisper.encoder import encode
     from models.whisper.log_mel import loudest, n_steps
@@ -97,7 +99,6 @@ def speech_encoder() -> "SpeechEncoder":
 
     from models.whisper.encoder import SpeechEncoder
 
-    torch.set_num_threads(1)  # ranges run side by side
     found = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if found is None or found.origin is None:
         raise MissingWeights(

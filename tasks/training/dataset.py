@@ -35,6 +35,7 @@ from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
 from stores.media.facts import VideoFacts
+from tasks.inference.threads import one_thread
 from tasks.source.pictures import PIXEL_SHARD
 
 Sample = dict[str, Tensor]
@@ -420,4 +421,4 @@ def _begin_worker(number: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    one_thread()

@@ -14,6 +14,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 
 from stores.errors import TrainingError
 from tasks.inference.device import choose_device
+from tasks.inference.threads import share_of
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ def launched_by_torchrun() -> tuple[int, int] | None:
 def _begin(
     number: int, work: Callable[[Rank], None], world: int, device: str, meeting: str
 ) -> None:
-    # Else all of them together take as many threads as there are processors, each.
-    torch.set_num_threads(max(1, torch.get_num_threads() // world))
+    share_of(world)
     _join(work, number, world, number, device, meeting)
 
 

@@ -18,7 +18,7 @@ from models.speech_to_lips.recordings import Recording, at_ticks, cut
 from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from tasks.engine.open_run import open_run
-from tasks.speech.speech_features import heard
+from tasks.speech.speech_features import features_of
 from tests.media_factory import Rgb, faces, make_video, tone
 
 FRAMES = 50
@@ -115,7 +115,7 @@ def test_two_steps_give_weights_and_figures(
     model = load_model(weights, json.loads(facts["config"]))
     assert (model.size.input_features, model.size.members) == (features, 2)
     sound = tone(16_000)[:, 0]
-    motion = predict_motion(model, mel_spectrogram(sound), speech=heard(sound))
+    motion = predict_motion(model, mel_spectrogram(sound), speech=features_of(sound))
     assert motion.shape[1:] == (57, 3)
     assert np.abs(motion).max() > 0
     tables = capsys.readouterr().out

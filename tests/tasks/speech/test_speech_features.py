@@ -13,7 +13,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights, WeightsError
 from tasks.engine.open_run import open_run
-from tasks.speech.speech_features import heard, speech_encoder, speech_features
+from tasks.speech.speech_features import features_of, speech_encoder, speech_features
 from tasks.speech.waveform import waveform
 
 SPEECH = Path(__file__).parents[3] / "examples" / "jfk.wav"
@@ -40,7 +40,7 @@ def test_the_stage_gives_what_one_pass_gives(tmp_path: Path, encoder: SpeechEnco
         made = speech_features(sound)
     decoded = sound.read("sample")
     whole = features(encoder, decoded)
-    np.testing.assert_array_equal(made.read("feature"), heard(decoded))
+    np.testing.assert_array_equal(made.read("feature"), features_of(decoded))
     assert made.sizes == {"step": len(whole), "channel": WIDTH}
     np.testing.assert_allclose(made.read("feature"), whole, atol=2e-2)
     assert np.abs(whole).mean() > 0.1
