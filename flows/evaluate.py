@@ -11,6 +11,7 @@ from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
+from flows.names import family_names
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
@@ -126,7 +127,7 @@ def _families(
     there: dict[str, Family] = {}
     lacking: dict[str, tuple[Family, str]] = {}
     with open_run(Store(settings.store)):
-        for name in settings.families:
+        for name in settings.families or family_names():
             family = find_family(name)
             missing = family.missing()
             if missing is None:

@@ -75,11 +75,14 @@ class OneOf:
         what: What they are names of.
         names: Lists them.
         or_file: The path of a YAML file will do as well.
+        costly: Listing them imports what takes seconds: it is done when one was given, and not for
+            `--help`.
     """
 
     what: str
     names: Callable[[], tuple[str, ...]]
     or_file: bool = False
+    costly: bool = False
 
     def problem(self, value: str) -> str | None:
         """What is wrong with the value, in words; None if nothing."""

@@ -190,7 +190,7 @@ def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter
         metavar=option.metavar,
         help=_help(field, names),
         show_default=option.default or _default(field) or False,
-        choices=names.names() if names and not names.or_file else None,
+        choices=names.names() if names and not (names.or_file or names.costly) else None,
         completer=_completer(names) if names and names.or_file else None,
     )
     return inspect.Parameter(

@@ -30,9 +30,8 @@ class EvaluateSettings(BaseModel):
     external: dict[str, Path] = Field(
         {}, description="other systems: name → folder of their videos, named like the items"
     )
-    families: list[Annotated[str, OneOf("family of metrics", family_names)]] = Field(
-        default_factory=lambda: list(family_names()),
-        description="only these families of metrics",
+    families: list[Annotated[str, OneOf("family of metrics", family_names, costly=True)]] = Field(
+        [], description="only these families of metrics; none: all"
     )
     limit: int | None = Field(None, ge=1, description="only the first so many items")
     method_settings: dict[str, dict[str, Any]] = Field(

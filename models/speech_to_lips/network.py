@@ -211,9 +211,9 @@ class Member(nn.Module):
 class SpeechToLips(nn.Module):
     """The ensemble: the mean of all members' components, and the features of all."""
 
-    speech_mean: Tensor
-    speech_scale: Tensor
-    basis: Tensor
+    speech_mean: Float32[Tensor, " band"]
+    speech_scale: Float32[Tensor, " band"]
+    basis: Float32[Tensor, "component 171"]
 
     def __init__(self, size: Size) -> None:
         super().__init__()

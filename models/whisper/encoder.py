@@ -63,7 +63,7 @@ class _Block(nn.Module):
 class SpeechEncoder(nn.Module):
     """The first LAYERS layers of the encoder; keys are those of the published `encoder`."""
 
-    positional_embedding: Tensor
+    positional_embedding: Float32[Tensor, "1500 512"]
 
     def __init__(self) -> None:
         super().__init__()

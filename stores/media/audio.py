@@ -1,7 +1,7 @@
-"""Sound as blocks of float samples, aligned with the container's clock.
+"""Sound as blocks of float samples, aligned with the picture.
 
-Sample 0 of a file is time 0 of its container: what an encoder put before it is cut, and a late
-start is filled with silence.
+Sample 0 of a file is what a player plays first (`clock_zero`): what an encoder put before it is
+cut, and sound that begins later than the picture is filled up with silence.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,6 +19,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
+from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.source import MAX_SECONDS, only, open_source
@@ -58,7 +59,7 @@ def audio_blocks(
         path: A local file with sound, with or without pictures.
         rate: Hz to resample to; None keeps the file's own.
         mono: Whether to mix all channels to one.
-        start: Seconds of the container's clock at which to begin.
+        start: Seconds, from what is played first on, at which to begin.
         stop: Seconds at which to end; None reads to the end of the sound.
 
     Yields:
@@ -202,7 +203,7 @@ def _timed(
     """Decode to frames that follow each other without a gap from sample 0 on."""
     rate = int(stream.codec_context.sample_rate)
     ends = _end_sample(container, stream, rate)
-    zero = _origin(container, stream)
+    zero = clock_zero(container)
     taken = 0
     for frame in _frames(container, stream, path):
         if frame.sample_rate != rate:
@@ -263,17 +264,8 @@ def _end_sample(
     known = stream.duration and stream.time_base == Fraction(1, rate)
     if "mp4" not in container.format.name.split(",") or not known:
         return None
-    return max(0, stream.start_time or 0) + int(stream.duration or 0)
-
-
-def _origin(container: av.container.InputContainer, stream: AudioStream) -> Fraction:
-    """Give the time of sample 0: the container's 0 with pictures, the sound's own start alone.
-
-    MP3 counts what the encoder put before the sound as time.
-    """
-    if container.streams.video or stream.start_time is None or stream.time_base is None:
-        return Fraction(0)
-    return max(Fraction(0), stream.start_time * stream.time_base)
+    start = max(0, stream.start_time or 0) - round(clock_zero(container) * rate)
+    return start + int(stream.duration or 0)
 
 
 def _frames(

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
+from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
 from stores.media.isomedia import find_cut
 from stores.media.matroska import find_damage
@@ -215,9 +216,11 @@ class Scanner:
             pts, end = raw, 1
         else:
             raw = np.asarray(self._pts, dtype=np.int64)
+            zero = round(clock_zero(container) / time_base)
             nominal = max(1, self._nominal_ticks(stream, time_base))
             pts = _increasing(raw, nominal, self._path)
-            end = int(pts[-1]) + self._last_ticks(stream, pts, nominal)
+            end = int(pts[-1]) + self._last_ticks(stream, pts, nominal) - zero
+            pts = pts - zero
         seconds = float((end - int(pts[0])) * time_base)
         if seconds > MAX_SECONDS:
             raise MediaError(

@@ -73,7 +73,7 @@ class Timeline:
 
     @property
     def seconds(self) -> Float64[NDArray[np.float64], " frame"]:
-        """Presentation times in seconds of the container's clock."""
+        """Presentation times in seconds, from what is played first on."""
         return self.pts * float(self.time_base)
 
     @property

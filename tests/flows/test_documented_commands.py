@@ -59,6 +59,8 @@ def test_all_pages_are_read() -> None:
     "arguments", [pytest.param(a, id=f"{page}: {' '.join(a)}") for page, a in COMMANDS]
 )
 def test_documented(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    if "blur_mouth" in arguments:  # an example: test_add_a_method.py makes and runs it
+        arguments = tuple("exemplar" if a == "blur_mouth" else a for a in arguments)
     command = arguments[0]
     names = arguments[: 2 if command in ("artifacts", "weights") else 1]
     helped = invoke(*names, "--help")

@@ -90,5 +90,5 @@ def test_short_sound(samples: int, steps: int) -> None:
 
 def test_mfcc_refuses_what_is_no_mono_sound() -> None:
     for wrong in (np.zeros((2, 100), np.int16), np.zeros(0, np.int16)):
-        with pytest.raises(ValueError, match="a waveform is"):
+        with pytest.raises((ValueError, TypeError), match="waveform"):
             mfcc(wrong)

@@ -29,7 +29,7 @@ def voiced(start: float, stop: float) -> Known:
 
 
 def split(tmp_path: Path, mouth: Any, heard: Known) -> tuple[dict[str, Any], dict[str, str]]:
-    made = speech.speech.body(mouth, times(tmp_path, FRAMES), heard)
+    made = speech.speech.body(mouth, times(tmp_path, FRAMES), voiced=heard)
     return made.attributes["values"], made.attributes["reasons"]
 
 
@@ -91,7 +91,7 @@ def closing(
     starts = np.array([0.45, 1.45, 2.45, 3.45], np.float32)
     spans = Known({"span": np.stack([starts, starts + 0.1], axis=1)}, {"sure": sure})
     clock = times(tmp_path, FRAMES)
-    made = closure.closure.body(face(opening), clock, face(TALK), spans)
+    made = closure.closure.body(face(opening), clock, reference=face(TALK), phones=spans)
     return made.attributes["values"], made.attributes["reasons"]
 
 

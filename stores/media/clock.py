@@ -1,0 +1,36 @@
+"""Where a file's time begins: found once here, and taken off picture and sound alike.
+
+Broadcasts, camcorder files and parts of streams count time from anywhere on. What a player shows
+first is time 0 for everything else in the project.
+"""
+
+from fractions import Fraction
+
+import av.container
+from av.stream import Disposition, Stream
+
+_RUNNING = {"mpegts", "mpeg", "flv", "asf", "rm"}
+"""Formats whose clocks say nothing but distances: even a negative start is just a start."""
+
+
+def clock_zero(container: av.container.InputContainer) -> Fraction:
+    """Time [s of the container's clock] of what is played first: a picture or a sound.
+
+    In formats whose clock begins at 0, a start before it is what an encoder needs to get going,
+    and is not played.
+    """
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in container.streams
+        if is_played(stream) and stream.start_time is not None and stream.time_base is not None
+    ]
+    zero = min(starts, default=Fraction(0))
+    running = _RUNNING & set(container.format.name.split(","))
+    return zero if zero > 0 or running else Fraction(0)
+
+
+def is_played(stream: Stream) -> bool:
+    """Whether a stream is sound or moving picture; covers of sound files are neither."""
+    if stream.type == "audio":
+        return True
+    return stream.type == "video" and not stream.disposition & Disposition.attached_pic
