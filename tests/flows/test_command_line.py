@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 from cyclopts import App
+from rich.console import Console
 
 from flows.cli.app import app
 from flows.names import (
@@ -145,7 +146,7 @@ def test_options_come_before_changes_and_these_before_the_file(tmp_path: Path) -
 
 
 def test_help_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(app, "console", Console(width=300))  # it is made once for the process
     told = invoke("dub", "--help").stdout
     for panel in ("What is dubbed", "Encoding", "Settings", "Running"):
         assert f"─ {panel} ─" in told
