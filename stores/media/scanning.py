@@ -310,23 +310,32 @@ def _frame_thumbnail(frame: VideoFrame) -> Thumbnail:
 
 
 def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Read the display matrix: (transposed, flipped_x, flipped_y), in that order.
+    """How a picture is to be turned: (transposed, flipped_x, flipped_y), in that order.
 
     Angles other than quarter turns are taken as none, as players do.
     """
-    side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return False, False, False
-    data = bytes(side_data[SideDataType.DISPLAYMATRIX])
-    if len(data) < 36:
-        return False, False, False
-    matrix = np.frombuffer(data, dtype=np.int32)[:9].reshape(3, 3)
-    a, b, c, d = (round(int(v) / 65536) for v in matrix[:2, :2].ravel())
+    a, b, c, d = _display_matrix(frame)
     if a and d and not b and not c:
         return False, a < 0, d < 0
     if b and c and not a and not d:
         return True, c < 0, b < 0
     return False, False, False
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
+    """The linear part of the display matrix, row by row; (1, 0, 0, 1) for none."""
+    try:
+        side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
+    except ValueError:  # a sort that PyAV has no name for, such as EXIF; it then gives none at all
+        turn = np.deg2rad(frame.rotation)  # counter-clockwise; mirrors can't be told from it
+        cosine, sine = round(float(np.cos(turn))), round(float(np.sin(turn)))
+        return cosine, sine, -sine, cosine
+    data = bytes(side_data.get(SideDataType.DISPLAYMATRIX, b""))
+    if len(data) < 36:
+        return 1, 0, 0, 1
+    matrix = np.frombuffer(data, dtype=np.int32)[:9].reshape(3, 3)
+    a, b, c, d = (round(int(v) / 65536) for v in matrix[:2, :2].ravel())
+    return a, b, c, d
 
 
 def video_facts(
