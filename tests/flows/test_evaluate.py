@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for name in ("p01_0001.mp4", "p02_0001.mp4"):
         shade = 300 if name.startswith("p01") else 280
-        make_video(folder / name, frames=75, size=(400, shade), real_faces=True, audio="aac")
+        make_video(folder / name, frames=50, size=(400, shade), real_faces=True, audio="aac")
     return folder
 
 

@@ -398,7 +398,7 @@ def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None
 
 
 THIRTY = {"steps": 30, "validate_every": 30, "checkpoint_every": 30, "deterministic": False}
-TEN = {"steps": 10, "validate_every": 10, "checkpoint_every": 10, "deterministic": False}
+SEVEN = {"steps": 7, "validate_every": 7, "checkpoint_every": 7, "deterministic": False}
 
 
 def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("given", "warm_up"), [(TEN, 4), pytest.param(THIRTY, 10, marks=pytest.mark.slow)]
+    ("given", "warm_up"), [(SEVEN, 3), pytest.param(THIRTY, 10, marks=pytest.mark.slow)]
 )
 def test_steps_of_the_renderer_have_the_papers_losses(
     make: Make, tmp_path: Path, given: dict[str, Any], warm_up: int
