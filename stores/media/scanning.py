@@ -329,7 +329,7 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     except ValueError:  # a sort that PyAV has no name for, such as EXIF; it then gives none at all
         turn = np.deg2rad(frame.rotation)  # counter-clockwise; mirrors can't be told from it
         cosine, sine = round(float(np.cos(turn))), round(float(np.sin(turn)))
-        return cosine, sine, -sine, cosine
+        return cosine, -sine, sine, cosine
     data = bytes(side_data.get(SideDataType.DISPLAYMATRIX, b""))
     if len(data) < 36:
         return 1, 0, 0, 1

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stores.errors import MediaError
+from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.media.scenes import SceneCuts, thumbnail
 from stores.media.source import probe
@@ -159,3 +161,24 @@ def test_fast_motion_is_no_cut() -> None:
 def test_the_example_is_one_scene() -> None:
     found = scan(EXAMPLE)
     assert len(found) == 765 and found.scene_start.sum() == 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", [None, 1, 3, 6, 8])
+def test_photos_are_upright(suffix: str, orientation: int | None, tmp_path: Path) -> None:
+    """As cameras and phones write them: with EXIF, stored any way round."""
+    picture = Image.fromarray(pattern(7, 160, 120))
+    stored = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
+    stored[8] = Image.Transpose.ROTATE_270
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    if orientation is not None:
+        exif[0x0112] = orientation
+        picture = picture.transpose(stored[orientation]) if orientation > 1 else picture
+    path = tmp_path / f"photo.{suffix}"
+    picture.save(path, exif=exif, quality=95)
+    found = scan(path)
+    assert found.still
+    assert (found.video.width, found.video.height) == (160, 120)
+    (frame,) = read_frames(path, found, 0, 1)
+    assert np.abs(frame.rgb().astype(int) - pattern(7, 160, 120)).mean() < 6
