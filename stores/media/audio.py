@@ -22,15 +22,25 @@ from stores.errors import MediaError
 from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
-from stores.media.source import MAX_SECONDS, only, open_source
+from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
+from stores.media.source import MAX_SECONDS, only, open_source, sound_streams
 
 Block = Float32[NDArray[np.float32], "_sample _channel"]
 """A piece of sound, full scale -1..1."""
 
 BLOCK_SAMPLES = 1 << 14
+_QUIET, _CANCELLED = 0.01, 0.1
+"""Where the mean of two channels is quieter than this (RMS), and by this factor quieter than half
+their difference, one is the other inverted."""
+_PLAIN_SAMPLES = {"wav", "w64"}
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
 _GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds
+_STATED_LENGTHS = {
+    *("mov", "mp4", "matroska", "webm", "avi", "wav", "w64"),
+    *("aiff", "caf", "flac", "ape", "tta", "wv"),
+}
+"""Formats whose headers say how long the sound is."""
 _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5  # missing at the end: more than this is a cut file
 
 
@@ -86,7 +96,7 @@ def audio_blocks(
                 return
         if position == 0:
             raise MediaError(f"{path}: its sound is empty; give a file with speech")
-        _check_length(stream, position / out_rate, path)
+        _check_length(container, stream, position / out_rate, path)
 
 
 def decode_audio(
@@ -99,10 +109,20 @@ def decode_audio(
 ) -> Block:
     """Decode a file's sound into one array, -1..1; see `audio_blocks`.
 
+    Stereo whose channels cancel each other out, since one lead was inverted, is mixed down to
+    their difference.
+
     Raises:
         MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
     """
     blocks = list(audio_blocks(path, rate=rate, mono=mono, start=start, stop=stop))
+    if mono and blocks and audio_facts(path).channels == 2:
+        mean = np.concatenate(blocks)
+        if _level(mean) > _QUIET:
+            return mean
+        both = np.concatenate(list(audio_blocks(path, rate=rate, start=start, stop=stop)))
+        half: Block = (both[:, :1] - both[:, 1:]) / 2
+        return half if _level(mean) < _CANCELLED * _level(half) else mean
     if not blocks:
         raise MediaError(
             f"{path}: no sound from {start:g} s"
@@ -110,6 +130,10 @@ def decode_audio(
             + "; choose a range within its length"
         )
     return np.concatenate(blocks)
+
+
+def _level(samples: Block) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
 def exact_length(blocks: Iterable[Block], samples: int, *, channels: int) -> Iterator[Block]:
@@ -161,7 +185,7 @@ def _as_channels(block: Block, channels: int) -> Block:
 
 
 def _audio_stream(container: av.container.InputContainer, path: Path) -> AudioStream:
-    streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    streams = sound_streams(container)
     if not streams:
         raise MediaError(f"{path}: no sound in it that can be decoded; give a file with speech")
     stream = streams[0]
@@ -271,15 +295,19 @@ def _end_sample(
 def _frames(
     container: av.container.InputContainer, stream: AudioStream, path: Path
 ) -> Iterator[AudioFrame]:
+    # The last packet of a recording that was piped is shorter than others, which is no damage.
+    piped = container.format.name in _PLAIN_SAMPLES and is_streamed(path)
     for number, packet in enumerate(container.demux(stream)):
         try:
             frames = stream.decode(packet)
         except av.error.FFmpegError as error:
+            if packet.size and is_tag(bytes(packet)):
+                continue
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}, can't be decoded); export or copy "
                 "the file again"
             ) from error
-        if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+        if (packet.is_corrupt and not piped) or any(frame.is_corrupt for frame in frames):
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}); export or copy the file again"
             )
@@ -306,9 +334,11 @@ def _checked(blocks: Iterable[Block], path: Path) -> Iterator[Block]:
             yield block
 
 
-def _check_length(stream: AudioStream, seconds: float, path: Path) -> None:
-    """Compare what was decoded with what the header promises."""
-    if not stream.duration or stream.time_base is None:
+def _check_length(
+    container: av.container.InputContainer, stream: AudioStream, seconds: float, path: Path
+) -> None:
+    """Compare what was decoded with what the header promises, where it is no estimate."""
+    if not stream.duration or stream.time_base is None or not _states_length(container, path):
         return
     promised = float(stream.duration * stream.time_base)
     if promised - seconds > _SHORT_SECONDS + _SHORT_SHARE * promised:
@@ -316,3 +346,13 @@ def _check_length(stream: AudioStream, seconds: float, path: Path) -> None:
             f"{path}: cut short, its sound holds {seconds:.1f} of {promised:.1f} seconds; copy or "
             "download it again"
         )
+
+
+def _states_length(container: av.container.InputContainer, path: Path) -> bool:
+    """Whether the header says how long the sound is; what others give is an estimate."""
+    names = set(container.format.name.split(","))
+    if "wav" in names and is_streamed(path):
+        return False
+    if "mp3" in names:
+        return counts_mp3_frames(path)
+    return bool(_STATED_LENGTHS & names)

@@ -28,6 +28,7 @@ from stores.media.source import (
     demuxed,
     limited_metadata,
     open_source,
+    sound_streams,
     video_stream,
     whole_still,
 )
@@ -90,8 +91,7 @@ class Scanner:
                 cut = find_cut(self._path)
                 if cut:
                     raise self._damage(cut)
-            heard = [sound for sound in container.streams.audio if sound.codec_context is not None]
-            audio = heard[0] if heard else None
+            audio = next(iter(sound_streams(container)), None)
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (
                 container.format.name == "gif" and len(self._pts) == 1
@@ -186,8 +186,8 @@ class Scanner:
         known = [pts for pts in (self._pts[0], self._pts[-1]) if pts != _NO_PTS]
         if stream.time_base is not None and len(known) == 2:
             seconds = float((known[1] - known[0]) * stream.time_base)
-            only_picture = not container.streams.audio
-            if only_picture and promised > seconds + 2 + 0.02 * promised and frames > 1:
+            is_bound = not container.streams.audio and not (counted and self._all_listed(stream))
+            if is_bound and promised > seconds + 2 + 0.02 * promised and frames > 1:
                 raise self._cut_short(f"{seconds:.1f} of {promised:.1f} seconds")
         said = _seconds_tag(stream)
         if said is not None and len(known) == 2 and stream.time_base is not None:
@@ -247,13 +247,17 @@ class Scanner:
         rate = stream.average_rate or stream.guessed_rate
         return round(1 / (rate * time_base)) if rate else 1
 
+    def _all_listed(self, stream: VideoStream) -> bool:
+        return 0 < stream.frames == self._packets.get(stream.index, 0)
+
     def _last_ticks(self, stream: VideoStream, pts: NDArray[np.int64], nominal: int) -> int:
         """Length of the last frame: by the stream's end, by the frame, or as long as usual."""
         usual = int(np.median(np.diff(pts))) if len(pts) > 1 else nominal
         if stream.start_time is not None and stream.duration:
             ticks = stream.start_time + stream.duration - int(pts[-1])
-            # The header only decides what the frames leave open, and only if it makes sense.
-            if 0 < ticks <= 4 * max(usual, nominal):
+            # The header only decides what the frames leave open, and only if it makes sense. Where
+            # it lists every frame, a last one that is held for long is meant.
+            if 0 < ticks <= 4 * max(usual, nominal) or (ticks > 0 and self._all_listed(stream)):
                 return ticks
         return self._last_duration if self._last_duration > 0 else usual
 
@@ -397,6 +401,6 @@ def audio_facts_of(stream: AudioStream) -> AudioFacts:
 def layout_name(context: AudioCodecContext) -> str:
     """Name a channel layout; the usual one of so many channels where the file names none."""
     layout = context.layout
-    usual = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+    usual = dict(enumerate(("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1"), start=1))
     unnamed = layout.name.endswith("channels")
     return usual.get(layout.nb_channels, layout.name) if unnamed else layout.name

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import av
 import av.container
 import av.error
+from av.audio.stream import AudioStream
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -193,6 +194,12 @@ def video_stream(container: av.container.InputContainer, path: Path) -> VideoStr
     )
     check_size(stream.width, stream.height, path)
     return stream
+
+
+def sound_streams(container: av.container.InputContainer) -> list[AudioStream]:
+    """Sound streams that can be decoded, those that the file marks as default first."""
+    known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    return sorted(known, key=lambda s: not s.disposition & Disposition.default)
 
 
 def check_size(width: int, height: int, path: Path) -> None:
