@@ -1,4 +1,4 @@
-"""IP-LAP's own paste: inside the contour of the face the generated frame, outside the original."""
+"""IP-LAP's own way to paste: the generated frame inside the face's contour, else the original."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What training IP-LAP's two networks needs beside them: their losses as sums, and augmentation.
+"""Losses as weighted sums, and augmentation, for the training of IP-LAP's two networks.
 
 Convention: landmarks (..., 131, 2) are in px of an upright crop, x to the right; mel is on the
 project's scale, on which 0.08 is 1 dB.
@@ -55,7 +55,7 @@ class RendererWeights(BaseModel):
 
 
 class Augmentation(BaseModel):
-    """What is changed at random; the defaults, as published, change nothing."""
+    """What is changed at random in training; the defaults, as published, change nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -170,7 +170,7 @@ def augment_points(
     Bool[NDArray[np.bool_], " sample"],
     Float64[NDArray[np.float64], "sample 1+reference"],
 ]:
-    """Landmarks seen in a mirror, and rolled about their own centre.
+    """Mirrors landmarks at random, and rolls them about their own centre.
 
     Args:
         windows: Landmarks [crop px].
@@ -226,7 +226,7 @@ def jittered_boxes(
     *,
     together: bool,
 ) -> Float32[NDArray[np.float32], "sample frame 4"]:
-    """Boxes x1, y1, x2, y2 with edges moved; those of a window alike if `together`."""
+    """Boxes x1, y1, x2, y2 with edges moved at random; those of a window alike if `together`."""
     sides = np.tile(boxes[..., 2:] - boxes[..., :2], 2)
     shape = (len(boxes), 1 if together else boxes.shape[1], 4)
     moved = boxes + augmentation.box * sides * rng.standard_normal(shape)

@@ -1,4 +1,4 @@
-"""Time as IP-LAP sees it: five ticks of 25 Hz around each frame, whatever the video's frame rate.
+"""Windows of speech and landmarks around each frame: five ticks of 25 Hz, at any frame rate.
 
 A frame's window is centred on the frame's own time, so that its middle tick is the frame itself;
 at 25 fps the other four are its neighbours, as published. Speech is heard 0.08 s earlier than in

@@ -110,7 +110,7 @@ def crop_face(
     window: Int64[NDArray[np.int64], "4"],
     frame_size: tuple[int, int],
 ) -> UInt8[NDArray[np.uint8], "224 224 3"]:
-    """The crop from its part that is in the frame, scaled bilinearly.
+    """The square crop of a window, grey outside the frame, scaled bilinearly.
 
     Args:
         part: The frame's rectangle `inside(window, frame_size)`.

@@ -112,7 +112,7 @@ def decode_audio(
 
 
 def exact_length(blocks: Iterable[Block], samples: int, *, channels: int) -> Iterator[Block]:
-    """Cut blocks off, or go on in silence, at exactly `samples` samples."""
+    """Trim sound, or pad it with silence, to exactly `samples` samples."""
     left = samples
     for block in blocks:
         if left <= 0:

@@ -1,4 +1,4 @@
-"""Some frames of a video, evenly over its length, for people who want to see what is in it.
+"""Preview frames of a video, evenly over its length, for people who want to see what is in it.
 
 Not for work: a frame may be one or two away from where it was asked for, and is decoded without
 the filter that smooths blocks, so that a look costs a tenth of what reading the video does.

@@ -73,7 +73,7 @@ class Sound:
     """Sound to be written, from time 0 of the output on.
 
     Attributes:
-        blocks: float32 (sample, channel) blocks, -1..1.
+        blocks: pieces of sound, one after the other, -1..1.
         rate: Hz.
         layout: channel layout such as `mono` or `stereo`.
         language: ISO 639 code, or empty.
