@@ -23,7 +23,7 @@ from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.source import MAX_SECONDS, only, open_source
 
-Block = Float32[NDArray[np.float32], "_sample _channel"]
+Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
 
 BLOCK_SAMPLES = 1 << 14
