@@ -136,7 +136,7 @@ class FaceModel(nn.Module):
         translation: Float[Tensor, "batch 3 1"],
         gamma: Float[Tensor, "batch 27 1"],
     ) -> Face:
-        """The face of coefficients, in full precision under autocast too.
+        """The face that coefficients describe, in full precision under autocast too.
 
         Args:
             alpha: Identity; a batch of 1 holds for all.

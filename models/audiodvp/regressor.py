@@ -9,7 +9,7 @@ MEAN = (0.5141, 0.4074, 0.3588)
 
 
 def vggface2_resnet50() -> ResNet:
-    """A network (batch, 3, 224, 224) RGB 0..1 minus MEAN → features (batch, 2048), 0 or more.
+    """ResNet-50: (batch, 3, 224, 224) RGB 0..1 minus MEAN → features (batch, 2048), 0 or more.
 
     Converted from Caffe, hence the stride in the first 1 x 1 convolution of a block and the
     pooling without padding. AudioDVP adds Linear(2048, 97), zero at the start: expression 64,

@@ -50,7 +50,7 @@ class NeuralFaceRenderer(nn.Module):
 
 
 class OutermostLevel(nn.Module):
-    """Image → features → what lies inside → image in -1..1."""
+    """The outermost level of the U-Net: image → features → inner levels → image in -1..1."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, width: int, inside: nn.Module
@@ -74,7 +74,7 @@ class OutermostLevel(nn.Module):
 
 
 class SkipLevel(nn.Module):
-    """Half the size and back, joined with the input.
+    """A level of the U-Net: half the size and back, joined with the input.
 
     Args:
         outer: Channels outside, in and (twice) out.

@@ -3,11 +3,10 @@
 Convention: landmarks are in px with y UP, that is y = height - 1 - row; images are RGB.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from skimage.transform import SimilarityTransform
 
@@ -53,14 +52,14 @@ class Aligned(NamedTuple):
         landmarks: In the crop [px], y up.
     """
 
-    transform: Float64[NDArray[np.float64], "5"]
-    image: UInt8[NDArray[np.uint8], "size size 3"]
-    landmarks: Float64[NDArray[np.float64], "68 2"]
+    transform: Float64[np.ndarray, "5"]
+    image: UInt8[np.ndarray, "size size 3"]
+    landmarks: Float64[np.ndarray, "68 2"]
 
 
 def five_points(
-    landmarks: Float[NDArray[np.floating[Any]], "68 2"],
-) -> Float[NDArray[np.floating[Any]], "5 2"]:
+    landmarks: Float[np.ndarray, "68 2"],
+) -> Float[np.ndarray, "5 2"]:
     """Eyes (left and right in the image), nose tip and mouth corners of the 68 points."""
     if landmarks.shape != (68, 2):
         raise ValueError(f"five points are read from (68, 2) landmarks, not {landmarks.shape}")
@@ -69,8 +68,8 @@ def five_points(
 
 
 def orthographic_pose(
-    points: Float[NDArray[np.floating[Any]], "point 2"],
-    solid: Float[NDArray[np.floating[Any]], "point 3"],
+    points: Float[np.ndarray, "point 2"],
+    solid: Float[np.ndarray, "point 3"],
 ) -> tuple[float, float, float]:
     """Scale and origin x, y of a solid in its scaled orthographic picture, by least squares.
 
@@ -85,10 +84,10 @@ def orthographic_pose(
 
 
 def align(
-    image: UInt8[NDArray[np.uint8], "height width 3"],
-    landmarks: Float[NDArray[np.floating[Any]], "68 2"],
+    image: UInt8[np.ndarray, "height width 3"],
+    landmarks: Float[np.ndarray, "68 2"],
     *,
-    standard: Float[NDArray[np.floating[Any]], "5 3"] = STANDARD_POINTS,
+    standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS,
     size: int = CROP_SIZE,
     face_size_px: float = FACE_SIZE_PX,
 ) -> Aligned:
@@ -123,8 +122,8 @@ def align(
 
 
 def arcface_transform(
-    landmarks: Float[NDArray[np.floating[Any]], "68 2"], height: int
-) -> Float64[NDArray[np.float64], "2 3"]:
+    landmarks: Float[np.ndarray, "68 2"], height: int
+) -> Float64[np.ndarray, "2 3"]:
     """Similarity transform from image px to ArcFace's 112 x 112 px, y down in both.
 
     Args:

@@ -226,7 +226,7 @@ class FaceModel(nn.Module):
         return torch.cat([down, torch.ones_like(down[..., :1])], -1) @ self.clip_matrix.T
 
     def forward(self, coefficients: Float[Tensor, "batch 257"]) -> Face:
-        """The face of coefficients; in full precision under autocast too."""
+        """The face that coefficients describe; in full precision under autocast too."""
         with torch.autocast(coefficients.device.type, enabled=False):  # half is off by pixels
             return self._face(split(coefficients.to(self.mean_shape.dtype)))
 

@@ -1,4 +1,4 @@
-"""Rotations, normals and light on vertices: what the two face models have in common."""
+"""Rotations, normals and light on vertices, for the face models of Deep3D and of AudioDVP."""
 
 import math
 

@@ -15,7 +15,7 @@ ACTION_UNITS = 17
 
 
 class Layers(NamedTuple):
-    """What the generator paints, and where the image is kept.
+    """The generated face, and the share of the original to keep at each pixel.
 
     Attributes:
         color: In -1..1, in the colour order of the input.
@@ -78,7 +78,7 @@ class Generator(nn.Module):
         image: Float[Tensor, "batch 3 height width"],
         action_units: Float[Tensor, "batch 17"],
     ) -> Layers:
-        """What to paint, and where.
+        """The changed face, and where to keep the original.
 
         Args:
             image: BGR in -1..1; sides are multiples of 4 (128 px published).

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import FULL
 
-_Boxes = Float32[NDArray[np.float32], "frame 4"] | Int64[NDArray[np.int64], "frame 4"]
+_Boxes = Float32[np.ndarray, "frame 4"] | Int64[np.ndarray, "frame 4"]
 
 PAD = 0.08
 """Room around the landmarks, as a share of the mean side of their bounds. In training IP-LAP leaves
@@ -19,8 +19,8 @@ PAD = 0.08
 
 
 def face_boxes(
-    points: Float32[NDArray[np.float32], "frame 131 coordinate"], *, pad: float = PAD
-) -> Float32[NDArray[np.float32], "frame 4"]:
+    points: Float32[np.ndarray, "frame 131 coordinate"], *, pad: float = PAD
+) -> Float32[np.ndarray, "frame 4"]:
     """The box of each frame.
 
     Args:
@@ -41,8 +41,8 @@ def face_boxes(
 
 
 def whole_boxes(
-    boxes: Float32[NDArray[np.float32], "frame 4"], frame_size: tuple[int, int]
-) -> Int64[NDArray[np.int64], "frame 4"]:
+    boxes: Float32[np.ndarray, "frame 4"], frame_size: tuple[int, int]
+) -> Int64[np.ndarray, "frame 4"]:
     """The pixels to cut: boxes within the frame, fractions cut off as published.
 
     Args:
@@ -58,8 +58,8 @@ def whole_boxes(
 
 
 def to_box(
-    points: Float32[NDArray[np.float32], "frame point coordinate"], boxes: _Boxes
-) -> Float32[NDArray[np.float32], "frame point 2"]:
+    points: Float32[np.ndarray, "frame point coordinate"], boxes: _Boxes
+) -> Float32[np.ndarray, "frame point 2"]:
     """Points as shares of their frame's box.
 
     Args:
@@ -74,8 +74,8 @@ def to_box(
 
 
 def from_box(
-    shares: Float32[NDArray[np.float32], "frame point 2"], boxes: _Boxes
-) -> Float32[NDArray[np.float32], "frame point 2"]:
+    shares: Float32[np.ndarray, "frame point 2"], boxes: _Boxes
+) -> Float32[np.ndarray, "frame point 2"]:
     """Points [frame px] that are given as shares of boxes."""
     corner, side = _corner_and_side(boxes)
     return np.asarray(shares * side + corner, np.float32)

@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
-from numpy.typing import NDArray
 
 from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.rendered import PATCH_MARGIN
@@ -13,12 +12,12 @@ CUT_PX = 2.0
 
 
 def with_detail(
-    face: UInt8[NDArray[np.uint8], "side side 3"],
-    own: UInt8[NDArray[np.uint8], "size size 3"],
-    mask: UInt8[NDArray[np.uint8], "size size"],
+    face: UInt8[np.ndarray, "side side 3"],
+    own: UInt8[np.ndarray, "size size 3"],
+    mask: UInt8[np.ndarray, "size size"],
     *,
-    transform: Float32[NDArray[np.float32], "2 3"],
-) -> UInt8[NDArray[np.uint8], "size size 3"]:
+    transform: Float32[np.ndarray, "2 3"],
+) -> UInt8[np.ndarray, "size size 3"]:
     """A patch with the coarse structure of the face and the fine structure of the own pixels.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which of the 478 face-mesh points IP-LAP sees, in which order, and how it joins them.
+"""IP-LAP's choice of the 478 face-mesh points: their order, and the lines that join them.
 
 Landmark axes of its networks have 131 columns: 74 that tell the pose, then 57 that speech moves.
 """

@@ -1,9 +1,8 @@
-"""IP-LAP's own paste: inside the contour of the face the generated frame, outside the original."""
+"""IP-LAP's own way to paste: the generated frame inside the face's contour, else the original."""
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
-from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import CONTOUR
 
@@ -13,8 +12,8 @@ _KERNEL, _SIGMA = 21, 11.0
 
 
 def face_contour_mask(
-    landmarks68: Float32[NDArray[np.float32], "68 2"], frame_size: tuple[int, int]
-) -> UInt8[NDArray[np.uint8], "{frame_size[0]} {frame_size[1]}"]:
+    landmarks68: Float32[np.ndarray, "68 2"], frame_size: tuple[int, int]
+) -> UInt8[np.ndarray, "{frame_size[0]} {frame_size[1]}"]:
     """The convex-filled contour of jaw and brows.
 
     Args:
@@ -35,10 +34,10 @@ def face_contour_mask(
 
 
 def keep_contour(
-    frame: UInt8[NDArray[np.uint8], "height width 3"],
-    generated: UInt8[NDArray[np.uint8], "height width 3"],
-    mask: UInt8[NDArray[np.uint8], "height width"],
-) -> UInt8[NDArray[np.uint8], "height width 3"]:
+    frame: UInt8[np.ndarray, "height width 3"],
+    generated: UInt8[np.ndarray, "height width 3"],
+    mask: UInt8[np.ndarray, "height width"],
+) -> UInt8[np.ndarray, "height width 3"]:
     """The generated frame where the blurred mask is, the original elsewhere.
 
     Args:
@@ -70,8 +69,8 @@ def keep_contour(
 
 
 def crop_contour_mask(
-    points: Float32[NDArray[np.float32], "478 coordinate"], size: int, *, zoom: float
-) -> UInt8[NDArray[np.uint8], "{size} {size}"]:
+    points: Float32[np.ndarray, "478 coordinate"], size: int, *, zoom: float
+) -> UInt8[np.ndarray, "{size} {size}"]:
     """The blurred mask of the face's contour from the face mesh, in a crop.
 
     The blur is as wide as that of `keep_contour` in the frame.

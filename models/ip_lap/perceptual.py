@@ -38,7 +38,7 @@ class Backbone(nn.Module, ABC):
     style_weight = 250.0
 
     def freeze(self) -> None:
-        """To be called when all layers are there."""
+        """Freezes the network; to be called when all layers are there."""
         self.requires_grad_(False)
         self.eval()
 
@@ -60,7 +60,7 @@ class Backbone(nn.Module, ABC):
 
 
 class Vgg19(Backbone):
-    """VGG19 without its classifier; what follows relu_5_1 is dead, in the file only.
+    """VGG19 without its classifier; layers behind relu_5_1 are unused, but files hold them.
 
     BGR in 0..1 is treated as if it were RGB in -1..1, as in the published training.
     """

@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
-from numpy.typing import NDArray
 
 from models.faces.mesh.indices import MOUTH
 from models.ip_lap.settings import MOST_IMAGES
@@ -14,18 +13,18 @@ _UPPER_LIP, _LOWER_LIP = MOUTH.index(0), MOUTH.index(17)
 
 
 def lip_distance(
-    mouth: Float32[NDArray[np.float32], "frame 57 3"],
-) -> Float32[NDArray[np.float32], " frame"]:
+    mouth: Float32[np.ndarray, "frame 57 3"],
+) -> Float32[np.ndarray, " frame"]:
     """Distance of the lips' outer middles, in the unit of the mouth's points (face heights)."""
     apart = mouth[:, _LOWER_LIP, :2] - mouth[:, _UPPER_LIP, :2]
     return np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
 
 
 def choose_references(
-    distance: Float32[NDArray[np.float32], " frame"],
-    usable: Bool[NDArray[np.bool_], " frame"],
+    distance: Float32[np.ndarray, " frame"],
+    usable: Bool[np.ndarray, " frame"],
     count: int,
-) -> Int64[NDArray[np.int64], " {count}"]:
+) -> Int64[np.ndarray, " {count}"]:
     """Frames at even steps from the most closed to the most open mouth.
 
     Args:

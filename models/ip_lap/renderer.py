@@ -216,7 +216,7 @@ class Translation(nn.Module):
 
 
 class Renderer(nn.Module):
-    """Alignment and translation.
+    """The renderer: references are aligned to the sketches, then translated to the face.
 
     Args:
         size: Of the layers; None: as published.

@@ -1,4 +1,4 @@
-"""What can be set of IP-LAP: the sizes of its networks, its crops and its references."""
+"""Settings of IP-LAP: the sizes of its networks, its crops and its reference images."""
 
 from typing import Annotated, Literal
 

@@ -7,7 +7,6 @@ pixel that holds them; a landmark outside the crop is dropped with its lines.
 import cv2
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
-from numpy.typing import NDArray
 
 from models.ip_lap.landmarks import CONNECTIONS, FULL
 
@@ -19,8 +18,8 @@ _ENDS = np.array([[_COLUMN[start], _COLUMN[end]] for start, end in CONNECTIONS])
 
 
 def draw_canvas(
-    landmarks: Float32[NDArray[np.float32], "2 131"], crop_size: tuple[int, int]
-) -> UInt8[NDArray[np.uint8], "height width"]:
+    landmarks: Float32[np.ndarray, "2 131"], crop_size: tuple[int, int]
+) -> UInt8[np.ndarray, "height width"]:
     """The lines at the crop's own aspect, its shorter side SIZE.
 
     Args:
@@ -51,8 +50,8 @@ def draw_canvas(
 
 
 def draw_sketch(
-    landmarks: Float32[NDArray[np.float32], "2 131"], crop_size: tuple[int, int]
-) -> Float32[NDArray[np.float32], "128 128"]:
+    landmarks: Float32[np.ndarray, "2 131"], crop_size: tuple[int, int]
+) -> Float32[np.ndarray, "128 128"]:
     """The canvas resized to SIZE x SIZE.
 
     Args:
@@ -67,9 +66,9 @@ def draw_sketch(
 
 
 def renderer_sketches(
-    landmarks: Float32[NDArray[np.float32], "frame 2 131"],
-    crop_sizes: Int64[NDArray[np.int64], "frame 2"],
-) -> Float32[NDArray[np.float32], "frame 3 128 128"]:
+    landmarks: Float32[np.ndarray, "frame 2 131"],
+    crop_sizes: Int64[np.ndarray, "frame 2"],
+) -> Float32[np.ndarray, "frame 3 128 128"]:
     """Sketches of many frames as the renderer takes them.
 
     Args:

@@ -1,4 +1,4 @@
-"""IP-LAP from stored arrays to stored arrays: its networks with one person's references inside."""
+"""IP-LAP's two networks made for one person, whose reference images are given once."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -44,7 +44,7 @@ class Talker(nn.Module):
 
 
 class Portrait(nn.Module):
-    """The renderer for one person, whose reference images it looks at once.
+    """The renderer for one person, whose reference images are encoded once.
 
     Args:
         renderer: With its weights, in eval mode.

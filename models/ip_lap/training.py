@@ -1,4 +1,4 @@
-"""What training IP-LAP's two networks needs beside them: their losses as sums, and augmentation.
+"""Losses as weighted sums, and augmentation, for the training of IP-LAP's two networks.
 
 Convention: landmarks (..., 131, 2) are in px of an upright crop, x to the right; mel is on the
 project's scale, on which 0.08 is 1 dB.
@@ -55,7 +55,7 @@ class RendererWeights(BaseModel):
 
 
 class Augmentation(BaseModel):
-    """What is changed at random; the defaults, as published, change nothing."""
+    """What is changed at random in training; the defaults, as published, change nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -145,8 +145,8 @@ def critic_losses(generated: Judged, real: Judged) -> Losses:
 
 
 def mirror_columns(
-    mirror: Int[NDArray[np.integer[Any]], "478"],
-) -> Int64[NDArray[np.int64], "131"]:
+    mirror: Int[np.ndarray, "478"],
+) -> Int64[np.ndarray, "131"]:
     """Column of each of the 131 landmarks' partner on the other side of the face.
 
     Args:
@@ -157,20 +157,20 @@ def mirror_columns(
 
 
 def augment_points(
-    windows: Float32[NDArray[np.float32], "sample frame 131 2"],
-    references: Float32[NDArray[np.float32], "sample reference 131 2"],
+    windows: Float32[np.ndarray, "sample frame 131 2"],
+    references: Float32[np.ndarray, "sample reference 131 2"],
     augmentation: Augmentation,
     *,
-    columns: Int64[NDArray[np.int64], "131"],
+    columns: Int64[np.ndarray, "131"],
     size: float,
     rng: np.random.Generator,
 ) -> tuple[
-    Float32[NDArray[np.float32], "sample frame 131 2"],
-    Float32[NDArray[np.float32], "sample reference 131 2"],
-    Bool[NDArray[np.bool_], " sample"],
-    Float64[NDArray[np.float64], "sample 1+reference"],
+    Float32[np.ndarray, "sample frame 131 2"],
+    Float32[np.ndarray, "sample reference 131 2"],
+    Bool[np.ndarray, " sample"],
+    Float64[np.ndarray, "sample 1+reference"],
 ]:
-    """Landmarks seen in a mirror, and rolled about their own centre.
+    """Mirrors landmarks at random, and rolls them about their own centre.
 
     Args:
         windows: Landmarks [crop px].
@@ -201,9 +201,9 @@ def augment_points(
 
 
 def rolled(
-    points: Float32[NDArray[np.float32], "sample frame point 2"],
-    angles: Float64[NDArray[np.float64], " sample #frame"],
-) -> Float32[NDArray[np.float32], "sample frame point 2"]:
+    points: Float32[np.ndarray, "sample frame point 2"],
+    angles: Float64[np.ndarray, " sample #frame"],
+) -> Float32[np.ndarray, "sample frame point 2"]:
     """Points turned about their mean over all frames of a window, or each frame's about its own.
 
     Args:
@@ -220,13 +220,13 @@ def rolled(
 
 
 def jittered_boxes(
-    boxes: Float32[NDArray[np.float32], "sample frame 4"],
+    boxes: Float32[np.ndarray, "sample frame 4"],
     augmentation: Augmentation,
     rng: np.random.Generator,
     *,
     together: bool,
-) -> Float32[NDArray[np.float32], "sample frame 4"]:
-    """Boxes x1, y1, x2, y2 with edges moved; those of a window alike if `together`."""
+) -> Float32[np.ndarray, "sample frame 4"]:
+    """Boxes x1, y1, x2, y2 with edges moved at random; those of a window alike if `together`."""
     sides = np.tile(boxes[..., 2:] - boxes[..., :2], 2)
     shape = (len(boxes), 1 if together else boxes.shape[1], 4)
     moved = boxes + augmentation.box * sides * rng.standard_normal(shape)

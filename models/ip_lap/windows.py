@@ -1,4 +1,4 @@
-"""Time as IP-LAP sees it: five ticks of 25 Hz around each frame, whatever the video's frame rate.
+"""Windows of speech and landmarks around each frame: five ticks of 25 Hz, at any frame rate.
 
 A frame's window is centred on the frame's own time, so that its middle tick is the frame itself;
 at 25 fps the other four are its neighbours, as published. Speech is heard 0.08 s earlier than in
@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from numpy.typing import NDArray
 
 from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
 
@@ -34,10 +33,10 @@ _SHARE_DIGITS = 6
 
 
 def mel_windows(
-    mel: Float32[NDArray[np.float32], "column 80"],
-    pts: Int64[NDArray[np.int64], " frame"],
+    mel: Float32[np.ndarray, "column 80"],
+    pts: Int64[np.ndarray, " frame"],
     time_base: Fraction,
-) -> Float32[NDArray[np.float32], "frame 5 80 16"]:
+) -> Float32[np.ndarray, "frame 5 80 16"]:
     """The mel that is heard at each tick of each frame's window.
 
     As published, the first two ticks of the speech hear its first columns. After the end of the
@@ -61,12 +60,12 @@ def mel_windows(
 
 
 def pose_windows(
-    points: Float32[NDArray[np.float32], "frame point 2"],
-    sizes: Int64[NDArray[np.int64], "frame 2"],
-    seconds: Float64[NDArray[np.float64], " frame"],
+    points: Float32[np.ndarray, "frame point 2"],
+    sizes: Int64[np.ndarray, "frame 2"],
+    seconds: Float64[np.ndarray, " frame"],
     *,
-    run: Int64[NDArray[np.int64], " frame"],
-) -> tuple[Float32[NDArray[np.float32], "frame 5 point 2"], Int64[NDArray[np.int64], "frame 5 2"]]:
+    run: Int64[np.ndarray, " frame"],
+) -> tuple[Float32[np.ndarray, "frame 5 point 2"], Int64[np.ndarray, "frame 5 2"]]:
     """Landmarks at each tick of each frame's window: linear between frames, held at a run's ends.
 
     Args:
@@ -97,8 +96,8 @@ def pose_windows(
 
 
 def face_runs(
-    valid: Bool[NDArray[np.bool_], " frame"], scene_start: Bool[NDArray[np.bool_], " frame"]
-) -> Int64[NDArray[np.int64], " frame"]:
+    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
+) -> Int64[np.ndarray, " frame"]:
     """Number of the unbroken run of faces that each frame is in; -1 for none."""
     begins = valid & (scene_start | ~np.concatenate([[False], valid[:-1]]))
     return np.where(valid, np.cumsum(begins) - 1, -1).astype(np.int64)

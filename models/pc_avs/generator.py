@@ -15,7 +15,7 @@ _CHANNELS = (512, 512, 512, 512, 256, 128)
 
 
 class Generator(Pyramid):
-    """Images from styles; the mapping layers `style` are only there because files hold them."""
+    """Images from styles; the mapping layers `style` are unused, but files hold them."""
 
     def __init__(self) -> None:
         super().__init__(_CHANNELS, _IDENTITY + FEATURES, 8, start=7, flat_bias=False)

@@ -1,4 +1,4 @@
-"""PC-AVS's identity encoder: photo → what stays of a face when pose and speech change."""
+"""PC-AVS's identity encoder: photo → features of the person, whatever the pose and the speech."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ _CHANNELS = 2048
 
 
 class IdentityEncoder(nn.Module):
-    """ResNeXt-50; its own classifier `model.fc` is only there because files hold it."""
+    """ResNeXt-50; its own classifier `model.fc` is unused, but files hold it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
-from numpy.typing import NDArray
 
 from models.syncnet.network import SIZE
 
@@ -40,7 +39,7 @@ class Track:
     """
 
     start: int
-    boxes: Float64[NDArray[np.float64], "frame 4"]
+    boxes: Float64[np.ndarray, "frame 4"]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -52,9 +51,9 @@ class Track:
 
 
 def find_tracks(
-    boxes: Float64[NDArray[np.float64], "frame 4"],
-    valid: Bool[NDArray[np.bool_], " frame"],
-    scene_start: Bool[NDArray[np.bool_], " frame"],
+    boxes: Float64[np.ndarray, "frame 4"],
+    valid: Bool[np.ndarray, " frame"],
+    scene_start: Bool[np.ndarray, " frame"],
 ) -> list[Track]:
     """Runs of frames with a face within a scene, over short gaps too, where boxes are interpolated.
 
@@ -77,8 +76,8 @@ def find_tracks(
 
 
 def crop_windows(
-    boxes: Float64[NDArray[np.float64], "frame 4"],
-) -> Int64[NDArray[np.int64], "frame 4"]:
+    boxes: Float64[np.ndarray, "frame 4"],
+) -> Int64[np.ndarray, "frame 4"]:
     """Windows x0, y0, x1, y1 [px], ends excluded, which may reach outside the frame."""
     from scipy.signal import medfilt  # takes seconds to import
 
@@ -97,20 +96,18 @@ def crop_windows(
     return np.asarray(np.stack(whole, axis=1), np.int64)
 
 
-def inside(
-    window: Int64[NDArray[np.int64], "4"], frame_size: tuple[int, int]
-) -> Int64[NDArray[np.int64], "4"]:
+def inside(window: Int64[np.ndarray, "4"], frame_size: tuple[int, int]) -> Int64[np.ndarray, "4"]:
     """The part of a window x0, y0, x1, y1 [px] that is in a frame of (height, width)."""
     height, width = frame_size
     return np.asarray(np.clip(window, 0, [width, height, width, height]), np.int64)
 
 
 def crop_face(
-    part: UInt8[NDArray[np.uint8], "height width 3"],
-    window: Int64[NDArray[np.int64], "4"],
+    part: UInt8[np.ndarray, "height width 3"],
+    window: Int64[np.ndarray, "4"],
     frame_size: tuple[int, int],
-) -> UInt8[NDArray[np.uint8], "224 224 3"]:
-    """The crop from its part that is in the frame, scaled bilinearly.
+) -> UInt8[np.ndarray, "224 224 3"]:
+    """The square crop of a window, grey outside the frame, scaled bilinearly.
 
     Args:
         part: The frame's rectangle `inside(window, frame_size)`.

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -49,7 +48,7 @@ def n_windows(frames: int, samples: int) -> int:
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - FRAMES)
 
 
-def window_starts(windows: int) -> Int64[NDArray[np.int64], " {windows}"]:
+def window_starts(windows: int) -> Int64[np.ndarray, " {windows}"]:
     """The first MFCC step of each window; its first frame is its number."""
     return STEPS_PER_FRAME * np.arange(windows)
 

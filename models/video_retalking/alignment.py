@@ -39,8 +39,8 @@ class FaceCut(NamedTuple):
     inner: tuple[float, float, float, float]
 
     def cut(
-        self, frame: UInt8[NDArray[np.uint8], "height width channel"]
-    ) -> UInt8[NDArray[np.uint8], "cut_height cut_width channel"]:
+        self, frame: UInt8[np.ndarray, "height width channel"]
+    ) -> UInt8[np.ndarray, "cut_height cut_width channel"]:
         """Part of the frame, a view."""
         for x0, y0, x1, y1 in (self.outer, self.inner):
             frame = frame[int(y0) : int(y1), int(x0) : int(x1)]
@@ -48,8 +48,8 @@ class FaceCut(NamedTuple):
 
 
 def face_quads(
-    landmarks: Float[NDArray[np.floating[Any]], "*face 68 2"],
-) -> Float[NDArray[np.floating[Any]], "*face 4 2"]:
+    landmarks: Float[np.ndarray, "*face 68 2"],
+) -> Float[np.ndarray, "*face 4 2"]:
     """The upright square around each face: FFHQ's oriented crop.
 
     Args:
@@ -76,7 +76,7 @@ def face_quads(
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y], axis=-2)
 
 
-def ffhq_cut(landmarks: Real[NDArray[Any], "68 2"], frame_size: tuple[int, int]) -> FaceCut:
+def ffhq_cut(landmarks: Real[np.ndarray, "68 2"], frame_size: tuple[int, int]) -> FaceCut:
     """The axis-aligned cut that holds the first frame's face, for all frames of a video.
 
     Args:
@@ -108,11 +108,11 @@ def ffhq_cut(landmarks: Real[NDArray[Any], "68 2"], frame_size: tuple[int, int])
 
 
 def crop_face(
-    image: UInt8[NDArray[np.uint8], "height width 3"],
-    quad: Float[NDArray[np.floating[Any]], "4 2"],
+    image: UInt8[np.ndarray, "height width 3"],
+    quad: Float[np.ndarray, "4 2"],
     *,
     side: int = FACE_SIDE,
-) -> UInt8[NDArray[np.uint8], "{side} {side} 3"]:
+) -> UInt8[np.ndarray, "{side} {side} 3"]:
     """The face in the quad, upright.
 
     Args:
@@ -137,8 +137,8 @@ def crop_face(
 
 
 def face_coefficients(
-    quad: Float[NDArray[np.floating[Any]], "4 2"], *, side: int = FACE_SIDE
-) -> Float64[NDArray[np.float64], "8"]:
+    quad: Float[np.ndarray, "4 2"], *, side: int = FACE_SIDE
+) -> Float64[np.ndarray, "8"]:
     """The perspective transform that takes the image back to the upright face.
 
     Args:
@@ -158,10 +158,10 @@ def face_coefficients(
 
 
 def paste_face(
-    image: UInt8[NDArray[np.uint8], "height width 3"],
-    face: UInt8[NDArray[np.uint8], "side side 3"],
-    coefficients: Float[NDArray[np.floating[Any]], "8"],
-) -> UInt8[NDArray[np.uint8], "height width 3"]:
+    image: UInt8[np.ndarray, "height width 3"],
+    face: UInt8[np.ndarray, "side side 3"],
+    coefficients: Float[np.ndarray, "8"],
+) -> UInt8[np.ndarray, "height width 3"]:
     """The image with the upright face warped back into it, edges hard.
 
     Args:

@@ -126,7 +126,7 @@ class Transformer(nn.Module):
         masked: Float[Tensor, "batch channel height width"],
         reference: Float[Tensor, "batch channel height width"],
     ) -> Float[Tensor, "batch channel height width"]:
-        """Features of the masked face that know the reference."""
+        """Features of the masked face, with what was fetched from the reference."""
         tokens = masked.flatten(2).transpose(1, 2)
         other = reference.flatten(2).transpose(1, 2)
         for layer in self.layers.children():

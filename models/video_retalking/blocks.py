@@ -73,7 +73,7 @@ class ConvLayerNorm(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch out_channel out_height out_width"]:
-        """Activated features, half or twice as large if so made."""
+        """Activated features, resampled as the layer was made to."""
         if self.doubled:
             features = functional.interpolate(features, scale_factor=2, mode="nearest")
         found: Tensor = self.model(features)

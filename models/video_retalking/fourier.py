@@ -26,7 +26,7 @@ class FourierUnit(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel height width"]:
-        """Features of which each pixel knows the whole image."""
+        """Features in which each pixel depends on the whole image."""
         size = features.shape[-2:]
         # Transforms know no bfloat16, and float16 only for powers of two; autocast leaves them be.
         wide = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -54,7 +54,7 @@ class SpectralTransform(nn.Module):
     def forward(
         self, features: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel height width"]:
-        """Features of which each pixel knows the whole image."""
+        """Features in which each pixel depends on the whole image."""
         hidden: Tensor = self.conv1(features)
         found: Tensor = self.conv2(hidden + self.fu(hidden))
         return found

@@ -28,11 +28,11 @@ MASK_SIGMA_PX = 11
 
 
 def coefficient_windows(
-    coefficients: Float[NDArray[np.floating[Any]], "video_frame 262"],
+    coefficients: Float[np.ndarray, "video_frame 262"],
     frames: ArrayLike,
     *,
     scale_ratios: ArrayLike = 1.0,
-) -> Float32[NDArray[np.float32], "frame 73 26"]:
+) -> Float32[np.ndarray, "frame 73 26"]:
     """D-Net's input: coefficients of the 26 frames around each frame.
 
     Frames before the first and behind the last repeat these.
@@ -60,9 +60,9 @@ def coefficient_windows(
 
 
 def crop_scale_ratio(
-    source: Float[NDArray[np.floating[Any]], "frame 262"],
-    coefficients: Float[NDArray[np.floating[Any]], "video_frame 262"],
-) -> Float32[NDArray[np.float32], " frame"]:
+    source: Float[np.ndarray, "frame 262"],
+    coefficients: Float[np.ndarray, "video_frame 262"],
+) -> Float32[np.ndarray, " frame"]:
     """How much larger each source is in its crop than the frame of the video that is most like it.
 
     1 for frames of the video itself. Likeness is 0.3 of the mean absolute difference of the
@@ -88,8 +88,8 @@ def crop_scale_ratio(
 
 
 def soften_mask(
-    mask: Float[NDArray[np.floating[Any]], "height width"],
-) -> Float32[NDArray[np.float32], "height width"]:
+    mask: Float[np.ndarray, "height width"],
+) -> Float32[np.ndarray, "height width"]:
     """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11)."""
     inner = slice(MASK_BORDER_PX, -MASK_BORDER_PX)
     cleared = np.zeros(mask.shape, np.float32)
@@ -102,12 +102,12 @@ def soften_mask(
 
 
 def laplacian_blend(
-    inside: UInt8[NDArray[np.uint8], "height width channel"],
-    outside: UInt8[NDArray[np.uint8], "height width channel"],
-    mask: Float[NDArray[np.floating[Any]], "height width"],
+    inside: UInt8[np.ndarray, "height width channel"],
+    outside: UInt8[np.ndarray, "height width channel"],
+    mask: Float[np.ndarray, "height width"],
     *,
     levels: int,
-) -> Float32[NDArray[np.float32], "height width channel"]:
+) -> Float32[np.ndarray, "height width channel"]:
     """One image over the other, each frequency band with its own softness of the mask.
 
     Burt and Adelson 1983. Every level of the 8-bit images is rounded to 8 bits.

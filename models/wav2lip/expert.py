@@ -1,4 +1,4 @@
-"""Wav2Lip's expert: do five lower halves of faces and 0.2 s of sound belong together?
+"""Wav2Lip's sync expert: judges whether the lower halves of five faces match 0.2 s of sound.
 
 Prajwal et al. 2020, section 3; public repository Rudrabha/Wav2Lip, class SyncNet_color.
 """

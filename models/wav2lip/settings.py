@@ -1,4 +1,4 @@
-"""What a user can set of Wav2Lip's crops."""
+"""Settings of Wav2Lip's face crops."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

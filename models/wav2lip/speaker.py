@@ -1,4 +1,4 @@
-"""Wav2Lip from stored faces to stored faces: what its inference does around the generator."""
+"""Wav2Lip's generator on images of 8 bits, with the steps of inference around it."""
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from models.wav2lip.steps import as_bytes, network_faces
 
 
 class Speaker(nn.Module):
-    """The generator between bytes, so that little travels to the device and back.
+    """The generator from and to images of 8 bits, so that little travels to the device and back.
 
     Args:
         generator: `models.wav2lip.generator.Generator`.

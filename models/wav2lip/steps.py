@@ -4,8 +4,6 @@ Convention: a box is (x1, y1, x2, y2) in whole pixels, x2 and y2 excluded; frame
 predictions are BGR. Facts from the inference script of the public repository Rudrabha/Wav2Lip.
 """
 
-from typing import Any
-
 import cv2
 import numpy as np
 import torch
@@ -18,11 +16,11 @@ from models.wav2lip.settings import PADS, SMOOTHING
 
 
 def pad_boxes(
-    detections: Real[NDArray[Any], "frame 4"],
+    detections: Real[np.ndarray, "frame 4"],
     frame_size: tuple[int, int],
     *,
     pads: tuple[int, int, int, int] = PADS,
-) -> Int64[NDArray[np.int64], "frame 4"]:
+) -> Int64[np.ndarray, "frame 4"]:
     """Detections grown by the pads and clipped to the frame.
 
     Args:
@@ -39,8 +37,8 @@ def pad_boxes(
 
 
 def smooth_boxes(
-    boxes: Int64[NDArray[np.int64], "frame 4"], *, window: int = SMOOTHING
-) -> Int64[NDArray[np.int64], "frame 4"]:
+    boxes: Int64[np.ndarray, "frame 4"], *, window: int = SMOOTHING
+) -> Int64[np.ndarray, "frame 4"]:
     """Each box becomes the mean of itself and those after it, fractions cut off.
 
     The published procedure writes into the array that it reads: boxes nearer to the end than the
@@ -60,7 +58,7 @@ def smooth_boxes(
     return smoothed
 
 
-def source_frames(chunks: int, frames: int) -> Int64[NDArray[np.int64], " {chunks}"]:
+def source_frames(chunks: int, frames: int) -> Int64[np.ndarray, " {chunks}"]:
     """The frame under each mel chunk: frames repeat from the first when they run out."""
     if frames < 1:
         raise ValueError("there must be a frame to speak")
@@ -68,11 +66,11 @@ def source_frames(chunks: int, frames: int) -> Int64[NDArray[np.int64], " {chunk
 
 
 def crop_face(
-    frame: UInt8[NDArray[np.uint8], "height width 3"],
-    box: Int64[NDArray[np.int64], "4"],
+    frame: UInt8[np.ndarray, "height width 3"],
+    box: Int64[np.ndarray, "4"],
     *,
     size: int = SIZE,
-) -> UInt8[NDArray[np.uint8], "{size} {size} 3"]:
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
     """The box of a frame, resized bilinearly to a square, whatever its aspect."""
     x1, y1, x2, y2 = _checked(frame, box)
     resized = cv2.resize(frame[y1:y2, x1:x2], (size, size))
@@ -108,10 +106,10 @@ def as_bytes(
 
 
 def paste_face(
-    frame: UInt8[NDArray[np.uint8], "height width 3"],
-    face: UInt8[NDArray[np.uint8], "face_height face_width 3"],
-    box: Int64[NDArray[np.int64], "4"],
-) -> UInt8[NDArray[np.uint8], "height width 3"]:
+    frame: UInt8[np.ndarray, "height width 3"],
+    face: UInt8[np.ndarray, "face_height face_width 3"],
+    box: Int64[np.ndarray, "4"],
+) -> UInt8[np.ndarray, "height width 3"]:
     """A copy of the frame with the face, resized bilinearly, in the box; no blending.
 
     Args:

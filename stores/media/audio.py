@@ -25,7 +25,7 @@ from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
 from stores.media.source import MAX_SECONDS, only, open_source, sound_streams
 
-Block = Float32[NDArray[np.float32], "_sample _channel"]
+Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
 
 BLOCK_SAMPLES = 1 << 14
@@ -137,7 +137,7 @@ def _level(samples: Block) -> float:
 
 
 def exact_length(blocks: Iterable[Block], samples: int, *, channels: int) -> Iterator[Block]:
-    """Cut blocks off, or go on in silence, at exactly `samples` samples."""
+    """Trim sound, or pad it with silence, to exactly `samples` samples."""
     left = samples
     for block in blocks:
         if left <= 0:

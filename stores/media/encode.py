@@ -10,7 +10,6 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from jaxtyping import Bool, Int64, UInt8
-from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.facts import VideoFacts
@@ -37,10 +36,10 @@ class Segment:
         codec: `h264` or `hevc`.
     """
 
-    payload: UInt8[NDArray[np.uint8], " byte"]
-    size: Int64[NDArray[np.int64], " packet"]
-    order: Int64[NDArray[np.int64], " packet"]
-    keyframe: Bool[NDArray[np.bool_], " packet"]
+    payload: UInt8[np.ndarray, " byte"]
+    size: Int64[np.ndarray, " packet"]
+    order: Int64[np.ndarray, " packet"]
+    keyframe: Bool[np.ndarray, " packet"]
     extradata: bytes
     codec: str
 
@@ -80,7 +79,7 @@ def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeS
     """
     created = cast(VideoCodecContext, av.CodecContext.create(encoder_name(settings), "w"))
     context = encoder_context(created, video, settings)
-    packets: list[av.Packet] = []  # type: ignore[type-arg]
+    packets: list[av.Packet] = []
     count = 0
     try:
         for frame in frames:

@@ -1,4 +1,4 @@
-"""What is known about a video and its sound, as plain frozen records.
+"""Facts about the streams of a video and of its sound, as plain frozen records.
 
 Colour fields hold the code points of ITU-T H.273 (2 = unspecified); the range is 0 unspecified,
 1 limited ("studio"), 2 full.

@@ -1,7 +1,6 @@
 """One frame of a video as an upright picture that can be looked at, cut from and pasted into."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import av
 import cv2
@@ -9,7 +8,6 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 
 from stores.media.facts import VideoFacts
 from stores.media.pixels import Codes, Mask, Rgb, blend_patch, planes_to_rgb, upsampled
@@ -95,7 +93,7 @@ class Frame:
 
     def crop_rgb(
         self, x0: int, y0: int, x1: int, y1: int
-    ) -> UInt8[NDArray[np.uint8], "{y1}-{y0} {x1}-{x0} 3"]:
+    ) -> UInt8[np.ndarray, "{y1}-{y0} {x1}-{x0} 3"]:
         """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture."""
         self._check_inside(x0, y0, x1, y1)
         luma, blue, red = plane_views(self._native)
@@ -119,7 +117,7 @@ class Frame:
         x0: int,
         y0: int,
         rgb: Rgb,
-        mask: Float[NDArray[np.floating[Any]], "height width"] | None = None,
+        mask: Float[np.ndarray, "height width"] | None = None,
     ) -> None:
         """Blend a patch into the picture; what the mask leaves out stays bit for bit.
 
@@ -224,10 +222,10 @@ class FrameMaker:
         turned = []
         for plane in plane_views(frame):
             if facts.transposed:
-                plane = cv2.transpose(plane)  # type: ignore[assignment]
+                plane = cv2.transpose(plane)
             if facts.flipped_x or facts.flipped_y:
                 code = -1 if facts.flipped_x and facts.flipped_y else int(facts.flipped_x)
-                plane = cv2.flip(plane, code)  # type: ignore[assignment]
+                plane = cv2.flip(plane, code)
             turned.append(plane)
         return self._filled(frame, turned)
 
@@ -257,4 +255,4 @@ def _resized(plane: Plane, size: tuple[int, int]) -> Plane:
     shrink = min(plane.shape[1] / width, plane.shape[0] / height)
     # Up to a factor of two, two by two samples see all of them, several times faster.
     method = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR
-    return cv2.resize(plane, size, interpolation=method)  # type: ignore[return-value]
+    return cv2.resize(plane, size, interpolation=method)

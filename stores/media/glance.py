@@ -1,4 +1,4 @@
-"""Some frames of a video, evenly over its length, for people who want to see what is in it.
+"""Preview frames of a video, evenly over its length, for people who want to see what is in it.
 
 Not for work: a frame may be one or two away from where it was asked for, and is decoded without
 the filter that smooths blocks, so that a look costs a tenth of what reading the video does.
@@ -15,7 +15,6 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Int64
-from numpy.typing import NDArray
 
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
@@ -36,8 +35,8 @@ _DENSE = 8
 class _Index:
     """Presentation times of frames, in ticks: of all, and of those where decoding can start."""
 
-    all: Int64[NDArray[np.int64], " frame"]
-    keys: Int64[NDArray[np.int64], " keyframe"]
+    all: Int64[np.ndarray, " frame"]
+    keys: Int64[np.ndarray, " keyframe"]
 
 
 def glance(path: str | Path, count: int) -> Iterator[Frame]:

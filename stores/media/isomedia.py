@@ -1,10 +1,10 @@
-"""Check that an MP4 or MOV file has all of its boxes; demuxers make do with what is there."""
+"""Check that an MP4 or MOV file is complete; demuxers accept truncated ones without an error."""
 
 from pathlib import Path
 
 
 def find_cut(path: Path) -> str | None:
-    """Walk the outermost boxes of the file.
+    """Find an outermost box of an MP4 or MOV file that reaches beyond the file's end.
 
     Returns:
         Which box reaches beyond the end of the file, in a few words, or None.

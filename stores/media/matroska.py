@@ -1,4 +1,4 @@
-"""Check the structure of Matroska and WebM files, over whose damage demuxers skip in silence.
+"""Check the structure of Matroska and WebM files; demuxers skip damage there without an error.
 
 A file is a chain of elements: an identifier, a size, and so many bytes. Blocks cut out, zeroed or
 overwritten break the chain; a checksum, where the writer left one, covers the rest.
@@ -41,7 +41,7 @@ class _Broken(Exception):
 
 
 def find_damage(path: Path) -> str | None:
-    """Walk all elements of a Matroska file.
+    """Find damage in the structure of a Matroska file.
 
     Returns:
         What is wrong, in a few words, or None.

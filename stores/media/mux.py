@@ -59,7 +59,7 @@ class Sound:
     """Sound to be written, from time 0 of the output on.
 
     Attributes:
-        blocks: float32 (sample, channel) blocks, -1..1.
+        blocks: pieces of sound, one after the other, -1..1.
         rate: Hz.
         layout: channel layout such as `mono` or `stereo`.
         language: ISO 639 code, or empty.
@@ -120,7 +120,7 @@ def mux(
     segments: Iterable[Segment],
     *,
     video: VideoFacts,
-    pts: Int64[NDArray[np.int64], " frame"],
+    pts: Int64[np.ndarray, " frame"],
     end_pts: int,
     encode: EncodeSettings,
     settings: MuxSettings | None = None,
@@ -192,7 +192,7 @@ class _Writer:
     def write(
         self,
         segments: Iterable[Segment],
-        pts: Int64[NDArray[np.int64], " frame"],
+        pts: Int64[np.ndarray, " frame"],
         end_pts: int,
         sound: Sound | None,
         settings: MuxSettings,
@@ -251,7 +251,7 @@ class _Writer:
         container: av.container.OutputContainer,
         stream: VideoStream,
         segment: Segment,
-        pts: Int64[NDArray[np.int64], " frame"],
+        pts: Int64[np.ndarray, " frame"],
         end_pts: int,
         base: int,
         voice: "_SoundTrack | None",

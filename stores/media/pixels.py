@@ -11,16 +11,15 @@ from typing import Any, cast
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
-from numpy.typing import NDArray
 
 from stores.media.planes import Plane
 
-Rgb = UInt8[NDArray[np.uint8], "height width 3"]
+Rgb = UInt8[np.ndarray, "height width 3"]
 """A picture in RGB."""
-Mask = Float32[NDArray[np.float32], "height width"]
+Mask = Float32[np.ndarray, "height width"]
 """A share for each pixel, 0..1."""
 
-_WholePlane = UInt8[NDArray[np.uint8], "height width"] | UInt16[NDArray[np.uint16], "height width"]
+_WholePlane = UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
 """At the size of the picture, as luma always is."""
 
 _KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
@@ -52,7 +51,7 @@ class Codes:
         """Code of colourless chroma."""
         return 1 << (self.bits - 1)
 
-    def from_rgb(self) -> Float32[NDArray[np.float32], "3 4"]:
+    def from_rgb(self) -> Float32[np.ndarray, "3 4"]:
         """Give the affine map of RGB 0..255 to (luma, blue, red) codes."""
         red, blue = self.red_weight, self.blue_weight
         green = 1.0 - red - blue
@@ -73,7 +72,7 @@ class Codes:
             offset = np.array([16.0 * unit, self.neutral, self.neutral])
         return np.hstack([rows * scale[:, None], offset[:, None]]).astype(np.float32)
 
-    def to_rgb(self) -> Float32[NDArray[np.float32], "3 4"]:
+    def to_rgb(self) -> Float32[np.ndarray, "3 4"]:
         """Give the affine map of (luma, blue, red) codes to RGB 0..255."""
         forward = self.from_rgb().astype(np.float64)
         inverse = np.linalg.inv(forward[:, :3])
@@ -105,7 +104,7 @@ def upsampled(
     y0: int,
     width: int,
     height: int,
-) -> UInt8[NDArray[np.uint8], "{height} {width}"] | UInt16[NDArray[np.uint16], "{height} {width}"]:
+) -> UInt8[np.ndarray, "{height} {width}"] | UInt16[np.ndarray, "{height} {width}"]:
     """Interpolate a rectangle of a chroma plane at luma positions.
 
     Args:
@@ -137,8 +136,8 @@ def upsampled(
 
 
 def downsampled(
-    values: Float32[NDArray[np.float32], "height width"], *, shift_x: int, shift_y: int
-) -> Float32[NDArray[np.float32], "height//2**{shift_y} width//2**{shift_x}"]:
+    values: Float32[np.ndarray, "height width"], *, shift_x: int, shift_y: int
+) -> Float32[np.ndarray, "height//2**{shift_y} width//2**{shift_x}"]:
     """Filter values at luma positions to chroma positions.
 
     Args:
@@ -159,7 +158,7 @@ def downsampled(
 
 def covered(
     mask: Mask, *, shift_x: int, shift_y: int
-) -> Float32[NDArray[np.float32], "height//2**{shift_y} width//2**{shift_x}"]:
+) -> Float32[np.ndarray, "height//2**{shift_y} width//2**{shift_x}"]:
     """Average a mask over the luma samples that each chroma sample covers.
 
     Args:

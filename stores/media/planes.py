@@ -3,9 +3,8 @@
 import numpy as np
 from av.video.frame import VideoFrame
 from jaxtyping import UInt8, UInt16
-from numpy.typing import NDArray
 
-Plane = UInt8[NDArray[np.uint8], "_height _width"] | UInt16[NDArray[np.uint16], "_height _width"]
+Plane = UInt8[np.ndarray, "_height _width"] | UInt16[np.ndarray, "_height _width"]
 """Codes of one component of a picture; above 8 bits they are uint16."""
 
 

@@ -8,7 +8,6 @@ from collections import deque
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from numpy.typing import NDArray
 
 from stores.media.planes import Plane
 
@@ -20,7 +19,7 @@ _RETURN_SHARE = 0.55  # of the step: nearer than this to a frame across it is a 
 _AROUND = 5  # frames on each side that count as around
 _FLASH = 5  # frames that a flash may last
 
-Thumbnail = Float32[NDArray[np.float32], "row column"]
+Thumbnail = Float32[np.ndarray, "row column"]
 """Block means of a luma plane, 0..255, at most THUMBNAIL_ROWS x THUMBNAIL_COLUMNS."""
 
 
@@ -65,7 +64,7 @@ class SceneCuts:
                 self._returns[step] = min(self._returns[step], distance)
         self._recent.append(picture)
 
-    def starts(self) -> Bool[NDArray[np.bool_], " frame"]:
+    def starts(self) -> Bool[np.ndarray, " frame"]:
         """Give the mask of frames at which a scene starts, the first frame included."""
         steps = np.asarray(self._steps, dtype=np.float64)
         returns = np.asarray(self._returns, dtype=np.float64)

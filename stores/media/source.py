@@ -1,4 +1,4 @@
-"""Open a media file that nobody vouches for: local, of a known format, within limits.
+"""Open untrusted media files: local, of a known format, within limits.
 
 Only regular files are opened, by absolute path, with the `file` protocol and demuxers that read
 nothing but the file itself (no playlists, no concatenation scripts, no image sequences).

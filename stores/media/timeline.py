@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
-from numpy.typing import NDArray
 
 from stores.media.facts import AudioFacts, VideoFacts
 
@@ -35,10 +34,10 @@ class Timeline:
         still: a single picture, not a video.
     """
 
-    pts: Int64[NDArray[np.int64], " frame"]
-    decoded_pts: Int64[NDArray[np.int64], " frame"]
-    keyframe: Bool[NDArray[np.bool_], " frame"]
-    scene_start: Bool[NDArray[np.bool_], " frame"]
+    pts: Int64[np.ndarray, " frame"]
+    decoded_pts: Int64[np.ndarray, " frame"]
+    keyframe: Bool[np.ndarray, " frame"]
+    scene_start: Bool[np.ndarray, " frame"]
     end_pts: int
     video: VideoFacts
     audio: AudioFacts | None
@@ -72,7 +71,7 @@ class Timeline:
         return self.video.time_base
 
     @property
-    def seconds(self) -> Float64[NDArray[np.float64], " frame"]:
+    def seconds(self) -> Float64[np.ndarray, " frame"]:
         """Presentation times in seconds, from what is played first on."""
         return self.pts * float(self.time_base)
 
@@ -86,7 +85,7 @@ class Timeline:
         """From the first frame's start to the last frame's end."""
         return float((self.end_pts - int(self.pts[0])) * self.time_base)
 
-    def to_record(self) -> tuple[dict[str, Shaped[NDArray[Any], " frame"]], dict[str, Any]]:
+    def to_record(self) -> tuple[dict[str, Shaped[np.ndarray, " frame"]], dict[str, Any]]:
         """Split into arrays and attributes that JSON can hold."""
         attributes = {
             "end_pts": self.end_pts,
@@ -99,7 +98,7 @@ class Timeline:
 
     @classmethod
     def from_record(
-        cls, arrays: dict[str, Shaped[NDArray[Any], " frame"]], attributes: dict[str, Any]
+        cls, arrays: dict[str, Shaped[np.ndarray, " frame"]], attributes: dict[str, Any]
     ) -> "Timeline":
         """Rebuild from `to_record`."""
         audio = attributes["audio"]

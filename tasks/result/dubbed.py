@@ -1,12 +1,11 @@
 """Segments and sound into the dubbed file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
-from stores.media.audio import Block, audio_blocks, audio_facts, exact_length, mixed
+from stores.media.audio import audio_blocks, audio_facts, exact_length, mixed
 from stores.media.mux import Sound, mux
 from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.stage import Made, stage
@@ -40,9 +39,7 @@ def dubbed(
     clip, facts = load_timeline(timeline), audio_facts(speech.path)
     end = int(output_frames.attributes["end_pts"])
     samples = round(end * clip.time_base * facts.rate)
-    blocks: Iterator[Block] = exact_length(
-        audio_blocks(speech.path), samples, channels=facts.channels
-    )
+    blocks = exact_length(audio_blocks(speech.path), samples, channels=facts.channels)
     if background is not None and background_db is not None:
         start = float(output_frames.attributes["from_seconds"])
         own = audio_blocks(background.path, rate=facts.rate, start=start)

@@ -54,7 +54,7 @@ def test_mp3s_joined_with_their_tags(tmp_path: Path) -> None:
     joined = tmp_path / "joined.mp3"
     tag = b"TAG" + bytes(125)
     joined.write_bytes(b"".join(part.read_bytes() + tag for part in parts))
-    # Where two join, what an encoder adds before and behind (up to 0.14 s) is played, as everywhere.
+    # Where two join, what an encoder adds before and behind (up to 0.14 s) is played.
     assert 0 <= len(decode_audio(joined, rate=RATE)) / RATE - 3 * alone / RATE < 0.3
 
 
