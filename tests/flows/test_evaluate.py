@@ -9,6 +9,7 @@ import pytest
 
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
+from flows.presets import checked
 from stores.artifacts import catalog
 from stores.artifacts.store import Store
 from stores.errors import InputError, MissingWeights, SettingsError
@@ -44,7 +45,7 @@ def make(data: Path, store: Path, tmp_path: Path) -> Make:
             "methods": ["source"],
             "families": ["lips"],
         }
-        return EvaluateSettings.model_validate(given | changes)
+        return checked(EvaluateSettings, given | changes)
 
     return make
 
