@@ -117,7 +117,7 @@ def decode_audio(
     """
     blocks = list(audio_blocks(path, rate=rate, mono=mono, start=start, stop=stop))
     if mono and blocks and audio_facts(path).channels == 2:
-        mean = np.concatenate(blocks)
+        mean: Block = np.concatenate(blocks)
         if _level(mean) > _QUIET:
             return mean
         both = np.concatenate(list(audio_blocks(path, rate=rate, start=start, stop=stop)))
