@@ -8,6 +8,7 @@ speech ─ waveform ────────────────────
 import os
 from pathlib import Path
 
+from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
@@ -110,6 +111,13 @@ def dub(
             suffix=settings.output.suffix.lower(),
         )
         report = finish(run, settings, result, frames, render)
+        report.notes += dub_notes(
+            settings,
+            speech=new_speech,
+            output_frames=frames,
+            faces=found,
+            dubbed_frames=report.valid_frames,
+        )
     if catalog and any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
