@@ -69,8 +69,8 @@ def _check(settings: BatchSettings, console: Console) -> None:
     from flows.batch import check_rows
 
     problems = check_rows(settings)
-    for row, problem in problems:
-        console.print(f"[red]row {escape(row.name)}[/]: {escape(problem)}", soft_wrap=True)
+    for problem in problems:
+        console.print(f"[red]problem[/]: {escape(problem)}", soft_wrap=True)
     if problems:
         sys.exit(2)
     console.print("[green]every row can be dubbed")
