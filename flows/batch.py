@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from flows.batches.manifest import Row, read_manifest
+from flows.batches.manifest import Row, examine_manifest, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
-from flows.dub import check_inputs, dub
+from flows.dub import check_inputs, dub, input_faults
 from flows.dub_report import DubReport
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.catalog import write_catalog
@@ -271,18 +271,14 @@ def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
     )
 
 
-def check_rows(settings: BatchSettings) -> list[tuple[Row, str]]:
-    """What can be found wrong with rows without dubbing them.
+def check_rows(settings: BatchSettings) -> list[str]:
+    """All that can be found wrong with any row without dubbing it.
 
     Raises:
-        InputError: as `batch`.
+        InputError: the manifest can't be read.
     """
-    problems = []
-    for row in read_manifest(settings.manifest, _defaults(settings)):
-        try:
-            check_inputs(row.settings)
-        except DubflowError as error:
-            problems.append((row, str(error)))
+    rows, problems = examine_manifest(settings.manifest, _defaults(settings))
+    problems += [f"row {row.name}: {fault}" for row in rows for fault in input_faults(row.settings)]
     return problems
 
 

@@ -6,8 +6,11 @@ speech ─ waveform ────────────────────
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
@@ -17,7 +20,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.backend import explain_full_disk
-from stores.errors import InputError, SettingsError
+from stores.errors import DubflowError, InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
@@ -110,6 +113,13 @@ def dub(
             suffix=settings.output.suffix.lower(),
         )
         report = finish(run, settings, result, frames, render)
+        report.notes += dub_notes(
+            settings,
+            speech=new_speech,
+            output_frames=frames,
+            faces=found,
+            dubbed_frames=report.valid_frames,
+        )
     if catalog and any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
@@ -138,20 +148,58 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
     """
     store = Store(settings.store)
     weights = {name: find_weights(name, store=store) for name in weights_needed(settings)}
+    for check in _CHECKS:
+        check(settings)
+    return weights
+
+
+def input_faults(settings: DubSettings) -> list[str]:
+    """All that `check_inputs` would refuse, not only the first of it."""
+    faults = []
+    find = partial(find_weights, store=Store(settings.store))
+    for check in (
+        *(partial(find, name) for name in weights_needed(settings)),
+        *(partial(check, settings) for check in _CHECKS),
+    ):
+        try:
+            check()
+        except DubflowError as error:
+            faults.append(str(error))
+    return list(dict.fromkeys(faults))
+
+
+def _check_overwriting(settings: DubSettings) -> None:
     for given in (settings.video, settings.audio):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
+
+
+def _check_video(settings: DubSettings) -> None:
     if probe(settings.video).kind == "audio":
         raise InputError(f"{settings.video} holds no picture; give a video or a still picture")
+
+
+def _check_audio(settings: DubSettings) -> None:
     if not probe(settings.audio).has_audio:
         raise InputError(f"{settings.audio} holds no sound; give another file")
+
+
+def _check_output(settings: DubSettings) -> None:
+    check_output(settings.output, settings.sound, rate=None)
     check_output(settings.output, settings.sound, rate=audio_facts(settings.audio).rate)
+
+
+def _check_background(settings: DubSettings) -> None:
     if settings.keep_background_db is not None:
         if settings.sync.mode in ("loop", "bounce"):
             raise SettingsError("--keep-background can't be used with --sync-mode loop or bounce")
         if not probe(settings.video).has_audio:
             raise SettingsError(f"--keep-background: {settings.video} has no sound to keep")
-    return weights
+
+
+_CHECKS: tuple[Callable[[DubSettings], None], ...] = (
+    *(_check_overwriting, _check_video, _check_audio, _check_output, _check_background),
+)
 
 
 def finish(

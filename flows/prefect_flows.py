@@ -106,7 +106,8 @@ def train_flow(settings: TrainSettings) -> dict[str, Any]:
     from flows.runtime.training_progress import OnTerminal
     from flows.train import train  # torch: seconds that no other flow has to wait
 
-    card = train(settings, watch=OnTerminal(), progress=watcher())
+    warn = get_run_logger().warning
+    card = train(settings, watch=OnTerminal(), progress=watcher(), say=warn)
     create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
     return card
 

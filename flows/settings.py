@@ -1,10 +1,11 @@
 """What a user can set for a dub; the command's options, YAML and Prefect's forms follow it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flows.names import OneOf, method_names
 from flows.presets import checked, merge, nested, read_yaml
@@ -14,6 +15,8 @@ from stores.artifacts.settings import default_store
 from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.result.settings import SyncSettings
+
+_FACE = r"largest|track:\d+|\d+(\.\d+)?,\d+(\.\d+)?@\d+(\.\d+)?"
 
 
 class DubSettings(BaseModel):
@@ -52,6 +55,15 @@ class DubSettings(BaseModel):
     workers: int = Field(
         0, ge=0, description="ranges computed at once; 0: one per processor, 8 at most"
     )
+
+    @field_validator("face")
+    @classmethod
+    def _names_a_face(cls, value: str) -> str:
+        if not re.fullmatch(_FACE, value):
+            raise ValueError(
+                f"{value!r} names no face: largest, track:N or x,y@seconds, as in 640,300@12.5"
+            )
+        return value
 
 
 def read_settings(

@@ -40,6 +40,12 @@ INDEX = "index.parquet"
 """Name of the index of a folder that was prepared for a run."""
 TRAINED_ON, JUDGED_ON = "train", "validation"
 
+UNJUDGED = (
+    "no person of the index is for validation: nothing tells when the network stops learning, and "
+    "the weights of the last step are taken, good or bad; prepare more persons, or give some of "
+    "them the split validation in manifest.csv"
+)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -69,6 +75,7 @@ def train(
     *,
     watch: Callable[[], TrainingObserver] = NoTrainingObserver,
     progress: Progress | None = None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Train a recipe, or go on with a training; gives the card, in the leading process.
 
@@ -76,6 +83,7 @@ def train(
         settings: What, on what, and where to.
         watch: Makes who looks on; can be pickled if several processes train.
         progress: Who shows the preparation of a folder of clips.
+        say: Is told what is to be known of the data before the training begins.
 
     Raises:
         InputError: settings or data can't be used; found before long work.
@@ -94,9 +102,12 @@ def train(
         run_ranks(partial(train_rank, job), processes=processes, device=trainer.device)
         return {}
     with folder.alone():
-        index = prepared_index(settings, progress)
+        index, notes = prepared_index(settings, progress)
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         data = open_data(job)
+        for note in (*notes, data.facts.get("note")):
+            if note is not None:
+                say(note)
         given = {
             "recipe": settings.recipe,
             "trainer": trainer.model_dump(mode="json"),
@@ -108,10 +119,12 @@ def train(
         return finish(job, given, data, licence=settings.licence)
 
 
-def prepared_index(settings: TrainSettings, progress: Progress | None = None) -> Path:
-    """The index to train on; a folder of clips is prepared first, if that is new."""
+def prepared_index(
+    settings: TrainSettings, progress: Progress | None = None
+) -> tuple[Path, list[str]]:
+    """The index to train on, and what is to be known of it; a folder of clips is prepared first."""
     if not settings.data.is_dir():
-        return settings.data
+        return settings.data, []
     index = settings.output / INDEX
     given = {
         "dataset": "folder",
@@ -120,8 +133,8 @@ def prepared_index(settings: TrainSettings, progress: Progress | None = None) ->
         "store": settings.store,
         "person": settings.person,
     }
-    prepare(PrepareSettings.model_validate(given), progress=progress)
-    return index
+    report = prepare(PrepareSettings.model_validate(given), progress=progress)
+    return index, report.notes
 
 
 def open_data(job: Job) -> Data:
@@ -159,6 +172,7 @@ def open_data(job: Job) -> Data:
             JUDGED_ON: _counted(validation) if validation else None,
         },
         "filters": facts["filters"],
+        **({} if validation else {"note": UNJUDGED}),
         "key": (key := "-".join(block.fingerprint() for block in blocks)),
     }
     return Data(

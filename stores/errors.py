@@ -8,6 +8,7 @@
     ├── StoreError              the artifact store can't do what was asked
     │   ├── DamagedArtifact     stored bytes differ from what was committed
     │   ├── StoreFull           no space left where the store lies
+    │   ├── StoreReadOnly       the user may read the store, but not write to it
     │   └── StoreUnreachable    an object store does not answer
     ├── MissingWeights          a published checkpoint is needed and not there
     ├── TrainingError           a training can't go on, or not with these settings
@@ -47,6 +48,10 @@ class DamagedArtifact(StoreError):
 
 class StoreFull(StoreError):
     """No space is left where the store lies."""
+
+
+class StoreReadOnly(StoreError):
+    """The store can be read, but not written by this user."""
 
 
 class StoreUnreachable(StoreError):

@@ -9,7 +9,8 @@ timeline                 time between frames, and cuts
 motion, path             mouth opening against the speech's loudness
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +35,22 @@ def draw(store: Store, artifact: Artifact, target: Path) -> None:
     """Draw `artifact` into a .png or .mp4 file.
 
     Raises:
-        SettingsError: the suffix is another, or this kind has no such drawing.
+        SettingsError: the suffix is another, this kind has no such drawing, or the file can't be
+            written.
     """
     suffix = target.suffix.lower()
     if suffix not in (".png", ".mp4"):
         raise SettingsError(f"--preview {target}: name it .png or .mp4")
+    if not os.access(target.parent, os.W_OK):
+        raise SettingsError(f"--preview {target}: nothing can be written there; name another place")
     pictures, plot = _PICTURES.get(artifact.kind), _PLOTS.get(artifact.kind)
     if pictures is not None:
-        source, count = pictures(store, artifact)
+        count = _picture_count(artifact)
         if suffix == ".png":
-            _write_sheet(source, count, target)
+            rows = _spread(count)
+            _write_sheet(rows, pictures(store, artifact, rows), target)
         else:
-            _write_video(source, count, target)
+            _write_video(pictures(store, artifact, range(count)), target)
     elif plot is not None and suffix == ".png":
         _write_plot(plot, store, artifact, target)
     elif plot is not None:
@@ -55,54 +60,50 @@ def draw(store: Store, artifact: Artifact, target: Path) -> None:
         raise SettingsError(f"there is no preview of {artifact.kind}; there is one of {known}")
 
 
-Pictures = tuple[Callable[[int], Image], int]
+Draw = Callable[[Store, Artifact, Sequence[int]], Iterator[Image]]
+"""Pictures of rows in ascending order, one in memory at a time."""
 
 
-def _crops(store: Store, artifact: Artifact) -> Pictures:
+def _picture_count(artifact: Artifact) -> int:
+    """How many pictures there are of it."""
+    frames = artifact.attributes["frames"] if artifact.kind == "dubbed" else artifact.sizes["frame"]
+    return int(frames)
+
+
+def _crops(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
     landmarks = store.get(*artifact.manifest.inputs["landmarks"])
-
-    def picture(row: int) -> Image:
+    for row in rows:
         crop = artifact.read("crop", row, row + 1)[0].copy()
         transform = artifact.read("transform", row, row + 1)[0]
         points = landmarks.read("landmarks", row, row + 1)[0, :, :2]
-        return _dotted(crop, points @ transform[:, :2].T + transform[:, 2])
-
-    return picture, artifact.sizes["frame"]
+        yield _dotted(crop, points @ transform[:, :2].T + transform[:, 2])
 
 
-def _render(store: Store, artifact: Artifact) -> Pictures:
-    def picture(row: int) -> Image:
+def _render(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
+    for row in rows:
         patch = artifact.read("patch", row, row + 1)[0].astype(np.float32)
         mask = artifact.read("mask", row, row + 1)[0][..., None] / 255
-        return np.asarray(patch * mask + 32 * (1 - mask), np.uint8)
-
-    return picture, artifact.sizes["frame"]
+        yield np.asarray(patch * mask + 32 * (1 - mask), np.uint8)
 
 
-def _meshes(store: Store, artifact: Artifact) -> Pictures:
+def _meshes(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
     valid_box = artifact.read("landmarks", 0, 256)[..., :2].reshape(-1, 2)
     seen = valid_box[valid_box.any(axis=1)]
     low, high = (seen.min(0), seen.max(0)) if len(seen) else (np.zeros(2), np.ones(2))
     scale = 0.8 * PICTURE_PX / max(float((high - low).max()), 1.0)
-
-    def picture(row: int) -> Image:
+    for row in rows:
         points = artifact.read("landmarks", row, row + 1)[0].reshape(-1, 3)[:, :2]
         canvas = np.zeros((PICTURE_PX, PICTURE_PX, 3), np.uint8)
         points = points[points.any(axis=1)]
-        return _dotted(canvas, (points - low) * scale + 0.1 * PICTURE_PX)
-
-    return picture, artifact.sizes["frame"]
+        yield _dotted(canvas, (points - low) * scale + 0.1 * PICTURE_PX)
 
 
-def _dubbed(store: Store, artifact: Artifact) -> Pictures:
-    path, count = artifact.file(artifact.attributes["file"]), int(artifact.attributes["frames"])
-    frames: dict[int, Image] = {}
-    wanted = set(_spread(count))
-    with av.open(str(path)) as container:
+def _dubbed(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
+    wanted = set(rows)
+    with av.open(str(artifact.file(artifact.attributes["file"]))) as container:
         for row, frame in enumerate(container.decode(video=0)):
             if row in wanted:
-                frames[row] = _fitted(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
-    return lambda row: frames[row], count
+                yield _fitted(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
 
 
 def _dotted(picture: Image, points: NDArray[np.floating[Any]]) -> Image:
@@ -122,11 +123,11 @@ def _spread(count: int) -> list[int]:
     return [int(row) for row in np.linspace(0, count - 1, min(count, SHEET_PICTURES))]
 
 
-def _write_sheet(picture: Callable[[int], Image], count: int, target: Path) -> None:
+def _write_sheet(rows: Sequence[int], pictures: Iterator[Image], target: Path) -> None:
     cells = []
-    for row in _spread(count):
+    for row, picture in zip(rows, pictures, strict=True):
         cell = np.zeros((PICTURE_PX, PICTURE_PX, 3), np.uint8)
-        small = _fitted(picture(row))
+        small = _fitted(picture)
         cell[: small.shape[0], : small.shape[1]] = small
         cv2.putText(cell, str(row), (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
         cells.append(cell)
@@ -135,14 +136,15 @@ def _write_sheet(picture: Callable[[int], Image], count: int, target: Path) -> N
     cv2.imwrite(str(target), cv2.cvtColor(np.vstack(lines), cv2.COLOR_RGB2BGR))
 
 
-def _write_video(picture: Callable[[int], Image], count: int, target: Path) -> None:
-    first = picture(0)
-    height, width = (side - side % 2 for side in first.shape[:2])
+def _write_video(pictures: Iterator[Image], target: Path) -> None:
     with av.open(str(target), "w") as container:
         stream = container.add_stream("libx264", rate=VIDEO_RATE)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for row in range(count):
-            cut = np.ascontiguousarray(picture(row)[:height, :width])
+        stream.pix_fmt = "yuv420p"
+        for number, picture in enumerate(pictures):
+            if not number:
+                # libx264 refuses odd sides
+                stream.height, stream.width = (side - side % 2 for side in picture.shape[:2])
+            cut = np.ascontiguousarray(picture[: stream.height, : stream.width])
             frame = av.VideoFrame.from_ndarray(cut, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -214,7 +216,7 @@ def _opening(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.linalg.norm(gap, axis=-1), np.float32)
 
 
-_PICTURES: dict[str, Callable[[Store, Artifact], Pictures]] = {
+_PICTURES: dict[str, Draw] = {
     "crops": _crops,
     "render": _render,
     "faces": _meshes,

@@ -5,7 +5,6 @@ a dub, dotted where it is nested (`method`, `face`, `sync.mode`, `restore.model`
 relative to the manifest. An empty cell leaves a setting at its default.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from flows.csv_rows import csv_rows
 from flows.methods import method_settings
 from flows.presets import at_path, checked, merge
 from flows.settings import DubSettings
@@ -22,6 +22,10 @@ from stores.errors import InputError, SettingsError
 
 REQUIRED = ("video", "audio", "output")
 _PATHS = frozenset(REQUIRED)
+_TEXTS = frozenset(
+    name for name, field in DubSettings.model_fields.items() if field.annotation in (Path, str)
+)
+"""Columns whose cells are text, whatever they look like: a file may be called 007."""
 _SHOWN_PROBLEMS = 8
 
 
@@ -54,6 +58,40 @@ def read_manifest(path: Path, defaults: dict[str, Any]) -> list[Row]:
         SettingsError: settings are unknown or wrong, or two rows write the same file; says which
             rows, and what is wrong with each.
     """
+    rows, problems = examine_manifest(path, defaults)
+    if problems:
+        shown = "; ".join(problems[:_SHOWN_PROBLEMS])
+        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" * (len(problems) > _SHOWN_PROBLEMS)
+        raise SettingsError(f"{path}: {shown}{more}")
+    return rows
+
+
+def examine_manifest(path: Path, defaults: dict[str, Any]) -> tuple[list[Row], list[str]]:
+    """The rows whose settings are right, and what is wrong with the others.
+
+    Args:
+        defaults: As for `read_manifest`.
+
+    Raises:
+        InputError: the file can't be read, or has no rows.
+    """
+    rows: list[Row] = []
+    problems: list[str] = []
+    for number, cells in enumerate(_read(path), 1):
+        try:
+            rows.append(Row(number, _settings(cells, path.parent, defaults)))
+        except SettingsError as error:
+            problems.append(f"row {number}: {error}")
+    outputs = Counter(row.settings.output.absolute() for row in rows)
+    problems += [
+        f"{count} rows write {output}; give each its own output"
+        for output, count in outputs.items()
+        if count > 1
+    ]
+    return rows, problems
+
+
+def _read(path: Path) -> list[dict[Any, Any]]:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path}: a manifest is .csv, .parquet, .jsonl, .yaml or .yml")
@@ -68,24 +106,7 @@ def read_manifest(path: Path, defaults: dict[str, Any]) -> list[Row]:
         raise InputError(f"the manifest {path} must be a list of rows with named cells")
     if not found:
         raise InputError(f"the manifest {path} has no row")
-    rows: list[Row] = []
-    problems: list[str] = []
-    for number, cells in enumerate(found, 1):
-        try:
-            rows.append(Row(number, _settings(cells, path.parent, defaults)))
-        except SettingsError as error:
-            problems.append(f"row {number}: {error}")
-    outputs = Counter(row.settings.output.absolute() for row in rows)
-    problems += [
-        f"{count} rows write {output}; give each its own output"
-        for output, count in outputs.items()
-        if count > 1
-    ]
-    if problems:
-        shown = "; ".join(problems[:_SHOWN_PROBLEMS])
-        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" * (len(problems) > _SHOWN_PROBLEMS)
-        raise SettingsError(f"{path}: {shown}{more}")
-    return rows
+    return found
 
 
 def _settings(cells: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> DubSettings:
@@ -97,6 +118,8 @@ def _settings(cells: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> 
     given = {name: value for name, value in cells.items() if value not in (None, "")}
     if None in cells:
         raise SettingsError("it has more cells than the manifest has columns")
+    if unnamed := [name for name in cells if not isinstance(name, str)]:
+        raise SettingsError(f"{unnamed[0]}: names of settings are text")
     if missing := [name for name in REQUIRED if name not in given]:
         raise SettingsError(f"no {' and no '.join(missing)} given")
     nested: dict[str, Any] = {}
@@ -108,16 +131,15 @@ def _settings(cells: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> 
 
 
 def _read_csv(path: Path) -> Any:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return [
-            {name: _plain(cell) for name, cell in row.items()}
-            for row in csv.DictReader(file)
-            if any(row.values())
-        ]
+    return [
+        {name: cell or None if name in _TEXTS else _plain(cell) for name, cell in row.items()}
+        for row in csv_rows(path)
+        if any(row.values())
+    ]
 
 
 def _plain(cell: Any) -> Any:
-    """Numbers, truth values and lists in a CSV cell as such; paths and names stay text."""
+    """Numbers, truth values and lists in a CSV cell as such."""
     if not isinstance(cell, str) or not cell.strip():
         return None
     try:
@@ -134,11 +156,21 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _read_json_lines(path: Path) -> Any:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def _read_yaml(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
+    loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+    try:
+        rows = loader.get_single_node()
+        for row in rows.value if isinstance(rows, yaml.SequenceNode) else ():
+            for name, value in row.value if isinstance(row, yaml.MappingNode) else ():
+                if name.value in _TEXTS and isinstance(value, yaml.ScalarNode) and value.value:
+                    value.tag = "tag:yaml.org,2002:str"
+        return None if rows is None else loader.construct_document(rows)
+    finally:
+        loader.dispose()
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {

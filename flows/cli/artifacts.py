@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import default_store
 from stores.artifacts.store import Store
-from stores.errors import DamagedArtifact
+from stores.errors import DamagedArtifact, StoreError
 
 artifacts = App(name="artifacts", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
 
@@ -34,11 +35,17 @@ def list_artifacts(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List all artifacts, oldest first, and refresh the store's catalog.parquet."""
-    from stores.artifacts.catalog import write_catalog
+    """List all artifacts, oldest first, and refresh catalog.parquet in a store that you can write.
 
-    rows = write_catalog(open_store(store)).to_pylist()
-    rows = [row for row in rows if kind in (None, row["kind"])]
+    A store that can only be read is listed as well.
+    """
+    from stores.artifacts.catalog import keep_catalog, read_catalog
+
+    opened = open_store(store)
+    catalog = read_catalog(opened)
+    with suppress(StoreError):  # a shared store may be for reading only, or full
+        keep_catalog(opened, catalog)
+    rows = [row for row in catalog.to_pylist() if kind in (None, row["kind"])]
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.batches.settings import BatchSettings
@@ -68,8 +69,8 @@ def _check(settings: BatchSettings, console: Console) -> None:
     from flows.batch import check_rows
 
     problems = check_rows(settings)
-    for row, problem in problems:
-        console.print(f"[red]row {row.name}[/]: {problem}")
+    for problem in problems:
+        console.print(f"[red]problem[/]: {escape(problem)}", soft_wrap=True)
     if problems:
         sys.exit(2)
     console.print("[green]every row can be dubbed")
@@ -113,7 +114,11 @@ def summarise(done: "BatchReport", console: Console) -> None:
     console.print(table)
     for row in done.rows:
         if row.reason:
-            console.print(f"row {row.number}: {row.state}: {row.reason}")
+            console.print(f"row {row.number}: {row.state}: {escape(row.reason)}", soft_wrap=True)
+    for note in dict.fromkeys(note for row in done.rows for note in row.notes):
+        numbers = [str(row.number) for row in done.rows if note in row.notes]
+        rows = f"row {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rows"
+        console.print(f"{rows}: [yellow]note[/]: {escape(note)}", soft_wrap=True)
     states = [row.state for row in done.rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     video = sum(row.video_seconds for row in done.rows if row.seconds)

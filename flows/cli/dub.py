@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 from flows.cli import options
 from flows.cli.options import Option
@@ -111,7 +112,7 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
         console.print(f"  left as they were: frames {ranges}")
     for note in report.notes:
-        console.print(f"  note: {note}")
+        console.print(f"  [yellow]note[/]: {escape(note)}", soft_wrap=True)
     computed = [stage.name for stage in report.stages if stage.computed]
     console.print(
         f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False

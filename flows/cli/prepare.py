@@ -1,10 +1,12 @@
 """`dubflow prepare`: a data set, made ready for training."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.cli import options
@@ -71,13 +73,16 @@ def _list(settings: PrepareSettings) -> None:
     from flows.datasets.description import read_description
     from flows.datasets.readers import find_clips
     from flows.datasets.splits import assign_splits
+    from flows.preparation.report import split_notes
 
     description = read_description(settings.dataset, person=settings.person)
     clips = find_clips(description, settings.data)
     usable, _ = assign_splits(clips, description, seed=settings.seed)
     sys.stdout.write("split\tperson\tclip\n")
-    for clip, split in usable[: settings.limit]:
+    shown = usable[: settings.limit]
+    for clip, split in shown:
         sys.stdout.write(f"{split}\t{clip.person}\t{clip.name}\n")
+    show_notes(split_notes(shown), Console(stderr=True, highlight=False))
 
 
 def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
@@ -117,6 +122,7 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
         console.print(
             f"  {report.other_split} clips left out: their person is held out in another split"
         )
+    show_notes(report.notes, console)
     computed = [f"{stage.name} {stage.computed}" for stage in report.stages if stage.computed]
     console.print(
         f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
@@ -127,3 +133,9 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
         console.print(
             f"  {len(report.failures)} failed in all; see {report.failures_file}", highlight=False
         )
+
+
+def show_notes(notes: Iterable[str], console: Console) -> None:
+    """Print what is to be known, each on a line."""
+    for note in notes:
+        console.print(f"  [yellow]note[/]: {escape(note)}", soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 from flows.cli import options
 from flows.cli.errors import when_stopped
@@ -98,7 +99,13 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
     from flows.train import train as run
 
     with watched(console) as bars:
-        return run(settings, watch=OnTerminal(), progress=bars)
+        return run(
+            settings, watch=OnTerminal(), progress=bars, say=lambda note: _say(note, console)
+        )
+
+
+def _say(note: str, console: Console) -> None:
+    console.print(f"[yellow]note[/]: {escape(note)}", soft_wrap=True)
 
 
 def _summarise(card: Card, output: Path) -> None:

@@ -1,8 +1,12 @@
 """`dubflow up`: Prefect's server, the work pools and a worker on this machine, for trying."""
 
+import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -26,15 +30,23 @@ def up(
         bool, Parameter(help="Also a worker of the GPU pool, one run at a time.")
     ] = False,
 ) -> None:
-    """Start server, work pools, deployments and a worker; Ctrl-C stops them all.
+    """Start server, work pools, deployments and a worker; Ctrl-C or SIGTERM stops them all.
 
+    Programs of this machine may use the server, and its own pages; pages of other sites may not.
     For one machine, to try things. docs/deploy.md says how to run it for good.
     """
     from flows.runtime.local_server import CPU_POOL, GPU_POOL, local_server
 
     console = Console(stderr=True, highlight=False)
     pools = (CPU_POOL, GPU_POOL) if gpu else (CPU_POOL,)
-    with local_server(host=host, port=port, pools=pools, home=home, data=data) as server:
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{line}")
+
+    with (
+        ended_by_signals(),
+        local_server(host=host, port=port, pools=pools, home=home, data=data, say=say) as server,
+    ):
         console.print(f"[bold green]{server.url}")
         console.print(
             "  deployments: dub, batch, evaluate, train, and prepare (nightly, off until you "
@@ -46,3 +58,18 @@ def up(
         )
         while all(worker.poll() is None for worker in server.workers):
             time.sleep(1)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Leave on SIGTERM and SIGHUP as on Ctrl-C, so that what was started is stopped."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        sys.exit(0)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,10 +1,10 @@
 """Published folders and lists → clips. Each reader knows one layout, described in its YAML."""
 
-import csv
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flows.csv_rows import csv_rows
 from flows.datasets.description import SPLITS, Clip, Description, Split
 from stores.errors import InputError
 
@@ -157,11 +157,10 @@ def _facts(path: Path) -> dict[str, str]:
 def _table(path: Path, needed: str, description: Description) -> list[dict[str, str]]:
     """Rows of a CSV file; names and values without blanks around them."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [
-                {(k or "").strip(): (v or "").strip() for k, v in row.items() if isinstance(v, str)}
-                for row in csv.DictReader(file)
-            ]
+        rows = [
+            {k: v.strip() for k, v in row.items() if isinstance(k, str) and isinstance(v, str)}
+            for row in csv_rows(path)
+        ]
     except OSError as error:
         raise InputError(
             f"{path} can't be read ({error.strerror}); --data must hold: "

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.datasets.description import SPLITS, Clip
+from flows.datasets.description import SPLITS, Clip, Split
 from flows.preparation.clip import PreparedClip
 from flows.preparation.filters import FilterCount
 from flows.preparation.settings import PrepareSettings
@@ -70,6 +70,7 @@ class PrepareReport(BaseModel):
         filters: What each dropped, in order.
         stages: What each did.
         wall_seconds: That it took.
+        notes: What is to be known before training on it, and what to do.
     """
 
     dataset: str
@@ -86,6 +87,7 @@ class PrepareReport(BaseModel):
     filters: list[FilterCount]
     stages: list[StageCount]
     wall_seconds: float = 0.0
+    notes: list[str] = []
 
     @property
     def computed(self) -> int:
@@ -115,7 +117,34 @@ def build_report(
         splits=count_splits(rows),
         filters=counts,
         stages=count_stages(done),
+        notes=split_notes(
+            [(one.clip, one.split) for one in done if any(row["kept"] for row in one.rows)]
+        ),
     )
+
+
+def split_notes(clips: Sequence[tuple[Clip, Split]]) -> list[str]:
+    """What may be wrong with persons and splits.
+
+    Args:
+        clips: All that are used, with the split of their person.
+    """
+    notes = []
+    unnamed = {clip.name: split for clip, split in clips if clip.person == clip.name}
+    if len(unnamed) > 1 and len(set(unnamed.values())) > 1:
+        notes.append(
+            f"{len(unnamed)} clips tell no person, and each counts as a person of its own: clips "
+            "of one person may be in train and in validation or test, which makes every figure "
+            "too good; name the persons by --person REGEX or in manifest.csv"
+        )
+    persons = {clip.person for clip, _ in clips}
+    if persons and not any(split == "validation" for _, split in clips):
+        notes.append(
+            f"none of {len(persons)} persons is for validation, so that a training on this index "
+            "would be judged by nothing: add persons, draw others with --set seed=N, or give some "
+            "of them the split validation in manifest.csv"
+        )
+    return notes
 
 
 def count_splits(rows: Iterable[dict[str, Any]]) -> list[SplitCount]:

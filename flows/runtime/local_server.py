@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,13 @@ class LocalServer:
 
 @contextmanager
 def local_server(
-    *, host: str, port: int, pools: Sequence[str], home: Path | None, data: Path | None
+    *,
+    host: str,
+    port: int,
+    pools: Sequence[str],
+    home: Path | None,
+    data: Path | None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[LocalServer]:
     """Server, pools, deployments of prefect.yaml, and one worker for each of `pools`.
 
@@ -56,19 +62,24 @@ def local_server(
         pools: CPU_POOL, GPU_POOL or both.
         home: Folder of Prefect's database; None is Prefect's own.
         data: Folder that the nightly preparation reads.
+        say: Is told what is waited for.
 
     Raises:
         ClusterError: the server does not start, or refuses the deployments.
     """
     environment = _environment(host, port, home, data)
     with ExitStack() as running:
-        server = _process(["server", "start", "--host", host, "--port", str(port)], environment)
+        say("starting Prefect's server …")
+        address = ["--host", host, "--port", str(port)]
+        server = _process(address, environment, module="flows.runtime.guarded_server")
         running.enter_context(server)
         _wait_for(f"http://{host}:{port}/api/health")
+        say("making work pools and deployments …")
         for pool in (CPU_POOL, GPU_POOL):
             create = ("work-pool", "create", pool, "--type", "process", "--overwrite")
             run_prefect(create, environment)
         run_prefect(("deploy", "--all"), environment)
+        say("starting workers …")
         workers = []
         for pool in pools:
             limit = ["--limit", "1"] if pool == GPU_POOL else []
@@ -112,10 +123,10 @@ def _environment(host: str, port: int, home: Path | None, data: Path | None) -> 
 
 @contextmanager
 def _process(
-    arguments: list[str], environment: dict[str, str]
+    arguments: list[str], environment: dict[str, str], *, module: str = "prefect"
 ) -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -62,7 +62,16 @@ def write_catalog(store: Store) -> pa.Table:
     Reads every manifest of the store: once for a run, not for each of its rows.
     """
     table = read_catalog(store)
+    keep_catalog(store, table)
+    return table
+
+
+def keep_catalog(store: Store, table: pa.Table) -> None:
+    """Write what `read_catalog` gave to `catalog.parquet`.
+
+    Raises:
+        StoreError: the store can't be written.
+    """
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     store.backend.write("catalog.parquet", buffer.getvalue())
-    return table

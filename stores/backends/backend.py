@@ -7,9 +7,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from zarr.abc.store import ByteRequest
 from zarr.abc.store import Store as ZarrStore
@@ -18,10 +18,14 @@ from zarr.storage import LocalStore
 
 from stores.backends import locks
 from stores.backends.manifest import FileRecord
-from stores.errors import StoreError, StoreFull
+from stores.errors import StoreError, StoreFull, StoreReadOnly
 
 _BLOCK_BYTES = 1 << 22
 _CHUNK = re.compile(r"(^|/)c(/[0-9]+)+$")
+
+T = TypeVar("T")
+
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 _UNFINISHED = ".new-"
 """Names of files that are being written begin so; a killed writer leaves them."""
@@ -145,6 +149,27 @@ def explain_full_disk(where: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def explain_unwritable(where: str) -> Iterator[None]:
+    """Turn "no space left", "read-only" and "not allowed" into a sentence.
+
+    Raises:
+        StoreFull: as `explain_full_disk`.
+        StoreReadOnly: instead of OSError with EACCES, EPERM or EROFS.
+    """
+    try:
+        with explain_full_disk(where):
+            yield
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise StoreReadOnly(
+                f"the store {where} can't be written ({error.strerror}): ask its owner to let you "
+                "write, or name a store of your own with --store or DUBFLOW_STORE; `dubflow "
+                "artifacts list` and `show` need no more than to read it"
+            ) from error
+        raise
+
+
 def blocks_of(path: Path) -> Iterator[bytes]:
     """Content of a local file."""
     with path.open("rb") as file:
@@ -210,7 +235,7 @@ class LocalBackend:
 
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
-        with explain_full_disk(self.url):
+        with explain_unwritable(self.url):
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
                 dir=path.parent, prefix=_UNFINISHED, delete=False
@@ -267,22 +292,25 @@ class LocalBackend:
 
     def delete(self, prefix: str) -> None:
         path = self.root / prefix
-        if path.is_dir() and not path.is_symlink():
-            # Renamed first: half a folder must never look like an artifact.
-            grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
-            grave.parent.mkdir(exist_ok=True)
-            try:
-                path.rename(grave)
-            except OSError:
-                grave = path
-            shutil.rmtree(grave, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with explain_unwritable(self.url):
+            if path.is_dir() and not path.is_symlink():
+                # Renamed first: half a folder must never look like an artifact.
+                grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
+                try:
+                    grave.parent.mkdir(exist_ok=True)
+                    path.rename(grave)
+                except OSError as error:
+                    if error.errno in _REFUSED:
+                        raise
+                    grave = path
+                shutil.rmtree(grave, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def publish(self, staging: str, final: str, manifest: bytes) -> bool:
         self.write(f"{staging}/manifest.json", manifest)
         target = self.root / final
-        with explain_full_disk(self.url):
+        with explain_unwritable(self.url):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir() and not (target / "manifest.json").exists():
                 self.delete(final)  # what is left of an artifact whose manifest was lost
@@ -318,10 +346,18 @@ class LocalBackend:
         return space.f_bavail * space.f_frsize
 
     def building(self, name: str) -> AbstractContextManager[None]:
-        return locks.exclusive(self.root / "staging" / f"{name}.lock")
+        return self._held(locks.exclusive(self.root / "staging" / f"{name}.lock"))
 
     def in_use(self) -> AbstractContextManager[None]:
-        return locks.shared(self.root / "in-use.lock")
+        return self._held(locks.shared(self.root / "in-use.lock"))
 
     def unused(self) -> AbstractContextManager[bool]:
-        return locks.exclusive_or_refuse(self.root / "in-use.lock")
+        return self._held(locks.exclusive_or_refuse(self.root / "in-use.lock"))
+
+    @contextmanager
+    def _held(self, lock: AbstractContextManager[T]) -> Iterator[T]:
+        """Explains what keeps the lock from being taken, not what goes wrong under it."""
+        with ExitStack() as held:
+            with explain_unwritable(self.url):
+                taken = held.enter_context(lock)
+            yield taken

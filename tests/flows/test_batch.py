@@ -1,5 +1,6 @@
 """Batches: rows stand alone, nothing is done twice, and what went wrong is said."""
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from stores.artifacts import catalog
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
 from tasks.engine.run import NoProgress, Progress
+from tests.command import invoke
 from tests.media_factory import make_video
 
 pytestmark = pytest.mark.dub
@@ -241,9 +243,37 @@ def test_an_interrupt_keeps_what_has_ended(make: Make, monkeypatch: pytest.Monke
 
 
 def test_checking_finds_bad_files_without_dubbing(make: Make, tmp_path: Path) -> None:
-    problems = {row.number: problem for row, problem in check_rows(make())}
-    assert set(problems) == {3, 4}
+    third, fourth = check_rows(make())
+    assert third.startswith("row 3 3.mp4: ") and "damaged.mp4" in third
+    assert fourth.startswith("row 4 4.mp4: ") and "missing.wav" in fourth
     assert not list(tmp_path.glob("[0-9].mp4"))
+
+
+def test_checking_lists_every_fault_of_every_row(
+    make: Make, rows: list[dict[str, Any]], tmp_path: Path, store: Path
+) -> None:
+    rows[0]["colour"] = "red"
+    rows[1] |= {"output": "no/2.mp4", "detector": "s3fd", "video": "none.mp4"}
+    rows[2] |= {"keep_background_db": -20, "sync.mode": "loop"}
+    rows[3]["output"] = rows[4]["output"]
+    rows[5]["face"] = "second"
+    manifest = make().manifest
+    ended = invoke("batch", manifest, "--check", "--store", store)
+    assert ended.exit_code == 2
+    found = "\n".join(line.removeprefix("problem: ") for line in ended.stderr.splitlines())
+    for words in (
+        r"^row 1: colour",
+        r"^row 2 2.mp4: .*none.mp4",
+        r"^row 2 2.mp4: .*folder does not exist",
+        r"^row 2 2.mp4: .*weights pull s3fd",
+        r"^row 3 3.mp4: .*damaged.mp4",
+        r"^row 3 3.mp4: .*loop or bounce",
+        r"^row 4 5.mp4: .*missing.wav",
+        r"^2 rows write .*5.mp4",
+        r"^row 6: face: 'second' names no face",
+    ):
+        assert len(re.findall(words, found, re.MULTILINE)) == 1, (words, found)
+    assert "every row" not in found
 
 
 def test_wrong_settings_refuse_the_whole_batch(make: Make, rows: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """Whole dubs: what a user gets, and what is computed again after which change."""
 
+import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +11,16 @@ import numpy as np
 import pytest
 
 from flows.dub import dub
+from flows.dub_notes import speech_notes
+from flows.dub_report import DubReport
 from flows.settings import DubSettings
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError, MediaError, MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.scanning import scan
+from tasks.engine.run import Run
+from tasks.speech.waveform import waveform
 from tests.flows.conftest import FRAMES, computed, cut_wav
 from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
 
@@ -100,6 +106,52 @@ def test_frames_without_a_face_pass_bit_exact(settings: Make, tmp_path: Path) ->
     assert report.no_face_ranges == [(0, 40)]
     for before, after in zip(luma(nobody), luma(given.output), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def note(report: DubReport, words: str) -> bool:
+    """Whether one note, and no other, says so."""
+    return sum(words in text for text in report.notes) == 1
+
+
+def test_what_did_not_happen_is_noted(settings: Make, tmp_path: Path) -> None:
+    nobody = make_video(tmp_path / "nobody.mp4", frames=30)
+    report = dub(settings(video=nobody))
+    assert note(report, "no face was found in any frame")
+    assert note(report, "--set detector=s3fd")
+    assert note(report, "the last 0.60 s of the speech were cut; --sync-mode loop or bounce")
+
+
+def test_a_dub_that_went_well_has_none_of_these_notes(settings: Make) -> None:
+    for mode in ("silence", "cut_off", "loop"):
+        report = dub(settings(sync={"mode": mode}))
+        assert not [text for text in report.notes if "cut" in text or "face was found" in text]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (1.0, -1.0, "cancel each other out"),
+        (0.0, 0.0, "is silent"),
+        (0.0, 1.0, None),
+        (1e-2, 1e-2, None),
+    ],
+)
+def test_speech_that_was_not_heard_is_noted(
+    run: Run, tmp_path: Path, left: float, right: float, words: str | None
+) -> None:
+    path = tmp_path / "speech.wav"
+    one = 0.5 * np.sin(np.arange(16000) / 9)
+    both = np.stack([left * one, right * one], axis=1) * 32767
+    with wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 16000, 0, "NONE", ""))
+        file.writeframes(both.astype("<i2").tobytes())
+    heard = waveform(Source.of(path))
+    mixed = heard.read("sample")
+    notes = speech_notes(path, heard)
+    if words == "cancel each other out" and np.abs(mixed).max() > 0.1:
+        assert notes == []  # it was heard after all
+    else:
+        assert [words in text for text in notes] == ([True] if words else [])
 
 
 def test_a_face_in_some_frames(settings: Make, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from flows.datasets.description import Clip, Split
+from flows.datasets.splits import draw
+from flows.preparation.report import split_notes
 from flows.prepare import PrepareReport, PrepareSettings, prepare
 from flows.presets import checked
 from stores.artifacts.store import Store
@@ -23,6 +26,16 @@ Make = Callable[..., PrepareSettings]
 FRAMES = 54
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
 """The sound of these clips is a tone, and their faces are small."""
+
+LENIENT_CHANGES = tuple(
+    f"--set={name}={'null' if value is None else value}" for name, value in LENIENT.items()
+)
+CLIPS = ("p01_a.mp4", "p02_a.mp4", "p03_silent.mp4", "p04_bad.mp4")
+SPLIT_APART = next(seed for seed in range(99) if sum(draw(seed, clip) < 0.2 for clip in CLIPS) == 1)
+"""A seed that holds out one of the clips, each taken for a person of its own."""
+PERSONS = ("p01", "p02", "p03", "p04")
+ALL_TRAIN = next(seed for seed in range(99) if min(draw(seed, name) for name in PERSONS) >= 0.2)
+"""A seed that holds out nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +180,37 @@ def test_what_can_not_work_is_refused_at_once(make: Make, tmp_path: Path) -> Non
         prepare(make(data=tmp_path / "nowhere"))
     with pytest.raises(SettingsError, match="no data set"):
         prepare(make(dataset="imagenet"))
+
+
+def clip(name: str, person: str | None = None) -> Clip:
+    return Clip(name, Path(name), person or name)
+
+
+def test_what_to_know_of_persons_and_splits() -> None:
+    apart: list[tuple[Clip, Split]] = [(clip("a.mp4"), "train"), (clip("b.mp4"), "test")]
+    unnamed, unjudged = split_notes(apart)
+    assert "2 clips tell no person" in unnamed and "--person REGEX" in unnamed
+    assert "none of 2 persons is for validation" in unjudged and "seed=N" in unjudged
+    named: list[tuple[Clip, Split]] = [
+        (clip("a.mp4", "p1"), "train"),
+        (clip("b.mp4", "p2"), "validation"),
+    ]
+    assert split_notes(named) == []
+    assert split_notes([(clip("a.mp4"), "validation"), (clip("b.mp4"), "validation")]) == []
+    assert split_notes([]) == []
+
+
+def test_notes_are_in_the_report_and_on_the_terminal(
+    make: Make, data: Path, store: Path, tmp_path: Path
+) -> None:
+    report = prepare(make(seed=ALL_TRAIN))
+    assert [note for note in report.notes if "is for validation" in note]
+    given = ("prepare", "folder", "--data", data, "-o", tmp_path / "i.parquet", "--store", store)
+    seed = ("--person", r"(p\d+)_", "--set", f"seed={ALL_TRAIN}")
+    for more in (("--dry-run",), LENIENT_CHANGES):
+        assert "is for validation" in invoke(*given, *seed, *more).stderr
+    split = invoke(*given, "--dry-run", "--set", f"seed={SPLIT_APART}")
+    assert "4 clips tell no person" in split.stderr
 
 
 def test_the_command(make: Make, data: Path, store: Path, tmp_path: Path) -> None:

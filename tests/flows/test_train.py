@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -210,6 +212,21 @@ def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> 
         train(make("ip_lap.landmarks").model_copy(update={"recipe": "ip_lap"}))
     with pytest.raises(SettingsError, match="no batch of 4096"):
         train(make("ip_lap.landmarks", {"batch_size": 4096}))
+
+
+def test_a_training_that_nothing_judges_says_so(
+    make: Make, index: Path, store: Path, tmp_path: Path
+) -> None:
+    table = pq.read_table(index)
+    unjudged = tmp_path / "unjudged.parquet"
+    rows = [row | {"split": "train"} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), unjudged)
+    told: list[str] = []
+    card = train(make("ip_lap.landmarks", {"steps": 1}, data=unjudged), say=told.append)
+    assert told == [card["data"]["note"]]
+    assert "no person of the index is for validation" in told[0]
+    train(make("ip_lap.landmarks", {"steps": 1}, output=tmp_path / "judged"), say=told.append)
+    assert len(told) == 1
 
 
 @pytest.mark.timeout(300)

@@ -161,6 +161,34 @@ def test_refused(folders: dict[str, Path], answers: Path) -> None:
     assert stranger.get("/").status_code == 400
 
 
+def test_pages_of_other_sites_are_refused(folders: dict[str, Path], answers: Path) -> None:
+    browser = client(folders, answers, "pair")
+    trial = browser.get("/api/next", params={"rater": "anna"}).json()
+    fine = {question["name"]: 1 for question in trial["questions"]}
+    body = {"rater": "anna", "trial": trial["trial"], "answers": fine, "seconds": 1}
+    for origin in ("http://elsewhere.example", "null", "http://localhost:99"):
+        refused = browser.post("/api/answer", json=body, headers={"Origin": origin})
+        assert refused.status_code == 403
+    assert not answers.exists()
+    own = browser.post("/api/answer", json=body, headers={"Origin": "http://localhost"})
+    assert own.json()["done"] == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_is_too_large_is_not_read(
+    folders: dict[str, Path], answers: Path, chunked: bool
+) -> None:
+    browser = client(folders, answers, "pair")
+    trial = browser.get("/api/next", params={"rater": "anna"}).json()
+    answer = {f"question {number}": 1 for number in range(100_000)}
+    body = {"rater": "anna", "trial": trial["trial"], "answers": answer, "seconds": 1}
+    data = json.dumps(body).encode()
+    pieces = (data[start : start + 999] for start in range(0, len(data), 999))
+    headers = {"Content-Type": "application/json"}
+    refused = browser.post("/api/answer", content=pieces if chunked else data, headers=headers)
+    assert refused.status_code == 413
+
+
 def test_damaged_answers_are_not_overwritten(folders: dict[str, Path], answers: Path) -> None:
     answers.mkdir()
     path = answers / "anna.parquet"

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel, Field
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from stores.errors import InputError
+from viewer.own_pages import LOOPBACK, BoundedBody, OwnPagesOnly
 from viewer.ratings.answers import answers_file, check_rater, read_answers, write_answers
 from viewer.ratings.study import Kind, Study, Trial, video_name
 
-LOOPBACK = ("127.0.0.1", "localhost")
+_MOST_BYTES = 1 << 16
+"""Of a request; an answer takes some hundreds."""
 
 _PAGE = Path(__file__).parent / "page.html"
 _ALLOWED: dict[Kind, range] = {"single": range(1, 6), "pair": range(-1, 2)}
@@ -44,11 +45,12 @@ def create_app(study: Study, folder: Path, *, host: str = LOOPBACK[0]) -> FastAP
     Args:
         study: What is shown.
         folder: Where answers go, one file for each rater.
-        host: Address it is served at; requests under other names are refused on the loopback one.
+        host: Address it is served at; requests under other names are refused on the loopback one,
+            and those of other sites' pages everywhere.
     """
     app = FastAPI(title="Dubflow ratings", docs_url=None, redoc_url=None, openapi_url=None)
-    allowed = [*LOOPBACK] if host in LOOPBACK else ["*"]
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed)
+    app.add_middleware(BoundedBody, most_bytes=_MOST_BYTES)
+    app.add_middleware(OwnPagesOnly, hosts=LOOPBACK if host in LOOPBACK else None)
     desk = _Desk(study, folder)
 
     @app.get("/")

@@ -55,6 +55,41 @@ def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path) -> None:
     assert second.settings.face == "largest"
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv_of_any_spreadsheet(separator: str, mark: str, tmp_path: Path) -> None:
+    lines = ["video, audio ,output,encode.crf", "a.mp4,x.wav,out.mp4,20", "b.mp4,x.wav,b.mov,"]
+    path = tmp_path / "rows.csv"
+    path.write_text(mark + "\r\n".join(lines).replace(",", separator), newline="")
+    first, second = read_manifest(path, DEFAULTS)
+    assert first.settings.video == tmp_path / "a.mp4"
+    assert first.settings.audio == tmp_path / "x.wav"
+    assert first.settings.encode.crf == 20
+    assert second.settings.output == tmp_path / "b.mov"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "yaml"])
+def test_a_byte_order_mark_is_no_content(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, kind, CELLS)
+    path.write_text("\ufeff" + path.read_text())
+    assert len(read_manifest(path, DEFAULTS)) == 2
+
+
+@pytest.mark.parametrize("name", ["007", "1e3", "12:30", "true", "no", "[a]", "~", "2024-01-01"])
+@pytest.mark.parametrize("kind", ["csv", "yaml"])
+def test_names_of_files_are_text(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"rows.{kind}"
+    if kind == "csv":
+        path.write_text(f"video,audio,output\n{name},x.wav,{name}.mp4\n")
+    elif name == "[a]":
+        pytest.skip("a list in YAML, unless it stands in quotes")
+    else:
+        path.write_text(f"- video: {name}\n  audio: x.wav\n  output: {name}.mp4\n")
+    (row,) = read_manifest(path, DEFAULTS)
+    assert row.settings.video == tmp_path / name
+    assert row.settings.output == tmp_path / f"{name}.mp4"
+
+
 def test_a_row_comes_before_the_defaults(tmp_path: Path) -> None:
     path = write(tmp_path, "yaml", CELLS)
     first, second = read_manifest(path, DEFAULTS | {"encode": {"crf": 30}, "face": "track:2"})
@@ -94,6 +129,8 @@ def test_every_wrong_row_is_named_at_once(tmp_path: Path) -> None:
         ("m.jsonl", "{", "can't be read"),
         ("m.yaml", "video: a", "must be a list of rows"),
         ("m.parquet", "text", "can't be read"),
+        ("m.csv", "video\0,audio,output\na,b,c\n", "no CSV file|no video"),
+        ("m.yaml", "- {1: a, video: v, audio: a, output: o}", "names of settings are text"),
         ("m.csv", "video,audio,output\na,b,c,d\n", "more cells than the manifest has columns"),
     ],
 )

@@ -13,8 +13,10 @@ import yaml
 from flows.dub import dub
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
+from stores.media.scanning import scan
 from tests.command import invoke
 from tests.media_factory import damage, make_audio, make_video
+from viewer.preview import SHEET_PICTURES
 
 pytestmark = pytest.mark.dub
 
@@ -137,6 +139,22 @@ def test_preview_as_video(settings: Make, tmp_path: Path) -> None:
     refused = invoke("artifacts", "show", key, "--preview", "x.gif", "--store", given.store)
     assert refused.exit_code == 1
     assert ".png or .mp4" in refused.stderr
+    nowhere = tmp_path / "none" / "crops.png"
+    refused = invoke("artifacts", "show", key, "--preview", nowhere, "--store", given.store)
+    assert refused.exit_code == 1
+    assert f"--preview {nowhere}" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["crops", "render", "faces", "landmarks", "dubbed"])
+def test_a_preview_shows_every_frame(kind: str, settings: Make, tmp_path: Path) -> None:
+    given = settings()  # more frames than a contact sheet has cells
+    report = dub(given)
+    key = next(stage.key for stage in report.stages if stage.name == kind)
+    movie = tmp_path / "all.mp4"
+    store = ("--store", given.store)
+    done = invoke("artifacts", "show", f"{kind}/{key}", "--preview", movie, *store)
+    assert done.exit_code == 0, done.output
+    assert len(scan(movie)) == report.frames == 60 > SHEET_PICTURES
 
 
 def test_verify_finds_and_removes_damage(settings: Make, tmp_path: Path) -> None:

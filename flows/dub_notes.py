@@ -1,0 +1,106 @@
+"""What a user should know of a dub that ended well, and what to try if that was not meant."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.settings import DubSettings
+from stores.artifacts.artifact import Artifact
+from stores.media.audio import audio_blocks
+
+CUT_SECONDS = 0.05
+"""Speech that lacks less than this at its end is not called cut."""
+
+SILENT = 0.001
+"""Largest sample, of full scale, of what is called silence: -60 dB."""
+
+_CANCELLED = 0.1
+"""A mix whose largest sample is less than this share of its channels' has cancelled them out."""
+
+_SAMPLES_AT_ONCE = 1 << 22
+
+
+def dub_notes(
+    settings: DubSettings,
+    *,
+    speech: Artifact,
+    output_frames: Artifact,
+    faces: Artifact,
+    dubbed_frames: int,
+) -> list[str]:
+    """Notes on a dub that did less than its user may think.
+
+    Args:
+        settings: As given.
+        speech: Of `tasks.speech.waveform`.
+        output_frames: Of `tasks.result.output_frames`.
+        faces: Of `tasks.source.faces`.
+        dubbed_frames: Frames in which the mouth was made anew.
+    """
+    notes = [
+        *speech_notes(settings.audio, speech),
+        *length_notes(output_frames),
+    ]
+    if not dubbed_frames:
+        notes.append(_untouched(settings, any_face=bool(faces.read("score").any())))
+    return notes
+
+
+def length_notes(output_frames: Artifact) -> list[str]:
+    """Whether the end of the speech is lost."""
+    seconds = float(output_frames.attributes["seconds"])
+    speech_seconds = float(output_frames.attributes["speech_seconds"])
+    if speech_seconds - seconds < CUT_SECONDS:
+        return []
+    return [
+        f"the speech lasts {speech_seconds:.2f} s, the picture {seconds:.2f} s: the last "
+        f"{speech_seconds - seconds:.2f} s of the speech were cut; --sync-mode loop or bounce "
+        "repeats the picture for as long as the speech lasts"
+    ]
+
+
+def speech_notes(file: Path, speech: Artifact) -> list[str]:
+    """Whether nothing was heard, and why."""
+    heard = _largest(
+        speech.read("sample", start, start + _SAMPLES_AT_ONCE)
+        for start in range(0, speech.sizes["sample"], _SAMPLES_AT_ONCE)
+    )
+    if heard >= SILENT / _CANCELLED:
+        return []
+    in_file = _largest(audio_blocks(file))
+    if in_file >= SILENT and heard < _CANCELLED * in_file:
+        return [
+            f"the channels of {file.name} cancel each other out, so that hardly anything was heard "
+            "and the mouth hardly moves: give one of them alone, as `ffmpeg -i IN -af "
+            '"pan=mono|c0=c0" OUT.wav` makes it'
+        ]
+    if heard < SILENT:
+        return [
+            f"{file.name} is silent, so that the mouth keeps still: is it the right file, and does "
+            "its first sound track hold the speech?"
+        ]
+    return []
+
+
+def _largest(blocks: Iterable[NDArray[np.float32]]) -> float:
+    """The largest absolute sample."""
+    return max((float(np.abs(block).max()) for block in blocks if block.size), default=0.0)
+
+
+def _untouched(settings: DubSettings, *, any_face: bool) -> str:
+    other = (
+        "" if settings.detector == "s3fd" else ", or try --set detector=s3fd (needs its weights)"
+    )
+    if any_face:
+        return (
+            "no mouth was made anew, the picture passed through as it was: the face is hidden, "
+            "turned away or seen too briefly in all frames; choose another with --face, another "
+            f"part with --start and --end{other}"
+        )
+    return (
+        "no face was found in any frame, the picture passed through as it was: faces that are "
+        "small (below some 60 px), turned or hidden are missed; crop the picture around the face "
+        f"and enlarge it, turn it upright{other}"
+    )
