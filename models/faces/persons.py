@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float32, Float64
 
 from models.faces.tracks import MIN_SCORE, Track, link_score
 
-SAME_PERSON = 0.45
+SAME_PERSON = 0.42
 """Descriptors of dlib that are nearer are of one person. Its authors part persons at 0.6 by single
-pictures; between clips of different persons the least distance is larger than this."""
+pictures. Of 148 clips of 77 persons, five pictures each: 2 of 105 pairs of one person's clips are
+farther apart than 0.42, and 8 of 10,773 pairs of different persons' are nearer (0.5: none, 42)."""
 
 OTHER_PERSON = 0.6
 """Descriptors of dlib that are farther apart are of two persons, even at the same place."""
