@@ -49,6 +49,10 @@ _KEY_POINTS = ((33, 133, 159, 145), (263, 362, 386, 374), (1,), (13, 14))
 _TURNS = (0, 1, 3, 2)
 """Quarter turns against the clock in which faces are searched, one after the other."""
 
+_MIN_TURNED_SCORE = 0.8
+"""Of the detector, for a new face in a turned frame: on real faces it is 0.83 or more, while
+lettering that lies on a side reaches 0.7."""
+
 _THOROUGH_EVERY = 4
 """While no face is seen, every so many frames are searched in tiles and turned: most frames without
 a face come in long stretches."""
@@ -192,9 +196,7 @@ class FaceMeshDetector:
         self._frames_since_check = (self._frames_since_check + 1) % _CHECK_EVERY
         for points in self._followed:
             face = self._read(rgb, _region(points))
-            if face is not None and (
-                self._frames_since_check or self._agrees(rgb, face[0], first=False)
-            ):
+            if face is not None and (self._frames_since_check or self._agrees(rgb, face[0])):
                 self._add(found, face)
         self._frames_since_search += 1
         lost = len(found) < len(self._followed)
@@ -225,15 +227,19 @@ class FaceMeshDetector:
             if first is None:
                 continue
             face = self._read(rgb, _region(first[0]))  # the region that later frames will use
-            if face is not None and self._agrees(rgb, face[0], first=True):
+            least = _MIN_TURNED_SCORE if turn else 0.0
+            if face is not None and self._agrees(rgb, face[0], first=True, least=least):
                 self._add(found, face)
 
-    def _agrees(self, rgb: Image, points: Floats, *, first: bool) -> bool:
+    def _agrees(
+        self, rgb: Image, points: Floats, *, first: bool = False, least: float = 0.0
+    ) -> bool:
         """Whether the detector sees a face in the mesh's region, with eyes, nose and mouth alike.
 
         Args:
             first: the face is new, and has to look more like one than turned by 90 or 180 degrees:
                 both networks read a face into one that stands on its head.
+            least: score (0..1) of the detector that is needed.
         """
         region = _region(points)
         cut = _cut(rgb, region, float(np.hypot(region[0, 0], region[1, 0])) * MESH_SIZE)
@@ -247,7 +253,7 @@ class FaceMeshDetector:
             return False
         turned = [np.ascontiguousarray(np.rot90(cut, turn)) for turn in _TURNS[1:] if first]
         others = [_best_score(self._near.process(each).detections) for each in turned]
-        return _best_score(seen) > max(others, default=0.0)
+        return _best_score(seen) > max(others, default=0.0) and _best_score(seen) >= least
 
     def _add(self, found: list[tuple[Floats, float]], face: tuple[Floats, float] | None) -> None:
         """Append a face unless it is one that is there already."""
