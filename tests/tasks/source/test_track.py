@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.ip_lap.settings import IpLapCropSettings
+from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from tasks.engine.run import Run
+from tasks.methods.ip_lap import ip_lap_crops
+from tasks.methods.wav2lip import wav2lip_crops
 from tasks.source import face_descriptors as module
 from tasks.source.face_descriptors import NONE, RECOGNISERS, face_descriptors
 from tasks.source.faces import faces
+from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
 from tasks.source.track import follow_person
 from tests.media_factory import faces as face_pictures
@@ -124,3 +129,21 @@ def test_a_recogniser_that_is_missing_on_a_worker_is_named(
     monkeypatch.setattr(module, "RECOGNISERS", {"dlib": gone})
     with pytest.raises(SettingsError, match=r"dlib is not installed here; add dubflow\[metrics\]"):
         face_descriptors(source, clip, faces=found, recogniser="dlib")
+
+
+@pytest.mark.parametrize(("turn", "upright"), [(0, True), (1, False), (2, False)])
+def test_methods_that_take_upright_boxes_leave_turned_faces_as_they_are(
+    turn: int, upright: bool, tmp_path: Path, run: Run
+) -> None:
+    source = face_pictures(400, 300)
+    pictures = [np.ascontiguousarray(np.rot90(next(source), turn)) for _ in range(6)]
+    video = Source.of(write_frames(tmp_path / "turned.mp4", pictures))
+    clip = timeline(video)
+    found = faces(video, clip)
+    face = landmarks(found, follow_person(video, clip, found), timeline=clip)
+    assert face.read("valid").all()
+    for crops in (
+        wav2lip_crops(video, clip, landmarks=face, settings=Wav2LipCropSettings()),
+        ip_lap_crops(video, clip, landmarks=face, settings=IpLapCropSettings()),
+    ):
+        assert (crops.read("valid") == upright).all()
