@@ -8,7 +8,7 @@ from stores.artifacts.source import Source
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 
 
 def clip_rows(folder: Path, split: str, *, seconds: float) -> list[dict[str, str]]:
@@ -22,4 +22,4 @@ def largest_face(video: Source) -> tuple[Artifact, Artifact]:
     """Timeline of a video, and landmarks of the largest face in it."""
     clock = timeline(video)
     found = faces(video, clock)
-    return clock, landmarks(found, track(found, clock, face="largest"), timeline=clock)
+    return clock, landmarks(found, follow_person(video, clock, found), timeline=clock)

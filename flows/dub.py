@@ -36,7 +36,7 @@ from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
 
@@ -81,7 +81,8 @@ def dub(
         clip = timeline(video)
         frames = output_frames(clip, new_speech, sync=settings.sync)
         found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
-        face = landmarks(found, track(found, clip, face=settings.face), timeline=clip)
+        person = follow_person(video, clip, found, face=settings.face)
+        face = landmarks(found, person, timeline=clip)
         own_speech = waveform(video) if clip.attributes["audio"] else None
         seen = Seen(video, clip, face, own_speech)
         render: Artifact | None = None
@@ -112,7 +113,7 @@ def dub(
             sound=settings.sound,
             suffix=settings.output.suffix.lower(),
         )
-        report = finish(run, settings, result, frames, render)
+        report = finish(run, settings, result, frames, render, person)
         report.notes += dub_notes(
             settings,
             speech=new_speech,
@@ -208,12 +209,14 @@ def finish(
     result: Artifact,
     frames: Artifact,
     render: Artifact | None,
+    person: Artifact,
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     write_output(result, settings.output)
     licence = licence_notes(licences(run.kept.values()))
     count = frames.sizes["frame"]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
+    of_render = [] if render is None else [*render.attributes.get("notes", []), *licence]
     report = DubReport(
         output=settings.output,
         frames=count,
@@ -222,7 +225,7 @@ def finish(
         seconds=round(frames.attributes["seconds"], 6),
         speech_seconds=round(frames.attributes["speech_seconds"], 6),
         stages=stage_reports(run),
-        notes=[] if render is None else [*render.attributes.get("notes", []), *licence],
+        notes=person.attributes["notes"] + of_render,
         versions=software_versions(),
     )
     record_run(

@@ -11,6 +11,7 @@ from flows.cli.doctor import doctor
 from flows.cli.dub import dub
 from flows.cli.errors import one_line_errors
 from flows.cli.evaluate import evaluate
+from flows.cli.faces import faces
 from flows.cli.options import ARGUMENTS, OPTIONS
 from flows.cli.prepare import prepare
 from flows.cli.rate import rate
@@ -41,7 +42,7 @@ app = App(
     result_action="return_none",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(dub, demo, doctor, batch, demo_batch, prepare, train, evaluate, rate, up),
+    *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, evaluate, rate, up),
 )
 for place, command in enumerate(_COMMANDS):
     app.command(command, sort_key=place)

@@ -21,7 +21,7 @@ from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -181,6 +181,6 @@ def _compare(call: Call, result: Path) -> Comparison:
 def _see(video: Source) -> Seen:
     clip = timeline(video)
     found = faces(video, clip)
-    face = landmarks(found, track(found, clip, face="largest"), timeline=clip)
+    face = landmarks(found, follow_person(video, clip, found), timeline=clip)
     own = waveform(video) if clip.attributes["audio"] else None
     return Seen(video, clip, face, own)

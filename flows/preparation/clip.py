@@ -28,7 +28,7 @@ from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.quality import quality
 from tasks.source.timeline import load_timeline, timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import listener_key
 from tasks.speech.mel import mel
@@ -165,7 +165,8 @@ def _rows(place: Workplace, video: Source, done: PreparedClip) -> Iterator[dict[
     found = faces(video, clip)
     count = 0
     for number in range(place.settings.tracks):
-        chosen = track(found, clip, face="largest" if number == 0 else f"track:{number}")
+        which = "largest" if number == 0 else f"track:{number}"
+        chosen = follow_person(video, clip, found, face=which)
         if number < len(chosen.attributes["tracks"]):
             face = _face(place, video, clip, landmarks(found, chosen, timeline=clip), sound)
             for row in _parts_rows(face["parts"]):

@@ -6,20 +6,21 @@ so that a video of any length fits in memory: `face_boxes` turns the meshes of o
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from numpy.typing import NDArray
 
 _Floats = NDArray[np.float32]
 _Bools = NDArray[np.bool_]
 _Times = NDArray[np.float64]
 
-MAX_GAP_S = 0.5
-"""A face that is gone for longer starts a new piece of track."""
+MAX_BLINK_S = 0.1
+"""A face that is missed for longer starts a new track, which `models.faces.persons` may join."""
 
-_MIN_SCORE = 0.05
+MIN_SCORE = 0.05
 """Link score below which two boxes are not the same face."""
 
 
@@ -32,55 +33,73 @@ def face_boxes(
 
 
 @dataclass(frozen=True)
-class Tracks:
-    """Faces through time, largest first: track 0 is what `--face largest` means.
+class Track:
+    """One face through time.
 
     Attributes:
-        slot: the detector's slot holding this face, -1 where it is not seen.
-        boxes: x0, y0, x1, y1 [frame px]; zeros where it is not seen.
+        frames: in which it is seen, rising.
+        slots: the detector's slot that holds it in each of them.
+        boxes: x0, y0, x1, y1 [frame px] in each of them.
     """
 
-    slot: Int32[np.ndarray, "track frame"]
-    boxes: Float32[np.ndarray, "track frame 4"]
+    frames: Int64[np.ndarray, " seen"]
+    slots: Int32[np.ndarray, " seen"]
+    boxes: Float32[np.ndarray, "seen 4"]
 
-    def __post_init__(self) -> None:
-        if self.boxes.shape != (*self.slot.shape, 4):
-            raise ValueError(
-                f"tracks of slots {self.slot.shape} need boxes {(*self.slot.shape, 4)}, "
-                f"got {self.boxes.shape}"
-            )
+    @classmethod
+    def joined(cls, parts: Sequence["Track"]) -> "Track":
+        """One track of several that share no frame."""
+        frames = np.concatenate([part.frames for part in parts])
+        order = np.argsort(frames)
+        slots = np.concatenate([part.slots for part in parts])
+        boxes = np.concatenate([part.boxes for part in parts])
+        return cls(frames[order], slots[order], boxes[order])
 
-    def __len__(self) -> int:
-        return len(self.slot)
+    @property
+    def area(self) -> float:
+        """Of its boxes, summed over time [px x frames]: what `largest` compares."""
+        sides = (self.boxes[:, 2:] - self.boxes[:, :2]).astype(np.float64)
+        return float(sides.prod(axis=1).sum())
 
-    def describe(self, time_s: Float64[np.ndarray, " frame"]) -> list[str]:
-        """One line per track: number, when it is seen, where and how large."""
-        lines = []
-        for index, (slot, boxes) in enumerate(zip(self.slot, self.boxes, strict=True)):
-            seen = np.flatnonzero(slot >= 0)
-            x0, y0, x1, y1 = np.median(boxes[seen], axis=0)
-            lines.append(
-                f"track:{index} seen in {len(seen)} frames from {time_s[seen[0]]:.2f} s to "
-                f"{time_s[seen[-1]]:.2f} s, around x={(x0 + x1) / 2:.0f} y={(y0 + y1) / 2:.0f}, "
-                f"{x1 - x0:.0f} px wide"
-            )
-        return lines
+    def slot(self, frames: int) -> Int32[np.ndarray, " frame"]:
+        """The detector's slot in each of so many frames, -1 where the face is not seen."""
+        slot = np.full(frames, -1, np.int32)
+        slot[self.frames] = self.slots
+        return slot
+
+    def describe(self, time_s: Float64[np.ndarray, " frame"]) -> str:
+        """When it is seen, where and how large."""
+        x0, y0, x1, y1 = np.median(self.boxes, axis=0)
+        return (
+            f"seen in {len(self.frames)} frames from {time_s[self.frames[0]]:.2f} s to "
+            f"{time_s[self.frames[-1]]:.2f} s, around x={(x0 + x1) / 2:.0f} y={(y0 + y1) / 2:.0f}, "
+            f"{x1 - x0:.0f} px wide"
+        )
 
 
 @dataclass
-class _Piece:
-    """One face without interruption: inside one scene, gaps of MAX_GAP_S at most."""
+class _Growing:
+    """A track while its frames are read."""
 
     frames: list[int] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
-    area: float = 0.0
-    box: _Floats = field(default_factory=lambda: np.zeros(4, np.float32))
+    boxes: list[_Floats] = field(default_factory=list)
 
     def add(self, frame: int, slot: int, box: _Floats) -> None:
         self.frames.append(frame)
         self.slots.append(slot)
-        self.area += float((box[2] - box[0]) * (box[3] - box[1]))
-        self.box = box
+        self.boxes.append(box)
+
+    def lost(self, frame: int, time_s: _Times) -> bool:
+        last = self.frames[-1]
+        return last < frame - 1 and bool(time_s[frame] - time_s[last] > MAX_BLINK_S)
+
+    def done(self) -> Track:
+        return Track(
+            np.array(self.frames, np.int64),
+            np.array(self.slots, np.int32),
+            np.array(self.boxes, np.float32),
+        )
 
 
 def link_faces(
@@ -89,8 +108,8 @@ def link_faces(
     *,
     scene_start: Bool[np.ndarray, " frame"],
     time_s: Float64[np.ndarray, " frame"],
-) -> Tracks:
-    """Link per-frame faces into tracks.
+) -> list[Track]:
+    """Link per-frame faces into tracks without interruption.
 
     Args:
         boxes: x0, y0, x1, y1 [frame px].
@@ -99,115 +118,65 @@ def link_faces(
         time_s: presentation times [s], rising.
 
     Returns:
-        Tracks, largest (by area summed over time) first; none if no slot is filled. Inside a scene
-        a face that comes back at a like size and place continues its track. After a cut faces are
-        matched by their order of size, since nothing else is known of them.
+        Tracks that end at cuts and where the face is gone; by their first frames, then by slots.
     """
-    pieces = _link_pieces(boxes, scores, scene_start, time_s)
-    scene = np.cumsum(scene_start.astype(np.int32))
-    tracks: list[list[_Piece]] = []
-    for scene_pieces in _by_scene(pieces, scene):
-        for rank, group in enumerate(_join_pieces(scene_pieces)):
-            if rank == len(tracks):
-                tracks.append([])
-            tracks[rank] += group
-    tracks.sort(key=lambda group: -sum(piece.area for piece in group))
-    slot = np.full((len(tracks), len(boxes)), -1, np.int32)
-    for index, group in enumerate(tracks):
-        for piece in group:
-            slot[index, piece.frames] = piece.slots
-    rows = np.arange(len(boxes))
-    track_boxes = boxes[rows, np.maximum(slot, 0)] * (slot >= 0)[..., None]
-    return Tracks(slot, track_boxes.astype(np.float32).reshape(*slot.shape, 4))
-
-
-def _link_pieces(
-    boxes: _Floats, scores: _Floats, scene_start: _Bools, time_s: _Times
-) -> list[_Piece]:
-    done: list[_Piece] = []
-    live: list[_Piece] = []
+    done: list[_Growing] = []
+    live: list[_Growing] = []
     for frame in range(len(boxes)):
-        stale = [
-            piece
-            for piece in live
-            if scene_start[frame] or time_s[frame] - time_s[piece.frames[-1]] > MAX_GAP_S
-        ]
+        stale = [track for track in live if scene_start[frame] or track.lost(frame, time_s)]
         done += stale
-        live = [piece for piece in live if piece not in stale]
+        live = [track for track in live if track not in stale]
         slots = [int(slot) for slot in np.flatnonzero(scores[frame] > 0)]
         pairs = sorted(
             (
-                (_link_score(piece.box, boxes[frame, slot]), p, slot)
-                for p, piece in enumerate(live)
+                (link_score(track.boxes[-1], boxes[frame, slot]), number, slot)
+                for number, track in enumerate(live)
                 for slot in slots
             ),
             reverse=True,
         )
         taken: set[int] = set()
         free = set(slots)
-        for score, p, slot in pairs:
-            if score >= _MIN_SCORE and p not in taken and slot in free:
-                live[p].add(frame, slot, boxes[frame, slot])
-                taken.add(p)
+        for score, number, slot in pairs:
+            if score >= MIN_SCORE and number not in taken and slot in free:
+                live[number].add(frame, slot, boxes[frame, slot])
+                taken.add(number)
                 free.discard(slot)
         for slot in sorted(free):
-            piece = _Piece()
-            piece.add(frame, slot, boxes[frame, slot])
-            live.append(piece)
-    return done + live
+            track = _Growing()
+            track.add(frame, slot, boxes[frame, slot])
+            live.append(track)
+    tracks = [track.done() for track in done + live]
+    return sorted(tracks, key=lambda track: (track.frames[0], track.slots[0]))
 
 
-def _link_score(a: _Floats, b: _Floats) -> float:
+def link_score(a: Float32[np.ndarray, " 4"], b: Float32[np.ndarray, " 4"]) -> float:
     """Overlap 0..1 of two boxes; a little for near ones of like size, as after a quick move."""
     wide = min(a[2], b[2]) - max(a[0], b[0])
     high = min(a[3], b[3]) - max(a[1], b[1])
     area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
     shared = max(0.0, wide) * max(0.0, high)
     overlap = float(shared / max(area_a + area_b - shared, 1e-6))
-    if overlap >= _MIN_SCORE:
+    if overlap >= MIN_SCORE:
         return overlap
-    return _MIN_SCORE if _alike(a, b, reach=0.8) else 0.0
+    return MIN_SCORE if _near(a, b) else 0.0
 
 
-def _alike(a: _Floats, b: _Floats, *, reach: float) -> bool:
-    """Whether sizes differ by less than 1.6x and centres by less than `reach` box sizes."""
+def _near(a: _Floats, b: _Floats) -> bool:
+    """Whether sizes differ by less than 1.6x and centres by less than 0.8 box sizes."""
     size_a, size_b = max(a[2] - a[0], a[3] - a[1]), max(b[2] - b[0], b[3] - b[1])
     distance = np.hypot(a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]) / 2
     ratio = max(size_a, size_b) / max(min(size_a, size_b), 1e-6)
-    return bool(ratio < 1.6 and distance < reach * max(size_a, size_b))
-
-
-def _by_scene(pieces: list[_Piece], scene: NDArray[np.int_]) -> list[list[_Piece]]:
-    grouped: dict[int, list[_Piece]] = {}
-    for piece in pieces:
-        grouped.setdefault(int(scene[piece.frames[0]]), []).append(piece)
-    return [grouped[key] for key in sorted(grouped)]
-
-
-def _join_pieces(pieces: list[_Piece]) -> list[list[_Piece]]:
-    """Pieces of one scene that can be one face in turn, largest group first."""
-    groups: list[list[_Piece]] = []
-    for piece in sorted(pieces, key=lambda p: -p.area):
-        for group in groups:
-            apart = all(
-                piece.frames[0] > other.frames[-1] or piece.frames[-1] < other.frames[0]
-                for other in group
-            )
-            if apart and _alike(piece.box, group[0].box, reach=3.0):
-                group.append(piece)
-                break
-        else:
-            groups.append([piece])
-    return sorted(groups, key=lambda group: -sum(piece.area for piece in group))
+    return bool(ratio < 1.6 and distance < 0.8 * max(size_a, size_b))
 
 
 def choose_track(
-    tracks: Tracks, face: str = "largest", *, time_s: Float64[np.ndarray, " frame"]
+    tracks: Sequence[Track], face: str = "largest", *, time_s: Float64[np.ndarray, " frame"]
 ) -> int:
     """The index of the track that a user means.
 
     Args:
-        tracks: of `link_faces`.
+        tracks: of persons, largest first.
         face: `largest`, `track:N`, or `x,y@seconds`: the face at that pixel of the upright frame
             at that time.
         time_s: presentation times [s].
@@ -219,7 +188,9 @@ def choose_track(
         raise ValueError(f"no face was found in any of the {len(time_s)} frames")
     if face == "largest":
         return 0
-    exist = "; ".join(tracks.describe(time_s)[:8])
+    exist = "; ".join(
+        f"track:{index} {track.describe(time_s)}" for index, track in enumerate(tracks[:8])
+    )
     if number := re.fullmatch(r"track:(\d+)", face):
         index = int(number[1])
         if index >= len(tracks):
@@ -235,13 +206,14 @@ def choose_track(
     raise ValueError(f"a face is named by largest, track:N or x,y@seconds, got {face!r}")
 
 
-def _track_at(tracks: Tracks, x: float, y: float, *, frame: int) -> int | None:
-    seen = tracks.slot[:, frame] >= 0
-    x0, y0, x1, y1 = tracks.boxes[:, frame].T
-    beside = np.maximum(np.maximum(x0 - x, x - x1), 0), np.maximum(np.maximum(y0 - y, y - y1), 0)
-    distance = np.where(seen, np.hypot(*beside) / np.maximum(x1 - x0, 1), np.inf)
-    best = int(distance.argmin())
-    return best if distance[best] < 0.5 else None
+def _track_at(tracks: Sequence[Track], x: float, y: float, *, frame: int) -> int | None:
+    distances: dict[int, float] = {}
+    for index, track in enumerate(tracks):
+        for x0, y0, x1, y1 in track.boxes[track.frames == frame]:
+            beside = max(x0 - x, x - x1, 0), max(y0 - y, y - y1, 0)
+            distances[index] = float(np.hypot(*beside) / max(x1 - x0, 1))
+    best = min(distances, key=lambda index: distances[index], default=None)
+    return best if best is not None and distances[best] < 0.5 else None
 
 
 def gather_track(
@@ -251,7 +223,7 @@ def gather_track(
 
     Args:
         landmarks: all faces' meshes [frame px].
-        slot: `Tracks.slot[index]` of the same frames.
+        slot: `Track.slot` of the same frames.
 
     Returns:
         The face's mesh [frame px], zeros where it is not seen, and whether it is.

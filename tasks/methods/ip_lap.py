@@ -31,6 +31,7 @@ from stores.media.read import read_frames
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Made, Shard, stage
 from tasks.result.output_frames import scene_starts
+from tasks.source.landmarks import load_upright
 from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import load_timeline
 
@@ -98,7 +99,7 @@ IP_LAP_MOTION = Schema(
 )
 
 
-@stage(IP_LAP_CROPS, version=1, rows="timeline")
+@stage(IP_LAP_CROPS, version=2, rows="timeline")
 def ip_lap_crops(
     video: Source,
     timeline: Artifact,
@@ -114,6 +115,7 @@ def ip_lap_crops(
         points = landmarks.read("landmarks", shard.start, shard.stop)[:, list(FULL)]
         boxes = whole_boxes(face_boxes(points, pad=settings.pad), size)
         valid = landmarks.read("valid", shard.start, shard.stop)
+        valid &= load_upright(landmarks, shard.start, shard.stop)
         valid &= (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
         boxes[~valid] = 0
         faces = np.zeros((len(boxes), SIZE, SIZE, 3), np.uint8)

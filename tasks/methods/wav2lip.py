@@ -19,7 +19,7 @@ from stores.media.read import read_frames
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.render import RENDER, render_rows
-from tasks.source.landmarks import LANDMARKS
+from tasks.source.landmarks import LANDMARKS, load_upright
 from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import load_timeline
 
@@ -52,7 +52,7 @@ WAV2LIP_CROPS = Schema(
 )
 
 
-@stage(WAV2LIP_CROPS, version=1, rows="timeline")
+@stage(WAV2LIP_CROPS, version=2, rows="timeline")
 def wav2lip_crops(
     video: Source,
     timeline: Artifact,
@@ -93,7 +93,7 @@ def _boxes(
         for start in range(0, landmarks.sizes["frame"], block)
     ]
     boxes = pad_boxes(np.concatenate(found), frame_size, pads=settings.pads)
-    valid = landmarks.read("valid") & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    valid = landmarks.read("valid") & load_upright(landmarks) & (boxes[:, 2:] > boxes[:, :2]).all(1)
     boxes[~valid] = 0
     starts = np.flatnonzero(valid & (scene_start | ~np.concatenate([[False], valid[:-1]])))
     for start in starts:

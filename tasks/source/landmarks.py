@@ -75,6 +75,17 @@ def landmarks(
         }
 
 
+def load_upright(landmarks: Artifact, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+    """Whether the face leans by less than 60 degrees (frame,): then its upright box shows a face.
+
+    Args:
+        start: first frame.
+        stop: one past the last; None for all that there are.
+    """
+    stop = landmarks.sizes["frame"] if stop is None else stop
+    return np.asarray(landmarks.read("rotation", start, stop)[:, 1, 1] > 0.5)
+
+
 def load_pose(landmarks: Artifact) -> Pose:
     """Head pose of every frame of a `landmarks` artifact."""
     return Pose(landmarks.read("scale"), landmarks.read("rotation"), landmarks.read("translation"))

@@ -21,6 +21,7 @@ WORK = {
     "demo-batch": ("flows.batches.demo.demo_batch",),
     "doctor": ("flows.runtime.doctor.examine",),
     "evaluate": ("flows.cli.evaluate._evaluate", "flows.cli.evaluate._list"),
+    "faces": ("flows.gallery.find_persons",),
     "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
     "rate": ("flows.cli.rate._serve", "flows.cli.rate._show_results"),
     "up": ("flows.runtime.local_server.local_server",),

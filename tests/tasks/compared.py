@@ -14,7 +14,7 @@ from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 
 
@@ -23,7 +23,7 @@ def seen(video: Path, *, sound: bool = False) -> Seen:
     source = Source.of(video)
     clip = timeline(source)
     found = faces(source, clip)
-    face = landmarks(found, track(found, clip, face="largest"), timeline=clip)
+    face = landmarks(found, follow_person(source, clip, found), timeline=clip)
     return Seen(source, clip, face, waveform(source) if sound else None)
 
 

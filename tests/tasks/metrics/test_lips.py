@@ -16,7 +16,7 @@ from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
-from tasks.source.track import track
+from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tests.media_factory import make_audio, make_video
 from tests.tasks.face_seen import Known, face, sound, times
@@ -154,7 +154,7 @@ def test_a_real_face_beside_itself(tmp_path: Path, run: Run) -> None:
     path = make_video(tmp_path / "face.mp4", frames=25, size=(400, 300), real_faces=True)
     clip = timeline(Source.of(path))
     found = faces(Source.of(path), clip)
-    face_seen = landmarks(found, track(found, clip, face="largest"), timeline=clip)
+    face_seen = landmarks(found, follow_person(Source.of(path), clip, found), timeline=clip)
     speech = waveform(Source.of(make_audio(tmp_path / "tone.wav")))
     seen = Seen(Source.of(path), clip, face_seen, None)
     comparison = Comparison(seen, seen, match(clip, clip), speech, True)

@@ -106,3 +106,66 @@ def test_detectors_made_at_once_leave_stderr_open(capfd: pytest.CaptureFixture[s
             detector.close()
     os.write(2, b"still heard")
     assert "still heard" in capfd.readouterr().err
+
+
+def turned_back(
+    points: NDArray[np.float32], turn: int, width: int, height: int
+) -> NDArray[np.float32]:
+    """Points (n, 2) [px] of an upright frame that was turned by so many quarters, in the latter."""
+    x, y = points[:, 0], points[:, 1]
+    at = ((x, y), (y, width - x), (width - x, height - y), (height - y, x))[turn]
+    return np.stack(at, axis=-1)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_turned_face_is_read_as_well_as_an_upright_one(
+    turn: int, frames: Frames, detector: FaceMeshDetector
+) -> None:
+    height, width = frames[0].shape[:2]
+    seen = 0
+    for number, frame in enumerate(frames[:12]):
+        detector.reset()
+        upright, _ = detector.detect(frame)
+        detector.reset()
+        found, _ = detector.detect(np.ascontiguousarray(np.rot90(frame, turn)))
+        assert len(found) <= 1, number
+        if len(found):
+            wanted = turned_back(upright[0, :, :2], turn, width, height)
+            face_width = np.ptp(upright[0, :, 0])
+            apart = np.linalg.norm(found[0, :, :2] - wanted, axis=-1)
+            assert apart.mean() < 0.05 * face_width and apart.max() < 0.1 * face_width, number
+            seen += 1
+    assert seen >= 10
+
+
+def test_a_turned_face_is_followed_while_the_head_is_turned_on(
+    frames: Frames, detector: FaceMeshDetector
+) -> None:
+    """A frame that is turned by 15 degrees more each time, all round."""
+    height, width = frames[0].shape[:2]
+    upright, _ = detector.detect(frames[0])
+    detector.reset()
+    for angle in range(0, 361, 15):
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+        found, _ = detector.detect(cv2.warpAffine(frames[0], turn, (width, height)))
+        assert len(found) == 1, angle
+        wanted = upright[0, :, :2] @ turn[:, :2].T + turn[:, 2]
+        apart = np.linalg.norm(found[0, :, :2] - wanted, axis=-1)
+        assert apart.mean() < 0.1 * np.ptp(upright[0, :, 0]), angle
+
+
+def test_a_mesh_that_no_longer_lies_on_a_face_is_dropped(
+    frames: Frames, detector: FaceMeshDetector
+) -> None:
+    """The face is turned by 180 degrees at once, at its place; no cut says so."""
+    upright, _ = detector.detect(frames[0])
+    centre = upright[0, :, :2].mean(0)
+    turn = cv2.getRotationMatrix2D([float(each) for each in centre], 180, 1)
+    height, width = frames[0].shape[:2]
+    upside_down = cv2.warpAffine(frames[0], turn, (width, height))
+    wanted = upright[0, :, :2] @ turn[:, :2].T + turn[:, 2]
+    for _ in range(4):
+        found, _ = detector.detect(upside_down)
+    for mesh in found:
+        apart = np.linalg.norm(mesh[:, :2] - wanted, axis=-1)
+        assert apart.mean() < 0.1 * np.ptp(upright[0, :, 0])

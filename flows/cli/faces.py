@@ -1,0 +1,60 @@
+"""`dubflow faces`: who is seen in a video, to choose whom to dub."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.options import JsonOption, StoreOption
+from stores.artifacts.settings import default_store
+
+
+def faces(
+    video: Annotated[Path, Parameter(help="Video, or still picture.")],
+    /,
+    *,
+    output: Annotated[
+        Path | None,
+        Parameter(name=("--output", "-o"), help="Draw everyone into this .png or .jpg."),
+    ] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who is seen in VIDEO: what `--face` takes, when, and how large.
+
+    Examples
+
+        dubflow faces interview.mov -o who.png
+        dubflow dub interview.mov line.wav -o out.mov --face track:1
+
+    Persons are known again after cuts where `dubflow[metrics]` is installed; otherwise everyone
+    is a new person after each cut. A dub of the same video computes none of it again.
+    """
+    from flows.gallery import find_persons
+    from flows.runtime.progress import watched
+
+    console = Console(stderr=True, highlight=False)
+    with watched(console) as bars:
+        persons = find_persons(video, store=store or default_store(), picture=output, progress=bars)
+    if as_json:
+        sys.stdout.write(json.dumps([each.model_dump(mode="json") for each in persons]) + "\n")
+        return
+    table = Table(box=None, header_style="bold")
+    for name in ("--face", "from", "to", "frames", "share", "width"):
+        table.add_column(name, justify="left" if name == "--face" else "right")
+    for each in persons:
+        table.add_row(
+            each.face,
+            f"{each.first_seconds:.2f} s",
+            f"{each.last_seconds:.2f} s",
+            str(each.frames),
+            f"{each.share:.0%}",
+            f"{each.width_px:.0f} px",
+        )
+    Console(highlight=False).print(table if persons else "no face was found")
+    if output is not None and persons:
+        console.print(f"drawn into {output}", soft_wrap=True)

@@ -1,0 +1,96 @@
+"""Every person in a video, with the number by which a dub chooses one.
+
+video ─ timeline ─ faces ─ face descriptors ─ track
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from stores.errors import InputError, SettingsError
+from stores.media.read import read_frames
+from stores.media.source import probe
+from stores.media.timeline import Timeline
+from stores.runs import RunRecord, record_run
+from tasks.engine.open_run import open_run
+from tasks.engine.run import Progress
+from tasks.source.faces import faces
+from tasks.source.timeline import load_timeline, timeline
+from tasks.source.track import follow_person
+from viewer.gallery import gallery
+
+_AROUND = 0.3
+"""Of the face's box, what is shown on each side of it."""
+
+
+class Person(BaseModel):
+    """A track of one person."""
+
+    face: str = Field(description="what --face takes")
+    frames: int = Field(description="frames in which the face is seen")
+    share: float = Field(description="of all frames")
+    first_seconds: float = Field(description="when it is first seen [s]")
+    last_seconds: float = Field(description="when it is last seen [s]")
+    width_px: float = Field(description="median width of the face [px]")
+    view_frame: int = Field(description="the frame with its largest view")
+    view_box: list[float] = Field(description="the face in that frame: x0, y0, x1, y1 [px]")
+
+
+def find_persons(
+    video: Path, *, store: str, picture: Path | None = None, progress: Progress | None = None
+) -> list[Person]:
+    """Find everyone in a video, the largest (by area summed over time) first.
+
+    Args:
+        video: File.
+        store: Where artifacts are kept; a dub of the same video uses them.
+        picture: A .png or .jpg to draw the persons into; None for no picture.
+        progress: Who shows it.
+
+    Raises:
+        InputError: the video or the picture's name can't be used.
+    """
+    if picture is not None and picture.suffix.lower() not in (".png", ".jpg"):
+        raise SettingsError(f"--output {picture}: name it .png or .jpg")
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise SettingsError(f"--output {picture}: there is no folder {picture.absolute().parent}")
+    if probe(video).kind == "audio":
+        raise InputError(f"{video} holds no picture; give a video or a still picture")
+    with open_run(Store(store), progress=progress) as run:
+        source = Source.of(video)
+        clip = timeline(source)
+        track = follow_person(source, clip, faces(source, clip))
+        persons = [
+            Person(
+                face=f"track:{number}",
+                share=round(facts["frames"] / clip.sizes["frame"], 4),
+                **facts,
+            )
+            for number, facts in enumerate(track.attributes["tracks"])
+        ]
+        if picture is not None and persons:
+            views = [(_view(video, load_timeline(clip), each), each.face) for each in persons]
+            if not cv2.imwrite(str(picture), gallery(views)[..., ::-1]):
+                raise SettingsError(f"--output {picture}: it can't be written")
+        given = {"video": str(video), "store": store}
+        output = None if picture is None else str(picture)
+        record_run(run.store, RunRecord("faces", given, run.touched, output))
+    return persons
+
+
+def _view(video: Path, clip: Timeline, person: Person) -> NDArray[np.uint8]:
+    """The face and something around it (h, w, 3) uint8 RGB."""
+    (frame,) = read_frames(video, clip, person.view_frame, person.view_frame + 1)
+    x0, y0, x1, y1 = person.view_box
+    right, down = _AROUND * (x1 - x0), _AROUND * (y1 - y0)
+    return frame.crop_rgb(
+        max(0, int(x0 - right)),
+        max(0, int(y0 - down)),
+        min(frame.width, int(x1 + right) + 1),
+        min(frame.height, int(y1 + down) + 1),
+    )
