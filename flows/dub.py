@@ -5,7 +5,6 @@ video ─ timeline ─ faces ─ track ─ landmarks ──┐
 speech ─ waveform ─────────────────────────────┘
 """
 
-import os
 from pathlib import Path
 
 from flows.dub_report import DubReport, false_ranges, stage_reports
@@ -22,6 +21,7 @@ from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.runs import RunRecord, record_run
+from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run, usable_processors
@@ -165,6 +165,7 @@ def finish(
     write_output(result, settings.output)
     licence = licence_notes(licences(run.kept.values()))
     count = frames.sizes["frame"]
+    made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
     report = DubReport(
         output=settings.output,
@@ -174,7 +175,7 @@ def finish(
         seconds=round(frames.attributes["seconds"], 6),
         speech_seconds=round(frames.attributes["speech_seconds"], 6),
         stages=stage_reports(run),
-        notes=[] if render is None else [*render.attributes.get("notes", []), *licence],
+        notes=[*made_with, *run.notes],
         versions=software_versions(),
     )
     record_run(
@@ -194,10 +195,5 @@ def weights_needed(settings: DubSettings) -> tuple[str, ...]:
 
 def write_output(result: Artifact, output: Path) -> None:
     """Copy the dubbed file out of the store, whole or not at all."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with explain_full_disk(str(output.parent)):
-            result.copy_file(result.attributes["file"], beside)
-            beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
+    with explain_full_disk(f"the folder {output.parent}"), replacing(output) as beside:
+        result.copy_file(result.attributes["file"], beside)
