@@ -5,6 +5,7 @@ video ─ timeline ─ faces ─ track ─ landmarks ──┐
 speech ─ waveform ─────────────────────────────┘
 """
 
+import sys
 from pathlib import Path
 
 from flows.dub_report import DubReport, false_ranges, stage_reports
@@ -25,6 +26,7 @@ from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run, usable_processors
+from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import output_frames
@@ -191,6 +193,13 @@ def weights_needed(settings: DubSettings) -> tuple[str, ...]:
     of_method = find_method(settings.method).weights(options_of_method(settings))
     of_restore = (settings.restore.weights,) if settings.restore.model != "none" else ()
     return of_detector + of_method + of_restore
+
+
+def stage_versions(settings: DubSettings) -> dict[str, int]:
+    """Versions of the stages that this dub may call: those that this file and the method name."""
+    method = find_method(settings.method)
+    named = [*globals().values(), *vars(sys.modules[method.run.__module__]).values()]
+    return {each.address: each.version for each in named if isinstance(each, Stage)}
 
 
 def write_output(result: Artifact, output: Path) -> None:

@@ -34,7 +34,7 @@ from stores.artifacts.codecs import shard_count
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DamagedArtifact, DubflowError, StoreError
-from tasks.engine.arguments import bind, decode, derivation, encode
+from tasks.engine.arguments import bind, check_sources, decode, derivation, encode
 from tasks.engine.call import Call
 from tasks.engine.run import Run, current_run, current_run_or_none
 
@@ -244,6 +244,7 @@ class Stage:
             builder.discard()
         builder.prepare()
         builder.write_whole(made.arrays)
+        check_sources(arguments)
         builder.commit(made.attributes, seconds=time.perf_counter() - start)
 
     def _compute_shards(
@@ -263,6 +264,7 @@ class Stage:
         blocks: Blocks = self.body(**arguments, shards=wanted)
         start = time.perf_counter()
         for shard, arrays in zip(wanted, blocks, strict=True):
+            check_sources(arguments)
             builder.write(shard.index, arrays, seconds=time.perf_counter() - start)
             count(shard.stop - shard.start)
             start = time.perf_counter()
