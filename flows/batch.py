@@ -3,7 +3,7 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,13 +12,21 @@ from typing import Any, Protocol
 from flows.batches.manifest import Row, examine_manifest, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
-from flows.dub import check_inputs, dub, input_faults
+from flows.dub import (
+    check_inputs,
+    dub,
+    input_faults,
+    options_of_method,
+    stage_versions,
+)
 from flows.dub_report import DubReport
 from flows.runtime.side_by_side import side_by_side
+from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
+from stores.artifacts.versions import software_versions
 from stores.errors import DubflowError
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
@@ -146,11 +154,14 @@ class _Worker:
         start = time.perf_counter()
         key = ""
         try:
-            check_inputs(row.settings)
-            key = row_key(row)
+            weights = check_inputs(row.settings)
+            inputs = [Source.of(path) for path in (row.settings.video, row.settings.audio)]
+            key = row_key(row, inputs, weights)
             if (earlier := self._earlier(row, key)) is not None:
                 return earlier
             report = self.perform(row, self.watch.row(row))
+            for source in inputs:
+                source.check()
         except DubflowError as error:
             reason = str(error)
         except Exception as error:
@@ -244,12 +255,30 @@ class _Report:
         write_report(self._path, rows)
 
 
-def row_key(row: Row) -> str:
-    """Key of what a row asks for: its settings, and the bytes of its inputs."""
-    given = row.settings.model_dump(mode="json", exclude={"video", "audio", "store", "workers"})
-    given |= {"devices": None, "output": str(row.settings.output)}
-    inputs = [Source.of(path).key for path in (row.settings.video, row.settings.audio)]
-    return content_key({"settings": given, "inputs": inputs})
+def row_key(row: Row, inputs: Sequence[Source], weights: Mapping[str, Artifact]) -> str:
+    """Key of a row's result: all that decides what it is.
+
+    Args:
+        row: Its settings; of those of the method, also what the preset says.
+        inputs: Video and speech; their bytes count.
+        weights: That its networks have, by name; their contents count.
+    """
+    settings = row.settings
+    given = settings.model_dump(mode="json", exclude={"video", "audio", "store", "workers"})
+    given |= {
+        "devices": None,
+        "output": str(settings.output),
+        "method_settings": options_of_method(settings).model_dump(mode="json"),
+    }
+    return content_key(
+        {
+            "settings": given,
+            "inputs": [source.key for source in inputs],
+            "weights": {name: artifact.key for name, artifact in weights.items()},
+            "stages": stage_versions(settings),
+            "dubflow": software_versions().get("dubflow"),
+        }
+    )
 
 
 def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:

@@ -5,7 +5,7 @@ video ─ timeline ─ faces ─ track ─ landmarks ──┐
 speech ─ waveform ─────────────────────────────┘
 """
 
-import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,11 @@ from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.runs import RunRecord, record_run
+from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run, usable_processors
+from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import output_frames
@@ -158,12 +160,13 @@ def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
     faults = []
     find = partial(find_weights, store=Store(settings.store))
-    for check in (
+    checks: list[Callable[[], object]] = [
         *(partial(find, name) for name in weights_needed(settings)),
         *(partial(check, settings) for check in _CHECKS),
-    ):
+    ]
+    for one in checks:
         try:
-            check()
+            one()
         except DubflowError as error:
             faults.append(str(error))
     return list(dict.fromkeys(faults))
@@ -215,8 +218,8 @@ def finish(
     write_output(result, settings.output)
     licence = licence_notes(licences(run.kept.values()))
     count = frames.sizes["frame"]
+    made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
-    of_render = [] if render is None else [*render.attributes.get("notes", []), *licence]
     report = DubReport(
         output=settings.output,
         frames=count,
@@ -225,7 +228,7 @@ def finish(
         seconds=round(frames.attributes["seconds"], 6),
         speech_seconds=round(frames.attributes["speech_seconds"], 6),
         stages=stage_reports(run),
-        notes=person.attributes["notes"] + of_render,
+        notes=[*person.attributes["notes"], *made_with, *run.notes],
         versions=software_versions(),
     )
     record_run(
@@ -243,12 +246,14 @@ def weights_needed(settings: DubSettings) -> tuple[str, ...]:
     return of_detector + of_method + of_restore
 
 
+def stage_versions(settings: DubSettings) -> dict[str, int]:
+    """Versions of the stages that this dub may call: those that this file and the method name."""
+    method = find_method(settings.method)
+    named = [*globals().values(), *vars(sys.modules[method.run.__module__]).values()]
+    return {each.address: each.version for each in named if isinstance(each, Stage)}
+
+
 def write_output(result: Artifact, output: Path) -> None:
     """Copy the dubbed file out of the store, whole or not at all."""
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with explain_full_disk(str(output.parent)):
-            result.copy_file(result.attributes["file"], beside)
-            beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
+    with explain_full_disk(f"the folder {output.parent}"), replacing(output) as beside:
+        result.copy_file(result.attributes["file"], beside)

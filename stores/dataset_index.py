@@ -1,7 +1,6 @@
 """The index of a prepared data set: one row per part of a clip, as Parquet; what training reads."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from stores.backends.backend import explain_full_disk
 from stores.errors import InputError
+from stores.whole_files import replacing
 
 ARTIFACTS = (
     *("timeline", "waveform", "mel", "mfcc", "sound_levels"),
@@ -105,16 +105,10 @@ def write_table(
     """
     if facts is not None:
         schema = schema.with_metadata({"dubflow": json.dumps(facts)})
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with explain_full_disk(str(path.parent)):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with explain_full_disk(f"the folder {path.parent}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
             pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), beside)
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
-            beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def index_facts(path: Path) -> dict[str, Any]:

@@ -43,7 +43,30 @@ class StoreError(DubflowError):
 
 
 class DamagedArtifact(StoreError):
-    """Stored bytes differ from what was committed."""
+    """Stored bytes differ from what was committed.
+
+    Args:
+        kind: Of the artifact.
+        key: Of the artifact.
+        what: Which file differs, and how.
+        taken_out: Whether it has been removed, so that it is made again.
+    """
+
+    def __init__(self, kind: str, key: str, what: str, taken_out: bool = False) -> None:
+        super().__init__(kind, key, what, taken_out)
+        self.kind = kind
+        self.key = key
+        self.what = what
+        self.taken_out = taken_out
+
+    def __str__(self) -> str:
+        remedy = (
+            "it was taken out of the store, and the same command makes it again"
+            if self.taken_out
+            else "`dubflow artifacts verify --remove` takes it out of the store, and the next run "
+            "makes it again"
+        )
+        return f"{self.kind} {self.key} is damaged: {self.what}; {remedy}"
 
 
 class StoreFull(StoreError):

@@ -104,5 +104,8 @@ class _RowBar:
     def end(self, stage: str, *, cached: bool) -> None:
         return
 
+    def note(self, text: str) -> None:
+        self._bars.console.print(f"[yellow]row {self._name}: {text}", highlight=False)
+
     def close(self) -> None:
         self._bars.remove_task(self._task)

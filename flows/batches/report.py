@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from stores.backends.backend import explain_full_disk
 from stores.errors import InputError
+from stores.whole_files import replacing
 
 
 class State(StrEnum):
@@ -77,9 +79,8 @@ def write_report(path: Path, rows: Sequence[RowResult]) -> None:
     )
     cells = [{**row.__dict__, "state": row.state.value} for row in rows]
     cells.sort(key=lambda row: row["number"])
-    beside = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.Table.from_pylist(cells, schema=schema), beside)
-    beside.replace(path)
+    with explain_full_disk(f"the folder {path.parent}"), replacing(path) as beside:
+        pq.write_table(pa.Table.from_pylist(cells, schema=schema), beside)
 
 
 def read_report(path: Path) -> dict[int, RowResult]:

@@ -59,6 +59,9 @@ class Bars:
         if not self._console.is_terminal:
             self._console.print(f"{stage}: {'from the store' if cached else 'computed'}")
 
+    def note(self, text: str) -> None:
+        self._bars.console.print(f"[yellow]{text}", highlight=False)
+
 
 _watcher: ContextVar[Progress | None] = ContextVar("dubflow_watcher", default=None)
 

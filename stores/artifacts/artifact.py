@@ -1,7 +1,8 @@
 """A committed artifact, open for reading."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from stores.backends.backend import Backend
+from stores.backends.backend import Backend, explain_unreadable
 from stores.backends.manifest import Manifest
 from stores.errors import DamagedArtifact, StoreError
 
@@ -63,12 +64,8 @@ class Artifact:
         """The Zarr group, read-only."""
         if self._group is None:
             store = self._backend.zarr(self._prefix, read_only=True, files=self.manifest.files)
-            try:
+            with self._explained("zarr.json"):
                 self._group = zarr.open_group(store, mode="r", zarr_format=3)
-            except StoreError:
-                raise
-            except Exception as error:
-                raise self._damage(f"its metadata can't be read ({error})") from error
         return self._group
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> NDArray[Any]:
@@ -76,17 +73,15 @@ class Artifact:
 
         Raises:
             DamagedArtifact: a checksum does not fit, or a file is not what was committed.
+            StoreError: a file can't be read, for a reason that lies elsewhere.
         """
-        try:
+        group = self.group
+        with self._explained(f"{name.split('/')[0]}/"):
             if name not in self._arrays:  # opening one costs as much as reading a chunk
-                array = self.group[name]
+                array = group[name]
                 assert isinstance(array, zarr.Array)
                 self._arrays[name] = array
             return np.asarray(self._arrays[name][slice(start, stop)])
-        except StoreError:  # damage, or a server that is away, which is none
-            raise
-        except Exception as error:  # any failure to read what was committed whole is damage
-            raise self._damage(f"array {name!r}: {error}") from error
 
     def read_rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Rows of an array in any order, also repeated; only chunks that hold some are read.
@@ -112,7 +107,8 @@ class Artifact:
 
     def file(self, name: str) -> Path:
         """Path of a plain file in the artifact, or of a checked copy; only for reading."""
-        return self._backend.local_path(f"{self._prefix}/{name}", self.manifest.files.get(name))
+        with self._explained(name):
+            return self._backend.local_path(f"{self._prefix}/{name}", self.manifest.files.get(name))
 
     def copy_file(self, name: str, target: Path) -> None:
         """Copy a plain file of the artifact, checking its bytes on the way.
@@ -122,11 +118,20 @@ class Artifact:
         """
         digest = hashlib.blake2b(digest_size=16)
         with target.open("wb") as copy:
-            for block in self._backend.blocks(f"{self._prefix}/{name}"):
+            for block in self._blocks(name):
                 digest.update(block)
                 copy.write(block)
         if digest.hexdigest() != self.manifest.files[name].digest:
             raise self._damage(f"{name} has other bytes than were committed")
+
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        blocks = self._backend.blocks(f"{self._prefix}/{name}")
+        while True:
+            with self._explained(name):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
     def check_sizes(self, sizes: Mapping[str, int | None] | None = None) -> None:
         """Compare every file's size with the manifest: one `stat` each, or one listing.
@@ -138,29 +143,57 @@ class Artifact:
             DamagedArtifact: naming the first file that is missing or has another size.
         """
         if sizes is None:
-            sizes = self._backend.sizes(self._prefix, self.manifest.files)
+            with explain_unreadable(f"{self.kind} {self.key}"):
+                sizes = self._backend.sizes(self._prefix, self.manifest.files)
         for name, record in self.manifest.files.items():
             size = sizes.get(name)
             if size != record.size:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise self._damage(f"{name} {found}, {record.size} were committed")
 
-    def damage(self) -> list[str]:
-        """Compare every file's bytes with the manifest; one line per difference."""
+    def damage(self, below: str = "") -> list[str]:
+        """Compare files' bytes with the manifest; one line per difference.
+
+        Args:
+            below: Only of files whose names begin so.
+
+        Raises:
+            StoreError: a file can't be read, so that there is no knowing.
+        """
         found = []
-        sizes = self._backend.sizes(self._prefix, self.manifest.files)
-        for name, record in self.manifest.files.items():
-            size = sizes[name]
-            if size is None:
-                found.append(f"{name} is missing")
-            elif size != record.size:
-                found.append(f"{name} has {size} bytes, {record.size} were committed")
-            elif self._backend.record(f"{self._prefix}/{name}") != record:
-                found.append(f"{name} has other bytes than were committed")
+        files = {n: r for n, r in self.manifest.files.items() if n.startswith(below)}
+        with explain_unreadable(f"{self.kind} {self.key}"):
+            sizes = self._backend.sizes(self._prefix, files)
+            for name, record in files.items():
+                size = sizes[name]
+                if size is None:
+                    found.append(f"{name} is missing")
+                elif size != record.size:
+                    found.append(f"{name} has {size} bytes, {record.size} were committed")
+                elif self._backend.record(f"{self._prefix}/{name}") != record:
+                    found.append(f"{name} has other bytes than were committed")
         return found
 
+    @contextmanager
+    def _explained(self, below: str) -> Iterator[None]:
+        """Tell damage from other reasons why reading fails, by the bytes of the files themselves.
+
+        Args:
+            below: How the names of the files begin that are being read.
+
+        Raises:
+            DamagedArtifact: one of them is not what was committed.
+            StoreError: they can't be read, for a reason that lies elsewhere.
+        """
+        try:
+            with explain_unreadable(f"{self.kind} {self.key}"):
+                yield
+        except (StoreError, MemoryError):
+            raise
+        except Exception as error:
+            if found := self.damage(below):
+                raise self._damage(found[0]) from error
+            raise
+
     def _damage(self, what: str) -> DamagedArtifact:
-        return DamagedArtifact(
-            f"{self.kind} {self.key} is damaged: {what}; `dubflow artifacts verify --remove` takes "
-            "it out of the store, and the next run makes it again"
-        )
+        return DamagedArtifact(self.kind, self.key, what)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from stores.artifacts.codecs import create_arrays, shard_files, write_ragged
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.versions import software_versions
-from stores.backends.backend import Backend, explain_full_disk
+from stores.backends.backend import Backend, explain_full_store
 from stores.backends.manifest import FileRecord, Manifest
 from stores.errors import StoreError
 
@@ -91,10 +92,15 @@ class Builder:
         """Create the group and its empty arrays, or take up what an earlier builder left."""
         if self._is_late():
             return
-        with explain_full_disk(self._backend.url):
-            store = self._backend.zarr(self._staging, read_only=False)
-            group = zarr.open_group(store, mode="a", zarr_format=3)
-            create_arrays(group, self._derivation.schema, self._sizes)
+        with explain_full_store(self._backend.url):
+            try:
+                self._create_arrays()
+            except (OSError, StoreError):
+                raise
+            except Exception:  # metadata that a power cut cut short
+                self.discard()
+                self._create_arrays()
+            self._backend.to_disk(self._staging)
 
     def finished(self, among: Container[int] | None = None) -> set[int]:
         """Shards that need not be computed again; of `among` only, if it is given."""
@@ -122,7 +128,7 @@ class Builder:
         if self._is_late():
             return
         files: dict[str, FileRecord] = {}
-        with explain_full_disk(self._backend.url):
+        with explain_full_store(self._backend.url):
             for name, data in arrays.items():
                 spec = schema.arrays[name]
                 schema.check(name, data, self._sizes)
@@ -151,7 +157,7 @@ class Builder:
         """
         if self._is_late():
             return
-        with explain_full_disk(self._backend.url):
+        with explain_full_store(self._backend.url):
             for name, data in arrays.items():
                 self._derivation.schema.check(name, data, self._sizes)
                 array = self._array(name)
@@ -193,7 +199,7 @@ class Builder:
             "parameters": dict(derivation.parameters),
             "attributes": dict(attributes),
         }
-        with explain_full_disk(self._backend.url):
+        with explain_full_store(self._backend.url):
             self._open().update_attributes({"doc": derivation.schema.doc, **described})
             self._backend.take_in(self._staging)
         files = {
@@ -225,6 +231,11 @@ class Builder:
             return self._committed()
         return Artifact(self._backend, self._final, manifest)
 
+    def _create_arrays(self) -> None:
+        store = self._backend.zarr(self._staging, read_only=False)
+        group = zarr.open_group(store, mode="a", zarr_format=3)
+        create_arrays(group, self._derivation.schema, self._sizes)
+
     def _open(self) -> zarr.Group:
         if self._group is None:
             store = self._backend.zarr(self._staging, read_only=False)
@@ -242,7 +253,11 @@ class Builder:
         numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}
         wanted = {shard: n for shard, n in numbers.items() if among is None or shard in among}
         contents = self._backend.read_all(self._markers, wanted.values())
-        return {shard: json.loads(contents[name]) for shard, name in wanted.items()}
+        found = {}
+        for shard, name in wanted.items():
+            with suppress(ValueError):  # one that a power cut cut short: the shard is not finished
+                found[shard] = json.loads(contents[name])
+        return found
 
     def _is_late(self) -> bool:
         """Whether, where there is no staging, another builder has committed the same artifact.

@@ -7,17 +7,21 @@
 <root>/catalog.parquet            a table of all artifacts, for people and their tools
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Builder, Derivation
-from stores.backends.backend import Backend, LocalBackend
+from stores.backends.backend import Backend, LocalBackend, explain_unreadable
 from stores.backends.manifest import Manifest
 from stores.errors import DamagedArtifact, StoreError
 
 NOT_KINDS = frozenset({"staging", "runs", "in-use"})
+
+
+def _say_nothing(_damage: DamagedArtifact) -> None:
+    return
 
 
 class Store:
@@ -40,19 +44,20 @@ class Store:
 
         Raises:
             DamagedArtifact: it was committed, but is no longer what it was.
+            StoreError: it can't be read, or is of a newer Dubflow.
         """
         prefix = _prefix(kind, key)
         try:
-            content, sizes = self.backend.manifest(prefix)
-        except FileNotFoundError:
+            with explain_unreadable(f"{kind} {key}"):
+                content, sizes = self.backend.manifest(prefix)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except IsADirectoryError as error:
+            raise DamagedArtifact(kind, key, "its manifest is a folder") from error
         try:
             manifest = Manifest.from_json(content.decode())
         except ValueError as error:
-            raise DamagedArtifact(
-                f"{kind} {key} is damaged: its manifest is {error}; `dubflow artifacts verify "
-                "--remove` takes it out of the store"
-            ) from error
+            raise DamagedArtifact(kind, key, f"its manifest is {error}") from error
         artifact = Artifact(self.backend, prefix, manifest)
         artifact.check_sizes(sizes)
         return artifact
@@ -69,13 +74,27 @@ class Store:
         return artifact
 
     @contextmanager
-    def building(self, derivation: Derivation) -> Iterator[Artifact | None]:
+    def building(
+        self, derivation: Derivation, on_damage: Callable[[DamagedArtifact], None] = _say_nothing
+    ) -> Iterator[Artifact | None]:
         """The sole right to build a key; holds the artifact if another process was faster.
 
         Waits while another process builds the same key.
+
+        Args:
+            derivation: What to build.
+            on_damage: Told of an artifact that was damaged, and has been taken out to be built
+                again.
         """
+        kind, key = derivation.schema.kind, derivation.key
         with self.backend.building(derivation.name):
-            yield self.find(derivation.schema.kind, derivation.key)
+            try:
+                artifact = self.find(kind, key)
+            except DamagedArtifact as damage:
+                self.remove(kind, key)
+                on_damage(damage)
+                artifact = None
+            yield artifact
 
     def builder(self, derivation: Derivation, sizes: Mapping[str, int]) -> Builder:
         """Writes the derivation's arrays; `sizes` are those that the schema leaves open."""

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from zarr.storage import LocalStore
 from stores.backends import locks
 from stores.backends.manifest import FileRecord
 from stores.errors import StoreError, StoreFull, StoreReadOnly
+from stores.whole_files import UNFINISHED, replacing, to_disk
 
 _BLOCK_BYTES = 1 << 22
 _CHUNK = re.compile(r"(^|/)c(/[0-9]+)+$")
@@ -26,9 +26,6 @@ _CHUNK = re.compile(r"(^|/)c(/[0-9]+)+$")
 T = TypeVar("T")
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-_UNFINISHED = ".new-"
-"""Names of files that are being written begin so; a killed writer leaves them."""
 
 
 class Backend(Protocol):
@@ -94,20 +91,31 @@ class Backend(Protocol):
         """Size and digest of a file as it is stored, read in blocks."""
 
     def written_record(self, name: str) -> FileRecord:
-        """As `record`; a file just written by this object need not be read back."""
+        """As `record`, of a file just written; from now on it would survive a power cut."""
+
+    def to_disk(self, prefix: str) -> None:
+        """Return when all that lies below `prefix` would survive a power cut."""
 
     def delete(self, prefix: str) -> None:
-        """Remove a file, or a folder with all that is in it; nothing to do is no error."""
+        """Remove a file, or a folder with all that is in it; nothing to do is no error.
+
+        Raises:
+            StoreError: it can't be removed.
+        """
 
     def publish(self, staging: str, final: str, manifest: bytes) -> bool:
-        """Make what lies in `staging` appear as `final`, whole or not at all.
+        """Make what lies in `staging` appear as `final`, whole or not at all, also in a power cut.
 
         Returns:
             False if an artifact lies there already.
         """
 
     def local_path(self, name: str, record: FileRecord | None = None) -> Path:
-        """A path that other libraries can read from; a copy is checked against the record."""
+        """A path that other libraries can read from; a copy is checked against the record.
+
+        Raises:
+            ValueError: the bytes are not those of the record.
+        """
 
     def scratch(self, name: str) -> Path:
         """A path on a local disk to write to; `delete` removes it as well."""
@@ -132,8 +140,12 @@ class Backend(Protocol):
 
 
 @contextmanager
-def explain_full_disk(where: str) -> Iterator[None]:
+def explain_full_disk(place: str, *, help_with: str = "") -> Iterator[None]:
     """Turn "no space left" into a sentence.
+
+    Args:
+        place: Where, in words.
+        help_with: How space can be made there.
 
     Raises:
         StoreFull: instead of OSError with ENOSPC or EDQUOT.
@@ -142,9 +154,10 @@ def explain_full_disk(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f" ({help_with})" if help_with else ""
             raise StoreFull(
-                f"no space left in the store {where}: free some (`dubflow artifacts gc` shows what "
-                "can go) and run the same command again; finished ranges are kept"
+                f"no space left in {place}: free some{remedy} and run the same command again; "
+                "finished ranges are kept"
             ) from error
         raise
 
@@ -158,7 +171,7 @@ def explain_unwritable(where: str) -> Iterator[None]:
         StoreReadOnly: instead of OSError with EACCES, EPERM or EROFS.
     """
     try:
-        with explain_full_disk(where):
+        with explain_full_store(where):
             yield
     except OSError as error:
         if error.errno in _REFUSED:
@@ -168,6 +181,41 @@ def explain_unwritable(where: str) -> Iterator[None]:
                 "artifacts list` and `show` need no more than to read it"
             ) from error
         raise
+
+
+def explain_full_store(url: str) -> AbstractContextManager[None]:
+    """As `explain_full_disk`, for a store."""
+    return explain_full_disk(
+        f"the store {url}", help_with="`dubflow artifacts gc` shows what can go"
+    )
+
+
+@contextmanager
+def explain_unreadable(what: str) -> Iterator[None]:
+    """Turn whatever keeps a file that is there from being read into a sentence.
+
+    Raises:
+        StoreError: instead of OSError: no right to read, too many open files, a failing disk.
+            Nothing is known about the file's bytes then. A file that is missing is another matter.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except OSError as error:
+        named = f" ({error.filename})" if error.filename else ""
+        remedy = _REMEDIES.get(error.errno or 0, "see to it and run the same command again")
+        raise StoreError(
+            f"{what} can't be read: {error.strerror or error}{named}; {remedy}"
+        ) from error
+
+
+_REMEDIES = {
+    errno.EACCES: "ask the owner of the store for the right to read it",
+    errno.EPERM: "ask the owner of the store for the right to read it",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`) and run the same command again",
+    errno.ENFILE: "close other programs and run the same command again",
+}
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:
@@ -202,6 +250,30 @@ class _LocalStoreForWriting(LocalStore):
         return None if is_chunk(key) else await super().get(key, prototype, byte_range)
 
 
+class _CommittedLocalStore(LocalStore):
+    """For reading: a committed file that is gone or empty is an error, not a block of zeros."""
+
+    def __init__(
+        self, root: Path, *, read_only: bool = True, files: Mapping[str, FileRecord] | None = None
+    ) -> None:
+        super().__init__(root, read_only=read_only)
+        self._files = files or {}
+
+    def with_read_only(self, read_only: bool = False) -> "_CommittedLocalStore":
+        return _CommittedLocalStore(self.root, read_only=read_only, files=self._files)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        found = await super().get(key, prototype, byte_range)
+        if key in self._files and self._files[key].size and not (found and len(found)):
+            raise FileNotFoundError(f"{self.root / key} is gone")
+        return found
+
+
 class LocalBackend:
     """A folder on a local disk, or on a mount whose `flock` and `rename` are sound."""
 
@@ -221,8 +293,9 @@ class LocalBackend:
     def zarr(
         self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
     ) -> LocalStore:
-        kind = LocalStore if read_only else _LocalStoreForWriting
-        return kind(self.root / prefix, read_only=read_only)
+        if read_only:
+            return _CommittedLocalStore(self.root / prefix, files=files)
+        return _LocalStoreForWriting(self.root / prefix)
 
     def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
         return self.read(f"{prefix}/manifest.json"), None
@@ -237,24 +310,15 @@ class LocalBackend:
         path = self.root / name
         with explain_unwritable(self.url):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=_UNFINISHED, delete=False
-            ) as file:
-                try:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    Path(file.name).rename(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+            with replacing(path) as beside:
+                beside.write_bytes(data)
 
     def names(self, prefix: str) -> list[str]:
         base = self.root / prefix
         return sorted(
             path.relative_to(base).as_posix()
             for path in base.rglob("*")
-            if not path.name.startswith(_UNFINISHED) and path.is_file()
+            if not path.name.startswith(UNFINISHED) and path.is_file()
         )
 
     def folders(self, prefix: str) -> list[str]:
@@ -275,7 +339,7 @@ class LocalBackend:
     def size(self, name: str) -> int | None:
         try:
             return (self.root / name).stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def sizes(self, prefix: str, names: Iterable[str]) -> Mapping[str, int | None]:
@@ -288,7 +352,14 @@ class LocalBackend:
         return record_of(self.blocks(name))
 
     def written_record(self, name: str) -> FileRecord:
+        to_disk(self.root / name)
         return self.record(name)
+
+    def to_disk(self, prefix: str) -> None:
+        for folder, _, files in os.walk(self.root / prefix, topdown=False):
+            for name in files:
+                to_disk(Path(folder, name))
+            to_disk(Path(folder))
 
     def delete(self, prefix: str) -> None:
         path = self.root / prefix
@@ -296,13 +367,16 @@ class LocalBackend:
             if path.is_dir() and not path.is_symlink():
                 # Renamed first: half a folder must never look like an artifact.
                 grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
+                grave.parent.mkdir(exist_ok=True)
                 try:
-                    grave.parent.mkdir(exist_ok=True)
                     path.rename(grave)
+                except FileNotFoundError:  # somebody else was faster
+                    return
                 except OSError as error:
                     if error.errno in _REFUSED:
                         raise
                     grave = path
+                    _unlink_manifest(path)
                 shutil.rmtree(grave, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
@@ -311,6 +385,7 @@ class LocalBackend:
         self.write(f"{staging}/manifest.json", manifest)
         target = self.root / final
         with explain_unwritable(self.url):
+            self.to_disk(staging)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir() and not (target / "manifest.json").exists():
                 self.delete(final)  # what is left of an artifact whose manifest was lost
@@ -321,12 +396,8 @@ class LocalBackend:
                     raise
                 self.delete(staging)  # another builder of the same content was first
                 return False
-            for folder in (target.parent, self.root / "staging"):
-                handle = os.open(folder, os.O_RDONLY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+            for folder in (target.parent, target.parent.parent, self.root, self.root / "staging"):
+                to_disk(folder)
         return True
 
     def local_path(self, name: str, record: FileRecord | None = None) -> Path:
@@ -361,3 +432,17 @@ class LocalBackend:
             with explain_unwritable(self.url):
                 taken = held.enter_context(lock)
             yield taken
+
+
+def _unlink_manifest(folder: Path) -> None:
+    """Half a folder must never look like an artifact.
+
+    Raises:
+        StoreError: it can't be removed.
+    """
+    try:
+        (folder / "manifest.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} can't be removed: {error.strerror}; ask the owner of the store"
+        ) from error

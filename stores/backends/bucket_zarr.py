@@ -151,10 +151,8 @@ class BucketZarrStore(Store):
         return data
 
     def _damage(self, what: str) -> DamagedArtifact:
-        return DamagedArtifact(
-            f"{self} is damaged: {what}; `dubflow artifacts verify --remove` takes it out of the "
-            "store, and the next run makes it again"
-        )
+        kind, _, key = self._prefix.split("/")
+        return DamagedArtifact(kind, key, what)
 
     def _at(self, key: str) -> str:
         return f"{self._prefix}/{key}".rstrip("/")

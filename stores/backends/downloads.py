@@ -12,7 +12,6 @@ from pathlib import Path
 
 from stores.backends.backend import explain_full_disk
 from stores.backends.manifest import FileRecord
-from stores.errors import DamagedArtifact
 
 LIMIT_BYTES = 20 << 30
 """Copies that together take more are removed, those not used for longest first."""
@@ -37,11 +36,11 @@ class Downloads:
         """A copy of the file with this record; `blocks` are read only if there is none.
 
         Raises:
-            DamagedArtifact: the blocks are not what the record says.
+            ValueError: the blocks are not what the record says.
             StoreFull: the disk of the copies is full.
         """
         path = self._root / "files" / record.digest[:2] / f"{record.digest}-{Path(name).name}"
-        with self._lock, explain_full_disk(str(self._root)):
+        with self._lock, explain_full_disk(f"the folder {self._root}"):
             if not self._is_whole(path, record):
                 self._copy(path, name, record, blocks)
             self._checked.add(record.digest)
@@ -72,10 +71,7 @@ class Downloads:
                     digest.update(block)
                     file.write(block)
             if digest.hexdigest() != record.digest:
-                raise DamagedArtifact(
-                    f"{name} has other bytes than were committed; `dubflow artifacts verify "
-                    "--remove` takes it out of the store, and the next run makes it again"
-                )
+                raise ValueError(f"{name} has other bytes than were committed")
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from stores.errors import StoreError
+
 SCHEMA_VERSION = 1
 
 
@@ -61,12 +63,18 @@ class Manifest:
         """Inverse of `to_json`.
 
         Raises:
-            ValueError: if the text is not a manifest of a known schema version.
+            ValueError: if the text is not a manifest.
+            StoreError: if a newer version of Dubflow wrote it.
         """
         try:
             fields = json.loads(text)
+            if fields["schema_version"] > SCHEMA_VERSION:
+                raise StoreError(
+                    f"{fields['kind']} {fields['key']} was made by a newer version of Dubflow: "
+                    "install that, or use another store"
+                )
             if fields["schema_version"] != SCHEMA_VERSION:
-                raise ValueError(f"schema version {fields['schema_version']} is not known")
+                raise ValueError(f"of schema version {fields['schema_version']}, which never was")
             fields["files"] = {name: FileRecord(**f) for name, f in fields["files"].items()}
             fields["inputs"] = {name: (i[0], i[1]) for name, i in fields["inputs"].items()}
             return cls(**fields)

@@ -94,7 +94,7 @@ class Download:
             while True:
                 before = self._there()
                 try:
-                    with explain_full_disk(str(self._path.parent)):
+                    with explain_full_disk(f"the folder {self._path.parent}"):
                         self._attempt(client)
                     break
                 except _Again as problem:

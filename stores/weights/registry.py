@@ -24,7 +24,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
-from stores.errors import DamagedArtifact, SettingsError, WeightsError
+from stores.errors import SettingsError, WeightsError
 from stores.shipped import shipped_file
 from stores.weights.checkpoints import Format, read_checkpoint, unnest
 
@@ -294,10 +294,6 @@ def keep_weights(
     """Write tensors as the derivation's artifact, or find it; a damaged one is made anew."""
     from safetensors.torch import save_file
 
-    try:
-        store.find(derivation.schema.kind, derivation.key)
-    except DamagedArtifact:
-        store.remove(derivation.schema.kind, derivation.key)
     with store.building(derivation) as artifact:
         if artifact is not None:
             return artifact

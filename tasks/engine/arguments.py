@@ -4,6 +4,7 @@ import inspect
 import socket
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from stores.artifacts.builder import Derivation
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import ClusterError
+from stores.errors import ClusterError, MediaError
 from tasks.engine.run import current_run_or_none
 
 
@@ -80,22 +81,44 @@ def decode(value: Any, store: Store, hint: Any) -> Any:
         hint: Type of the parameter; names the model of settings.
 
     Raises:
-        ClusterError: this worker does not see the source file.
+        ClusterError: this worker does not see the source file, or finds another one there.
+        MediaError: the source file changed since its key was computed.
     """
     if isinstance(value, dict) and "artifact" in value:
         return store.get(*value["artifact"])
     if isinstance(value, dict) and "source" in value:
-        return _reachable(Source.at(value["source"], value["key"]))
+        return _same_source(Path(value["source"]), value["key"])
     if isinstance(value, dict) and "settings" in value:
         return hint.model_validate(value["settings"])
     return value
 
 
-def _reachable(source: Source) -> Source:
+def _same_source(path: Path, key: str) -> Source:
+    """The source at that path, whose bytes must be those of the key."""
     run = current_run_or_none()
-    if run is not None and run.is_worker and not source.path.is_file():
+    on_worker = run is not None and run.is_worker
+    if on_worker and not path.is_file():
         raise ClusterError(
-            f"the worker on {socket.gethostname()} has no file {source.path}: put it where all "
+            f"the worker on {socket.gethostname()} has no file {path}: put it where all "
             "machines find it under the same name"
         )
-    return source
+    source = Source.known(path)
+    if source.key == key:
+        return source
+    if on_worker:
+        raise ClusterError(
+            f"the worker on {socket.gethostname()} finds other bytes in {path}: it changed while "
+            "it was read, or is another file of the same name; see to it and run again"
+        )
+    raise MediaError(f"{path} changed while it was read; run again when it is complete")
+
+
+def check_sources(arguments: Mapping[str, Any]) -> None:
+    """Make sure that what was just read of source files was read from the bytes of their keys.
+
+    Raises:
+        MediaError: one of them changed.
+    """
+    for value in arguments.values():
+        if isinstance(value, Source):
+            value.check()

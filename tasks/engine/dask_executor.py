@@ -312,3 +312,6 @@ class _RowReporter(Progress):
 
     def end(self, stage: str, *, cached: bool) -> None:
         return
+
+    def note(self, text: str) -> None:
+        return

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stores.artifacts.store import Store
+from stores.errors import DamagedArtifact
 from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.perform import ThreadExecutor
 from tasks.engine.run import Executor, NoProgress, Progress, Run
@@ -41,6 +42,7 @@ def open_run(
 
     Raises:
         ClusterError: the cluster can't do what this run needs.
+        DamagedArtifact: what a stage made is damaged; it is taken out, to be made again.
     """
     run = Run(
         store,
@@ -56,6 +58,11 @@ def open_run(
         _open[id(run)] = run
         try:
             yield run
+        except DamagedArtifact as damage:
+            if (damage.kind, damage.key) not in run.touched:  # no stage of this run makes it again
+                raise
+            store.remove(damage.kind, damage.key)
+            raise DamagedArtifact(damage.kind, damage.key, damage.what, taken_out=True) from damage
         finally:
             _open.pop(id(run), None)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from stores.errors import DamagedArtifact
 from tasks.engine.call import Call
 from tasks.engine.device_settings import DeviceSettings
 
@@ -29,6 +30,9 @@ class Progress(Protocol):
     def end(self, stage: str, *, cached: bool) -> None:
         """The stage is in the store."""
 
+    def note(self, text: str) -> None:
+        """Something that a user should know."""
+
 
 class NoProgress:
     """Shows nothing."""
@@ -40,6 +44,9 @@ class NoProgress:
         return
 
     def end(self, stage: str, *, cached: bool) -> None:
+        return
+
+    def note(self, text: str) -> None:
         return
 
 
@@ -97,6 +104,7 @@ class Run:
         devices: Where and how networks run.
         progress: Who shows it.
         records: One per stage call, in order.
+        notes: What a user should know of it.
         stop: Set to end the run soon; finished shards are kept.
         kept: What was looked up once and does not change while the run lasts.
     """
@@ -107,6 +115,7 @@ class Run:
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     progress: Progress = field(default_factory=NoProgress)
     records: list[StageRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Artifact] = field(default_factory=dict)
 
@@ -129,6 +138,12 @@ class Run:
         self.records.append(
             StageRecord(artifact.kind, artifact.key, round(seconds, 3), hits, computed)
         )
+
+    def note_damage(self, damage: DamagedArtifact) -> None:
+        """Note that an artifact was damaged, and is made again."""
+        text = f"{damage.kind} {damage.key[:12]} was damaged ({damage.what}) and is made again"
+        self.notes.append(text)
+        self.progress.note(text)
 
     @property
     def touched(self) -> list[tuple[str, str]]:

@@ -33,8 +33,8 @@ from stores.artifacts.builder import Derivation
 from stores.artifacts.codecs import shard_count
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
-from stores.errors import ClusterError, DubflowError, StoreError
-from tasks.engine.arguments import bind, decode, derivation, encode
+from stores.errors import ClusterError, DamagedArtifact, DubflowError, StoreError
+from tasks.engine.arguments import bind, check_sources, decode, derivation, encode
 from tasks.engine.call import Call
 from tasks.engine.run import Run, current_run, current_run_or_none
 
@@ -149,9 +149,9 @@ class Stage:
         arguments = bind(self.signature, *args, **kwargs)
         made_of = derivation(self.schema, self.version, arguments)
         name = self.schema.kind
-        artifact = run.store.find(name, made_of.key)
+        artifact = _find_whole(run.store, made_of)
         if artifact is None:
-            with run.store.building(made_of) as artifact:
+            with run.store.building(made_of, run.note_damage) as artifact:
                 if artifact is None:
                     artifact, hits, computed = self._make(run, arguments, made_of)
                     seconds = time.perf_counter() - start
@@ -244,6 +244,7 @@ class Stage:
             builder.discard()
         builder.prepare()
         builder.write_whole(made.arrays)
+        check_sources(arguments)
         builder.commit(made.attributes, seconds=time.perf_counter() - start)
 
     def _compute_shards(
@@ -263,6 +264,7 @@ class Stage:
         blocks: Blocks = self.body(**arguments, shards=wanted)
         start = time.perf_counter()
         for shard, arrays in zip(wanted, blocks, strict=True):
+            check_sources(arguments)
             builder.write(shard.index, arrays, seconds=time.perf_counter() - start)
             count(shard.stop - shard.start)
             start = time.perf_counter()
@@ -295,6 +297,14 @@ class Stage:
 
     def _ranges(self, artifact: Artifact) -> int:
         return len(self._shards(artifact.sizes[self._rows_dim()])) if self.ranged else 1
+
+
+def _find_whole(store: Store, made_of: Derivation) -> Artifact | None:
+    """The artifact; None if there is none, or if it is damaged and has to be made again."""
+    try:
+        return store.find(made_of.schema.kind, made_of.key)
+    except DamagedArtifact:
+        return None
 
 
 def _on_worker() -> bool:

@@ -85,7 +85,7 @@ class Checkpoints:
         part = final.with_name(f".{final.name}{_PART}")
         shutil.rmtree(part, ignore_errors=True)
         tensors, numbers = pack_optimizers(optimizers)
-        with explain_full_disk(str(self._folder)):
+        with explain_full_disk(f"the folder {self._folder}"):
             part.mkdir(parents=True)
             save_file(pack_networks(networks), part / "networks.safetensors")
             if averages:

@@ -8,13 +8,15 @@ Torch is imported where it is used: a run served from the store does without.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import FileState
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights, WeightsError
+from stores.errors import DamagedArtifact, MissingWeights, WeightsError
 from stores.weights.registry import (
     FILE,
     WEIGHTS,
@@ -102,11 +104,14 @@ def trained_weights(path: Path, *, store: Store | None = None) -> Artifact:
     """
     store = store or current_run().store
     header = read_header(path)
+    state = FileState.of(path)
     recipe = trained_derivation(header, sha256_of(path))
-    found = store.find(WEIGHTS.kind, recipe.key)
-    if found is not None:
-        return found
+    with suppress(DamagedArtifact):  # made again of the file
+        if (found := store.find(WEIGHTS.kind, recipe.key)) is not None:
+            return found
     tensors = read_tensors(path)
+    if FileState.of(path) != state:
+        raise WeightsError(f"{path} changed while it was read; run again when it is complete")
     try:
         check = KeyCheck(_fresh(recipe.parameters).state_dict(keep_vars=True), [])
     except ValueError as error:

@@ -5,22 +5,27 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from flows import batch as batch_module
-from flows.batch import batch, check_rows
-from flows.batches.manifest import Row
+from flows import methods
+from flows.batch import batch, check_rows, row_key
+from flows.batches.manifest import Row, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
 from flows.dub_report import DubReport
 from stores.artifacts import catalog
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
 from tasks.engine.run import NoProgress, Progress
+from tasks.methods.exemplar import exemplar_render
+from tasks.result.composite import composite
 from tests.command import invoke
 from tests.media_factory import make_video
 
@@ -132,6 +137,58 @@ def test_a_changed_row_is_done_again(make: Make, rows: list[dict[str, Any]]) -> 
     batch(make(1))
     rows[0]["blend.strength"] = 0.5
     assert [row.state for row in batch(make(1)).rows] == [State.DONE]
+
+
+def test_a_row_is_done_again_when_its_result_would_be_another(
+    make: Make, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings of a preset, versions of stages and bytes of inputs belong to the key."""
+    (row,) = read_manifest(make(1).manifest, {"store": make(1).store})
+    inputs = [Source.of(row.settings.video), Source.of(row.settings.audio)]
+    keys = {row_key(row, inputs, {})}
+    assert {row_key(row, inputs, {})} == keys
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "_preset", lambda name: {"exclude_within_s": 1.0})
+        keys.add(row_key(row, inputs, {}))
+    for stage in (composite, exemplar_render):
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "version", stage.version + 1)
+            keys.add(row_key(row, inputs, {}))
+    keys.add(row_key(row, inputs[::-1], {}))
+    for number in (1, 2):  # weights of the same name and of other contents
+        keys.add(row_key(row, inputs, {"mine.safetensors": cast(Artifact, Named(str(number)))}))
+    assert len(keys) == 7
+
+
+class Named(NamedTuple):
+    key: str
+
+
+def test_a_changed_preset_is_not_done_before(
+    many: Callable[[int], BatchSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = many(1)
+    batch(settings, perform=made_at_once)
+    assert [row.state for row in batch(settings, perform=made_at_once).rows] == [State.BEFORE]
+    monkeypatch.setattr(methods, "_preset", lambda name: {"exclude_within_s": 1.0})
+    assert [row.state for row in batch(settings, perform=made_at_once).rows] == [State.DONE]
+
+
+def test_a_row_whose_input_changes_meanwhile_is_not_done(
+    many: Callable[[int], BatchSettings], tmp_path: Path, short: Path, rows: list[dict[str, Any]]
+) -> None:
+    settings = many(1)
+    rows[0]["video"] = str(shutil.copy(short, tmp_path / "changing.mp4"))
+    settings = many(1)
+
+    def perform(row: Row, progress: Progress) -> DubReport:
+        with row.settings.video.open("ab") as file:
+            file.write(b"more")
+        return made_at_once(row, progress)
+
+    (row,) = batch(settings, perform=perform).rows
+    assert row.state is State.FAILED
+    assert "changing.mp4 changed while it was read" in row.reason
 
 
 def test_the_catalog_is_written_once_for_all_rows(

@@ -1,22 +1,32 @@
 """Whole dubs: what a user gets, and what is computed again after which change."""
 
+import errno
+import os
+import shutil
 import wave
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
 import pytest
 
-from flows.dub import dub
+from flows.dub import dub, write_output
 from flows.dub_notes import speech_notes
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import InputError, MediaError, MissingWeights, SettingsError
+from stores.errors import (
+    DamagedArtifact,
+    InputError,
+    MediaError,
+    MissingWeights,
+    SettingsError,
+    StoreFull,
+)
 from stores.media.audio import decode_audio
 from stores.media.scanning import scan
 from tasks.engine.run import Run
@@ -69,6 +79,48 @@ def test_second_run_computes_nothing(settings: Make) -> None:
     report = dub(given)
     assert computed(report) == set()
     assert given.output.read_bytes() == first
+
+
+def test_damage_is_mended_by_the_same_command(settings: Make, tmp_path: Path) -> None:
+    given = settings()
+    first = dub(given)
+    made = given.output.read_bytes()
+    shutil.copytree(given.store, tmp_path / "store")
+    given = settings(store=str(tmp_path / "store"))
+    keys = {stage.name: stage.key for stage in first.stages}
+    os.truncate(artifact_folder(given, "dubbed", keys["dubbed"]) / "manifest.json", 0)
+    os.truncate(artifact_folder(given, "track", keys["track"]) / "zarr.json", 3)
+    report = dub(given)
+    assert {"dubbed", "track"} == computed(report)
+    told = [note.split()[0] for note in report.notes if note.endswith("is made again")]
+    assert told == ["track", "dubbed"]
+    assert given.output.read_bytes() == made
+    chunk = artifact_folder(given, "render", keys["render"]) / "valid/c/0"
+    chunk.write_bytes(bytes(byte ^ 255 for byte in chunk.read_bytes()))
+    with pytest.raises(DamagedArtifact, match=r"^render .* the same command makes it again"):
+        dub(given)
+    assert computed(dub(given)) == {"render"}
+    assert dub(given).notes == first.notes
+
+
+def artifact_folder(given: DubSettings, kind: str, key: str) -> Path:
+    return Path(given.store) / kind / key[:2] / key
+
+
+def test_a_full_output_disk_is_named(tmp_path: Path) -> None:
+    class Result:
+        attributes: ClassVar = {"file": "dubbed.mp4"}
+
+        def copy_file(self, name: str, target: Path) -> None:
+            target.write_bytes(b"some of it")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "out.mp4").write_bytes(b"an earlier one")
+    with pytest.raises(StoreFull, match=f"no space left in the folder {tmp_path}: ") as caught:
+        write_output(Result(), tmp_path / "out.mp4")  # type: ignore[arg-type]
+    assert "store" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_bytes() == b"an earlier one"
 
 
 def test_new_speech_leaves_the_video_stages_alone(settings: Make, tmp_path: Path) -> None:

@@ -80,6 +80,18 @@ def copied(source: Source, *, folder: Path) -> Made:
     return Made()
 
 
+SIZES = Schema("first_bytes", {"byte": ArraySpec(("frame",), "uint8", shard=ROWS_PER_SHARD)}, {})
+
+
+@stage(SIZES, version=1, plan=lambda source, rows: Plan(rows))
+def first_bytes(source: Source, *, rows: int, shards: Sequence[Shard]) -> Blocks:
+    """The first byte of the source file in each row, read anew for each shard."""
+    for shard in shards:
+        _leave_a_line(shard)
+        byte = source.path.read_bytes()[0]
+        yield {"byte": np.full(shard.stop - shard.start, byte, np.uint8)}
+
+
 NETWORK = Schema("network", {"batch": ArraySpec(("frame",), "int32", shard=ROWS_PER_SHARD)}, {})
 
 

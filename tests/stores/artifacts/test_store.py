@@ -1,9 +1,12 @@
 """What the store promises: damage is found, a full disk explained, nothing in use collected."""
 
 import errno
+import io
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -77,7 +80,85 @@ def test_a_file_of_another_size_is_refused_at_opening(run: Run, store: Store, ha
     else:
         shard.write_bytes(shard.read_bytes()[:10] if harm == "cut" else b"")
     with pytest.raises(DamagedArtifact, match=r"value/c/0/0 .*verify --remove"):
+        store.get("numbers", artifact.key)
+    assert numbers(40, ToySettings()).damage() == []
+    assert run.records[-1].computed == 3
+    (note,) = run.notes
+    assert artifact.key[:12] in note
+    assert "value/c/0/0" in note
+
+
+def test_a_damaged_manifest_is_made_again(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    for content in (b"", b"{", b"[]", b"\xff"):
+        artifact.file("manifest.json").write_bytes(content)
+        assert numbers(40, ToySettings()).damage() == []
+    assert len(run.notes) == 4
+
+
+def test_what_a_newer_version_made_stays(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    path = artifact.file("manifest.json")
+    newer = json.loads(path.read_text()) | {"schema_version": 99, "unheard_of": 1}
+    path.write_text(json.dumps(newer))
+    with pytest.raises(StoreError, match="newer version of Dubflow") as caught:
         numbers(40, ToySettings())
+    assert not isinstance(caught.value, DamagedArtifact)
+    assert json.loads(path.read_text()) == newer
+
+
+def test_a_chunk_found_damaged_in_a_run_is_taken_out_and_made_again(store: Store) -> None:
+    with open_run(store):
+        artifact = numbers(40, ToySettings())
+    good = artifact.file("value/c/1/0").read_bytes()
+    artifact.file("value/c/1/0").write_bytes(good[:9] + bytes([good[9] ^ 1]) + good[10:])
+    with (
+        pytest.raises(DamagedArtifact, match="the same command makes it again") as caught,
+        open_run(store),
+    ):
+        total(numbers(40, ToySettings()))
+    assert "verify" not in str(caught.value)
+    with open_run(store) as run:
+        assert total(numbers(40, ToySettings())).read("sum")[0] == 3 * 2 * sum(range(40))
+    assert [record.computed for record in run.records] == [3, 1]
+
+
+def test_an_artifact_removed_under_a_reader_is_never_read_as_zeros(run: Run, store: Store) -> None:
+    artifact = numbers(40, ToySettings())
+    opened = store.get("numbers", artifact.key)
+    opened.read("value", 0, 1)
+    store.remove("numbers", artifact.key)
+    with pytest.raises(DamagedArtifact, match="is missing"):
+        opened.read("value", 20, 40)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("file", ["manifest.json", "zarr.json", "value/zarr.json", "value/c/1/0"])
+def test_what_cannot_be_read_is_not_called_damage(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch, code: int, file: str
+) -> None:
+    artifact = numbers(40, ToySettings())
+    path = artifact.file(file)
+    opened = io.open
+
+    def refuse(name: object, *args: Any, **kwargs: Any) -> Any:
+        if str(name) == str(path):
+            raise OSError(code, os.strerror(code), str(name))
+        return opened(name, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "open", refuse)
+        with pytest.raises(StoreError, match=os.strerror(code)) as caught:
+            store.get("numbers", artifact.key).read("value")
+        assert not isinstance(caught.value, DamagedArtifact)
+        assert str(path) in str(caught.value)
+        assert "verify" not in str(caught.value)
+    assert artifact.damage() == []
+
+
+def test_a_wrong_name_is_not_called_damage(run: Run) -> None:
+    with pytest.raises(KeyError):
+        numbers(40, ToySettings()).read("colour")
 
 
 def test_no_manifest_no_artifact(run: Run, store: Store) -> None:
