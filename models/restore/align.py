@@ -41,8 +41,6 @@ GPEN_MARGIN = 0.25
 """Around ArcFace's crop made square, as a share of its side."""
 GFPGAN_CLASSES = (*range(1, 14), 15)
 """ParseNet's labels that GFPGAN pastes: the head without hat, neck and clothes."""
-GPEN_CLASSES = (*range(1, 8), 10, 11, 12)
-"""ParseNet's labels that GPEN pastes: the face without ears and hair."""
 MASK_BORDER = 10
 """Of the crop, which is never pasted [px of 512]."""
 BLUR_SIZE = 101

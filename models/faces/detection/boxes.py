@@ -120,31 +120,3 @@ def faces(
         found.append(best[best[:, 4] > min_score])
     return found
 
-
-def syncnet_faces(
-    offsets: Float[Tensor, "n k 4"],
-    confidence: Float[Tensor, "n k 2"],
-    priors: Float[Tensor, "k 4"],
-    *,
-    min_score: float = 0.8,
-) -> list[Float64[np.ndarray, "_ 5"]]:
-    """Faces as syncnet_python finds them at one scale, per image.
-
-    Args:
-        offsets: Of `SyncNetS3FD`.
-        confidence: Probabilities of background and face.
-        priors: Anchors as shares of the image's width and height.
-        min_score: Only boxes with a higher face probability.
-
-    Returns:
-        For each image x0, y0, x1, y1 as shares of its width and height, and score, best first.
-    """
-    boxes = decode(offsets.cpu().double(), priors.cpu().double())
-    rows = torch.cat([boxes, confidence[..., 1:].cpu().double()], -1).numpy()
-    found = []
-    for image in rows:
-        image = image[image[:, 4] > CANDIDATE_SCORE]
-        image = image[suppress(image, 0.3, inclusive=False)]
-        image = image[image[:, 4] > min_score]
-        found.append(image[suppress(image, 0.1, inclusive=False)])
-    return found
