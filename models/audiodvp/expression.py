@@ -35,4 +35,3 @@ class AudioToExpression(nn.Module):
         hidden = self.conv3(self.conv2(self.conv1(feature)))
         out: Tensor = self.fc(hidden.flatten(1)).unsqueeze(-1)
         return out
-

@@ -9,7 +9,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import face_squares, metric_runner
+from tasks.metrics.crops import face_squares, metric_runner, sampled_sides
 from tasks.metrics.effnet import PACKAGE, packaged_network
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
@@ -17,7 +17,6 @@ from tasks.metrics.frames import (
     SAMPLED,
     Image,
     batches,
-    even_rows,
     fitted,
     some_frames,
 )
@@ -99,12 +98,8 @@ def effnet_frechet(result: Artifact, reference: Artifact) -> Made:
 
 def measure(comparison: Comparison) -> Artifact:
     """Features of a comparison; their distance takes all clips."""
-    rows, there = even_rows(comparison.match)
-    found = [
-        effnet_features(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
-    return effnet_frechet(*found)
+    _, sides = sampled_sides(effnet_features, comparison)
+    return effnet_frechet(*sides)
 
 
 def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
@@ -121,5 +116,4 @@ FAMILY = Family(
     measure,
     package=(PACKAGE, "metrics"),
     pooled=pooled,
-    pooled_names=frozenset(metric.name for metric in METRICS),
 )

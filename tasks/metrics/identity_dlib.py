@@ -15,6 +15,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
+from tasks.metrics.crops import sampled_sides
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -23,7 +24,6 @@ from tasks.metrics.frames import (
     batches,
     blank,
     crop_of,
-    even_rows,
     measured,
     metric_schema,
     some_frames,
@@ -143,11 +143,7 @@ def _network() -> Any:
 
 def measure(comparison: Comparison) -> Artifact:
     """Identity of a comparison."""
-    rows, there = even_rows(comparison.match)
-    sides = [
-        dlib_descriptors(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
+    rows, sides = sampled_sides(dlib_descriptors, comparison)
     return identity_dlib(*sides, rows=rows, frames=comparison.match.sizes["frame"])
 
 

@@ -119,4 +119,3 @@ def faces(
         best = boxes[suppress(boxes, 0.3)]
         found.append(best[best[:, 4] > min_score])
     return found
-

@@ -79,4 +79,3 @@ def decode(
     boxes = torch.cat([(middle - half) * scale, (middle + half) * scale], -1)
     offsets = point_offsets.view(*point_offsets.shape[:-1], 5, 2) * CENTRE_VARIANCE
     return boxes, (centre[:, None] + offsets * size[:, None]) * scale
-

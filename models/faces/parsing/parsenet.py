@@ -37,4 +37,3 @@ def parsenet() -> nn.Module:
     network = ParseNet(in_size=SIZE, out_size=SIZE, parsing_ch=len(CLASSES))
     assert isinstance(network, nn.Module)
     return network
-
