@@ -2,25 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from viewer.report.data import Curve
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A frame of a result that is worth a picture; fields as those of `Moment`."""
-
-    system: str
-    item: str
-    metric: str
-    frame: int
-    second: float
-    value: float
+from viewer.report.data import Curve, Pick
 
 
 def moments_to_show(
