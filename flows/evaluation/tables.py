@@ -66,9 +66,7 @@ def write_scores(path: Path, rows: Iterable[Scored], family_of: dict[str, str]) 
 def write_pooled(path: Path, rows: Sequence[tuple[str, PooledScore]]) -> None:
     """One row per protocol, system and metric of a whole set."""
     write_table(
-        path,
-        POOLED,
-        [{"protocol": protocol, **score.__dict__} for protocol, score in rows],
+        path, POOLED, [{"protocol": protocol, **score.__dict__} for protocol, score in rows]
     )
 
 

@@ -65,8 +65,7 @@ class Generator(nn.Module):
             [
                 nn.Sequential(ConvNorm(512, 512, kernel=1, padding=0)),
                 nn.Sequential(
-                    _transposed(512 + 512, 512, stride=1, padding=0),
-                    *residual_blocks(512, 1),
+                    _transposed(512 + 512, 512, stride=1, padding=0), *residual_blocks(512, 1)
                 ),
                 _doubled(512 + 512, 512),
                 _doubled(512 + 256, 384),

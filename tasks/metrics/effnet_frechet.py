@@ -12,14 +12,7 @@ from tasks.engine.stage import Made, stage
 from tasks.metrics.crops import face_squares, metric_runner, sampled_sides
 from tasks.metrics.effnet import PACKAGE, packaged_network
 from tasks.metrics.family import Comparison, Family
-from tasks.metrics.frames import (
-    FACE_CROP,
-    SAMPLED,
-    Image,
-    batches,
-    fitted,
-    some_frames,
-)
+from tasks.metrics.frames import FACE_CROP, SAMPLED, Image, batches, fitted, some_frames
 from tasks.metrics.pooled import beside as put_beside
 from tasks.metrics.pooled import both_schema, features_schema, frechet_distances
 from tasks.source.timeline import load_timeline
@@ -110,10 +103,5 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
 
 
 FAMILY = Family(
-    "effnet_frechet",
-    "picture",
-    METRICS,
-    measure,
-    package=(PACKAGE, "metrics"),
-    pooled=pooled,
+    "effnet_frechet", "picture", METRICS, measure, package=(PACKAGE, "metrics"), pooled=pooled
 )

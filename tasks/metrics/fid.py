@@ -99,11 +99,4 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
     return frechet_distances(artifacts, {"full": "fid_full", "face": "fid_crop"})
 
 
-FAMILY = Family(
-    "fid",
-    "picture",
-    METRICS,
-    measure,
-    weights=("fid_inception_v3",),
-    pooled=pooled,
-)
+FAMILY = Family("fid", "picture", METRICS, measure, weights=("fid_inception_v3",), pooled=pooled)

@@ -115,10 +115,7 @@ def pixels(pair: FacePair, *, most: int = SAMPLES) -> Made:
 
 
 def _boxes(regions: Regions, row: int, frame: Frame) -> dict[str, tuple[int, int, int, int]]:
-    found = {
-        "face": regions.face_pixels(row, frame),
-        "mouth": regions.mouth_pixels(row, frame),
-    }
+    found = {"face": regions.face_pixels(row, frame), "mouth": regions.mouth_pixels(row, frame)}
     return {name: box for name, box in found.items() if box is not None}
 
 

@@ -97,9 +97,4 @@ def face_crops(
                 faces[row] = area.crop(size)
             if (area := area_of_crop(frame, lower[index], _LOOK_SOURCE_PX)) is not None:
                 looks[row] = face_look(area.crop(_LOOK_SOURCE_PX), points[row], mean_face())
-        yield {
-            "face": faces,
-            "look": looks,
-            "transform": transforms[rows],
-            "valid": valid[rows],
-        }
+        yield {"face": faces, "look": looks, "transform": transforms[rows], "valid": valid[rows]}
