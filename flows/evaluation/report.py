@@ -22,13 +22,14 @@ from stores.media.read import read_frames
 from tasks.metrics.family import Family
 from tasks.source.timeline import load_timeline
 from viewer.ratings.results import summarise
-from viewer.report.choose import Pick, curves_to_show, moments_to_show
+from viewer.report.choose import curves_to_show, moments_to_show
 from viewer.report.data import (
     Curve,
     Failure,
     Moment,
     Opinions,
     Part,
+    Pick,
     PooledScore,
     Report,
     Score,
@@ -199,9 +200,7 @@ def _moment(pick: Pick, scored: Scored, source: Path, store: Store) -> Moment:
         right, low = min(inside[2], other.width), min(inside[3], other.height)
         reference = _small(other.crop_rgb(inside[0], inside[1], right, low))
     picture = _small(frame.crop_rgb(x0, y0, x1, y1))
-    return Moment(
-        pick.system, pick.item, pick.metric, pick.frame, pick.second, pick.value, picture, reference
-    )
+    return Moment(**pick.__dict__, result=picture, reference=reference)
 
 
 def _small(picture: Rgb) -> Rgb:

@@ -1,12 +1,12 @@
 """Results of an evaluation as Parquet tables, for other programs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flows.evaluation.item import Scored
+from stores.dataset_index import write_table
 from viewer.report.data import PooledScore
 
 SCORES = pa.schema(
@@ -44,7 +44,7 @@ def write_scores(path: Path, rows: Iterable[Scored], family_of: dict[str, str]) 
     Args:
         family_of: Metric → family, whose artifact holds its values over time.
     """
-    _write(
+    write_table(
         path,
         SCORES,
         [
@@ -65,29 +65,11 @@ def write_scores(path: Path, rows: Iterable[Scored], family_of: dict[str, str]) 
 
 def write_pooled(path: Path, rows: Sequence[tuple[str, PooledScore]]) -> None:
     """One row per protocol, system and metric of a whole set."""
-    _write(
-        path,
-        POOLED,
-        [
-            {
-                "protocol": protocol,
-                "system": score.system,
-                "metric": score.metric,
-                "value": score.value,
-                "items": score.items,
-                "reason": score.reason,
-            }
-            for protocol, score in rows
-        ],
+    write_table(
+        path, POOLED, [{"protocol": protocol, **score.__dict__} for protocol, score in rows]
     )
 
 
 def write_items(path: Path, rows: Sequence[dict[str, str]]) -> None:
     """One row per system and item: what it was made of, and how it ended."""
-    _write(path, ITEMS, rows)
-
-
-def _write(path: Path, schema: pa.Schema, rows: Sequence[Mapping[str, object]]) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), beside)
-    beside.replace(path)
+    write_table(path, ITEMS, rows)

@@ -7,7 +7,6 @@ first two and the last two columns differ. The steps and constants are those of 
 and `hparams.py`. The filter bank is librosa's (Slaney scale and norm).
 """
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Literal, Protocol, runtime_checkable
 
@@ -54,36 +53,21 @@ def n_columns(samples: int) -> int:
     return 1 + samples // HOP if samples else 0
 
 
-def mel_spectrogram(
-    waveform: Samples, *, start: int = 0, stop: int | None = None, ends: Ends = "zeros"
-) -> Float32[np.ndarray, "column 80"]:
-    """Log-mel columns [start, stop) of a waveform, in -4..4, the same whichever range is asked for.
-
-    Memory grows with the columns asked for and little else.
+def mel_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> Float32[np.ndarray, "column 80"]:
+    """Log-mel columns of a waveform, in -4..4.
 
     Args:
-        waveform: (sample,) float32 in -1..1 at 16 kHz; only the samples needed are read.
-        start: first column.
-        stop: column after the last; None for all.
+        waveform: (sample,) float32 in -1..1 at 16 kHz; read block by block.
         ends: what lies beyond the ends of the sound.
     """
-    blocks = [
-        _scaled(_magnitude(waveform, first, last, ends) @ mel_basis().T)
-        for first, last in _blocks(waveform, start, stop)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, N_MELS), np.float32)
-
-
-def _blocks(waveform: Samples, start: int, stop: int | None) -> Iterator[tuple[int, int]]:
-    """Ranges of at most BLOCK columns that make up [start, stop)."""
     if len(waveform.shape) != 1:
         raise ValueError(f"a waveform is (sample,), got {waveform.shape}; mix channels down first")
     end = n_columns(waveform.shape[0])
-    stop = end if stop is None else stop
-    if not 0 <= start <= stop <= end:
-        raise ValueError(f"columns [{start}, {stop}) are not within the {end} of this waveform")
-    for first in range(start, stop, BLOCK):
-        yield first, min(first + BLOCK, stop)
+    blocks = [
+        _scaled(_magnitude(waveform, first, min(first + BLOCK, end), ends) @ mel_basis().T)
+        for first in range(0, end, BLOCK)
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros((0, N_MELS), np.float32)
 
 
 def _magnitude(waveform: Samples, start: int, stop: int, ends: Ends) -> NDArray[np.float64]:

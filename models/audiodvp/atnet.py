@@ -7,11 +7,7 @@ COEFFICIENTS = 12
 """MFCCs 1..12: the log energy (0) is left out, so loudness does not matter."""
 STEPS = 28
 """MFCC steps [10 ms] in a window: seven frames of video at 25 Hz."""
-STEPS_PER_FRAME = 4
 FEATURES = 256
-PADDING_SAMPLES = 1920
-"""Zeros put before and after the 16 kHz audio (three frames), so that window i is centred on
-frame i."""
 
 _ENCODED = 512 * 12 * 2
 
@@ -47,7 +43,7 @@ class ATNet(nn.Module):
         """The features of each frame, 0 or more.
 
         Args:
-            mfcc: Windows as `audio_windows` cuts them, from audio in -1..1.
+            mfcc: Coefficients 1..12 around each frame, every 10 ms, of 16 kHz audio in -1..1.
         """
         if mfcc.ndim != 4 or mfcc.shape[2:] != (STEPS, COEFFICIENTS):
             raise ValueError(
@@ -57,25 +53,6 @@ class ATNet(nn.Module):
         encoded = self.audio_eocder(mfcc.reshape(batch * frames, 1, STEPS, COEFFICIENTS))
         features: Tensor = self.audio_eocder_fc(encoded.flatten(1))
         return features.reshape(batch, frames, FEATURES)
-
-
-def audio_windows(mfcc: Float[Tensor, "step 13"]) -> Float[Tensor, "frame 28 12"]:
-    """Cuts the MFCCs about each frame of video at 25 Hz.
-
-    Args:
-        mfcc: Every 10 ms, of 16 kHz audio in -1..1 with PADDING_SAMPLES zeros before
-            and after it.
-
-    Raises:
-        ValueError: the recording is shorter than a window.
-    """
-    if mfcc.ndim != 2 or mfcc.shape[1] != COEFFICIENTS + 1:
-        raise ValueError(f"expected (step, {COEFFICIENTS + 1}) MFCCs, not {tuple(mfcc.shape)}")
-    # whole frames only, as published: a window that the last steps would complete is not begun
-    frames = len(mfcc) // STEPS_PER_FRAME - STEPS // STEPS_PER_FRAME + 1
-    if frames < 1:
-        raise ValueError(f"{len(mfcc)} MFCC steps are less than one window of {STEPS}")
-    return mfcc[:, 1:].unfold(0, STEPS, STEPS_PER_FRAME)[:frames].mT
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:

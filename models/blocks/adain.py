@@ -5,6 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+HIDDEN = 128
+"""Width of the MLP."""
+
 
 class AdaIN(nn.Module):
     """Instance norm, then a scale and shift per channel that an MLP makes from a vector.
@@ -15,14 +18,13 @@ class AdaIN(nn.Module):
     Args:
         channels: Of the feature map.
         vector_channels: Of the modulating vector.
-        hidden: Width of the MLP.
     """
 
-    def __init__(self, channels: int, vector_channels: int, *, hidden: int = 128) -> None:
+    def __init__(self, channels: int, vector_channels: int) -> None:
         super().__init__()
-        self.mlp_shared = nn.Sequential(nn.Linear(vector_channels, hidden), nn.ReLU())
-        self.mlp_gamma = nn.Linear(hidden, channels)
-        self.mlp_beta = nn.Linear(hidden, channels)
+        self.mlp_shared = nn.Sequential(nn.Linear(vector_channels, HIDDEN), nn.ReLU())
+        self.mlp_gamma = nn.Linear(HIDDEN, channels)
+        self.mlp_beta = nn.Linear(HIDDEN, channels)
 
     def forward(
         self,

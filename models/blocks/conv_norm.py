@@ -10,7 +10,33 @@ from torch import Tensor, nn
 Size = int | tuple[int, int]
 
 
-class ConvNorm(nn.Module):
+class ConvBlock(nn.Module):
+    """A convolution and perhaps a norm, then an activation; a residual block adds its input before.
+
+    Args:
+        layers: The convolution, and the norm if there is one.
+        act: The activation.
+        residual: Add the input; the layers must keep its shape.
+    """
+
+    def __init__(self, *layers: nn.Module, act: nn.Module, residual: bool = False) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(*layers)
+        self.act = act
+        self.residual = residual
+
+    def forward(
+        self, features: Float[Tensor, "batch channel *size"]
+    ) -> Float[Tensor, "batch out_channel *out_size"]:
+        """Features of the layer's output channels and size."""
+        found: Tensor = self.conv_block(features)
+        if self.residual:
+            found += features
+        activated: Tensor = self.act(found)
+        return activated
+
+
+class ConvNorm(ConvBlock):
     """Convolution, batch norm, ReLU; a residual block adds its input before the ReLU.
 
     Args:
@@ -32,98 +58,21 @@ class ConvNorm(nn.Module):
         padding: Size = 1,
         residual: bool = False,
     ) -> None:
-        super().__init__()
         if residual and channels_in != channels_out:
             raise ValueError(
                 f"a residual block keeps its channels: {channels_in} in, {channels_out} out"
             )
-        self.conv_block = nn.Sequential(
+        super().__init__(
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
             nn.BatchNorm2d(channels_out),
+            act=nn.ReLU(inplace=True),
+            residual=residual,
         )
-        self.act = nn.ReLU(inplace=True)
-        self.residual = residual
-
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
-        """Features of the layer's output channels and size."""
-        found: Tensor = self.conv_block(features)
-        if self.residual:
-            found += features
-        activated: Tensor = self.act(found)
-        return activated
 
 
-class ConvTransposeNorm(nn.Module):
-    """Transposed convolution, batch norm, ReLU.
-
-    Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output.
-        kernel: Side or (height, width) of the kernel.
-        stride: Enlargement.
-        padding: Taken off each border.
-        output_padding: Put on at the lower right, for even sizes.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        kernel: Size = 3,
-        stride: Size = 2,
-        padding: Size = 1,
-        output_padding: Size = 1,
-    ) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.ConvTranspose2d(channels_in, channels_out, kernel, stride, padding, output_padding),
-            nn.BatchNorm2d(channels_out),
-        )
-        self.act = nn.ReLU(inplace=True)
-
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
-        """Features of the layer's output channels and size."""
-        found: Tensor = self.act(self.conv_block(features))
-        return found
-
-
-class ConvLeaky(nn.Module):
-    """Convolution and leaky ReLU of slope 0.01, without a norm.
-
-    Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output.
-        kernel: Side or (height, width) of the kernel.
-        stride: Step along both axes or (down, across).
-        padding: Zeros around the input.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        kernel: Size = 3,
-        stride: Size = 1,
-        padding: Size = 1,
-    ) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
-        )
-        self.act = nn.LeakyReLU(0.01, inplace=True)
-
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
-        """Features of the layer's output channels and size."""
-        found: Tensor = self.act(self.conv_block(features))
-        return found
+def residual_blocks(channels: int, count: int) -> list[nn.Module]:
+    """So many residual blocks of `ConvNorm`."""
+    return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
 
 
 def mel_encoder(*, residuals_256: int = 1, width: int = 512) -> nn.Sequential:
@@ -136,20 +85,16 @@ def mel_encoder(*, residuals_256: int = 1, width: int = 512) -> nn.Sequential:
         residuals_256: Residual blocks after the fourth halving, of 256 channels as published.
         width: Channels of the embedding, a multiple of 16; those before it are in proportion.
     """
-
-    def kept(channels: int, count: int) -> list[nn.Module]:
-        return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
-
     first, second, third, fourth = (width // share for share in (16, 8, 4, 2))
     return nn.Sequential(
         ConvNorm(1, first),
-        *kept(first, 2),
+        *residual_blocks(first, 2),
         ConvNorm(first, second, stride=(3, 1)),
-        *kept(second, 2),
+        *residual_blocks(second, 2),
         ConvNorm(second, third, stride=3),
-        *kept(third, 2),
+        *residual_blocks(third, 2),
         ConvNorm(third, fourth, stride=(3, 2)),
-        *kept(fourth, residuals_256),
+        *residual_blocks(fourth, residuals_256),
         ConvNorm(fourth, width, padding=0),
         ConvNorm(width, width, kernel=1, padding=0),
     )

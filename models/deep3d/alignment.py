@@ -88,8 +88,6 @@ def align(
     landmarks: Float[np.ndarray, "68 2"],
     *,
     standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS,
-    size: int = CROP_SIZE,
-    face_size_px: float = FACE_SIZE_PX,
 ) -> Aligned:
     """Resizes and cuts so that the face has one size and stands in the middle.
 
@@ -97,28 +95,23 @@ def align(
         image: RGB.
         landmarks: [px], y up.
         standard: Places in space that the five points are compared with.
-        size: Side of the crop [px].
-        face_size_px: Px in the crop for a length of 1 in `standard`.
     """
     height, width = image.shape[:2]
     size_in_image, x, y = orthographic_pose(five_points(landmarks), standard)
     if not size_in_image > 1:
         raise ValueError(f"cannot align: 1 dm of this face would be {size_in_image:.3g} px wide")
-    scale = face_size_px / size_in_image
+    scale = FACE_SIZE_PX / size_in_image
     small_width, small_height = int(width * scale), int(height * scale)
-    left = int(small_width / 2 - size / 2 + (x - width / 2) * scale)
-    top = int(small_height / 2 - size / 2 + (height / 2 - y) * scale)
+    left = int(small_width / 2 - CROP_SIZE / 2 + (x - width / 2) * scale)
+    top = int(small_height / 2 - CROP_SIZE / 2 + (height / 2 - y) * scale)
     # Pillow's bicubic filter blurs before it shrinks, which OpenCV's does not
     resized = Pillow.fromarray(image).resize((small_width, small_height), Pillow.Resampling.BICUBIC)
-    crop = resized.crop((left, top, left + size, top + size))
+    crop = resized.crop((left, top, left + CROP_SIZE, top + CROP_SIZE))
     # the published order of operations, in the landmarks' own precision
     moved = np.stack([landmarks[:, 0] - x + width / 2, landmarks[:, 1] - y + height / 2], 1)
-    corner = np.array([small_width / 2 - size / 2, small_height / 2 - size / 2])
-    return Aligned(
-        np.array([width, height, scale, x, y]),
-        np.asarray(crop),
-        moved * scale - corner,
-    )
+    corner = np.array([small_width / 2 - CROP_SIZE / 2, small_height / 2 - CROP_SIZE / 2])
+    transform = np.array([width, height, scale, x, y])
+    return Aligned(transform, np.asarray(crop), moved * scale - corner)
 
 
 def arcface_transform(

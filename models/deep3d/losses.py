@@ -68,18 +68,12 @@ def feature_loss(
     return (1 - (feature * target).sum(-1)).mean()
 
 
-def regularisation_loss(
-    coefficients: Coefficients,
-    *,
-    identity: float = 1.0,
-    expression: float = 0.8,
-    texture: float = 1.7e-2,
-) -> Float[Tensor, ""]:
+def regularisation_loss(coefficients: Coefficients) -> Float[Tensor, ""]:
     """How far a face is from the mean face: weighted sums of squares, mean over the batch."""
     total = (
-        identity * coefficients.identity.square().sum()
-        + expression * coefficients.expression.square().sum()
-        + texture * coefficients.texture.square().sum()
+        coefficients.identity.square().sum()
+        + 0.8 * coefficients.expression.square().sum()
+        + 1.7e-2 * coefficients.texture.square().sum()
     )
     return total / len(coefficients.identity)
 

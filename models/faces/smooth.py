@@ -66,7 +66,6 @@ def smooth_pose(
     *,
     scene_start: Bool[np.ndarray, " frame"],
     frame_rate_hz: float,
-    window_s: float = POSE_WINDOW_S,
 ) -> Pose:
     """Smooth a pose's scale, rotation and translation along time."""
     packed = np.concatenate(
@@ -74,7 +73,7 @@ def smooth_pose(
     )
     packed = np.concatenate([packed, pose.rotation.reshape(-1, 9)], axis=1).astype(np.float32)
     smooth = smooth_landmarks(
-        packed, valid, scene_start=scene_start, frame_rate_hz=frame_rate_hz, window_s=window_s
+        packed, valid, scene_start=scene_start, frame_rate_hz=frame_rate_hz, window_s=POSE_WINDOW_S
     )
     u, _, vt = np.linalg.svd(smooth[:, 4:].reshape(-1, 3, 3))
     sign = np.ones((len(u), 3), np.float32)

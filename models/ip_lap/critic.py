@@ -6,22 +6,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _CHANNELS = (64, 128, 256, 512)
+_SCALES = 2
 
 
 class PatchCritic(nn.Module):
     """Two patch critics, one for the image and one for its half size.
 
     Trained with least squares: 1 for real, 0 for generated, summed over the scales.
-
-    Args:
-        scales: Number of critics.
     """
 
-    def __init__(self, *, scales: int = 2) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.scales = scales
         self.layers = len(_CHANNELS) + 1
-        for scale in range(scales):
+        for scale in range(_SCALES):
             for layer, block in enumerate(_blocks()):
                 self.add_module(f"scale{scale}_layer{layer}", block)
         self.downsample = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
@@ -42,7 +39,7 @@ class PatchCritic(nn.Module):
             on each patch, of one channel; it has no sigmoid.
         """
         outputs: list[list[Tensor]] = []
-        for scale in reversed(range(self.scales)):  # the published names count from the smallest
+        for scale in reversed(range(_SCALES)):  # the published names count from the smallest
             features = image
             outputs.append([])
             for layer in range(self.layers):

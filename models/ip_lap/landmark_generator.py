@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.blocks.conv_norm import mel_encoder
+from models.blocks.conv_norm import ConvBlock, mel_encoder
 from models.faces.mesh.indices import JAW, LIPS
 from models.ip_lap.settings import LandmarkSize
 from models.ip_lap.windows import REFERENCES, WINDOW
@@ -18,7 +18,7 @@ _POSE, _AUDIO, _REFERENCE = 1, 2, 3
 """Rows of the modality embedding; row 0 is unused."""
 
 
-class _ConvNorm1d(nn.Module):
+class _ConvNorm1d(ConvBlock):
     """Convolution along the landmarks, batch norm, activation after an optional residual."""
 
     def __init__(
@@ -31,20 +31,12 @@ class _ConvNorm1d(nn.Module):
         padding: int = 1,
         residual: bool = False,
     ) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(
+        super().__init__(
             nn.Conv1d(channels_in, channels_out, kernel, stride, padding),
             nn.BatchNorm1d(channels_out),
+            act=nn.ReLU(),
+            residual=residual,
         )
-        self.act: nn.Module = nn.ReLU()
-        self.residual = residual
-
-    def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.conv_block(features)
-        if self.residual:
-            found = found + features
-        activated: Tensor = self.act(found)
-        return activated
 
 
 def _landmark_encoder(

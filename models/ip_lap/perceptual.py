@@ -129,32 +129,27 @@ class EfficientNetFeatures(Backbone):
 
 
 class PerceptualLoss(nn.Module):
-    """Distance of two images in the features of a frozen network.
+    """Distance of two images, and of both at half the size, in the features of a frozen network.
 
     Args:
         backbone: The network; None: VGG19, without weights until they are loaded.
-        scales: Sizes at which to compare, each half of the one before.
     """
 
-    def __init__(self, backbone: Backbone | None = None, *, scales: int = 2) -> None:
+    def __init__(self, backbone: Backbone | None = None) -> None:
         super().__init__()
         self.model = backbone or Vgg19()
-        self.scales = scales
 
     def features(self, image: Float[Tensor, "batch 3 height width"]) -> Features:
-        """Feature maps of an image, BGR in 0..1, at each scale."""
+        """Feature maps of an image, BGR in 0..1, at both sizes."""
         image = self.model.prepare(image)
-        found = [self.model(image)]
-        for _ in range(1, self.scales):
-            image = functional.interpolate(
-                image,
-                scale_factor=0.5,
-                mode="bilinear",
-                align_corners=False,
-                recompute_scale_factor=True,
-            )
-            found.append(self.model(image))
-        return found
+        half = functional.interpolate(
+            image,
+            scale_factor=0.5,
+            mode="bilinear",
+            align_corners=False,
+            recompute_scale_factor=True,
+        )
+        return [self.model(image), self.model(half)]
 
     def forward(
         self, image: Features, target: Features, *, style_weight: float = 0.0

@@ -11,18 +11,14 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
 
-def perceptual_distance(
-    net: Literal["alex", "vgg"] = "alex", *, spatial: bool = False
-) -> nn.Module:
+def perceptual_distance(net: Literal["alex", "vgg"] = "alex") -> nn.Module:
     """LPIPS on a trunk with fresh weights.
 
     Its forward takes two images (n, 3, h, w) RGB in -1..1 (in 0..1 with `normalize=True`) and gives
-    distances (n, 1, 1, 1), or a map (n, 1, h, w) where `spatial`; with `retPerLayer=True` also the
-    list of the five layers' shares.
+    distances (n, 1, 1, 1); with `retPerLayer=True` also the list of the five layers' shares.
 
     Args:
         net: The trunk. Papers report `alex`; `vgg` is for use as a loss.
-        spatial: Whether a distance is wanted at every pixel.
     """
     from lpips import LPIPS
 
@@ -30,7 +26,7 @@ def perceptual_distance(
         # lpips asks torchvision for an untrained trunk by the argument's old name
         warnings.filterwarnings("ignore", message=".*'pretrained' is deprecated")
         warnings.filterwarnings("ignore", message=".*other than a weight enum or `None`")
-        network = LPIPS(net=net, spatial=spatial, pnet_rand=True, verbose=False)
+        network = LPIPS(net=net, pnet_rand=True, verbose=False)
     assert isinstance(network, nn.Module)
     return network
 
@@ -39,7 +35,7 @@ class ImageDistance(nn.Module):
     """LPIPS of 8-bit RGB images.
 
     Args:
-        network: Of `perceptual_distance`, not spatial.
+        network: Of `perceptual_distance`.
     """
 
     def __init__(self, network: nn.Module) -> None:

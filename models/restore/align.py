@@ -7,8 +7,6 @@ image), right eye, nose, left and right corner of the mouth; an affine leads fro
 Two procedures: GFPGAN's (facexlib) and GPEN's, which VideoReTalking uses.
 """
 
-from collections.abc import Iterable
-
 import cv2
 import numpy as np
 from jaxtyping import Float, Float64, Integer, UInt8
@@ -41,8 +39,6 @@ GPEN_MARGIN = 0.25
 """Around ArcFace's crop made square, as a share of its side."""
 GFPGAN_CLASSES = (*range(1, 14), 15)
 """ParseNet's labels that GFPGAN pastes: the head without hat, neck and clothes."""
-GPEN_CLASSES = (*range(1, 8), 10, 11, 12)
-"""ParseNet's labels that GPEN pastes: the face without ears and hair."""
 MASK_BORDER = 10
 """Of the crop, which is never pasted [px of 512]."""
 BLUR_SIZE = 101
@@ -115,18 +111,15 @@ def crop_face(
     return np.asarray(crop, np.uint8)
 
 
-def paste_mask(
-    labels: Integer[np.ndarray, "512 512"], classes: Iterable[int] = GFPGAN_CLASSES
-) -> Float64[np.ndarray, "512 512"]:
+def paste_mask(labels: Integer[np.ndarray, "512 512"]) -> Float64[np.ndarray, "512 512"]:
     """How much of each pixel of a crop GFPGAN pastes, 0..1.
 
     Args:
         labels: By ParseNet.
-        classes: The labels to paste.
     """
     # Eight-bit values in double precision, as published: `paste_face` cuts off fractions, so any
     # other rounding would show in one pixel of twenty.
-    mask = np.isin(labels, list(classes)) * 255.0
+    mask = np.isin(labels, GFPGAN_CLASSES) * 255.0
     for _ in range(2):
         cv2.GaussianBlur(mask, (BLUR_SIZE, BLUR_SIZE), BLUR_SIGMA, dst=mask)
     inner = np.zeros_like(mask)

@@ -59,20 +59,14 @@ class ModulatedConv2d(ModulatedWeight):
 
 
 class StyleConv(nn.Module):
-    """Modulated convolution, sqrt(2), noise (fresh if none is given), bias, leaky ReLU."""
+    """Modulated convolution (3 x 3), sqrt(2), noise (fresh if none is given), bias, leaky ReLU."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        style_dim: int,
-        *,
-        upsample: bool = False,
+        self, in_channels: int, out_channels: int, style_dim: int, *, upsample: bool = False
     ) -> None:
         super().__init__()
         self.modulated_conv = ModulatedConv2d(
-            in_channels, out_channels, kernel_size, style_dim, upsample=upsample
+            in_channels, out_channels, 3, style_dim, upsample=upsample
         )
         self.weight = nn.Parameter(torch.zeros(1))
         self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))

@@ -154,7 +154,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Equalised convolution."""
+    """Equalised convolution, without a bias."""
 
     def __init__(
         self,
@@ -164,11 +164,9 @@ class EqualConv2d(nn.Module):
         *,
         stride: int = 1,
         padding: int = 0,
-        bias: bool = True,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.stride = stride
         self.padding = padding
@@ -178,7 +176,7 @@ class EqualConv2d(nn.Module):
     ) -> Float[Tensor, "batch out_channel out_height out_width"]:
         """Convolved features."""
         weight = self.weight * self.scale
-        return F.conv2d(image, weight, self.bias, stride=self.stride, padding=self.padding)
+        return F.conv2d(image, weight, stride=self.stride, padding=self.padding)
 
 
 class BiasedLeakyReLU(nn.Module):
@@ -225,7 +223,6 @@ class ConvLayer(nn.Sequential):
             kernel_size,
             stride=2 if downsample else 1,
             padding=0 if downsample else kernel_size // 2,
-            bias=False,
         )
         layers.append(conv)
         if activate:
@@ -332,7 +329,7 @@ class ConstantInput(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated convolution, noise, bias, leaky ReLU.
+    """Modulated convolution (3 x 3), noise, bias, leaky ReLU.
 
     Args:
         concat_noise: See NoiseInjection; the output then has twice out_channels channels.
@@ -343,7 +340,6 @@ class StyledConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
         style_dim: int,
         *,
         upsample: bool = False,
@@ -351,9 +347,7 @@ class StyledConv(nn.Module):
         flat_bias: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(
-            in_channels, out_channels, kernel_size, style_dim, upsample=upsample
-        )
+        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
         self.noise = NoiseInjection(concat=concat_noise)
         self.activate = BiasedLeakyReLU(out_channels * (1 + concat_noise), flat=flat_bias)
 

@@ -61,7 +61,6 @@ class Pyramid(nn.Module):
             return StyledConv(
                 before,
                 after,
-                3,
                 style_dim,
                 upsample=upsample,
                 concat_noise=concat_noise,

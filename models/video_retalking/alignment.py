@@ -108,22 +108,18 @@ def ffhq_cut(landmarks: Real[np.ndarray, "68 2"], frame_size: tuple[int, int]) -
 
 
 def crop_face(
-    image: UInt8[np.ndarray, "height width 3"],
-    quad: Float[np.ndarray, "4 2"],
-    *,
-    side: int = FACE_SIDE,
-) -> UInt8[np.ndarray, "{side} {side} 3"]:
+    image: UInt8[np.ndarray, "height width 3"], quad: Float[np.ndarray, "4 2"]
+) -> UInt8[np.ndarray, "256 256 3"]:
     """The face in the quad, upright.
 
     Args:
         image: Any colour order.
         quad: From `face_quads`.
-        side: Of the result [px].
     """
     picture, quad = Image.fromarray(image), np.asarray(quad, np.float64)
     # Here the published code measures the diagonal, in the first frame's cut the side.
     length = float(np.hypot(*(quad[3] - quad[1])))
-    shrink = math.floor(length / side * 0.5)
+    shrink = math.floor(length / FACE_SIDE * 0.5)
     if shrink > 1:
         small = (round(picture.width / shrink), round(picture.height / shrink))
         picture = picture.resize(small, Image.Resampling.LANCZOS)
@@ -132,24 +128,24 @@ def crop_face(
     if x1 - x0 < picture.width or y1 - y0 < picture.height:
         picture, quad = picture.crop((x0, y0, x1, y1)), quad - (x0, y0)
     corners = (quad + 0.5).flatten().tolist()
-    face = picture.transform((side, side), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    size = (FACE_SIDE, FACE_SIDE)
+    face = picture.transform(size, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
     return np.asarray(face)
 
 
 def face_coefficients(
-    quad: Float[np.ndarray, "4 2"], *, side: int = FACE_SIDE
+    quad: Float[np.ndarray, "4 2"],
 ) -> Float64[np.ndarray, "8"]:
     """The perspective transform that takes the image back to the upright face.
 
     Args:
         quad: From `face_quads`.
-        side: Of the upright face [px].
 
     Returns:
         a..h with face x = (a x + b y + c) / (g x + h y + 1), y = (d x + e y + f) / (...),
         half pixels counted from the corner, as Pillow takes them.
     """
-    face = np.array([[0, 0], [0, side], [side, side], [side, 0]], np.float64)
+    face = FACE_SIDE * np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float64)
     rows = []
     for (x, y), (u, v) in zip(np.asarray(quad, np.float64) + 0.5, face, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])

@@ -85,22 +85,17 @@ class OutputConv(nn.Module):
 
     Args:
         channels: Channels of the input.
-        image_channels: Channels of the output.
         activation: Sets the range of values.
         spectral: Divide the weights by their spectral norm.
     """
 
-    def __init__(
-        self, channels: int, image_channels: int, *, activation: nn.Module, spectral: bool
-    ) -> None:
+    def __init__(self, channels: int, *, activation: nn.Module, spectral: bool) -> None:
         super().__init__()
-        self.model = nn.Sequential(
-            _conv(channels, image_channels, kernel=7, spectral=spectral), activation
-        )
+        self.model = nn.Sequential(_conv(channels, 3, kernel=7, spectral=spectral), activation)
 
     def forward(
         self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch image_channel height width"]:
+    ) -> Float[Tensor, "batch 3 height width"]:
         """The image, in the range of the activation."""
         image: Tensor = self.model(features)
         return image
@@ -134,7 +129,6 @@ class SkipDecoder(nn.Module):
 
     Args:
         widths: Channels of the encoder's levels, finest first; the last is the input's.
-        image_channels: Channels of the output.
         make_stage: Channels → the residual blocks of a level.
         activation: Of the image.
         spectral: Divide the weights of plain convolutions by their spectral norm.
@@ -144,7 +138,6 @@ class SkipDecoder(nn.Module):
         self,
         widths: Sequence[int],
         *,
-        image_channels: int,
         make_stage: Callable[[int], ModulatedStage],
         activation: nn.Module,
         spectral: bool,
@@ -157,13 +150,13 @@ class SkipDecoder(nn.Module):
             self.add_module(f"up{level}", up)
             self.add_module(f"res{level}", make_stage(coarse))
             self.add_module(f"jump{level}", ConvLayerNorm(fine, fine, spectral=spectral))
-        self.final = OutputConv(widths[0], image_channels, activation=activation, spectral=spectral)
+        self.final = OutputConv(widths[0], activation=activation, spectral=spectral)
 
     def forward(
         self,
         features: Sequence[Float[Tensor, "batch _width _height _width"]],
         vector: Float[Tensor, " batch *vector"],
-    ) -> Float[Tensor, "batch image_channel height width"]:
+    ) -> Float[Tensor, "batch 3 height width"]:
         """The image, in the range of the activation.
 
         Args:

@@ -234,7 +234,6 @@ class EditingNet(nn.Module):
         self.encoder = EditEncoder()
         self.decoder = SkipDecoder(
             EDIT_WIDTHS,
-            image_channels=3,
             make_stage=lambda width: ModulatedStage([EditResidual(width) for _ in range(2)]),
             activation=nn.Tanh(),
             spectral=False,

@@ -84,8 +84,8 @@ class ENet(nn.Module):
         self.to_rgbs = nn.ModuleList()
         before = 3
         for width in DECODER_WIDTHS:
-            self.style_convs.append(StyleConv(before, width, 3, STYLE, upsample=True))
-            self.style_convs.append(StyleConv(width, width, 3, STYLE))
+            self.style_convs.append(StyleConv(before, width, STYLE, upsample=True))
+            self.style_convs.append(StyleConv(width, width, STYLE))
             self.to_rgbs.append(ToRGB(width, STYLE))
             before = width
 

@@ -66,7 +66,6 @@ class LNet(nn.Module):
         self.encoder = VisualEncoder()
         self.decoder = SkipDecoder(
             (*WIDTHS[:-1], 2 * WIDTHS[-1]),
-            image_channels=3,
             make_stage=lambda width: ModulatedStage(
                 [FourierResidual(width, AUDIO_CHANNELS) for _ in range(RESIDUALS)]
             ),

@@ -8,7 +8,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks.conv_norm import ConvLeaky
+from models.blocks.conv_norm import ConvBlock
+
+
+def _conv(
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int = 3,
+    stride: int | tuple[int, int] = 1,
+    padding: int = 1,
+) -> ConvBlock:
+    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+    return ConvBlock(conv, act=nn.LeakyReLU(0.01, inplace=True))
 
 
 class QualityCritic(nn.Module):
@@ -18,15 +30,13 @@ class QualityCritic(nn.Module):
         super().__init__()
         self.face_encoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(ConvLeaky(3, 32, kernel=7, padding=3)),
+                nn.Sequential(_conv(3, 32, kernel=7, padding=3)),
                 self._halved(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes square
                 self._halved(64, 128, kernel=5),
                 self._halved(128, 256, kernel=5),
                 self._halved(256, 512, kernel=3),
                 self._halved(512, 512, kernel=3),
-                nn.Sequential(
-                    ConvLeaky(512, 512, padding=0), ConvLeaky(512, 512, kernel=1, padding=0)
-                ),
+                nn.Sequential(_conv(512, 512, padding=0), _conv(512, 512, kernel=1, padding=0)),
             ]
         )
         self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, kernel_size=1), nn.Sigmoid())
@@ -37,8 +47,8 @@ class QualityCritic(nn.Module):
     ) -> nn.Sequential:
         half = kernel // 2
         return nn.Sequential(
-            ConvLeaky(channels_in, channels_out, kernel=kernel, stride=stride, padding=half),
-            ConvLeaky(channels_out, channels_out, kernel=kernel, padding=half),
+            _conv(channels_in, channels_out, kernel=kernel, stride=stride, padding=half),
+            _conv(channels_out, channels_out, kernel=kernel, padding=half),
         )
 
     def forward(

@@ -8,12 +8,14 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks.conv_norm import ConvNorm, mel_encoder
+from models.blocks.conv_norm import ConvNorm, mel_encoder, residual_blocks
 
 
 def _down(channels_in: int, channels_out: int, residuals: int) -> list[nn.Module]:
-    kept = [ConvNorm(channels_out, channels_out, residual=True) for _ in range(residuals)]
-    return [ConvNorm(channels_in, channels_out, stride=2), *kept]
+    return [
+        ConvNorm(channels_in, channels_out, stride=2),
+        *residual_blocks(channels_out, residuals),
+    ]
 
 
 class SyncExpert(nn.Module):
@@ -29,7 +31,7 @@ class SyncExpert(nn.Module):
         self.face_encoder = nn.Sequential(
             ConvNorm(15, 32, kernel=7, padding=3),
             ConvNorm(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes nearly square
-            *(ConvNorm(64, 64, residual=True) for _ in range(2)),
+            *residual_blocks(64, 2),
             *_down(64, 128, 3),
             *_down(128, 256, 2),
             *_down(256, 512, 2),

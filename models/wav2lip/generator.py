@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.blocks.conv_norm import ConvNorm, ConvTransposeNorm, mel_encoder
+from models.blocks.conv_norm import ConvBlock, ConvNorm, mel_encoder, residual_blocks
 
 SIZE = 96
 """Side of a face [px]; the encoder ends at 1 x 1 for this size only."""
@@ -16,18 +16,24 @@ MEL_WINDOW = 16
 """Mel columns under one frame: 0.2 s."""
 
 
-def _kept(channels: int, count: int) -> list[nn.Module]:
-    return [ConvNorm(channels, channels, residual=True) for _ in range(count)]
-
-
 def _halved(channels_in: int, channels_out: int, residuals: int) -> nn.Sequential:
     return nn.Sequential(
-        ConvNorm(channels_in, channels_out, stride=2), *_kept(channels_out, residuals)
+        ConvNorm(channels_in, channels_out, stride=2), *residual_blocks(channels_out, residuals)
+    )
+
+
+def _transposed(
+    channels_in: int, channels_out: int, *, stride: int = 2, padding: int = 1
+) -> ConvBlock:
+    return ConvBlock(
+        nn.ConvTranspose2d(channels_in, channels_out, 3, stride, padding, output_padding=padding),
+        nn.BatchNorm2d(channels_out),
+        act=nn.ReLU(inplace=True),
     )
 
 
 def _doubled(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(ConvTransposeNorm(channels_in, channels_out), *_kept(channels_out, 2))
+    return nn.Sequential(_transposed(channels_in, channels_out), *residual_blocks(channels_out, 2))
 
 
 class Generator(nn.Module):
@@ -59,8 +65,7 @@ class Generator(nn.Module):
             [
                 nn.Sequential(ConvNorm(512, 512, kernel=1, padding=0)),
                 nn.Sequential(
-                    ConvTransposeNorm(512 + 512, 512, stride=1, padding=0, output_padding=0),
-                    *_kept(512, 1),
+                    _transposed(512 + 512, 512, stride=1, padding=0), *residual_blocks(512, 1)
                 ),
                 _doubled(512 + 512, 512),
                 _doubled(512 + 256, 384),

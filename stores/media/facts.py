@@ -10,21 +10,13 @@ from typing import Any, TypeVar
 
 import av
 
-FRAME_FORMATS = (
-    "yuv420p",
-    "yuv422p",
-    "yuv444p",
-    "yuv420p10le",
-    "yuv422p10le",
-    "yuv444p10le",
-)
-"""Layouts in which frames are handed out, pasted into and encoded."""
-
 _FULL_RANGE_TWINS = {"yuvj420p": "yuv420p", "yuvj422p": "yuv422p", "yuvj444p": "yuv444p"}
 
 
 def frame_format(pix_fmt: str, width: int, height: int, *, transposed: bool) -> str:
-    """Choose the nearest of `FRAME_FORMATS` for a source's pixel format.
+    """The layout in which frames of a pixel format are handed out, pasted into and encoded.
+
+    That is the nearest of yuv420p, yuv422p, yuv444p, and of the same with 10 bits (`10le`).
 
     A subsampled picture of odd size, and 4:2:2 turned by a quarter, become 4:4:4: no codec keeps
     their size otherwise.
@@ -88,7 +80,7 @@ class VideoFacts(_Record):
         sample_aspect_num: width of a pixel, upright.
         sample_aspect_den: height of a pixel, upright.
         pix_fmt: pixel format of the decoder.
-        frame_format: one of `FRAME_FORMATS`, the layout of `Frame`.
+        frame_format: as of the function `frame_format`, the layout of `Frame`.
         bit_depth: bits of a component in the source.
         color_range: 0 unspecified, 1 limited, 2 full.
         color_primaries: H.273 code point.

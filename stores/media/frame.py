@@ -42,7 +42,7 @@ class FrameLayout:
 
 
 class Frame:
-    """A decoded frame, upright, in one of `stores.media.facts.FRAME_FORMATS`.
+    """A decoded frame, upright, in a layout of `stores.media.facts.frame_format`.
 
     Attributes:
         index: number of the frame in its source, in presentation order.

@@ -13,7 +13,8 @@ A ranged stage says whose rows it has by the name of an artifact among its argum
 to be said before it computes, `plan` says it: a function of those arguments that it names. Each
 shard must come out the same whichever process computes it and whatever was computed before it.
 
-After the second argument, all are given by name. A `Bundle` stands for the fields that are named.
+After the second argument, all are given by name. A `Bundle` stands for the fields that are named,
+and a body that names a bundle's type takes all of its fields.
 """
 
 import inspect
@@ -21,7 +22,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, get_type_hints
 
@@ -34,7 +35,7 @@ from stores.artifacts.codecs import shard_count
 from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DamagedArtifact, DubflowError, StoreError
-from tasks.engine.arguments import bind, check_sources, decode, derivation, encode
+from tasks.engine.arguments import Bundle, bind, check_sources, decode, derivation, encode
 from tasks.engine.call import Call
 from tasks.engine.run import Run, current_run, current_run_or_none
 
@@ -129,13 +130,33 @@ class Stage:
     @cached_property
     def signature(self) -> inspect.Signature:
         """Of the arguments that a caller gives."""
-        signature = inspect.signature(self.body)
-        given = [p for name, p in signature.parameters.items() if name not in _PROVIDED]
-        return signature.replace(parameters=given)
+        given: list[inspect.Parameter] = []
+        for name, parameter in inspect.signature(self.body).parameters.items():
+            if bundle := self._bundles.get(name):
+                kind = inspect.Parameter.KEYWORD_ONLY
+                given += [
+                    inspect.Parameter(f.name, kind, annotation=f.type) for f in fields(bundle)
+                ]
+            elif name not in _PROVIDED:
+                given.append(parameter)
+        return inspect.Signature(given)
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
         return get_type_hints(self.body)
+
+    @cached_property
+    def _bundles(self) -> dict[str, Any]:
+        """Parameters of the body that take a whole bundle, and its type."""
+        hints = self._hints.items()
+        return {n: h for n, h in hints if isinstance(h, type) and issubclass(h, Bundle)}
+
+    def _call_body(self, arguments: Mapping[str, Any], **provided: Any) -> Any:
+        """Call the body, with its bundles put together again."""
+        given = {**arguments, **provided}
+        for name, bundle in self._bundles.items():
+            given[name] = bundle(**{each.name: given.pop(each.name) for each in fields(bundle)})
+        return self.body(**given)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Artifact:
         """Inputs and settings → artifact.
@@ -238,7 +259,7 @@ class Stage:
             extra["folder"] = builder.folder
         if "progress" in parameters:
             extra["progress"] = _row_counter(self.schema.kind)
-        made: Made = self.body(**arguments, **extra)
+        made: Made = self._call_body(arguments, **extra)
         builder = store.builder(made_of, _sizes_of(self.schema, made.arrays))
         if "folder" not in parameters:
             builder.discard()
@@ -261,7 +282,7 @@ class Stage:
         wanted = [every[index] for index in indices if index not in finished]
         run = current_run_or_none()
         count = _row_counter(self.schema.kind)
-        blocks: Blocks = self.body(**arguments, shards=wanted)
+        blocks: Blocks = self._call_body(arguments, shards=wanted)
         start = time.perf_counter()
         for shard, arrays in zip(wanted, blocks, strict=True):
             check_sources(arguments)

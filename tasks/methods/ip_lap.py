@@ -32,7 +32,7 @@ from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Made, Shard, stage
 from tasks.result.output_frames import scene_starts
 from tasks.source.landmarks import load_upright
-from tasks.source.pictures import PIXEL_SHARD
+from tasks.source.pictures import boxed_faces
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
@@ -51,23 +51,8 @@ LEAST_SIDE = 8
 MOTION_TOLERANCE = 0.01
 """Root mean square difference from float32 that half precision may make [share of the box]."""
 
-IP_LAP_CROPS = Schema(
-    "ip_lap_crops",
-    {
-        "face": ArraySpec(
-            ("frame", "y", "x", "bgr"),
-            "uint8",
-            "",
-            "BGR 0..255, the box at 128 x 128; zeros where invalid",
-            shard=PIXEL_SHARD,
-        ),
-        "box": ArraySpec(
-            ("frame", "corner"), "int64", "px", "x1, y1, x2, y2, ends excluded", shard=PIXEL_SHARD
-        ),
-        "valid": ArraySpec(("frame",), "bool", "", "there is a face", shard=PIXEL_SHARD),
-    },
-    {"y": SIZE, "x": SIZE, "bgr": 3, "corner": 4},
-    "Faces as IP-LAP takes them, one row per source frame.",
+IP_LAP_CROPS = boxed_faces(
+    "ip_lap_crops", SIZE, "Faces as IP-LAP takes them, one row per source frame."
 )
 
 IP_LAP_REFERENCES = Schema(

@@ -13,14 +13,13 @@ from models.faces.crop.masks import lower_face_mask
 from models.faces.tracks import face_boxes
 from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.render import RENDER, render_rows
 from tasks.source.landmarks import LANDMARKS, load_upright
-from tasks.source.pictures import PIXEL_SHARD
+from tasks.source.pictures import boxed_faces
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
@@ -32,23 +31,8 @@ FACE_SIZE = 96
 HALF_PRECISION_TOLERANCE = 1.5
 """Root mean square difference from float32 that half precision may make [levels]."""
 
-WAV2LIP_CROPS = Schema(
-    "wav2lip_crops",
-    {
-        "face": ArraySpec(
-            ("frame", "y", "x", "bgr"),
-            "uint8",
-            "",
-            "BGR 0..255, the box at 96 x 96; zeros where invalid",
-            shard=PIXEL_SHARD,
-        ),
-        "box": ArraySpec(
-            ("frame", "corner"), "int64", "px", "x1, y1, x2, y2, ends excluded", shard=PIXEL_SHARD
-        ),
-        "valid": ArraySpec(("frame",), "bool", "", "there is a face", shard=PIXEL_SHARD),
-    },
-    {"y": FACE_SIZE, "x": FACE_SIZE, "bgr": 3, "corner": 4},
-    "Faces as Wav2Lip takes them, one row per source frame.",
+WAV2LIP_CROPS = boxed_faces(
+    "wav2lip_crops", FACE_SIZE, "Faces as Wav2Lip takes them, one row per source frame."
 )
 
 

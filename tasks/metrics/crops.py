@@ -12,6 +12,7 @@ from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
 from tasks.engine.arguments import Bundle
 from tasks.engine.run import current_devices
+from tasks.engine.stage import Stage
 from tasks.metrics.family import Comparison
 from tasks.metrics.frames import (
     Regions,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FacePair(Bundle):
-    """What `compared_crops` and the stages around it look at."""
+    """A result and its reference, with the face in both and the frames that correspond."""
 
     result: Source
     result_timeline: Artifact
@@ -59,17 +60,26 @@ def face_pair(comparison: Comparison) -> FacePair:
     )
 
 
+def sampled_sides(
+    describe: Stage, comparison: Comparison, **settings: Any
+) -> tuple[list[int], list[Artifact]]:
+    """What a stage says of some frames of the result, and of the reference's at the same times.
+
+    Args:
+        describe: Takes `rows`, the frames.
+        comparison: Of which videos.
+        settings: What else the stage takes.
+
+    Returns:
+        The result's frames; the stage's artifacts of the result and of the reference.
+    """
+    rows, there = even_rows(comparison.match)
+    sides = (comparison.result, rows), (comparison.reference, there)
+    return rows, [describe(seen, rows=wanted, **settings) for seen, wanted in sides]
+
+
 def compared_crops(
-    result: Source,
-    result_timeline: Artifact,
-    result_landmarks: Artifact,
-    reference: Source,
-    reference_timeline: Artifact,
-    reference_landmarks: Artifact,
-    match: Artifact,
-    *,
-    runner: "Runner",
-    most: int,
+    pair: FacePair, *, runner: "Runner", most: int
 ) -> tuple[NDArray[np.float32], str | None]:
     """What a network says of the same square of both frames, at most so often in a clip.
 
@@ -80,17 +90,18 @@ def compared_crops(
     Returns:
         A figure per frame of the result, NaN where none; and why there can be none, if so.
     """
-    mine, theirs = load_timeline(result_timeline), load_timeline(reference_timeline)
+    mine, theirs = load_timeline(pair.result_timeline), load_timeline(pair.reference_timeline)
     found = blank(len(mine))
     if reason := other_aspect(mine, theirs):
         return found, reason
-    rows = _sampled(match, result_landmarks, most)
-    regions = Regions.of(reference_landmarks)
+    rows = _sampled(pair.match, pair.result_landmarks, most)
+    regions = Regions.of(pair.reference_landmarks)
     compared: list[int] = []
 
     def crops() -> Iterator[tuple[NDArray[Any], ...]]:
         zoom = theirs.video.width / mine.video.width, theirs.video.height / mine.video.height
-        for row, frame, beside in pairs((result, mine), (reference, theirs), rows):
+        videos = (pair.result, mine), (pair.reference, theirs)
+        for row, frame, beside in pairs(*videos, rows):
             if regions.valid[rows[row]]:
                 there = crop_transform(regions.face[rows[row]])
                 here = there.copy()

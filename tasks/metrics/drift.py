@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from models.faces.crop.crop import crop_size, crop_transforms, to_crop
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
+from tasks.metrics.crops import FacePair, face_pair
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -65,31 +65,23 @@ DRIFT = metric_schema(
 
 
 @stage(DRIFT, version=1)
-def drift(
-    result: Source,
-    result_timeline: Artifact,
-    *,
-    result_landmarks: Artifact,
-    reference: Source,
-    reference_timeline: Artifact,
-    reference_landmarks: Artifact,
-    match: Artifact,
-) -> Made:
+def drift(pair: FacePair) -> Made:
     """Compare each frame outside the face, and along the border of the lower face."""
     from models.metrics.seam import border, border_energy
 
-    mine, theirs = load_timeline(result_timeline), load_timeline(reference_timeline)
+    mine, theirs = load_timeline(pair.result_timeline), load_timeline(pair.reference_timeline)
     arrays = {metric.name: blank(len(mine)) for metric in METRICS}
     reasons = {"drift_outside": f"{NO_FACE}, or faces fill it", "seam": NO_FACE}
     if reason := other_aspect(mine, theirs):
         return measured(arrays, dict.fromkeys(arrays, reason), seam=None)
-    rows = match.read("reference")
-    own = Regions.of(result_landmarks)
-    regions = Regions.of(reference_landmarks).scaled(theirs, mine)
-    size, transforms = _crops(reference_landmarks, theirs)
+    rows = pair.match.read("reference")
+    own = Regions.of(pair.result_landmarks)
+    regions = Regions.of(pair.reference_landmarks).scaled(theirs, mine)
+    size, transforms = _crops(pair.reference_landmarks, theirs)
     back = _between(mine, theirs)
     energy = np.zeros(2)
-    for row, frame, beside in pairs((result, mine), (reference, theirs), rows):
+    videos = (pair.result, mine), (pair.reference, theirs)
+    for row, frame, beside in pairs(*videos, rows):
         there = int(rows[row])
         if not (own.valid[row] and regions.valid[there]):
             continue
@@ -97,7 +89,7 @@ def drift(
         truth = fitted(beside.rgb(), (frame.width, frame.height))
         arrays["drift_outside"][row] = _outside(frame.rgb(), truth, faces)
         transform = transforms[there]
-        mesh = reference_landmarks.read("landmarks", there, there + 1)
+        mesh = pair.reference_landmarks.read("landmarks", there, there + 1)
         weight, normal = border(to_crop(mesh, transform[None])[0], size)
         moved = transform.copy()
         moved[:, :2] *= back
@@ -139,16 +131,7 @@ def _outside(image: Image, truth: Image, faces: NDArray[np.float32]) -> float:
 
 def measure(comparison: Comparison) -> Artifact:
     """Drift and seam of a comparison."""
-    result, reference = comparison.result, comparison.reference
-    return drift(
-        result.video,
-        result.timeline,
-        result_landmarks=result.landmarks,
-        reference=reference.video,
-        reference_timeline=reference.timeline,
-        reference_landmarks=reference.landmarks,
-        match=comparison.match,
-    )
+    return drift(face_pair(comparison))
 
 
 FAMILY = Family("drift", "picture", METRICS, measure)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import compared_crops, face_pair, metric_runner
+from tasks.metrics.crops import FacePair, compared_crops, face_pair, metric_runner
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, NO_FACE, SAMPLED, SAMPLES, measured, metric_schema
 
@@ -38,28 +37,10 @@ EFFNET = metric_schema("metric_effnet", ["effnet_distance"], "Distance in ImageN
 
 
 @stage(EFFNET, version=1)
-def effnet(
-    result: Source,
-    result_timeline: Artifact,
-    *,
-    result_landmarks: Artifact,
-    reference: Source,
-    reference_timeline: Artifact,
-    reference_landmarks: Artifact,
-    match: Artifact,
-    most: int = SAMPLES,
-) -> Made:
+def effnet(pair: FacePair, *, most: int = SAMPLES) -> Made:
     """Feature distance of the faces in some frames, at most so many."""
     found, reason = compared_crops(
-        result,
-        result_timeline,
-        result_landmarks,
-        reference,
-        reference_timeline,
-        reference_landmarks,
-        match,
-        runner=metric_runner(("effnet_distance",), _distance),
-        most=most,
+        pair, runner=metric_runner(("effnet_distance",), _distance), most=most
     )
     return measured({"effnet_distance": 100 * found}, {"effnet_distance": reason or NO_FACE})
 

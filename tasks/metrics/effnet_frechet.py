@@ -9,18 +9,10 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import face_squares, metric_runner
+from tasks.metrics.crops import face_squares, metric_runner, sampled_sides
 from tasks.metrics.effnet import PACKAGE, packaged_network
 from tasks.metrics.family import Comparison, Family
-from tasks.metrics.frames import (
-    FACE_CROP,
-    SAMPLED,
-    Image,
-    batches,
-    even_rows,
-    fitted,
-    some_frames,
-)
+from tasks.metrics.frames import FACE_CROP, SAMPLED, Image, batches, fitted, some_frames
 from tasks.metrics.pooled import beside as put_beside
 from tasks.metrics.pooled import both_schema, features_schema, frechet_distances
 from tasks.source.timeline import load_timeline
@@ -99,12 +91,8 @@ def effnet_frechet(result: Artifact, reference: Artifact) -> Made:
 
 def measure(comparison: Comparison) -> Artifact:
     """Features of a comparison; their distance takes all clips."""
-    rows, there = even_rows(comparison.match)
-    found = [
-        effnet_features(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
-    return effnet_frechet(*found)
+    _, sides = sampled_sides(effnet_features, comparison)
+    return effnet_frechet(*sides)
 
 
 def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
@@ -115,11 +103,5 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
 
 
 FAMILY = Family(
-    "effnet_frechet",
-    "picture",
-    METRICS,
-    measure,
-    package=(PACKAGE, "metrics"),
-    pooled=pooled,
-    pooled_names=frozenset(metric.name for metric in METRICS),
+    "effnet_frechet", "picture", METRICS, measure, package=(PACKAGE, "metrics"), pooled=pooled
 )

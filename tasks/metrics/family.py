@@ -6,7 +6,7 @@ of a `Comparison` that they need, so that a result is recomputed only when those
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from models.metrics.metric import Metric
@@ -64,7 +64,6 @@ class Family:
     package: tuple[str, str] | None = None
     paired_only: bool = False
     pooled: Callable[[Sequence[Artifact]], Mapping[str, float]] | None = None
-    pooled_names: frozenset[str] = field(default_factory=frozenset)
 
     def missing(self) -> str | None:
         """What this machine lacks for it and how to get it, in one line; None if nothing.

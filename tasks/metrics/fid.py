@@ -9,9 +9,9 @@ from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import face_squares, metric_runner
+from tasks.metrics.crops import face_squares, metric_runner, sampled_sides
 from tasks.metrics.family import Comparison, Family
-from tasks.metrics.frames import FACE_CROP, SAMPLED, Image, batches, even_rows, some_frames
+from tasks.metrics.frames import FACE_CROP, SAMPLED, Image, batches, some_frames
 from tasks.metrics.pooled import beside as put_beside
 from tasks.metrics.pooled import both_schema, features_schema, frechet_distances
 from tasks.source.timeline import load_timeline
@@ -90,14 +90,8 @@ def fid(result: Artifact, reference: Artifact) -> Made:
 def measure(comparison: Comparison) -> Artifact:
     """Features of a comparison; their distance takes all clips."""
     weights = find_weights("fid_inception_v3")
-    rows, there = even_rows(comparison.match)
-    found = [
-        inception_features(
-            seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted, weights=weights
-        )
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
-    return fid(*found)
+    _, sides = sampled_sides(inception_features, comparison, weights=weights)
+    return fid(*sides)
 
 
 def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
@@ -105,12 +99,4 @@ def pooled(artifacts: Sequence[Artifact]) -> Mapping[str, float]:
     return frechet_distances(artifacts, {"full": "fid_full", "face": "fid_crop"})
 
 
-FAMILY = Family(
-    "fid",
-    "picture",
-    METRICS,
-    measure,
-    weights=("fid_inception_v3",),
-    pooled=pooled,
-    pooled_names=frozenset(metric.name for metric in METRICS),
-)
+FAMILY = Family("fid", "picture", METRICS, measure, weights=("fid_inception_v3",), pooled=pooled)

@@ -5,6 +5,7 @@ Nothing here holds more than two frames or one block of landmarks at a time.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -31,6 +32,9 @@ SAMPLES = 24
 
 CROP_SIZE = 256
 """Side of the face crops that networks see [px]."""
+
+_STACKED = 8
+"""Samples that a runner takes at once."""
 
 _CROP_ROOM = 1.3
 """Side of a face crop, as a multiple of the longer side of the mesh's bounding box."""
@@ -207,10 +211,10 @@ class Regions:
         return _inside(np.concatenate([box[:2] - margin, box[2:] + margin]), frame)
 
 
-def crop_transform(box: Boxes, size: int = CROP_SIZE) -> NDArray[np.float32]:
+def crop_transform(box: Boxes) -> NDArray[np.float32]:
     """(2, 3) float32, frame px → px of the square face crop around a box (4,)."""
     side = _CROP_ROOM * float(max(box[2] - box[0], box[3] - box[1]))
-    zoom = size / max(side, 1.0)
+    zoom = CROP_SIZE / max(side, 1.0)
     corner = (box[:2] + box[2:]) / 2 - side / 2
     return np.array([[zoom, 0, -zoom * corner[0]], [0, zoom, -zoom * corner[1]]], np.float32)
 
@@ -221,18 +225,10 @@ def crop_of(frame: Frame, transform: NDArray[np.float32], size: int = CROP_SIZE)
     return np.zeros((size, size, 3), np.uint8) if area is None else area.crop(size)
 
 
-def batches(
-    items: Iterator[tuple[NDArray[Any], ...]], rows: int = 8
-) -> Iterator[tuple[NDArray[Any], ...]]:
+def batches(items: Iterator[tuple[NDArray[Any], ...]]) -> Iterator[tuple[NDArray[Any], ...]]:
     """Samples, stacked by a few: what a runner takes."""
-    kept: list[tuple[NDArray[Any], ...]] = []
-    for item in items:
-        kept.append(item)
-        if len(kept) == rows:
-            yield tuple(np.stack(arrays) for arrays in zip(*kept, strict=True))
-            kept = []
-    if kept:
-        yield tuple(np.stack(arrays) for arrays in zip(*kept, strict=True))
+    while few := list(islice(items, _STACKED)):
+        yield tuple(np.stack(arrays) for arrays in zip(*few, strict=True))
 
 
 def _inside(box: NDArray[Any], frame: Frame) -> tuple[int, int, int, int] | None:

@@ -1,6 +1,6 @@
 """Family `identity`: whether the face is still the same person's, by ArcFace."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from tasks.engine.stage import Made, stage
-from tasks.metrics.crops import metric_runner
+from tasks.metrics.crops import metric_runner, sampled_sides
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -21,7 +21,6 @@ from tasks.metrics.frames import (
     Image,
     batches,
     blank,
-    even_rows,
     measured,
     metric_schema,
     some_frames,
@@ -128,13 +127,7 @@ def _embedder(weights: Artifact) -> "nn.Module":
 def measure(comparison: Comparison) -> Artifact:
     """Identity of a comparison."""
     weights = find_weights(WEIGHTS)
-    rows, there = even_rows(comparison.match)
-    sides: Sequence[Artifact] = [
-        arcface_embeddings(
-            seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted, weights=weights
-        )
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
+    rows, sides = sampled_sides(arcface_embeddings, comparison, weights=weights)
     return csim(*sides, rows=rows, frames=comparison.match.sizes["frame"])
 
 

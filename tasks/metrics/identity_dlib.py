@@ -9,6 +9,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
+from tasks.metrics.crops import sampled_sides
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -17,7 +18,6 @@ from tasks.metrics.frames import (
     batches,
     blank,
     crop_of,
-    even_rows,
     measured,
     metric_schema,
     some_frames,
@@ -98,11 +98,7 @@ def identity_dlib(result: Artifact, reference: Artifact, *, rows: list[int], fra
 
 def measure(comparison: Comparison) -> Artifact:
     """Identity of a comparison."""
-    rows, there = even_rows(comparison.match)
-    sides = [
-        dlib_descriptors(seen.video, seen.timeline, landmarks=seen.landmarks, rows=wanted)
-        for seen, wanted in ((comparison.result, rows), (comparison.reference, there))
-    ]
+    rows, sides = sampled_sides(dlib_descriptors, comparison)
     return identity_dlib(*sides, rows=rows, frames=comparison.match.sizes["frame"])
 
 

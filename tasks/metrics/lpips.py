@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from tasks.engine.stage import Made, Stage, stage
-from tasks.metrics.crops import compared_crops, face_pair, metric_runner
+from tasks.metrics.crops import FacePair, compared_crops, face_pair, metric_runner
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import FACE_CROP, NO_FACE, SAMPLED, SAMPLES, measured, metric_schema
 from tasks.weights.networks import find_weights
@@ -28,30 +27,10 @@ SOURCE = "Zhang et al. 2018, package lpips, version 0.1"
 def _lpips(name: str, trunk: str) -> Stage:
     """The stage of one trunk."""
 
-    def distance(
-        result: Source,
-        result_timeline: Artifact,
-        *,
-        result_landmarks: Artifact,
-        reference: Source,
-        reference_timeline: Artifact,
-        reference_landmarks: Artifact,
-        match: Artifact,
-        weights: Artifact,
-        most: int = SAMPLES,
-    ) -> Made:
+    def distance(pair: FacePair, *, weights: Artifact, most: int = SAMPLES) -> Made:
         """LPIPS of the faces in some frames, at most so many."""
-        found, reason = compared_crops(
-            result,
-            result_timeline,
-            result_landmarks,
-            reference,
-            reference_timeline,
-            reference_landmarks,
-            match,
-            runner=metric_runner((name, weights.key), lambda: distance_of(weights)),
-            most=most,
-        )
+        runner = metric_runner((name, weights.key), lambda: distance_of(weights))
+        found, reason = compared_crops(pair, runner=runner, most=most)
         return measured({name: found}, {name: reason or NO_FACE})
 
     distance.__name__ = name  # a worker finds the stage by it

@@ -4,9 +4,9 @@ import numpy as np
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from tasks.engine.stage import Made, stage
+from tasks.metrics.crops import FacePair, face_pair
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import (
     NO_FACE,
@@ -81,17 +81,7 @@ PIXELS = metric_schema(
 
 
 @stage(PIXELS, version=1)
-def pixels(
-    result: Source,
-    result_timeline: Artifact,
-    *,
-    result_landmarks: Artifact,
-    reference: Source,
-    reference_timeline: Artifact,
-    reference_landmarks: Artifact,
-    match: Artifact,
-    most: int = SAMPLES,
-) -> Made:
+def pixels(pair: FacePair, *, most: int = SAMPLES) -> Made:
     """PSNR and SSIM of each frame.
 
     Args:
@@ -99,17 +89,17 @@ def pixels(
     """
     from models.metrics.similarity import psnr, ssim
 
-    mine, theirs = load_timeline(result_timeline), load_timeline(reference_timeline)
+    mine, theirs = load_timeline(pair.result_timeline), load_timeline(pair.reference_timeline)
     arrays = {metric.name: blank(len(mine)) for metric in METRICS}
     reasons = dict.fromkeys(arrays, NO_FACE) | {"psnr_full": NO_MATCH, "ssim_full": NO_MATCH}
     if reason := other_aspect(mine, theirs):
         return measured(arrays, dict.fromkeys(arrays, reason))
     size = (mine.video.width, mine.video.height)
-    rows = match.read("reference")
+    rows = pair.match.read("reference")
     sampled = set(spread(np.flatnonzero(rows >= 0), most).tolist())
-    regions = Regions.of(reference_landmarks).scaled(theirs, mine)
-    seen = result_landmarks.read("valid")
-    videos = (result, mine), (reference, theirs)
+    regions = Regions.of(pair.reference_landmarks).scaled(theirs, mine)
+    seen = pair.result_landmarks.read("valid")
+    videos = (pair.result, mine), (pair.reference, theirs)
     for row, frame, beside in pairs(*videos, rows):
         image, truth = frame.rgb(), fitted(beside.rgb(), size)
         arrays["psnr_full"][row] = min(psnr(image, truth), EQUAL_DB)
@@ -125,10 +115,7 @@ def pixels(
 
 
 def _boxes(regions: Regions, row: int, frame: Frame) -> dict[str, tuple[int, int, int, int]]:
-    found = {
-        "face": regions.face_pixels(row, frame),
-        "mouth": regions.mouth_pixels(row, frame),
-    }
+    found = {"face": regions.face_pixels(row, frame), "mouth": regions.mouth_pixels(row, frame)}
     return {name: box for name, box in found.items() if box is not None}
 
 
@@ -139,16 +126,7 @@ def _cut(image: Image, box: tuple[int, int, int, int]) -> Image:
 
 def measure(comparison: Comparison) -> Artifact:
     """PSNR and SSIM of a comparison."""
-    result, reference = comparison.result, comparison.reference
-    return pixels(
-        result.video,
-        result.timeline,
-        result_landmarks=result.landmarks,
-        reference=reference.video,
-        reference_timeline=reference.timeline,
-        reference_landmarks=reference.landmarks,
-        match=comparison.match,
-    )
+    return pixels(face_pair(comparison))
 
 
 FAMILY = Family("pixels", "picture", METRICS, measure, paired_only=True)

@@ -6,23 +6,15 @@ from numpy.typing import NDArray
 from models.faces.crop.rendered import SHIFT_GRID
 from stores.artifacts.schema import ArraySpec, Schema
 from tasks.engine.stage import Arrays
-from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
+from tasks.source.pictures import PIXEL_SHARD, TRANSFORM, marks, pictures
 
 Pictures = NDArray[np.uint8]
 
 RENDER = Schema(
     "render",
     {
-        "patch": ArraySpec(
-            ("frame", "y", "x", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, in crop px; black away from the mask",
-            shard=PIXEL_SHARD,
-        ),
-        "mask": ArraySpec(
-            ("frame", "y", "x"), "uint8", "", "0 frame .. 255 patch", shard=PIXEL_SHARD
-        ),
+        "patch": pictures("y", "x", "rgb", doc="RGB 0..255, in crop px; black away from the mask"),
+        "mask": pictures("y", "x", doc="0 frame .. 255 patch"),
         "own_shift": ArraySpec(
             ("frame", "v", "u", "xy"),
             "float32",
@@ -31,7 +23,7 @@ RENDER = Schema(
             shard=PIXEL_SHARD,
         ),
         "transform": TRANSFORM,
-        "valid": ArraySpec(("frame",), "bool", "", "the mouth was made anew", shard=PIXEL_SHARD),
+        "valid": marks("the mouth was made anew"),
     },
     {"rgb": 3, "row": 2, "column": 3, "xy": 2, "v": SHIFT_GRID, "u": SHIFT_GRID},
     "New mouths, one row per output frame, in the aligned crops' coordinates.",

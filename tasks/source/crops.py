@@ -7,39 +7,27 @@ import numpy as np
 from models.exemplar.bank import bank_frames
 from models.exemplar.settings import CropSettings
 from models.faces.crop.crop import crop_size, crop_transforms, to_crop
-from models.faces.occlusion import (
-    LOOK_SIZE,
-    face_look,
-)
+from models.faces.occlusion import LOOK_SIZE, face_look
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop
 from tasks.source.landmarks import load_pose, mean_face
-from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
+from tasks.source.pictures import TRANSFORM, marks, pictures
 from tasks.source.timeline import load_timeline
 
 CROPS = Schema(
     "crops",
     {
-        "crop": ArraySpec(
-            ("frame", "y", "x", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, aligned lower face at native sharpness; zeros outside the bank",
+        "crop": pictures(
+            *("y", "x", "rgb"),
+            doc="RGB 0..255, aligned lower face at native sharpness; zeros outside the bank",
             chunk=8,
-            shard=PIXEL_SHARD,
         ),
-        "in_bank": ArraySpec(("frame",), "bool", "", "the crop is kept", shard=PIXEL_SHARD),
-        "look": ArraySpec(
-            ("frame", "v", "u", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, the face in the mean face's shape",
-            shard=PIXEL_SHARD,
-        ),
+        "in_bank": marks("the crop is kept"),
+        "look": pictures("v", "u", "rgb", doc="RGB 0..255, the face in the mean face's shape"),
         "transform": TRANSFORM,
     },
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},

@@ -9,13 +9,13 @@ from models.faces.crop.crop import SIZE_STEP, crop_transforms, to_crop
 from models.faces.mesh.align import Pose
 from models.faces.occlusion import LOOK_SIZE, face_look
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop
 from tasks.source.landmarks import load_pose, mean_face
-from tasks.source.pictures import PIXEL_SHARD, TRANSFORM
+from tasks.source.pictures import TRANSFORM, marks, pictures
 from tasks.source.settings import FaceCropSettings
 from tasks.source.timeline import load_timeline
 
@@ -30,22 +30,15 @@ _LOOK_SOURCE_PX = 96
 FACE_CROPS = Schema(
     "face_crops",
     {
-        "face": ArraySpec(
-            ("frame", "y", "x", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, the face at native sharpness, not turned; zeros where invalid",
-            shard=PIXEL_SHARD,
+        "face": pictures(
+            *("y", "x", "rgb"),
+            doc="RGB 0..255, the face at native sharpness, not turned; zeros where invalid",
         ),
-        "look": ArraySpec(
-            ("frame", "v", "u", "rgb"),
-            "uint8",
-            "",
-            "RGB 0..255, the lower face in the mean face's shape",
-            shard=PIXEL_SHARD,
+        "look": pictures(
+            "v", "u", "rgb", doc="RGB 0..255, the lower face in the mean face's shape"
         ),
         "transform": TRANSFORM,
-        "valid": ArraySpec(("frame",), "bool", "", "there is a face", shard=PIXEL_SHARD),
+        "valid": marks("there is a face"),
     },
     {"rgb": 3, "row": 2, "column": 3, "v": LOOK_SIZE, "u": LOOK_SIZE},
     "Whole faces, one row per source frame; pixel centres on integers + 0.5.",
@@ -104,9 +97,4 @@ def face_crops(
                 faces[row] = area.crop(size)
             if (area := area_of_crop(frame, lower[index], _LOOK_SOURCE_PX)) is not None:
                 looks[row] = face_look(area.crop(_LOOK_SOURCE_PX), points[row], mean_face())
-        yield {
-            "face": faces,
-            "look": looks,
-            "transform": transforms[rows],
-            "valid": valid[rows],
-        }
+        yield {"face": faces, "look": looks, "transform": transforms[rows], "valid": valid[rows]}

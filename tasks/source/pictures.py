@@ -1,6 +1,6 @@
-"""How pictures of a video are kept: rows per shard, and where in the frame they lie."""
+"""How pictures of a video are kept: rows per shard, where in the frame they lie, and schemas."""
 
-from stores.artifacts.schema import ArraySpec
+from stores.artifacts.schema import ArraySpec, Schema
 
 PIXEL_SHARD = 64
 """Frames per shard of pictures: at 512 px a shard is 50 MB."""
@@ -13,3 +13,39 @@ TRANSFORM = ArraySpec(
     "affine, frame px to crop px",
     shard=PIXEL_SHARD,
 )
+
+
+def pictures(*dims: str, doc: str, chunk: int = 16) -> ArraySpec:
+    """Declares 8-bit pictures.
+
+    Args:
+        dims: Behind the frame: y, x and the name of the channels.
+        doc: Colour order, value range, and what they show.
+        chunk: Frames read at once.
+    """
+    return ArraySpec(("frame", *dims), "uint8", "", doc, chunk=chunk, shard=PIXEL_SHARD)
+
+
+def marks(doc: str) -> ArraySpec:
+    """Declares a yes or no for each frame of pictures."""
+    return ArraySpec(("frame",), "bool", "", doc, shard=PIXEL_SHARD)
+
+
+def boxed_faces(kind: str, size: int, doc: str) -> Schema:
+    """Declares faces that were cut out by boxes and scaled to squares, one row per source frame.
+
+    Args:
+        kind: Of the artifact.
+        size: Side of the squares [px].
+        doc: What they are for.
+    """
+    arrays = {
+        "face": pictures(
+            "y", "x", "bgr", doc=f"BGR 0..255, the box at {size} x {size}; zeros where invalid"
+        ),
+        "box": ArraySpec(
+            ("frame", "corner"), "int64", "px", "x1, y1, x2, y2, ends excluded", shard=PIXEL_SHARD
+        ),
+        "valid": marks("there is a face"),
+    }
+    return Schema(kind, arrays, {"y": size, "x": size, "bgr": 3, "corner": 4}, doc)

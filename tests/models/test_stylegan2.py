@@ -134,7 +134,7 @@ def test_gpen_takes_other_sizes_and_says_what_it_takes() -> None:
 
 
 def test_clean_layers_double_the_size_and_take_noise() -> None:
-    conv, colours = clean.StyleConv(4, 6, 3, 8, upsample=True), clean.ToRGB(6, 8)
+    conv, colours = clean.StyleConv(4, 6, 8, upsample=True), clean.ToRGB(6, 8)
     torch.nn.init.ones_(conv.weight)
     image, style = torch.randn(2, 4, 5, 5), torch.randn(2, 8)
     silent = conv(image, style, torch.zeros(1, 1, 10, 10))

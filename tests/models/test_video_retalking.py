@@ -48,7 +48,6 @@ def test_dnet_refuses_sides_that_it_cannot_halve_and_double() -> None:
 def test_decoder_of_fourier_blocks_runs_in_bfloat16_and_learns(spectral: bool) -> None:
     decoder = SkipDecoder(
         (8, 16, 32),
-        image_channels=3,
         make_stage=lambda width: ModulatedStage([FourierResidual(width, 10)]),
         activation=nn.Sigmoid(),
         spectral=spectral,

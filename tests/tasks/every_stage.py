@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -41,10 +41,10 @@ def anything(number: int) -> Made:
 
 def made_up_arguments(each: Stage, source: Path) -> dict[str, Any]:
     """Arguments of the right types, for all that a caller of the stage gives."""
-    hints = get_type_hints(each.body)
+    parameters = each.signature.parameters.values()
     return {
-        name: _made_up(hints[name], source, number)
-        for number, name in enumerate(each.signature.parameters)
+        parameter.name: _made_up(parameter.annotation, source, number)
+        for number, parameter in enumerate(parameters)
     }
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.errors import MediaError
+from tasks.engine.arguments import Bundle
 from tasks.engine.run import current_devices
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 
@@ -71,6 +73,21 @@ TOTAL = Schema("total", {"sum": ArraySpec(("one",), "float64")}, {})
 def total(numbers: Artifact, extra: Artifact | None = None) -> Made:
     """Sum of all values."""
     return Made({"sum": np.array([numbers.read("value").sum()], np.float64)}, {"note": "exact"})
+
+
+@dataclass(frozen=True)
+class Pair(Bundle):
+    """Two artifacts that travel together."""
+
+    numbers: Artifact
+    extra: Artifact
+
+
+@stage(TOTAL, version=1)
+def total_of_pair(pair: Pair, *, factor: float) -> Made:
+    """Sum of all values of both, times a factor."""
+    values = [each.read("value").sum() for each in (pair.numbers, pair.extra)]
+    return Made({"sum": np.array([factor * sum(values)], np.float64)})
 
 
 @stage(Schema("copied", {}, {}), version=1)

@@ -2,61 +2,45 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
-from viewer.report.data import Curve
+from viewer.report.data import Curve, Pick
+
+MOMENTS = 12
+"""Shown at most."""
+APART_SECONDS = 1.0
+"""Between moments of one result."""
 
 
-@dataclass(frozen=True)
-class Pick:
-    """A frame of a result that is worth a picture; fields as those of `Moment`."""
-
-    system: str
-    item: str
-    metric: str
-    frame: int
-    second: float
-    value: float
-
-
-def moments_to_show(
-    curves: Iterable[Curve],
-    metrics: Sequence[Metric],
-    *,
-    count: int = 12,
-    apart_seconds: float = 1.0,
-) -> list[Pick]:
+def moments_to_show(curves: Iterable[Curve], metrics: Sequence[Metric]) -> list[Pick]:
     """The worst frames, of every metric in turn.
 
     In each round the metrics take turns, the one whose worst frame lies farthest from its median
     first (in median deviations), and each gives its worst frame that is left. Moments of one
-    result are `apart_seconds` apart, so that one bad second does not fill the page.
+    result are APART_SECONDS apart, so that one bad second does not fill the page.
 
     Args:
         curves: Of all systems and clips.
         metrics: Those of the curves; metrics without a better way are passed over.
-        count: How many moments at most.
-        apart_seconds: Between moments of one result.
     """
     by_metric = _by_metric(curves)
     queues = [
-        (_worst_first(by_metric[metric.name], metric, count, apart_seconds))
+        _worst_first(by_metric[metric.name], metric)
         for metric in metrics
         if metric.better != "none" and metric.name in by_metric
     ]
     chosen: list[Pick] = []
-    while len(chosen) < count and any(queues):
+    while len(chosen) < MOMENTS and any(queues):
         for queue in sorted(queues, key=lambda queue: -queue[0][0] if queue else 0.0):
             while queue:
                 _, pick = queue.pop(0)
-                if not any(_near(pick, other, apart_seconds) for other in chosen):
+                if not any(_near(pick, other) for other in chosen):
                     chosen.append(pick)
                     break
-    return chosen[:count]
+    return chosen[:MOMENTS]
 
 
 def curves_to_show(
@@ -115,9 +99,7 @@ def _badness(values: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]
     return -values if metric.better == "higher" else values
 
 
-def _worst_first(
-    curves: Sequence[Curve], metric: Metric, count: int, apart_seconds: float
-) -> list[tuple[float, Pick]]:
+def _worst_first(curves: Sequence[Curve], metric: Metric) -> list[tuple[float, Pick]]:
     bad = [_badness(np.asarray(curve.values, np.float64), metric) for curve in curves]
     every = np.concatenate(bad)
     every = every[np.isfinite(every)]
@@ -127,7 +109,7 @@ def _worst_first(
     spread = float(np.median(np.abs(every - middle))) or float(every.std())
     found = []
     for curve, badness in zip(curves, bad, strict=True):
-        for frame in _peaks(badness, curve, count, apart_seconds):
+        for frame in _peaks(badness, curve):
             pick = Pick(
                 curve.system,
                 curve.item,
@@ -140,18 +122,16 @@ def _worst_first(
     return sorted(found, key=lambda entry: -entry[0])
 
 
-def _peaks(
-    badness: NDArray[np.float64], curve: Curve, count: int, apart_seconds: float
-) -> Iterator[int]:
+def _peaks(badness: NDArray[np.float64], curve: Curve) -> Iterator[int]:
     left = np.where(np.isfinite(badness), badness, -np.inf)
-    for _ in range(count):
+    for _ in range(MOMENTS):
         frame = int(left.argmax()) if len(left) else 0
         if not len(left) or left[frame] == -np.inf:
             return
         yield frame
-        left[np.abs(curve.seconds - curve.seconds[frame]) < apart_seconds] = -np.inf
+        left[np.abs(curve.seconds - curve.seconds[frame]) < APART_SECONDS] = -np.inf
 
 
-def _near(pick: Pick, other: Pick, apart_seconds: float) -> bool:
+def _near(pick: Pick, other: Pick) -> bool:
     same = (pick.system, pick.item) == (other.system, other.item)
-    return same and abs(pick.second - other.second) < apart_seconds
+    return same and abs(pick.second - other.second) < APART_SECONDS

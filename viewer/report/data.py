@@ -110,8 +110,8 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A frame to look at.
+class Pick:
+    """A frame of a result that is worth a picture.
 
     Attributes:
         system: Name of the system.
@@ -120,8 +120,6 @@ class Moment:
         frame: Of the result.
         second: When that is.
         value: Of the metric there.
-        result: uint8 (height, width, 3) RGB: the frame, or the face in it.
-        reference: The same place in the reference; None where it has ended.
     """
 
     system: str
@@ -130,6 +128,17 @@ class Moment:
     frame: int
     second: float
     value: float
+
+
+@dataclass(frozen=True)
+class Moment(Pick):
+    """The same with its picture.
+
+    Attributes:
+        result: uint8 (height, width, 3) RGB: the frame, or the face in it.
+        reference: The same place in the reference; None where it has ended.
+    """
+
     result: Rgb
     reference: Rgb | None
 

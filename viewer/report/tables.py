@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -175,11 +175,8 @@ def _marked(
     }
     top = max(merit.values()) if len(merit) > 1 and metric.better != "none" else None
     return tuple(
-        Cell(
-            cell.system,
-            cell.mean,
-            cell.failed,
-            cell.reasons,
+        replace(
+            cell,
             best=top is not None and merit.get(cell.system) == top,
             fewer=cell.mean is not None and cell.mean.n < most,
         )

@@ -49,14 +49,13 @@ def decode(
 
 
 def candidates(
-    outputs: Sequence[Float[Tensor, "n _ _ _"]], *, min_score: float = CANDIDATE_SCORE
+    outputs: Sequence[Float[Tensor, "n _ _ _"]],
 ) -> list[Float64[np.ndarray, "_ 5"]]:
     """Every box that might be a face, per image, before suppression.
 
     Args:
         outputs: Of `face_alignment_s3fd`: class logits (n, 2, h, w) and offsets (n, 4, h, w) by
             turns, one pair a stride.
-        min_score: Only boxes with a higher face probability.
 
     Returns:
         For each image x0, y0, x1, y1 [px] and score: strides in order, in each rows then columns.
@@ -66,7 +65,7 @@ def candidates(
     found: list[list[Float64[np.ndarray, "_ 5"]]] = [[] for _ in range(outputs[0].shape[0])]
     for stride, classes, offsets in zip(STRIDES, outputs[::2], outputs[1::2], strict=True):
         scores = torch.softmax(classes.float(), 1)[:, 1]
-        image, row, column = (index.cpu() for index in torch.where(scores > min_score))
+        image, row, column = (index.cpu() for index in torch.where(scores > CANDIDATE_SCORE))
         score = scores[image, row, column].cpu().double()
         offset = offsets.movedim(1, -1)[image, row, column].cpu().double()
         boxes = decode(offset, anchors_at(row, column, stride))
@@ -118,33 +117,4 @@ def faces(
     for boxes in candidates(outputs):
         best = boxes[suppress(boxes, 0.3)]
         found.append(best[best[:, 4] > min_score])
-    return found
-
-
-def syncnet_faces(
-    offsets: Float[Tensor, "n k 4"],
-    confidence: Float[Tensor, "n k 2"],
-    priors: Float[Tensor, "k 4"],
-    *,
-    min_score: float = 0.8,
-) -> list[Float64[np.ndarray, "_ 5"]]:
-    """Faces as syncnet_python finds them at one scale, per image.
-
-    Args:
-        offsets: Of `SyncNetS3FD`.
-        confidence: Probabilities of background and face.
-        priors: Anchors as shares of the image's width and height.
-        min_score: Only boxes with a higher face probability.
-
-    Returns:
-        For each image x0, y0, x1, y1 as shares of its width and height, and score, best first.
-    """
-    boxes = decode(offsets.cpu().double(), priors.cpu().double())
-    rows = torch.cat([boxes, confidence[..., 1:].cpu().double()], -1).numpy()
-    found = []
-    for image in rows:
-        image = image[image[:, 4] > CANDIDATE_SCORE]
-        image = image[suppress(image, 0.3, inclusive=False)]
-        image = image[image[:, 4] > min_score]
-        found.append(image[suppress(image, 0.1, inclusive=False)])
     return found

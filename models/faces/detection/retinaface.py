@@ -6,22 +6,16 @@ eye (in the image), right eye, nose, left and right corner of the mouth.
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 MEAN_BGR = (104.0, 117.0, 123.0)
 SIDES_BY_STRIDE = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 """Sides of the anchors at each stride [px]."""
 CENTRE_VARIANCE = 0.1
 SIZE_VARIANCE = 0.2
-SCORE = 0.97
-"""From which GFPGAN takes a detection for a face; GPEN and VideoReTalking: 0.9."""
-OVERLAP = 0.4
-"""Intersection over union above which two detections are one face."""
 
 
 def retinaface_resnet50() -> nn.Module:
@@ -37,21 +31,6 @@ def retinaface_resnet50() -> nn.Module:
         network = RetinaFace(network_name="resnet50", device="cpu")
     assert isinstance(network, nn.Module)
     return network
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Faces of one image, the surest first.
-
-    Attributes:
-        boxes: x1, y1, x2, y2 [px].
-        scores: 0..1.
-        points: x, y of the five points [px].
-    """
-
-    boxes: Float32[Tensor, "face 4"]
-    scores: Float32[Tensor, " face"]
-    points: Float32[Tensor, "face 5 2"]
 
 
 def network_input(images: UInt8[Tensor, "n h w 3"]) -> Float32[Tensor, "n 3 h w"]:
@@ -100,32 +79,3 @@ def decode(
     boxes = torch.cat([(middle - half) * scale, (middle + half) * scale], -1)
     offsets = point_offsets.view(*point_offsets.shape[:-1], 5, 2) * CENTRE_VARIANCE
     return boxes, (centre[:, None] + offsets * size[:, None]) * scale
-
-
-def faces_of(
-    outputs: tuple[
-        Float[Tensor, "n anchor 4"], Float[Tensor, "n anchor 2"], Float[Tensor, "n anchor 10"]
-    ],
-    *,
-    height: int,
-    width: int,
-    score: float = SCORE,
-    overlap: float = OVERLAP,
-) -> list[Faces]:
-    """The faces of each image of a batch.
-
-    Args:
-        outputs: Of the network.
-        height: Of the images [px].
-        width: Of the images [px].
-        score: Probability that a face must exceed.
-        overlap: Of two detections (intersection over union), above which the less sure one goes.
-    """
-    box_offsets, probabilities, point_offsets = (output.float() for output in outputs)
-    boxes, points = decode(box_offsets, point_offsets, height=height, width=width)
-    found = []
-    for image, scores in enumerate(probabilities[..., 1]):
-        sure = (scores > score).nonzero()[:, 0]
-        kept = sure[nms(boxes[image, sure], scores[sure], overlap)]
-        found.append(Faces(boxes[image, kept], scores[kept], points[image, kept]))
-    return found

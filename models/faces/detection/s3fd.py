@@ -100,7 +100,7 @@ class SyncNetS3FD(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "n 3 h w"]) -> Detections:
-        """Faces before decoding and suppression (`boxes.syncnet_faces`).
+        """Faces before decoding and suppression, at one scale.
 
         Args:
             image: Of `network_input` with the convention `syncnet`.

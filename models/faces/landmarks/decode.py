@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
 CROP_SIDE_PX = 256
+HEATMAP_SIDE_PX = 64
 SQUARE_SIDE_PX = 200
 """Side in the frame of the square at scale 1."""
 
@@ -100,8 +101,6 @@ def to_frame(
     points: Float[np.ndarray, "*batch k 2"],
     centre: Float64[np.ndarray, "*batch 2"],
     scale: Float64[np.ndarray, "*batch"],
-    *,
-    heatmap_side_px: int = 64,
 ) -> Float64[np.ndarray, "*batch k 2"]:
     """Points in heatmap px → the same in frame px, not rounded.
 
@@ -112,8 +111,7 @@ def to_frame(
         points: x, y [heatmap px].
         centre: x, y of the squares, of `square_of_box` [frame px].
         scale: of the squares.
-        heatmap_side_px: side of the heatmaps.
     """
     side = SQUARE_SIDE_PX * np.asarray(scale)[..., None, None]
-    found = (points.astype(np.float64) / heatmap_side_px - 0.5) * side + centre[..., None, :]
+    found = (points.astype(np.float64) / HEATMAP_SIDE_PX - 0.5) * side + centre[..., None, :]
     return np.asarray(found)

@@ -3,9 +3,7 @@
 Convention: RGB; 512 x 512 in use, any multiple of 16 works.
 """
 
-import torch
-from jaxtyping import UInt8
-from torch import Tensor, nn
+from torch import nn
 
 CLASSES = (
     "background",
@@ -39,16 +37,3 @@ def parsenet() -> nn.Module:
     network = ParseNet(in_size=SIZE, out_size=SIZE, parsing_ch=len(CLASSES))
     assert isinstance(network, nn.Module)
     return network
-
-
-class FaceLabeller(nn.Module):
-    """ParseNet on 8-bit images."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, faces: UInt8[Tensor, "n h w 3"]) -> UInt8[Tensor, "n h w"]:
-        """Labels (rows of CLASSES) of RGB faces."""
-        logits: Tensor = self.network(faces.permute(0, 3, 1, 2) / 127.5 - 1)[0]
-        return logits.argmax(1).to(torch.uint8)

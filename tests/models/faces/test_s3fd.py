@@ -43,15 +43,6 @@ def test_suppression_keeps_the_better_of_two_and_what_is_apart() -> None:
     np.testing.assert_array_equal(boxes.suppress(halves, 0.3, inclusive=False), [1, 0])
 
 
-def test_syncnet_finds_an_anchor_that_is_sure() -> None:
-    priors = torch.cat([boxes.anchors(3, 4, 32), boxes.anchors(2, 2, 64)]) / 128
-    confidence = torch.tensor([0.99, 0.01]).repeat(2, len(priors), 1)
-    confidence[1, 5] = torch.tensor([0.05, 0.95])
-    none, (face,) = boxes.syncnet_faces(torch.zeros(2, len(priors), 4), confidence, priors)
-    assert none.shape == (0, 5)
-    np.testing.assert_allclose(face, [-0.125, -0.125, 0.875, 0.875, 0.95], atol=1e-6)
-
-
 def test_syncnet_layout_takes_odd_frames_batches_and_half_precision() -> None:
     network = SyncNetS3FD().eval()
     rgb = torch.randint(0, 256, (2, 3, 75, 101), dtype=torch.uint8)

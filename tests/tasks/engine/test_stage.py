@@ -15,7 +15,15 @@ import pytest
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from tasks.engine.run import Run
-from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, copied, numbers, total
+from tests.tasks.toy_stages import (
+    ROWS_PER_SHARD,
+    Pair,
+    ToySettings,
+    copied,
+    numbers,
+    total,
+    total_of_pair,
+)
 
 CHILD = """
 import sys
@@ -59,6 +67,19 @@ def test_stage_version_is_part_of_the_key(run: Run, monkeypatch: pytest.MonkeyPa
     before = numbers.key(20, ToySettings())
     monkeypatch.setattr(numbers, "version", 2)
     assert numbers.key(20, ToySettings()) != before
+
+
+def test_a_bundle_that_a_body_takes_counts_by_its_fields(run: Run) -> None:
+    doubled, tripled = numbers(20, ToySettings()), numbers(20, ToySettings(factor=3))
+    made = total_of_pair(Pair(doubled, tripled), factor=10)
+    assert made.read("sum")[0] == 10 * (2 + 3) * 3 * sum(range(20))
+    assert made.manifest.inputs == {
+        "numbers": ("numbers", doubled.key),
+        "extra": ("numbers", tripled.key),
+    }
+    assert made.manifest.parameters == {"factor": 10}
+    assert total_of_pair.key(numbers=doubled, extra=tripled, factor=10) == made.key
+    assert total_of_pair.key(Pair(tripled, doubled), factor=10) != made.key
 
 
 def test_artifact_describes_itself(run: Run) -> None:
