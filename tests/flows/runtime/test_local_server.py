@@ -1,0 +1,95 @@
+"""The local server is waited for with care: only our own counts, and a dead one at once."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.runtime import local_server
+from stores.errors import ClusterError
+
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    answered = 0
+    def do_GET(self):
+        Handler.answered += 1
+        with open(sys.argv[2], "a") as log:
+            log.write("asked\\n")
+        self.send_response(200 if Handler.answered > 2 else 503)
+        self.end_headers()
+    def log_message(self, *args):
+        pass
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, *arguments], text=True)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def somebody_elses(port: int) -> Iterator[int]:
+    """A server that answers everything, which is not ours."""
+
+    class Fine(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", port), Fine)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield port
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_has_ended_is_told_at_once(port: int) -> None:
+    start = time.monotonic()
+    with (
+        started("-c", "raise SystemExit(3)") as child,
+        pytest.raises(ClusterError, match=rf"ended at once \(status 3\); is port {port} taken"),
+    ):
+        local_server._wait_for(child, "127.0.0.1", port)
+    assert time.monotonic() - start < 20
+
+
+def test_another_server_at_the_port_is_not_taken_for_ours(
+    somebody_elses: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_server, "_START_SECONDS", 2.0)
+    child = started("-c", "import time; time.sleep(60)")
+    try:
+        with pytest.raises(ClusterError, match="did not answer"):
+            local_server._wait_for(child, "127.0.0.1", somebody_elses)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_server_that_is_not_ready_is_asked_again_with_pauses(port: int, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = started("-c", SERVER, str(port), str(log))
+    try:
+        local_server._wait_for(child, "127.0.0.1", port)
+    finally:
+        child.kill()
+        child.wait()
+    assert log.read_text().splitlines() == ["asked"] * 3
