@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from stores.errors import ClusterError
 
 CPU_POOL, GPU_POOL = "dubflow-cpu", "dubflow-gpu"
@@ -72,8 +74,7 @@ def local_server(
         say("starting Prefect's server …")
         address = ["--host", host, "--port", str(port)]
         server = _process(address, environment, module="flows.runtime.guarded_server")
-        running.enter_context(server)
-        _wait_for(f"http://{host}:{port}/api/health")
+        _wait_for(running.enter_context(server), host, port)
         say("making work pools and deployments …")
         for pool in (CPU_POOL, GPU_POOL):
             create = ("work-pool", "create", pool, "--type", "process", "--overwrite")
@@ -143,22 +144,46 @@ def _process(
             process.wait()
 
 
-def _wait_for(url: str) -> None:
-    """Until the server answers.
+def _wait_for(server: "subprocess.Popen[str]", host: str, port: int) -> None:
+    """Until this server answers; what another one at the same port says does not count.
 
     Raises:
-        ClusterError: it does not.
+        ClusterError: it has ended, or does not answer.
     """
-    import httpx
-
+    url = f"http://{host}:{port}/api/health"
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        try:
-            if httpx.get(url, timeout=2, trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
+        if server.poll() is not None:
+            raise ClusterError(
+                f"Prefect's server ended at once (status {server.returncode}); is port {port} "
+                f"taken? `--port` names another; `prefect server start --port {port}` shows more"
+            )
+        if _listens(server.pid, port) and _is_healthy(url):
+            return
+        time.sleep(0.5)
     raise ClusterError(
         f"Prefect's server did not answer at {url} within {_START_SECONDS:.0f} s; is the port "
         "taken? `--port` names another"
     )
+
+
+def _listens(process: int, port: int) -> bool:
+    """Whether the process, or one that it started, listens at the port."""
+    try:
+        started = psutil.Process(process)
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for each in (started, *started.children(recursive=True))
+            for connection in each.net_connections("tcp")
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_healthy(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,8 +1,9 @@
 """Calls performed in this process."""
 
 import importlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 
 from stores.artifacts.artifact import Artifact
@@ -30,6 +31,25 @@ def perform_call(call: Call) -> None:
         stage.compute(store, call)
 
 
+@contextmanager
+def others_stopped(run: Run, await_others: Callable[[], object]) -> Iterator[None]:
+    """When one call fails, or the wait for them is broken off: the others stop after their shard.
+
+    Args:
+        run: Whose calls they are; it can go on afterwards.
+        await_others: Returns when all have ended.
+    """
+    try:
+        yield
+    except BaseException:
+        stopped_before = run.stop.is_set()
+        run.stop.set()
+        await_others()
+        if not stopped_before:
+            run.stop.clear()
+        raise
+
+
 class ThreadExecutor:
     """Threads of this process; a single call is made in the calling thread."""
 
@@ -45,16 +65,9 @@ class ThreadExecutor:
             return
         with ThreadPoolExecutor(len(calls), thread_name_prefix=calls[0].kind) as pool:
             futures = [pool.submit(copy_context().run, perform_call, call) for call in calls]
-            try:
-                for future in futures:
+            with others_stopped(run, lambda: wait(futures)):
+                for future in as_completed(futures):
                     future.result()
-            except BaseException:
-                stopped_before = run.stop.is_set()
-                run.stop.set()
-                wait(futures)
-                if not stopped_before:
-                    run.stop.clear()
-                raise
 
     def note_hit(self, artifact: Artifact) -> None:
         return

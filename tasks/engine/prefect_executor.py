@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import wait
-from prefect.states import Completed
+from prefect.futures import as_completed, wait
+from prefect.states import Cancelled, Completed
 
 from stores.artifacts.artifact import Artifact
 from tasks.engine.call import Call
-from tasks.engine.perform import perform_call
-from tasks.engine.run import Run
+from tasks.engine.perform import others_stopped, perform_call
+from tasks.engine.run import Run, current_run
 
 
 @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
-def _perform(call: Call) -> dict[str, str]:
+def _perform(call: Call) -> dict[str, str] | State[dict[str, str]]:
+    if current_run().stop.is_set():  # it has waited for its turn, and another call failed meanwhile
+        return Cancelled(message="another range of the stage failed")
     perform_call(call)
     return {"kind": call.kind, "key": call.key}
 
@@ -42,9 +44,9 @@ class PrefectExecutor:
             _perform.with_options(name=call.kind, task_run_name=str(call)).submit(call)
             for call in calls
         ]
-        wait(futures)
-        for future in futures:
-            future.result()
+        with others_stopped(run, lambda: wait(futures)):
+            for future in as_completed(futures):
+                future.result()
 
     def note_hit(self, artifact: Artifact) -> None:
         name = f"{artifact.kind} {artifact.key[:8]}"

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,12 @@ from flows.dub import dub
 from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
+from tasks.engine import stage as stage_module
+from tasks.engine.open_run import open_run
+from tasks.engine.prefect_executor import PrefectExecutor
+from tasks.engine.stage import Shard
 from tests.conftest import ROOT
+from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, numbers
 
 pytestmark = pytest.mark.dub
 
@@ -77,6 +83,45 @@ def test_prefect_and_direct_make_the_same_artifacts(
     seen = _states_when(lambda seen: _cached(seen) >= len(again["stages"]))
     assert _cached(seen) >= len(again["stages"])
     assert any(name.startswith("faces ") and state == "Completed" for name, state in seen)
+
+
+def test_other_ranges_stop_when_one_failed(
+    server: None, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect import flow
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    body, computed = numbers.body, []
+
+    def fails_in_the_last_range(rows: int, settings: ToySettings, *, shards: list[Shard]) -> Any:
+        for block, shard in zip(body(rows, settings, shards=shards), shards, strict=True):
+            if shard.index == 75:
+                raise OSError("camera on fire")
+            time.sleep(0.2)
+            computed.append(shard.index)
+            yield block
+
+    @flow(name="toy", task_runner=ThreadPoolTaskRunner(max_workers=3))  # type: ignore[arg-type]
+    def toy() -> None:
+        with open_run(store, workers=4) as run:
+            try:
+                numbers(100 * ROWS_PER_SHARD, ToySettings())
+            finally:
+                assert not run.stop.is_set(), "the run can go on"
+
+    monkeypatch.setattr(numbers, "body", fails_in_the_last_range)
+    monkeypatch.setattr(PrefectExecutor, "ranges", lambda *_args, **_kwargs: 4)
+    monkeypatch.setattr(stage_module, "_groups", lambda shards, count: _last_first(shards, count))
+    with pytest.raises(OSError, match="camera on fire"):
+        toy()
+    assert len(computed) < 25, "each of the other ranges ends after the shard in hand"
+
+
+def _last_first(shards: list[Shard], count: int) -> list[list[Shard]]:
+    """Ranges in such an order that one fails while others run, and one has not begun."""
+    size = len(shards) // count
+    groups = [shards[start : start + size] for start in range(0, len(shards), size)]
+    return [groups[1], groups[-1], groups[0], groups[2]]
 
 
 def test_deployments_can_be_made(server: None) -> None:

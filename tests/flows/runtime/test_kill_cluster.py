@@ -289,7 +289,7 @@ class Deployment:
         self.server = self._start(
             "server", "start", "--host", "127.0.0.1", "--port", str(self._port)
         )
-        local_server._wait_for(f"http://127.0.0.1:{self._port}/api/health")
+        local_server._wait_for(self.server, "127.0.0.1", self._port)
 
     def start_worker(self) -> None:
         self.worker = self._start("worker", "start", "--pool", local_server.CPU_POOL)

@@ -108,11 +108,13 @@ def test_an_error_keeps_finished_shards(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
-    body = numbers.body
+    body, staging = numbers.body, Path(run.store.url) / "staging"
 
     def fails_at_three(rows: int, settings: ToySettings, *, shards: list) -> object:
         for block, shard in zip(body(rows, settings, shards=shards), shards, strict=True):
             if shard.index == 3:
+                while len(list(staging.glob("*.done/*.json"))) < 3:  # those of the other range
+                    time.sleep(0.01)
                 raise OSError("camera on fire")
             yield block
 
@@ -125,6 +127,24 @@ def test_an_error_keeps_finished_shards(
     assert done.hits >= 3
     assert done.hits + done.computed == 5
     np.testing.assert_array_equal(artifact.read("value")[:, 1], np.arange(80) * 2)
+
+
+def test_other_ranges_stop_when_one_failed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    body, computed = numbers.body, []
+
+    def fails_in_the_second_range(rows: int, settings: ToySettings, *, shards: list) -> object:
+        for block, shard in zip(body(rows, settings, shards=shards), shards, strict=True):
+            if shard.index == 50:
+                raise OSError("camera on fire")
+            time.sleep(0.05)
+            computed.append(shard.index)
+            yield block
+
+    monkeypatch.setattr(numbers, "body", fails_in_the_second_range)
+    with pytest.raises(OSError, match="camera on fire"):
+        numbers(100 * ROWS_PER_SHARD, ToySettings())
+    assert len(computed) < 20
+    assert not run.stop.is_set()
 
 
 def test_killed_runs_lose_nothing_that_was_finished(tmp_path: Path) -> None:
