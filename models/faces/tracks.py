@@ -20,6 +20,10 @@ _Times = NDArray[np.float64]
 MAX_BLINK_S = 0.1
 """A face that is missed for longer starts a new track, which `models.faces.persons` may join."""
 
+_STEADY_SCORE = 0.4
+"""Link score from frame to frame below which a face jumped: by a quick move, or at an unseen cut.
+It starts a new track, which `models.faces.persons` may join too."""
+
 MIN_SCORE = 0.05
 """Link score below which two boxes are not the same face."""
 
@@ -77,7 +81,7 @@ class Track:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Growing:
     """A track while its frames are read."""
 
@@ -138,7 +142,7 @@ def link_faces(
         taken: set[int] = set()
         free = set(slots)
         for score, number, slot in pairs:
-            if score >= MIN_SCORE and number not in taken and slot in free:
+            if score >= _STEADY_SCORE and number not in taken and slot in free:
                 live[number].add(frame, slot, boxes[frame, slot])
                 taken.add(number)
                 free.discard(slot)

@@ -103,6 +103,13 @@ def test_whoever_comes_to_the_same_place_is_known_to_be_another_by_appearance() 
     assert frames_of(join(*same_place, FIRST, known)) == [(24, 59, 36), (0, 19, 20)]
 
 
+def test_a_face_that_jumps_is_the_same_unless_it_looks_like_another() -> None:
+    jump = one_face({range(20): box(100, 200, 80), range(20, 60): box(140, 220, 70)})
+    assert frames_of(join(*jump, FIRST)) == [(0, 59, 60)]
+    known = np.stack([look(0), look(1)])
+    assert frames_of(join(*jump, FIRST, known)) == [(20, 59, 40), (0, 19, 20)]
+
+
 def test_after_a_cut_nobody_is_taken_for_the_same_unless_known_again() -> None:
     shots = one_face({range(60): box(100, 200, 80)})
     cuts = np.isin(np.arange(FRAMES), [0, 25, 40])
