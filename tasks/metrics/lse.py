@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.timeline import Timeline
@@ -58,7 +58,6 @@ METRICS = (
     Metric(
         "lse_d",
         "LSE-D",
-        "",
         "lower",
         "Distance of lip and sound embeddings at the best shift. " + _CROP,
         _SYNCNET,
@@ -66,7 +65,6 @@ METRICS = (
     Metric(
         "lse_c",
         "LSE-C",
-        "",
         "higher",
         "Median over shifts of that distance less the least: how clearly one shift is best. "
         + _CROP,
@@ -75,16 +73,15 @@ METRICS = (
     Metric(
         "av_offset",
         "offset, SyncNet",
-        "frames at 25/s",
         "zero",
         "The best shift, of the longest track: positive where the lips are late, negative where "
         "the sound is. " + _CROP,
         _SYNCNET,
+        unit="frames at 25/s",
     ),
     Metric(
         "lse_d_wav2lip",
         "LSE-D, whole frame",
-        "",
         "lower",
         "Distance of lip and sound embeddings at the best shift. " + _FULL,
         _WAV2LIP,
@@ -92,7 +89,6 @@ METRICS = (
     Metric(
         "lse_c_wav2lip",
         "LSE-C, whole frame",
-        "",
         "higher",
         "Median over shifts of that distance less the least. " + _FULL,
         _WAV2LIP,
@@ -100,17 +96,13 @@ METRICS = (
 )
 
 
-def _curve(doc: str) -> ArraySpec:
-    return ArraySpec(("frame",), "float32", "", doc, chunk=4096, shard=65536)
-
-
 LSE = Schema(
     "metrics_lse",
     {
-        "lse_d": _curve("distance at the clip's best shift, of the window around the frame"),
-        "lse_c": _curve("median of the mean distances less that, median filtered over 9 windows"),
-        "lse_d_wav2lip": _curve("as lse_d, of the whole frame"),
-        "lse_c_wav2lip": _curve("as lse_c, of the whole frame"),
+        "lse_d": series("distance at the clip's best shift, of the window around the frame"),
+        "lse_c": series("median of the mean distances less that, median filtered over 9 windows"),
+        "lse_d_wav2lip": series("as lse_d, of the whole frame"),
+        "lse_c_wav2lip": series("as lse_c, of the whole frame"),
     },
     {},
     "SyncNet's figures; attributes hold those of the clip.",

@@ -3,22 +3,13 @@
 import numpy as np
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.source.timeline import load_timeline
 
 MATCH = Schema(
     "match",
-    {
-        "reference": ArraySpec(
-            ("frame",),
-            "int64",
-            "",
-            "row of the reference, -1 after its end",
-            chunk=4096,
-            shard=65536,
-        ),
-    },
+    {"reference": series("row of the reference, -1 after its end", dtype="int64")},
     {},
     "Frames of a result and of its reference that are shown at the same time.",
 )
