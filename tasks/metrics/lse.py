@@ -16,6 +16,7 @@ from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import Regions, some_frames
+from tasks.metrics.match import nearest
 from tasks.source.timeline import load_timeline
 from tasks.weights.networks import find_weights
 
@@ -177,7 +178,7 @@ class _Scorer:
         self._sound = waveform
         count = max(1, round(clip.duration_seconds * RATE))
         self._times = clip.start_seconds + np.arange(count) / RATE
-        self.rows = _nearest(clip.seconds, self._times)
+        self.rows = nearest(clip.seconds, self._times)
 
     def score(self, start: int, count: int, windows: NDArray[np.int64] | None) -> _Scored | None:
         """Figures of `count` frames at 25 a second from `start`; None if there are too few.
@@ -218,7 +219,7 @@ class _Scorer:
         first = start + FRAMES // 2
         covered = self._times[first : first + len(values)]
         step = self._times[1] - self._times[0]
-        near = _nearest(covered, self._clip.seconds)
+        near = nearest(covered, self._clip.seconds)
         rows = np.abs(covered[near] - self._clip.seconds) <= step
         curve[rows] = values[near[rows]]
 
@@ -285,14 +286,6 @@ def _seen(frame: Frame, part: NDArray[np.int64]) -> NDArray[np.uint8]:
     if x0 >= x1 or y0 >= y1:
         return np.zeros((0, 0, 3), np.uint8)
     return frame.crop_rgb(x0, y0, x1, y1)
-
-
-def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The row of `times`, which increase, that is nearest to each wanted time."""
-    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
-    right = np.minimum(right, len(times) - 1)
-    left = np.maximum(right - 1, 0)
-    return np.where(wanted - times[left] <= times[right] - wanted, left, right)
 
 
 def _scored_tracks(
