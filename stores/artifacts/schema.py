@@ -34,6 +34,11 @@ class ArraySpec:
             raise ValueError(f"shard {self.shard} is not a multiple of chunk {self.chunk}")
 
 
+def series(doc: str, units: str = "", dtype: str = "float32", *, dim: str = "frame") -> ArraySpec:
+    """Declares a number for each row, kept in long stretches because it is small."""
+    return ArraySpec((dim,), dtype, units, doc, chunk=4096, shard=65536)
+
+
 @dataclass(frozen=True)
 class Schema:
     """The arrays of one kind of artifact.

@@ -30,7 +30,6 @@ _SOURCE = "Own definition; models/metrics/agreement.py, measured in benchmarks/a
 AGREEMENT = Metric(
     "agreement",
     "Agreement with the speech",
-    "",
     "higher",
     f"{_HOW} At the lag where they fit best. -1..1. Real talkers mostly have 0.35 to 0.65; with "
     "the speech of someone else 5 s still find 0.2 to 0.3 at some lag, longer clips less.",
@@ -39,25 +38,25 @@ AGREEMENT = Metric(
 IN_STEP = Metric(
     "agreement_in_step",
     "Agreement in step",
-    "",
     "higher",
     f"{_HOW} With no lag: sound and picture as they are shown. -1..1.",
     _SOURCE,
 )
-LAG = Metric("agreement_lag", "Lag of the picture", "s", "zero", f"{_HOW} {_LAG}", _SOURCE, 3)
+LAG = Metric(
+    "agreement_lag", "Lag of the picture", "zero", f"{_HOW} {_LAG}", _SOURCE, digits=3, unit="s"
+)
 LAG_FRAMES = Metric(
     "agreement_lag_frames",
     "Lag of the picture, frames",
-    "frames",
     "zero",
     f"`agreement_lag` times the result's usual frame rate. {_LAG}",
     _SOURCE,
-    1,
+    digits=1,
+    unit="frames",
 )
 CONFIDENCE = Metric(
     "agreement_confidence",
     "Confidence of the lag",
-    "",
     "higher",
     "Chance that the lag is right within 0.04 s, 0..1, from the height of the peak and its lead "
     "over all others; fitted to pieces of 2 to 6 s of real talkers, half of them with the speech "

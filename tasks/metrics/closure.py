@@ -48,21 +48,21 @@ METRICS = (
     Metric(
         "closure_rate",
         "Lips closed on p, b, m",
-        "%",
         "higher",
         f"Share of the phones /p b m/ of the new speech on which the result's lips close. {_HOW}",
         _SOURCE,
-        1,
+        digits=1,
+        unit="%",
     ),
     Metric(
         "closure_gain",
         "Lips closed on p, b, m, beyond chance",
-        "percentage points",
         "higher",
         "closure_rate less what the same phones give at nine other times of the clip: a mouth that "
         f"stays closed gets 0. {_HOW}",
         _SOURCE,
-        1,
+        digits=1,
+        unit="percentage points",
     ),
 )
 

@@ -36,18 +36,17 @@ METRICS = (
     Metric(
         "drift_outside",
         "Drift outside the face",
-        "levels",
         "zero",
         "Mean absolute difference to the reference's frame of the same time, outside the bounding "
         "boxes of the result's and of the reference's face mesh, a quarter of their sides wider "
         f"on each side. RGB, 0..255, at the result's own resolution; {SCALED}. Encoding alone "
         "makes one to seven levels. Frames without a face in either do not count.",
         "Dubflow",
+        unit="levels",
     ),
     Metric(
         "seam",
         "Seam",
-        "of the source's",
         "none",
         "Gradient across the border of the lower face (where methods blend: the jaw line and "
         "below the nose, 6 % of the aligned crop outside the mesh), relative to the reference's "
@@ -56,6 +55,7 @@ METRICS = (
         f"{_MOST_CROP_PX} px), averaged along the border first, so that texture cancels out. Sum "
         "over frames against sum over frames.",
         "Dubflow",
+        unit="of the source's",
     ),
 )
 

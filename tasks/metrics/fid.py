@@ -29,11 +29,10 @@ _ABOUT = (
 _SOURCE = "Heusel et al. 2017, in the numbers of pytorch-fid"
 
 METRICS = (
-    Metric("fid_full", "FID, full frame", "", "lower", _ABOUT.format("Whole frames."), _SOURCE),
+    Metric("fid_full", "FID, full frame", "lower", _ABOUT.format("Whole frames."), _SOURCE),
     Metric(
         "fid_crop",
         "FID, face crop",
-        "",
         "lower",
         _ABOUT.format(f"Faces, each by its own mesh: {FACE_CROP}."),
         _SOURCE,

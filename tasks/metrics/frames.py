@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.faces.mesh.indices import LIPS
 from models.faces.tracks import face_boxes
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.read import read_frames
@@ -60,8 +60,7 @@ SCALED = "a reference of another size is scaled to the result's"
 
 def metric_schema(kind: str, names: Sequence[str], doc: str) -> Schema:
     """Of a stage whose arrays are metrics over the result's frames."""
-    spec = ArraySpec(("frame",), "float32", "", "NaN where not defined", chunk=4096, shard=65536)
-    return Schema(kind, dict.fromkeys(names, spec), {}, doc)
+    return Schema(kind, dict.fromkeys(names, series("NaN where not defined")), {}, doc)
 
 
 def measured(

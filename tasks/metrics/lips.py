@@ -22,7 +22,7 @@ from models.metrics.lips import (
 from models.metrics.metric import Metric
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.source.timeline import load_timeline
@@ -53,25 +53,24 @@ _SILENCE = (
 LIP_DISTANCE = Metric(
     "lip_distance",
     "Lip distance",
-    "% of face height",
     "lower",
     f"Mean distance between the result's and the reference's lips; paired clips only. {_LIPS} "
     f"{_PAIRED}",
     "After IP-LAP (Zhong et al. 2023), LipLMD; there on another set of landmarks and scale.",
+    unit="% of face height",
 )
 LIP_VELOCITY = Metric(
     "lip_velocity",
     "Lip velocity error",
-    "% of face height / s",
     "lower",
     f"Mean size of the difference between the lips' velocities, from each frame to the next, in "
     f"result and reference; paired clips only. {_LIPS} {_PAIRED}",
     "After Chen et al. 2019 (landmark velocity difference); own landmarks and scale.",
+    unit="% of face height / s",
 )
 JITTER = Metric(
     "jitter",
     "Head jitter",
-    "",
     "lower",
     "Mean acceleration of 23 rigid points of the face (eye corners, nose bridge, forehead, "
     "temples) in image x and y over the face's height, of the result over the reference's; 1 is "
@@ -81,7 +80,6 @@ JITTER = Metric(
 JITTER_MOUTH = Metric(
     "jitter_mouth",
     "Mouth acceleration",
-    "",
     "none",
     "Mean acceleration of the lip points, of the result over the reference's; 1 is as lively as "
     f"the source, far above it the mouth trembles, far below it hardly moves. {_LIPS}",
@@ -90,7 +88,6 @@ JITTER_MOUTH = Metric(
 LIP_LEAK = Metric(
     "lip_leak",
     "Mouth motion in silence",
-    "",
     "lower",
     "Mean speed of the result's lip points while the new speech is silent, as a share of that "
     f"while it sounds: 0 rests, 1 moves as much as in speech. {_SILENCE} {_LIPS}",
@@ -99,23 +96,18 @@ LIP_LEAK = Metric(
 SILENCE_OPENING = Metric(
     "silence_opening",
     "Opening in silence",
-    "% of face height",
     "lower",
     "Mean distance between the middle inner lip points of the result while the new speech is "
     "silent, beyond the person's own closed level (mean of the most closed fifth of the "
     f"reference's frames): 0 is closed as this person closes, below 0 tighter. {_SILENCE}",
     "Own definition.",
+    unit="% of face height",
 )
 METRICS = (LIP_DISTANCE, LIP_VELOCITY, JITTER, JITTER_MOUTH, LIP_LEAK, SILENCE_OPENING)
 
 SCHEMA = Schema(
     "metrics_lips",
-    {
-        m.name: ArraySpec(
-            ("frame",), "float32", m.unit, f"{m.title}; NaN where not defined", 4096, 65536
-        )
-        for m in METRICS
-    },
+    {m.name: series(f"{m.title}; NaN where not defined", m.unit) for m in METRICS},
     {},
     "Per frame of the result; the mean of the numbers is the clip's value.",
 )

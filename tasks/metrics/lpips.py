@@ -52,7 +52,7 @@ def distance_of(weights: Artifact) -> "nn.Module":
 def _family(distance: Stage, network: str, trunk: str) -> Family:
     """The family of one stage; its weights have its name."""
     (name,) = distance.schema.arrays
-    metric = Metric(name, f"LPIPS ({network})", "", "lower", f"{ABOUT}{trunk}.", SOURCE, 4)
+    metric = Metric(name, f"LPIPS ({network})", "lower", f"{ABOUT}{trunk}.", SOURCE, digits=4)
 
     def measure(comparison: Comparison) -> Artifact:
         return distance(face_pair(comparison), weights=find_weights(name))

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import Regions, some_frames
+from tasks.metrics.match import nearest
 from tasks.source.timeline import load_timeline
 from tasks.weights.networks import find_weights
 
@@ -58,7 +59,6 @@ METRICS = (
     Metric(
         "lse_d",
         "LSE-D",
-        "",
         "lower",
         "Distance of lip and sound embeddings at the best shift. " + _CROP,
         _SYNCNET,
@@ -66,7 +66,6 @@ METRICS = (
     Metric(
         "lse_c",
         "LSE-C",
-        "",
         "higher",
         "Median over shifts of that distance less the least: how clearly one shift is best. "
         + _CROP,
@@ -75,16 +74,15 @@ METRICS = (
     Metric(
         "av_offset",
         "offset, SyncNet",
-        "frames at 25/s",
         "zero",
         "The best shift, of the longest track: positive where the lips are late, negative where "
         "the sound is. " + _CROP,
         _SYNCNET,
+        unit="frames at 25/s",
     ),
     Metric(
         "lse_d_wav2lip",
         "LSE-D, whole frame",
-        "",
         "lower",
         "Distance of lip and sound embeddings at the best shift. " + _FULL,
         _WAV2LIP,
@@ -92,7 +90,6 @@ METRICS = (
     Metric(
         "lse_c_wav2lip",
         "LSE-C, whole frame",
-        "",
         "higher",
         "Median over shifts of that distance less the least. " + _FULL,
         _WAV2LIP,
@@ -100,17 +97,13 @@ METRICS = (
 )
 
 
-def _curve(doc: str) -> ArraySpec:
-    return ArraySpec(("frame",), "float32", "", doc, chunk=4096, shard=65536)
-
-
 LSE = Schema(
     "metrics_lse",
     {
-        "lse_d": _curve("distance at the clip's best shift, of the window around the frame"),
-        "lse_c": _curve("median of the mean distances less that, median filtered over 9 windows"),
-        "lse_d_wav2lip": _curve("as lse_d, of the whole frame"),
-        "lse_c_wav2lip": _curve("as lse_c, of the whole frame"),
+        "lse_d": series("distance at the clip's best shift, of the window around the frame"),
+        "lse_c": series("median of the mean distances less that, median filtered over 9 windows"),
+        "lse_d_wav2lip": series("as lse_d, of the whole frame"),
+        "lse_c_wav2lip": series("as lse_c, of the whole frame"),
     },
     {},
     "SyncNet's figures; attributes hold those of the clip.",
@@ -185,7 +178,7 @@ class _Scorer:
         self._sound = waveform
         count = max(1, round(clip.duration_seconds * RATE))
         self._times = clip.start_seconds + np.arange(count) / RATE
-        self.rows = _nearest(clip.seconds, self._times)
+        self.rows = nearest(clip.seconds, self._times)
 
     def score(self, start: int, count: int, windows: NDArray[np.int64] | None) -> _Scored | None:
         """Figures of `count` frames at 25 a second from `start`; None if there are too few.
@@ -226,7 +219,7 @@ class _Scorer:
         first = start + FRAMES // 2
         covered = self._times[first : first + len(values)]
         step = self._times[1] - self._times[0]
-        near = _nearest(covered, self._clip.seconds)
+        near = nearest(covered, self._clip.seconds)
         rows = np.abs(covered[near] - self._clip.seconds) <= step
         curve[rows] = values[near[rows]]
 
@@ -293,14 +286,6 @@ def _seen(frame: Frame, part: NDArray[np.int64]) -> NDArray[np.uint8]:
     if x0 >= x1 or y0 >= y1:
         return np.zeros((0, 0, 3), np.uint8)
     return frame.crop_rgb(x0, y0, x1, y1)
-
-
-def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The row of `times`, which increase, that is nearest to each wanted time."""
-    right = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
-    right = np.minimum(right, len(times) - 1)
-    left = np.maximum(right - 1, 0)
-    return np.where(wanted - times[left] <= times[right] - wanted, left, right)
 
 
 def _scored_tracks(

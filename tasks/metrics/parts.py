@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 from models.quality.parts import face_parts, mean_or_nan, windows_between
 from models.quality.sound import LOUD_QUANTILE, WINDOW_SECONDS
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.metrics.agreement import motions
-from tasks.source.quality import QUALITY, Floats, _track
+from tasks.source.quality import QUALITY, Floats
 from tasks.source.timeline import load_timeline
 from tasks.speech.sound_levels import SOUND_LEVELS
 
@@ -41,11 +41,11 @@ SCORES = {
 PARTS = Schema(
     "parts",
     {
-        "start": _track("first frame", dtype="int64", dim="part"),
-        "stop": _track("frame after the last", dtype="int64", dim="part"),
-        "start_seconds": _track("time of the first frame", "s", "float64", "part"),
-        "seconds": _track("to the end of the last frame", "s", "float64", "part"),
-        **{name: _track(doc, unit, dim="part") for name, (doc, unit) in SCORES.items()},
+        "start": series("first frame", dtype="int64", dim="part"),
+        "stop": series("frame after the last", dtype="int64", dim="part"),
+        "start_seconds": series("time of the first frame", "s", "float64", dim="part"),
+        "seconds": series("to the end of the last frame", "s", "float64", dim="part"),
+        **{name: series(doc, unit, dim="part") for name, (doc, unit) in SCORES.items()},
     },
     {},
     "Parts of a clip that show one scene and one face throughout, with their scores.",

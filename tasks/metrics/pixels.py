@@ -50,11 +50,11 @@ def _psnr(region: str) -> Metric:
     return Metric(
         f"psnr_{region}",
         f"PSNR, {title}",
-        "dB",
         "higher",
         f"Peak signal to noise ratio of each frame. {where} {_PIXELS} Equal pictures count "
         f"{EQUAL_DB:g} dB.",
         "scikit-image, peak_signal_noise_ratio, data range 255",
+        unit="dB",
     )
 
 
@@ -64,12 +64,11 @@ def _ssim(region: str) -> Metric:
     return Metric(
         f"ssim_{region}",
         f"SSIM, {title}",
-        "",
         "higher",
         f"Structural similarity, -1..1, mean over pixels and channels, uniform windows of 7 x 7 "
         f"px. {where} {_PIXELS}{sampled}",
         "Wang et al. 2004; scikit-image, structural_similarity, its default window",
-        4,
+        digits=4,
     )
 
 

@@ -33,14 +33,15 @@ METRICS = (
     Metric(
         "cpbd_face",
         "CPBD, face",
-        "",
         "higher",
         f"{_ABOUT} On the bounding box of the result's face mesh, a tenth of its sides wider on "
         f"each side, where that is {SMALLEST_PX} px or more.",
         _SOURCE,
-        3,
+        digits=3,
     ),
-    Metric("cpbd_full", "CPBD, full frame", "", "higher", f"{_ABOUT} On whole frames.", _SOURCE, 3),
+    Metric(
+        "cpbd_full", "CPBD, full frame", "higher", f"{_ABOUT} On whole frames.", _SOURCE, digits=3
+    ),
 )
 
 SHARPNESS = metric_schema(

@@ -17,7 +17,7 @@ from models.faces.mesh.indices import JAW
 from models.metrics.lips import neighbours, speed
 from models.metrics.metric import Metric
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import blank, measured, metric_schema
@@ -50,27 +50,26 @@ METRICS = (
     Metric(
         "vad_speech",
         "Speech in the sound",
-        "% of frames",
         "none",
         f"Share of the result's frames at which the new speech is heard. {_SPEECH}",
         _SILERO,
-        1,
+        digits=1,
+        unit="% of frames",
     ),
     Metric(
         "vad_motion",
         "Mouth motion in speech",
-        "% of motion",
         "none",
         "Share of the mouth's whole path that it covers while the new speech is heard; to be read "
         "beside vad_speech, which it equals for a mouth that moves at random, or only trembles. "
         f"{_MOTION} {_SPEECH}",
         _SILERO,
-        1,
+        digits=1,
+        unit="% of motion",
     ),
     Metric(
         "vad_lip_leak",
         "Mouth motion outside speech",
-        "",
         "lower",
         "Motion in silence over motion in speech: 0 rests, 1 moves as much as in speech. "
         f"{_MOTION} {_SPEECH}",
@@ -80,11 +79,7 @@ METRICS = (
 
 VOICED = Schema(
     "voice_activity",
-    {
-        "probability": ArraySpec(
-            ("window",), "float32", "", f"of speech, {WINDOW} samples each", 4096, 65536
-        )
-    },
+    {"probability": series(f"of speech, {WINDOW} samples each", dim="window")},
     {},
     "What silero-vad hears.",
 )

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from stores.errors import SettingsError
 from tasks.engine.stage import Made, stage
 from tasks.result.settings import SyncSettings
@@ -18,12 +18,8 @@ STILL_RATE = 25
 OUTPUT_FRAMES = Schema(
     "output_frames",
     {
-        "source_frame": ArraySpec(
-            ("frame",), "int64", doc="row of the timeline", chunk=4096, shard=65536
-        ),
-        "pts": ArraySpec(
-            ("frame",), "int64", "time_base ticks", "presentation time", chunk=4096, shard=65536
-        ),
+        "source_frame": series("row of the timeline", dtype="int64"),
+        "pts": series("presentation time", "time_base ticks", "int64"),
     },
     {},
     "The output's frames in presentation order.",

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from models.faces.crop.crop import to_crop
 from models.quality.picture import mouth_sharpness, turn_degrees
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.source.face_crops import SIDE
 from tasks.source.landmarks import load_pose
@@ -15,17 +15,13 @@ from tasks.source.pictures import PIXEL_SHARD
 Floats = NDArray[np.float32]
 
 
-def _track(doc: str, units: str = "", dtype: str = "float32", dim: str = "frame") -> ArraySpec:
-    return ArraySpec((dim,), dtype, units, doc, chunk=4096, shard=65536)
-
-
 QUALITY = Schema(
     "quality",
     {
-        "face_px": _track("height of the face, forehead to chin; 0 without", "px"),
-        "turn": _track("angle between head and camera; NaN without a face", "degrees"),
-        "sharpness": _track("detail of the mouth region; NaN without a face"),
-        "visible": _track("a face whose mouth can be seen", dtype="bool"),
+        "face_px": series("height of the face, forehead to chin; 0 without", "px"),
+        "turn": series("angle between head and camera; NaN without a face", "degrees"),
+        "sharpness": series("detail of the mouth region; NaN without a face"),
+        "visible": series("a face whose mouth can be seen", dtype="bool"),
     },
     {},
     "How good each frame is to learn from.",

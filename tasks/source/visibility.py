@@ -1,13 +1,8 @@
 """Which frames show a mouth that nothing hides."""
 
-from models.faces.occlusion import (
-    covered_frames,
-    covered_share,
-    facing,
-    mouth_quality,
-)
+from models.faces.occlusion import covered_frames, covered_share, facing, mouth_quality
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
 from tasks.source.landmarks import load_pose, mean_face
 from tasks.source.timeline import load_timeline
@@ -15,12 +10,8 @@ from tasks.source.timeline import load_timeline
 VISIBILITY = Schema(
     "visibility",
     {
-        "free": ArraySpec(
-            ("frame",), "bool", "", "a face whose mouth can be seen", chunk=4096, shard=65536
-        ),
-        "quality": ArraySpec(
-            ("frame",), "float32", "", "0 hidden .. 1 clear", chunk=4096, shard=65536
-        ),
+        "free": series("a face whose mouth can be seen", dtype="bool"),
+        "quality": series("0 hidden .. 1 clear"),
     },
     {},
     "How freely the mouth is seen.",

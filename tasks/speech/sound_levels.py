@@ -2,16 +2,15 @@
 
 from models.quality.sound import window_levels
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import Schema
+from stores.artifacts.schema import Schema, series
 from tasks.engine.stage import Made, stage
-from tasks.source.quality import _track
 
 SOUND_LEVELS = Schema(
     "sound_levels",
     {
-        "level": _track("loudness", "dB of full scale", dim="window"),
-        "clipped": _track("share of samples at the end of their scale", dim="window"),
-        "speech": _track("loud enough to be speech", dtype="bool", dim="window"),
+        "level": series("loudness", "dB of full scale", dim="window"),
+        "clipped": series("share of samples at the end of their scale", dim="window"),
+        "speech": series("loud enough to be speech", dtype="bool", dim="window"),
     },
     {},
     "Windows of 20 ms, from time 0 of the container.",

@@ -24,13 +24,15 @@ from viewer.report.data import (
 )
 
 METRICS = (
-    Metric("psnr", "PSNR", "dB", "higher", "Of whole frames, 8-bit RGB.", "Wang 2004"),
-    Metric("jitter", "Jitter", "", "lower", "Acceleration of landmarks.", "ours", 3),
-    Metric("seam", "Seam <energy>", "% of |source|", "zero", "Gradient at the border.", "ours"),
-    Metric("lag", "Lag", "s", "none", "Best lag.", "ours"),
-    Metric("fid", "FID", "", "lower", "Distance of feature clouds.", "Heusel 2017", 1),
-    Metric("lse_d", "LSE-D", "", "lower", "Distance of embeddings.", "Prajwal 2020"),
-    Metric("truth", "Needs truth", "", "lower", "Only where there is a truth.", "ours"),
+    Metric("psnr", "PSNR", "higher", "Of whole frames, 8-bit RGB.", "Wang 2004", unit="dB"),
+    Metric("jitter", "Jitter", "lower", "Acceleration of landmarks.", "ours", digits=3),
+    Metric(
+        "seam", "Seam <energy>", "zero", "Gradient at the border.", "ours", unit="% of |source|"
+    ),
+    Metric("lag", "Lag", "none", "Best lag.", "ours", unit="s"),
+    Metric("fid", "FID", "lower", "Distance of feature clouds.", "Heusel 2017", digits=1),
+    Metric("lse_d", "LSE-D", "lower", "Distance of embeddings.", "Prajwal 2020"),
+    Metric("truth", "Needs truth", "lower", "Only where there is a truth.", "ours"),
 )
 SYSTEMS = (System("exemplar", "our default"), System("other & co", "a folder of videos"))
 ITEMS = tuple(f"clip_{number}" for number in range(8))
