@@ -35,7 +35,7 @@ their difference, one is the other inverted."""
 _PLAIN_SAMPLES = {"wav", "w64"}
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
-_GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds
+_GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds; MP4 counts samples
 _STATED_LENGTHS = {
     *("mov", "mp4", "matroska", "webm", "avi", "wav", "w64"),
     *("aiff", "caf", "flac", "ape", "tta", "wv"),
@@ -228,6 +228,8 @@ def _timed(
     rate = int(stream.codec_context.sample_rate)
     ends = _end_sample(container, stream, rate)
     zero = clock_zero(container)
+    exact = _is_mp4(container) and stream.time_base == Fraction(1, rate)
+    gap = 0 if exact else round(_GAP_SECONDS * rate)
     taken = 0
     for frame in _frames(container, stream, path):
         if frame.sample_rate != rate:
@@ -238,7 +240,7 @@ def _timed(
         ahead = 0
         if frame.pts is not None and frame.time_base is not None:
             ahead = round((frame.pts * frame.time_base - zero) * rate) - taken
-        if taken and ahead <= _GAP_SECONDS * rate:
+        if taken and ahead <= gap:
             ahead = 0  # times of some containers jitter; the samples themselves follow each other
         if ahead > MAX_SECONDS * rate:
             raise MediaError(
@@ -281,12 +283,16 @@ def _like(frame: AudioFrame, array: NDArray[Any]) -> AudioFrame:
     return made
 
 
+def _is_mp4(container: av.container.InputContainer) -> bool:
+    return "mp4" in container.format.name.split(",")
+
+
 def _end_sample(
     container: av.container.InputContainer, stream: AudioStream, rate: int
 ) -> int | None:
     """Give the sample at which an MP4's edit list ends the sound; decoders leave the padding on."""
     known = stream.duration and stream.time_base == Fraction(1, rate)
-    if "mp4" not in container.format.name.split(",") or not known:
+    if not _is_mp4(container) or not known:
         return None
     start = max(0, stream.start_time or 0) - round(clock_zero(container) * rate)
     return start + int(stream.duration or 0)

@@ -26,7 +26,7 @@ OUTPUT_FRAMES = Schema(
 )
 
 
-@stage(OUTPUT_FRAMES, version=1)
+@stage(OUTPUT_FRAMES, version=2)
 def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings) -> Made:
     """Lay the source's frames along the output.
 
@@ -48,7 +48,8 @@ def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings)
         "end_pts": int(end),
         "seconds": float(end * tick_seconds),
         "speech_seconds": speech_seconds,
-        "from_seconds": sync.start_seconds or 0.0,
+        # Picture and background begin together, at the first frame from --start on.
+        "from_seconds": 0.0 if sync.start_seconds is None else float(source.seconds[rows[0]]),
     }
     return Made({"source_frame": rows, "pts": pts}, attributes)
 

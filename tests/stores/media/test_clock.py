@@ -74,3 +74,19 @@ def test_what_an_encoder_needs_to_get_going_is_not_played(tmp_path: Path) -> Non
             container.streams.audio[0].time_base
         )
     assert onset(decode_audio(sound, rate=48000, mono=True)[:, 0]) < 0.002
+
+
+@pytest.mark.parametrize("rate", [25, 30, 50, 60])
+def test_sound_of_fragments_keeps_step_with_pictures_that_are_reordered(
+    rate: int, tmp_path: Path
+) -> None:
+    """Without an edit list, pictures and sound both begin later by what reordering needs."""
+    given = {"rate": Fraction(rate), "options": {"bf": "2"}}
+    fragments = {"movflags": "frag_keyframe+empty_moov", "use_editlist": "0"}
+    plain = make_video(tmp_path / "a.mp4", audio="aac", audio_rate=48000, **given)
+    path = tmp_path / "b.mp4"
+    make_video(path, audio="aac", audio_rate=48000, container_options=fragments, **given)
+    late = scan(path).start_seconds - scan(plain).start_seconds
+    sounds = [decode_audio(each, rate=48000, mono=True)[:, 0] for each in (plain, path)]
+    assert late > 0.02
+    assert onset(sounds[1]) - onset(sounds[0]) == pytest.approx(late, abs=0.0005)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as some
 from numpy.typing import NDArray
 
+from stores.artifacts.source import Source
 from stores.errors import SettingsError
-from tasks.result.output_frames import _cut, _fit, scene_starts
+from tasks.engine.run import Run
+from tasks.result.output_frames import _cut, _fit, output_frames, scene_starts
 from tasks.result.settings import SyncSettings
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
+from tests.media_factory import make_video
 
 PTS = np.array([3, 10, 18, 30], np.int64)
 END = 40
@@ -152,3 +158,12 @@ def test_cuts_of_any_output_are_the_sources_and_the_jumps(
             assert starts[place], "the video starts again"
         elif after != before:
             assert starts[place] == scene_start[max(before, after)]
+
+
+def test_picture_and_background_begin_together(run: Run, tmp_path: Path) -> None:
+    talk = Source.of(make_video(tmp_path / "slow.mp4", frames=12, rate=10, audio="aac"))
+    clock, sound = timeline(talk), waveform(talk)
+    part = output_frames(clock, sound, sync=SyncSettings(start_seconds=0.25))
+    assert part.read("source_frame")[0] == 3
+    assert part.attributes["from_seconds"] == pytest.approx(0.3)
+    assert output_frames(clock, sound, sync=SyncSettings()).attributes["from_seconds"] == 0
