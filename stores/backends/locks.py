@@ -1,10 +1,13 @@
 """Locks by the kernel's `flock`: they die with their holder, also on `kill -9`."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from stores.backends.sharing import rights_of_group, share
 
 
 @contextmanager
@@ -16,7 +19,7 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open(path)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             if _same_file(handle, path):
@@ -36,7 +39,7 @@ def exclusive(path: Path) -> Iterator[None]:
 def shared(path: Path) -> Iterator[None]:
     """Hold `path` together with other sharers; keeps `exclusive_or_refuse` out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = _open(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
@@ -48,7 +51,7 @@ def shared(path: Path) -> Iterator[None]:
 def exclusive_or_refuse(path: Path) -> Iterator[bool]:
     """True while `path` is held alone; False at once if anyone else holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = _open(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,6 +61,18 @@ def exclusive_or_refuse(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)
+
+
+def _open(path: Path) -> int:
+    """The file, made if need be; another user's can be locked as well as one's own."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY)
+    share(path, rights_of_group(path.parent))
+    return handle
 
 
 def _same_file(handle: int, path: Path) -> bool:
