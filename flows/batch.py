@@ -3,7 +3,8 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,8 @@ from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
-from stores.errors import DubflowError
+from stores.backends.locks import exclusive_or_refuse
+from stores.errors import DubflowError, InputError
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
 
@@ -104,7 +106,8 @@ def batch(
         perform: How a row is dubbed; a Prefect run wraps it.
 
     Raises:
-        InputError: the manifest can't be read, or a row of it is not what a row must be.
+        InputError: the manifest can't be read, or a row of it is not what a row must be; or
+            another batch writes the same report.
     """
     start = time.perf_counter()
     watch = watch or NoBatchObserver()
@@ -115,10 +118,10 @@ def batch(
             return dub(row.settings, progress=progress, cluster=cluster, catalog=False)
 
     store = Store(settings.store)
-    before = {} if settings.again else read_report(settings.report_path)
     results: dict[int, RowResult] = {}
-    watch.start(len(rows))
-    with store.in_use():
+    with _alone(settings.report_path), store.in_use():
+        before = {} if settings.again else read_report(settings.report_path)
+        watch.start(len(rows))
         worker = _Worker(before, perform, watch)
         with _Report(settings.report_path, before) as report:
             for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
@@ -129,6 +132,24 @@ def batch(
         if any(row.computed or row.state is State.FAILED for row in ordered):
             write_catalog(store)
     return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
+
+
+@contextmanager
+def _alone(report: Path) -> Iterator[None]:
+    """No other batch writes the report meanwhile.
+
+    Raises:
+        InputError: one does, or there is no folder for it.
+    """
+    if not report.parent.is_dir():
+        raise InputError(f"there is no folder {report.parent} for the report; make it")
+    with exclusive_or_refuse(report.with_name(f".{report.name}.lock")) as got:
+        if not got:
+            raise InputError(
+                f"another batch is writing {report}; wait until it has ended, or name another "
+                "report with --report"
+            )
+        yield
 
 
 def _defaults(settings: BatchSettings, cluster: Cluster | None = None) -> dict[str, Any]:

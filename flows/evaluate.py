@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flows.evaluation.item import Call, Scored, score
+from flows.evaluation.item import Call, Scored, options_of, score
 from flows.evaluation.protocols import Item, Protocol, find_items, read_protocol
 from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
@@ -72,11 +72,12 @@ def evaluate(
         for system in (*settings.methods, *settings.external)
         for item in items[name]
     ]
-    scored = sorted(
-        _scored(calls, settings, progress, cluster), key=lambda s: (s.protocol, s.system, s.item)
-    )
     store = Store(settings.store)
-    with store.in_use():
+    with store.in_use():  # from the first result to the record that keeps them all
+        scored = sorted(
+            _scored(calls, settings, progress, cluster),
+            key=lambda s: (s.protocol, s.system, s.item),
+        )
         pooled = _pooled(scored, families, store, settings)
         _write_tables(settings, scored, pooled, families, items)
         report = build_report(settings, protocols, items, scored, pooled, families, unavailable)
@@ -107,8 +108,7 @@ def check(settings: EvaluateSettings, protocols: dict[str, Protocol]) -> None:
         if method == SOURCE:
             continue
         for rules in protocols.values():
-            ours = rules.methods.get(method, {}) | settings.method_settings.get(method, {})
-            options = method_settings(method, ours)
+            options = method_settings(method, options_of(settings, rules, method))
             for name in find_method(method).weights(options):
                 find_weights(name, store=store)
     for name, folder in settings.external.items():

@@ -4,7 +4,6 @@ Scores first, cuts later: nothing of what a filter decides is part of a key, so 
 threshold only writes the index anew.
 """
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import Context
@@ -26,6 +25,7 @@ from stores.dataset_index import FAILURES, index_schema, write_table
 from stores.errors import MissingWeights, SettingsError
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
+from tasks.engine.open_run import current_group
 from tasks.engine.run import NoProgress, Progress, usable_processors
 from tasks.metrics.lse import WEIGHTS as SYNCNET
 from tasks.metrics.parts import SCORES
@@ -60,7 +60,7 @@ def prepare(
     usable, barred = assign_splits(found, description, seed=settings.seed)
     store = Store(settings.store)
     with store.in_use():
-        place = Workplace(settings, store, cluster, _syncnet(store), threading.Event())
+        place = Workplace(settings, store, cluster, _syncnet(store))
         count = settings.workers or _side_by_side(cluster)
         clips = usable[: settings.limit]
         done = list(_each(clips, place, count, progress or NoProgress()))
@@ -109,17 +109,19 @@ def _each(
     """Clips as they end, so many at the same time; an interrupt ends those under way soon."""
 
     def prepared(given: tuple[Clip, Split]) -> PreparedClip:
+        runs = current_group()
+
+        def one() -> PreparedClip:
+            with runs.joined():
+                return prepare_clip(place, *given)
+
         # Not in this thread's context: a Prefect run would count every stage call.
-        return Context().run(prepare_clip, place, *given)
+        return Context().run(one)
 
     progress.begin("clips", len(clips), 0)
-    try:
-        for _, one in side_by_side(clips, prepared, count=count):
-            yield one
-            progress.advance("clips", 1)
-    except BaseException:
-        place.stop.set()
-        raise
+    for _, one in side_by_side(clips, prepared, count=count):
+        yield one
+        progress.advance("clips", 1)
     progress.end("clips", cached=False)
 
 

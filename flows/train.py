@@ -101,7 +101,7 @@ def train(
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         run_ranks(partial(train_rank, job), processes=processes, device=trainer.device)
         return {}
-    with folder.alone():
+    with folder.alone(), Store(settings.store).in_use():
         index, notes = prepared_index(settings, progress)
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         data = open_data(job)

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,10 +52,22 @@ def recorded_runs(store: Store) -> list[RunRecord]:
     """All records, oldest first."""
     runs = []
     for name in store.backend.names("runs"):
-        fields = json.loads(store.backend.read(f"runs/{name}"))
-        fields["artifacts"] = [(kind, key) for kind, key in fields["artifacts"]]
-        runs.append(RunRecord(**fields))
+        runs.append(_read_run(store, f"runs/{name}"))
     return sorted(runs, key=lambda run: run.created)
+
+
+def _read_run(store: Store, name: str) -> RunRecord:
+    """A record; of one that a newer version wrote, what this version knows of."""
+    try:
+        found = json.loads(store.backend.read(name))
+        known = {each.name: found[each.name] for each in fields(RunRecord) if each.name in found}
+        known["artifacts"] = [(kind, key) for kind, key in known["artifacts"]]
+        return RunRecord(**known)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{store.url}/{name} is no record of a run ({error!r}); remove it to let go of what it "
+            "may refer to"
+        ) from error
 
 
 def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool) -> Collected:

@@ -3,6 +3,7 @@
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flows.dub import dub
 from flows.evaluation.protocols import Item, Protocol
@@ -96,6 +97,11 @@ def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
     return scored
 
 
+def options_of(settings: EvaluateSettings, rules: Protocol, method: str) -> dict[str, Any]:
+    """A method's settings: those of the protocol, and the user's over them."""
+    return merge(rules.methods.get(method, {}), settings.method_settings.get(method, {}))
+
+
 def result_path(settings: EvaluateSettings, protocol: str, system: str, item: str) -> Path:
     """Where our own results go."""
     return settings.output / "videos" / Path(protocol).stem / system / f"{item}.mp4"
@@ -109,7 +115,6 @@ def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
         return _found(call)
     path = result_path(settings, call.protocol, call.system, item.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ours = call.rules.methods.get(call.system, {})
     report = dub(
         DubSettings.model_validate(
             {
@@ -118,7 +123,7 @@ def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
                 "output": path,
                 "store": settings.store,
                 "method": call.system,
-                "method_settings": merge(ours, settings.method_settings.get(call.system, {})),
+                "method_settings": options_of(settings, call.rules, call.system),
                 "sync": {"mode": "cut_off", "end_seconds": call.rules.seconds},
                 "precision": settings.precision,
                 "devices": settings.devices,

@@ -6,7 +6,6 @@ video ─ timeline ─ faces ─ track ─ landmarks ─ face crops ─ visibili
                   └─ mfcc                              [SyncNet, with its weights] ┘
 """
 
-import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -79,14 +78,12 @@ class Workplace:
         store: Where artifacts go.
         cluster: Where stages are computed; None for this process.
         syncnet: SyncNet's weights, where there are any.
-        stop: Set when clips under way are to end soon.
     """
 
     settings: PrepareSettings
     store: Store
     cluster: Cluster | None
     syncnet: Artifact | None
-    stop: threading.Event
 
 
 def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
@@ -98,9 +95,7 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
     """
     done = PreparedClip(clip, split)
     try:
-        with open_run(
-            place.store, devices=place.settings.devices, cluster=place.cluster, stop=place.stop
-        ) as run:
+        with open_run(place.store, devices=place.settings.devices, cluster=place.cluster) as run:
             try:
                 for row in _rows(place, Source.of(clip.path), done):
                     done.rows.append(_about(place.settings, done) | row)

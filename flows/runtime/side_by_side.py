@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TypeVar
 
-from tasks.engine.open_run import stop_runs
+from tasks.engine.open_run import RunGroup
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -22,13 +22,19 @@ def side_by_side(
             way end after the range in hand.
         count: Items at the same time.
     """
+    runs = RunGroup()
+
+    def perform(item: A) -> B:
+        with runs.joined():
+            return function(item)
+
     waiting = iter(items)
     running: dict[Future[B], A] = {}
     with ThreadPoolExecutor(count, thread_name_prefix="item") as pool:
         try:
             while True:
                 for item in waiting:
-                    running[pool.submit(copy_context().run, function, item)] = item
+                    running[pool.submit(copy_context().run, perform, item)] = item
                     if len(running) >= count:
                         break
                 if not running:
@@ -39,5 +45,5 @@ def side_by_side(
         except BaseException:
             for future in running:
                 future.cancel()
-            stop_runs()
+            runs.stop()
             raise

@@ -17,6 +17,7 @@ from zarr.storage import LocalStore
 
 from stores.backends import locks
 from stores.backends.manifest import FileRecord
+from stores.backends.sharing import make_folder, rights_of_group, share
 from stores.errors import StoreError, StoreFull, StoreReadOnly
 from stores.whole_files import UNFINISHED, replacing, to_disk
 
@@ -241,6 +242,20 @@ def is_chunk(key: str) -> bool:
 
 
 class _LocalStoreForWriting(LocalStore):
+    """For writing whole shards, with the group's rights where the store is shared."""
+
+    def __init__(self, root: Path, *, read_only: bool = False, rights: int = 0) -> None:
+        super().__init__(root, read_only=read_only)
+        self._rights = rights
+
+    def with_read_only(self, read_only: bool = False) -> "_LocalStoreForWriting":
+        return _LocalStoreForWriting(self.root, read_only=read_only, rights=self._rights)
+
+    async def set(self, key: str, value: Buffer) -> None:
+        make_folder((self.root / key).parent, self._rights)
+        await super().set(key, value)
+        share(self.root / key, self._rights)
+
     async def get(
         self,
         key: str,
@@ -289,13 +304,15 @@ class LocalBackend:
                 f"the store {root} can't be created: {error.strerror}; name another place with "
                 "--store"
             ) from error
+        self._rights = rights_of_group(root)
 
     def zarr(
         self, prefix: str, *, read_only: bool, files: Mapping[str, FileRecord] | None = None
     ) -> LocalStore:
         if read_only:
             return _CommittedLocalStore(self.root / prefix, files=files)
-        return _LocalStoreForWriting(self.root / prefix)
+        self._make_folder(self.root / prefix)
+        return _LocalStoreForWriting(self.root / prefix, rights=self._rights)
 
     def manifest(self, prefix: str) -> tuple[bytes, Mapping[str, int | None] | None]:
         return self.read(f"{prefix}/manifest.json"), None
@@ -309,9 +326,10 @@ class LocalBackend:
     def write(self, name: str, data: bytes) -> None:
         path = self.root / name
         with explain_unwritable(self.url):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
             with replacing(path) as beside:
                 beside.write_bytes(data)
+                share(beside, self._rights)
 
     def names(self, prefix: str) -> list[str]:
         base = self.root / prefix
@@ -357,9 +375,9 @@ class LocalBackend:
 
     def to_disk(self, prefix: str) -> None:
         for folder, _, files in os.walk(self.root / prefix, topdown=False):
-            for name in files:
-                to_disk(Path(folder, name))
-            to_disk(Path(folder))
+            for path in (*(Path(folder, name) for name in files), Path(folder)):
+                share(path, self._rights)
+                to_disk(path)
 
     def delete(self, prefix: str) -> None:
         path = self.root / prefix
@@ -368,7 +386,7 @@ class LocalBackend:
                 # Renamed first: half a folder must never look like an artifact.
                 grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
                 try:
-                    grave.parent.mkdir(exist_ok=True)
+                    self._make_folder(grave.parent)
                     path.rename(grave)
                 except FileNotFoundError:  # somebody else was faster
                     return
@@ -386,7 +404,7 @@ class LocalBackend:
         target = self.root / final
         with explain_unwritable(self.url):
             self.to_disk(staging)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(target.parent)
             if target.is_dir() and not (target / "manifest.json").exists():
                 self.delete(final)  # what is left of an artifact whose manifest was lost
             try:
@@ -417,6 +435,8 @@ class LocalBackend:
         return space.f_bavail * space.f_frsize
 
     def building(self, name: str) -> AbstractContextManager[None]:
+        with explain_unwritable(self.url):
+            self._make_folder(self.root / "staging")
         return self._held(locks.exclusive(self.root / "staging" / f"{name}.lock"))
 
     def in_use(self) -> AbstractContextManager[None]:
@@ -432,6 +452,9 @@ class LocalBackend:
             with explain_unwritable(self.url):
                 taken = held.enter_context(lock)
             yield taken
+
+    def _make_folder(self, path: Path) -> None:
+        make_folder(path, self._rights)
 
 
 def _unlink_manifest(folder: Path) -> None:

@@ -1,10 +1,13 @@
 """Locks by the kernel's `flock`: they die with their holder, also on `kill -9`."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from stores.backends.sharing import rights_of_group, share
 
 
 @contextmanager
@@ -50,11 +53,23 @@ def exclusive_or_refuse(path: Path) -> Iterator[bool]:
 def _opened(path: Path) -> Iterator[int]:
     """A handle of the file, made if there is none; closing it gives up its lock."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = _open(path)
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+def _open(path: Path) -> int:
+    """The file, made if need be; another user's can be locked as well as one's own."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS) or not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY)
+    share(path, rights_of_group(path.parent))
+    return handle
 
 
 def _same_file(handle: int, path: Path) -> bool:

@@ -140,7 +140,7 @@ class Cluster:
 
     @property
     def stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """Whether it was closed: runs that still wait for it end."""
         return self._stopped.is_set()
 
     @property
@@ -152,10 +152,6 @@ class Cluster:
     def lost(self) -> bool:
         """Whether the client has given up."""
         return bool(self._client.status in ("closed", "closing", "failed"))
-
-    def stop(self) -> None:
-        """End all runs of this process soon: their calls are cancelled, finished shards kept."""
-        self._stopped.set()
 
     def await_workers(self) -> None:
         """Return when there is one.

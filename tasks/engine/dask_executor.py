@@ -55,9 +55,6 @@ class DaskExecutor:
     def note_hit(self, artifact: Artifact) -> None:
         return
 
-    def stop(self) -> None:
-        self._cluster.stop()
-
 
 @dataclass
 class _PendingCall:

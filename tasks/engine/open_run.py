@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from stores.artifacts.store import Store
@@ -15,8 +16,51 @@ from tasks.engine.run import Executor, NoProgress, Progress, Run
 if TYPE_CHECKING:
     from tasks.engine.cluster import Cluster
 
-_open: dict[int, Run] = {}
-"""Runs that are open in any thread of this process."""
+
+class RunGroup:
+    """Runs that are opened while it is joined, in whatever thread: they can be ended together."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, Run] = {}
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Runs that are opened inside belong to the group."""
+        token = _group.set(self)
+        try:
+            yield
+        finally:
+            _group.reset(token)
+
+    def stop(self) -> None:
+        """End all runs of the group soon, each after the range in hand; also those to come."""
+        with self._lock:
+            self._stopped = True
+            for run in self._runs.values():
+                run.stop.set()
+
+    @contextmanager
+    def including(self, run: Run) -> Iterator[None]:
+        """The run belongs to the group as long as it is open."""
+        with self._lock:
+            self._runs[id(run)] = run
+            if self._stopped:
+                run.stop.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._runs[id(run)]
+
+
+_group: ContextVar[RunGroup | None] = ContextVar("dubflow_run_group", default=None)
+
+
+def current_group() -> RunGroup:
+    """The group that is joined here, or one that nobody else has."""
+    return _group.get() or RunGroup()
 
 
 @contextmanager
@@ -27,7 +71,6 @@ def open_run(
     devices: DeviceSettings | None = None,
     progress: Progress | None = None,
     cluster: "Cluster | None" = None,
-    stop: threading.Event | None = None,
 ) -> Iterator[Run]:
     """A run that the stages called inside belong to; holds the store against the collector.
 
@@ -38,7 +81,6 @@ def open_run(
         progress: Who shows it.
         cluster: Whose workers compute; None is this process, or Prefect's task runner if a flow
             run is active here.
-        stop: Whoever sets it ends the run soon.
 
     Raises:
         ClusterError: the cluster can't do what this run needs.
@@ -50,29 +92,18 @@ def open_run(
         workers,
         devices or DeviceSettings(),
         progress or NoProgress(),
-        stop=stop or threading.Event(),
     )
     with run.current(), store.in_use():
         if cluster is not None:
             cluster.check(store, run.devices)
-        _open[id(run)] = run
         try:
-            yield run
+            with current_group().including(run):
+                yield run
         except DamagedArtifact as damage:
             if (damage.kind, damage.key) not in run.touched:  # no stage of this run makes it again
                 raise
             store.remove(damage.kind, damage.key)
             raise DamagedArtifact(damage.kind, damage.key, damage.what, taken_out=True) from damage
-        finally:
-            _open.pop(id(run), None)
-
-
-def stop_runs() -> None:
-    """End all runs of this process soon, each after the range in hand."""
-    for run in list(_open.values()):
-        run.stop.set()
-        if run.executor is not None:
-            run.executor.stop()
 
 
 def _executor(cluster: "Cluster | None") -> Executor:

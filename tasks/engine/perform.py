@@ -71,6 +71,3 @@ class ThreadExecutor:
 
     def note_hit(self, artifact: Artifact) -> None:
         return
-
-    def stop(self) -> None:
-        return

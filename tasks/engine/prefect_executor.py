@@ -52,6 +52,3 @@ class PrefectExecutor:
         name = f"{artifact.kind} {artifact.key[:8]}"
         named = _cached.with_options(name=artifact.kind, task_run_name=name)
         named.submit(artifact.kind, artifact.key).wait()
-
-    def stop(self) -> None:
-        return

@@ -70,9 +70,6 @@ class Executor(Protocol):
     def note_hit(self, artifact: Artifact) -> None:
         """A result was found in the store."""
 
-    def stop(self) -> None:
-        """Give up waiting, from another thread."""
-
 
 @dataclass(frozen=True)
 class StageRecord:

@@ -276,11 +276,33 @@ def test_rows_that_have_ended_are_in_the_report_soon(
 
 
 def test_a_report_that_cannot_be_written_ends_the_batch(
-    many: Callable[[int], BatchSettings], tmp_path: Path
+    many: Callable[[int], BatchSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = many(2).model_copy(update={"report": tmp_path / "no folder" / "report.parquet"})
-    with pytest.raises(FileNotFoundError):
+    settings = many(2)
+    nowhere = settings.model_copy(update={"report": tmp_path / "no folder" / "report.parquet"})
+    with pytest.raises(InputError, match="there is no folder"):
+        batch(nowhere, perform=made_at_once)
+
+    def refuse(path: Path, results: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(batch_module, "write_report", refuse)
+    with pytest.raises(PermissionError):
         batch(settings, perform=made_at_once)
+
+
+def test_two_batches_do_not_share_a_report(many: Callable[[int], BatchSettings]) -> None:
+    settings = many(2)
+
+    def perform(row: Row, progress: Progress) -> DubReport:
+        with pytest.raises(InputError, match=r"another batch is writing .*--report"):
+            batch(settings, perform=made_at_once)
+        return made_at_once(row, progress)
+
+    report = batch(settings, perform=perform)
+    assert [row.state for row in report.rows] == [State.DONE, State.DONE]
+    assert {row.state for row in read_report(report.path).values()} == {State.DONE}
+    assert [row.state for row in batch(settings, perform=made_at_once).rows] == [State.BEFORE] * 2
 
 
 def test_an_interrupt_keeps_what_has_ended(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,8 @@ def test_an_error_ends_the_runs_of_the_others(store: Store) -> None:
             begun.wait(20)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        list(side_by_side(range(5), work, count=2))
-    assert stopped.is_set()
+    with open_run(store) as other:
+        with pytest.raises(KeyboardInterrupt):
+            list(side_by_side(range(5), work, count=2))
+        assert stopped.is_set()
+        assert not other.stop.is_set(), "a run of somebody else in this process goes on"

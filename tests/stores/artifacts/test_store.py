@@ -211,6 +211,20 @@ def test_collector_follows_inputs(store: Store) -> None:
     assert list(store.committed()) == []
 
 
+def test_records_of_a_newer_version_are_read(store: Store) -> None:
+    with open_run(store):
+        kept, loose = numbers(20, ToySettings()), numbers(20, ToySettings(factor=5))
+    record = RunRecord("dub", {}, [("numbers", kept.key)], None)
+    newer = json.dumps(record.__dict__ | {"unheard_of": {"a": 1}})
+    store.backend.write("runs/newer.json", newer.encode())
+    assert collect(store, dry_run=False).artifacts == [("numbers", loose.key)]
+    assert list(store.committed()) == [("numbers", kept.key)]
+    store.backend.write("runs/broken.json", b"{")
+    with pytest.raises(StoreError, match=r"runs/broken\.json is no record of a run"):
+        collect(store, dry_run=False)
+    assert list(store.committed()) == [("numbers", kept.key)]
+
+
 def test_match_wants_one_artifact(run: Run, store: Store) -> None:
     artifact = numbers(20, ToySettings())
     assert store.match(artifact.key[:6]).key == artifact.key

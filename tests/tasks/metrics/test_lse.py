@@ -23,6 +23,7 @@ from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
 from tasks.metrics import lse as family
 from tasks.metrics.frames import Regions
+from tasks.metrics.match import nearest
 from tasks.source.seen import Seen
 from tasks.source.timeline import load_timeline
 from tests.media_factory import EXAMPLE, make_video
@@ -171,9 +172,9 @@ def test_short_tracks_and_small_faces_do_not_count(
 
 def test_frames_are_taken_by_time() -> None:
     grid = np.arange(10) / 25
-    np.testing.assert_array_equal(family._nearest(np.arange(20) / 50, grid), np.arange(0, 20, 2))
+    np.testing.assert_array_equal(nearest(np.arange(20) / 50, grid), np.arange(0, 20, 2))
     webcam = np.array([0.0, 0.03, 0.12, 0.17])
-    np.testing.assert_array_equal(family._nearest(webcam, grid[:5]), [0, 1, 2, 2, 3])
+    np.testing.assert_array_equal(nearest(webcam, grid[:5]), [0, 1, 2, 2, 3])
 
 
 def test_missing_weights_say_how_to_get_them(run: Run) -> None:
