@@ -38,7 +38,10 @@ pytestmark = pytest.mark.dub
 
 Make = Callable[..., DubSettings]
 
-VIDEO_STAGES = {"timeline", "faces", "track", "landmarks", "crops", "visibility", "speaker"}
+VIDEO_STAGES = {
+    *("timeline", "faces", "face_descriptors", "track", "landmarks", "crops", "visibility"),
+    "speaker",
+}
 
 
 def luma(path: Path) -> list[np.ndarray[Any, Any]]:
