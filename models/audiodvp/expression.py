@@ -14,16 +14,19 @@ class AudioToExpression(nn.Module):
     """A window of audio features → expression coefficients of its middle frame.
 
     Convolutions run along the features, with the frames as channels. There is no nonlinearity.
+
+    Args:
+        window: Frames seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = WINDOW) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(WINDOW, 5, 3)
+        self.conv1 = nn.Conv1d(window, 5, 3)
         self.conv2 = nn.Conv1d(5, 3, 3)
         self.conv3 = nn.Conv1d(3, 1, 3)
         self.fc = nn.Linear(FEATURES - 3 * 2, N_EXPRESSION)
 
-    def forward(self, feature: Float[Tensor, "batch 7 256"]) -> Float[Tensor, "batch 64 1"]:
+    def forward(self, feature: Float[Tensor, "batch window 256"]) -> Float[Tensor, "batch 64 1"]:
         """Expression coefficients of AudioDVP's face model.
 
         Args:

@@ -15,10 +15,14 @@ class NeuralFaceRenderer(nn.Module):
     """Seven consecutive renders of the lower face → the photo of the middle one.
 
     Args:
+        in_channels: 3 x frames seen.
+        out_channels: Of the photo.
         width: Channels of the outermost level.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(
+        self, in_channels: int = 3 * WINDOW, out_channels: int = 3, width: int = 64
+    ) -> None:
         super().__init__()
         widths = [width * factor for factor in _WIDTHS]
         inside: nn.Module | None = None
@@ -26,11 +30,11 @@ class NeuralFaceRenderer(nn.Module):
             dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
             inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
         assert inside is not None
-        self.model = OutermostLevel(width, inside)
+        self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
 
     def forward(
         self, windows: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    ) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
 
         Args:
@@ -48,20 +52,22 @@ class NeuralFaceRenderer(nn.Module):
 class OutermostLevel(nn.Module):
     """Image → features → what lies inside → image in -1..1."""
 
-    def __init__(self, width: int, inside: nn.Module) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, width: int, inside: nn.Module
+    ) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Conv2d(3 * WINDOW, width, 4, 2, 1, bias=False),
+            nn.Conv2d(in_channels, width, 4, 2, 1, bias=False),
             inside,
             nn.ReLU(),
             Refinement(2 * width, dropout=False),
-            nn.ConvTranspose2d(2 * width, 3, 4, 2, 1),
+            nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1),
             nn.Tanh(),
         )
 
     def forward(
         self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    ) -> Float[Tensor, "batch out_channel height width"]:
         """The image that the renders become, -1..1."""
         out: Tensor = self.model(image)
         return out
@@ -79,7 +85,10 @@ class SkipLevel(nn.Module):
 
     def __init__(self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
+        layers: list[nn.Module] = [
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(outer, inner, 4, 2, 1, bias=False),
+        ]
         joined = inner
         if inside is not None:
             layers += [nn.BatchNorm2d(inner), inside]

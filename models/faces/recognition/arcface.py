@@ -46,9 +46,12 @@ class IResNet(nn.Module):
         layers: Residual blocks of each of the four stages: (3, 4, 14, 3) is r50, (3, 13, 30, 3)
             r100.
         num_features: Length of the embedding.
+        dropout: Before the last layer, in training.
     """
 
-    def __init__(self, layers: Sequence[int], num_features: int = 512) -> None:
+    def __init__(
+        self, layers: Sequence[int], num_features: int = 512, *, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if len(layers) != len(_WIDTHS):
             raise ValueError(f"there are {len(_WIDTHS)} stages, but {len(layers)} depths: {layers}")
@@ -60,6 +63,7 @@ class IResNet(nn.Module):
             _stage(*sizes) for sizes in zip(inputs, _WIDTHS, layers, strict=True)
         )
         self.bn2 = nn.BatchNorm2d(_WIDTHS[-1])
+        self.dropout = nn.Dropout(dropout)
         side = IMAGE_SIZE // _REDUCTION
         self.fc = nn.Linear(_WIDTHS[-1] * side * side, num_features)
         self.features = nn.BatchNorm1d(num_features)
@@ -74,7 +78,7 @@ class IResNet(nn.Module):
         hidden = self.prelu(self.bn1(self.conv1(image)))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             hidden = stage(hidden)
-        out: Tensor = self.features(self.fc(self.bn2(hidden).flatten(1)))
+        out: Tensor = self.features(self.fc(self.dropout(self.bn2(hidden).flatten(1))))
         return out
 
 
