@@ -14,45 +14,48 @@ def exclusive(path: Path) -> Iterator[None]:
     A holder removes the file, so a waiter may get the lock of a file that is no longer there;
     it then starts again.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with _opened(path) as handle:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            if not _same_file(handle, path):
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
+            if _same_file(handle, path):
+                break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
 
 
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
     """Hold `path` together with other sharers; keeps `exclusive_or_refuse` out."""
-    with _opened(path) as handle:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
 def exclusive_or_refuse(path: Path) -> Iterator[bool]:
     """True while `path` is held alone; False at once if anyone else holds it."""
-    with _opened(path) as handle:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
             yield True
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A handle of the file, made if there is none; closing it gives up its lock."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        yield handle
     finally:
         os.close(handle)
 
