@@ -19,11 +19,11 @@ def test_atnet_refuses_other_coefficients() -> None:
 
 
 def test_expression_is_linear_in_the_features() -> None:
-    network = AudioToExpression().double()
+    network = AudioToExpression(5).double()
     a, b, zero = (
-        torch.rand(2, 7, 256).double(),
-        torch.rand(2, 7, 256).double(),
-        torch.zeros(2, 7, 256),
+        torch.rand(2, 5, 256).double(),
+        torch.rand(2, 5, 256).double(),
+        torch.zeros(2, 5, 256),
     )
     offset = network(zero.double())
     torch.testing.assert_close(network(a + b) - offset, network(a) + network(b) - 2 * offset)
