@@ -36,7 +36,7 @@ from tasks.engine.open_run import open_run
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
-from tasks.result.output_frames import output_frames
+from tasks.result.output_frames import lay_out, output_frames
 from tasks.result.settings import SyncSettings
 from tasks.source.crops import crops
 from tasks.source.seen import Seen
@@ -77,6 +77,7 @@ class Clip:
 
     seen: Seen
     output_frames: Artifact
+    end_pts: int
 
 
 def prepare(clip: Path) -> Clip:
@@ -84,8 +85,9 @@ def prepare(clip: Path) -> Clip:
     video = Source.of(clip)
     frames, face = largest_face(video)
     sound = waveform(video)
-    out = output_frames(frames, sound, sync=SyncSettings())
-    return Clip(Seen(video, frames, face, sound), out)
+    showing, length = lay_out(frames, sound, SyncSettings())
+    out = output_frames(frames, showing=showing)
+    return Clip(Seen(video, frames, face, sound), out, length.end_pts)
 
 
 def variants(clip: Clip, person: Artifact) -> dict[str, Callable[[], Artifact]]:
@@ -142,9 +144,11 @@ def resynthesise(clip: Clip, wanted: Artifact) -> Path:
         picture,
         seen.timeline,
         output_frames=frames,
+        end_pts=clip.end_pts,
         speech=seen.video,
         background=None,
         background_db=None,
+        background_from=0.0,
         encode=encode,
         sound=MuxSettings(),
         suffix=".mp4",

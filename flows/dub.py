@@ -32,7 +32,7 @@ from tasks.engine.run import Progress, Run, usable_processors
 from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
-from tasks.result.output_frames import output_frames
+from tasks.result.output_frames import Length, lay_out, output_frames
 from tasks.result.restored import restored
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
@@ -81,7 +81,8 @@ def dub(
         video, speech = Source.of(settings.video), Source.of(settings.audio)
         new_speech = waveform(speech)
         clip = timeline(video)
-        frames = output_frames(clip, new_speech, sync=settings.sync)
+        showing, length = lay_out(clip, new_speech, settings.sync)
+        frames = output_frames(clip, showing=showing)
         found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
         person = follow_person(video, clip, found, face=settings.face)
         face = landmarks(found, person, timeline=clip)
@@ -108,18 +109,20 @@ def dub(
             picture,
             clip,
             output_frames=frames,
+            end_pts=length.end_pts,
             speech=speech,
             background=video if keep else None,
             background_db=settings.keep_background_db,
+            background_from=length.from_seconds if keep else 0.0,
             encode=settings.encode,
             sound=settings.sound,
             suffix=settings.output.suffix.lower(),
         )
-        report = finish(run, settings, result, frames, render, person)
+        report = finish(run, settings, result, length, render, person)
         report.notes += dub_notes(
             settings,
             speech=new_speech,
-            output_frames=frames,
+            length=length,
             faces=found,
             dubbed_frames=report.valid_frames,
         )
@@ -160,13 +163,11 @@ def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
     faults = []
     find = partial(find_weights, store=Store(settings.store))
-    checks: list[Callable[[], object]] = [
-        *(partial(find, name) for name in weights_needed(settings)),
-        *(partial(check, settings) for check in _CHECKS),
-    ]
-    for one in checks:
+    checks: list[Callable[[], object]] = [partial(find, name) for name in weights_needed(settings)]
+    checks += [partial(check, settings) for check in _CHECKS]
+    for look in checks:
         try:
-            one()
+            look()
         except DubflowError as error:
             faults.append(str(error))
     return list(dict.fromkeys(faults))
@@ -210,14 +211,14 @@ def finish(
     run: Run,
     settings: DubSettings,
     result: Artifact,
-    frames: Artifact,
+    length: Length,
     render: Artifact | None,
     person: Artifact,
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     write_output(result, settings.output)
     licence = licence_notes(licences(run.kept.values()))
-    count = frames.sizes["frame"]
+    count = int(result.attributes["frames"])
     made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
     report = DubReport(
@@ -225,8 +226,8 @@ def finish(
         frames=count,
         valid_frames=count - sum(stop - start for start, stop in untouched),
         no_face_ranges=untouched,
-        seconds=round(frames.attributes["seconds"], 6),
-        speech_seconds=round(frames.attributes["speech_seconds"], 6),
+        seconds=round(length.seconds, 6),
+        speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
         notes=[*person.attributes["notes"], *made_with, *run.notes],
         versions=software_versions(),

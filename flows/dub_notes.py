@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.media.audio import audio_blocks
+from tasks.result.output_frames import Length
 
 CUT_SECONDS = 0.05
 """Speech that lacks less than this at its end is not called cut."""
@@ -26,7 +27,7 @@ def dub_notes(
     settings: DubSettings,
     *,
     speech: Artifact,
-    output_frames: Artifact,
+    length: Length,
     faces: Artifact,
     dubbed_frames: int,
 ) -> list[str]:
@@ -35,28 +36,27 @@ def dub_notes(
     Args:
         settings: As given.
         speech: Of `tasks.speech.waveform`.
-        output_frames: Of `tasks.result.output_frames`.
+        length: Of the output.
         faces: Of `tasks.source.faces`.
         dubbed_frames: Frames in which the mouth was made anew.
     """
     notes = [
         *speech_notes(settings.audio, speech),
-        *length_notes(output_frames),
+        *length_notes(length),
     ]
     if not dubbed_frames:
         notes.append(_untouched(settings, any_face=bool(faces.read("score").any())))
     return notes
 
 
-def length_notes(output_frames: Artifact) -> list[str]:
+def length_notes(length: Length) -> list[str]:
     """Whether the end of the speech is lost."""
-    seconds = float(output_frames.attributes["seconds"])
-    speech_seconds = float(output_frames.attributes["speech_seconds"])
-    if speech_seconds - seconds < CUT_SECONDS:
+    lost = length.speech_seconds - length.seconds
+    if lost < CUT_SECONDS:
         return []
     return [
-        f"the speech lasts {speech_seconds:.2f} s, the picture {seconds:.2f} s: the last "
-        f"{speech_seconds - seconds:.2f} s of the speech were cut; --sync-mode loop or bounce "
+        f"the speech lasts {length.speech_seconds:.2f} s, the picture {length.seconds:.2f} s: "
+        f"the last {lost:.2f} s of the speech were cut; --sync-mode loop or bounce "
         "repeats the picture for as long as the speech lasts"
     ]
 

@@ -15,15 +15,17 @@ from tasks.source.timeline import load_timeline
 DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
 
 
-@stage(DUBBED, version=1)
+@stage(DUBBED, version=2)
 def dubbed(
     composite: Artifact,
     timeline: Artifact,
     *,
     output_frames: Artifact,
+    end_pts: int,
     speech: Source,
     background: Source | None,
     background_db: float | None,
+    background_from: float,
     encode: EncodeSettings,
     sound: MuxSettings,
     suffix: str,
@@ -32,17 +34,17 @@ def dubbed(
     """Join the segments without re-encoding, and compress the sound at its own rate.
 
     Args:
+        end_pts: Where the last frame and the sound end [ticks].
         background: Whose own sound is mixed in, or None.
         background_db: At which gain [dB].
+        background_from: From which of its seconds on.
         suffix: Of the output file; names the container.
     """
     clip, facts = load_timeline(timeline), audio_facts(speech.path)
-    end = int(output_frames.attributes["end_pts"])
-    samples = round(end * clip.time_base * facts.rate)
+    samples = round(end_pts * clip.time_base * facts.rate)
     blocks = exact_length(audio_blocks(speech.path), samples, channels=facts.channels)
     if background is not None and background_db is not None:
-        start = float(output_frames.attributes["from_seconds"])
-        own = audio_blocks(background.path, rate=facts.rate, start=start)
+        own = audio_blocks(background.path, rate=facts.rate, start=background_from)
         blocks = mixed(blocks, own, gain=10 ** (background_db / 20))
     name = f"dubbed{suffix}"
     mux(
@@ -50,7 +52,7 @@ def dubbed(
         load_segments(composite),
         video=clip.video,
         pts=output_frames.read("pts"),
-        end_pts=end,
+        end_pts=end_pts,
         encode=encode,
         settings=sound,
         sound=Sound(blocks, facts.rate, facts.layout, facts.language),

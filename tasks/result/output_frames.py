@@ -1,7 +1,11 @@
-"""Which source frame each output frame shows, and when; and how long the sound is."""
+"""Which source frame each output frame shows, and when; and how long the output is."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema, series
@@ -26,9 +30,54 @@ OUTPUT_FRAMES = Schema(
 )
 
 
-@stage(OUTPUT_FRAMES, version=2)
-def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings) -> Made:
-    """Lay the source's frames along the output.
+class Showing(BaseModel):
+    """Which frames the output shows, whatever the settings and the speech that led to it.
+
+    What two dubs have alike here is found in the store: a key holds what changes the result.
+
+    Attributes:
+        first: Row of the source's first frame that is shown.
+        frames: How many are shown, one after the other, before any is repeated.
+        count: Frames of the output.
+        zero: Presentation time of the source that is time 0 of the output [ticks].
+        repeat: How the frames are repeated, or `no`.
+        end: Where the last frame ends before they are repeated [ticks of the output]; else 0.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first: int = 0
+    frames: int = 1
+    count: int = 1
+    zero: int = 0
+    repeat: Literal["no", "loop", "bounce"] = "no"
+    end: int = 0
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long the output is.
+
+    Attributes:
+        end_pts: Where its last frame and its sound end [ticks].
+        seconds: The same [s].
+        speech_seconds: Length of the speech given [s].
+        from_seconds: Time of the source that the output begins at [s].
+    """
+
+    end_pts: int
+    seconds: float
+    speech_seconds: float
+    from_seconds: float
+
+
+def lay_out(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> tuple[Showing, Length]:
+    """What the output shows, and how long.
+
+    Args:
+        timeline: Of the source.
+        waveform: Of the speech.
+        sync: What the user wants.
 
     Raises:
         SettingsError: the time range holds no frame, or the speech is shorter than one frame.
@@ -38,20 +87,44 @@ def output_frames(timeline: Artifact, waveform: Artifact, *, sync: SyncSettings)
     speech_seconds = float(waveform.attributes["seconds"])
     if source.still:
         count = max(1, round(speech_seconds * STILL_RATE))
-        rows = np.zeros(count, np.int64)
-        pts = np.rint(np.arange(count) / STILL_RATE / tick_seconds).astype(np.int64)
-        end = round(count / STILL_RATE / tick_seconds)
+        showing, end = Showing(count=count), round(count / STILL_RATE / tick_seconds)
     else:
-        rows, pts, end = _cut(source.pts, source.end_pts, tick_seconds, sync)
-        rows, pts, end = _fit(rows, pts, end, round(speech_seconds / tick_seconds), sync.mode)
-    attributes = {
-        "end_pts": int(end),
-        "seconds": float(end * tick_seconds),
-        "speech_seconds": speech_seconds,
-        # Picture and background begin together, at the first frame from --start on.
-        "from_seconds": 0.0 if sync.start_seconds is None else float(source.seconds[rows[0]]),
-    }
-    return Made({"source_frame": rows, "pts": pts}, attributes)
+        part, part_pts, part_end = _cut(source.pts, source.end_pts, tick_seconds, sync)
+        speech = round(speech_seconds / tick_seconds)
+        rows, _, end = _fit(part, part_pts, part_end, speech, sync.mode)
+        first, zero = int(part[0]), int(source.pts[part[0]] - part_pts[0])
+        if len(rows) <= len(part):
+            showing = Showing(first=first, frames=len(rows), count=len(rows), zero=zero)
+        else:
+            assert sync.mode in ("loop", "bounce")
+            showing = Showing(
+                first=first,
+                frames=len(part),
+                count=len(rows),
+                zero=zero,
+                repeat=sync.mode,
+                end=part_end,
+            )
+    # Picture and background begin together, at the first frame from --start on.
+    begin = 0.0 if sync.start_seconds is None else showing.zero * tick_seconds
+    return showing, Length(end, float(end * tick_seconds), speech_seconds, begin)
+
+
+@stage(OUTPUT_FRAMES, version=2)
+def output_frames(timeline: Artifact, *, showing: Showing) -> Made:
+    """Lay the source's frames along the output, as `lay_out` says."""
+    source = load_timeline(timeline)
+    if source.still:
+        rows = np.zeros(showing.count, np.int64)
+        ticks_per_frame = 1 / STILL_RATE / float(source.time_base)
+        pts = np.rint(np.arange(showing.count) * ticks_per_frame).astype(np.int64)
+        return Made({"source_frame": rows, "pts": pts})
+    rows = np.arange(showing.first, showing.first + showing.frames)
+    pts = source.pts[rows] - showing.zero
+    if showing.repeat != "no":
+        passes = -(-showing.count // showing.frames)
+        rows, pts = _repeated(rows, pts, showing.end, passes, showing.repeat)
+    return Made({"source_frame": rows[: showing.count], "pts": pts[: showing.count]})
 
 
 def scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -92,15 +165,21 @@ def _fit(rows: Int, pts: Int, end: int, speech: int, mode: str) -> tuple[Int, In
             )
         return rows[keep], pts[keep], min(speech, end)
     start = int(pts[0])
-    span = end - start
+    passes = -(-(speech - start) // (end - start))
+    long_rows, long_pts = _repeated(rows, pts, end, passes, mode)
+    keep = long_pts < speech
+    return long_rows[keep], long_pts[keep], speech
+
+
+def _repeated(rows: Int, pts: Int, end: int, passes: int, mode: str) -> tuple[Int, Int]:
+    """Rows and times of so many passes, each frame as long as in the first one."""
+    start = int(pts[0])
     durations = np.diff(np.append(pts, end))
-    passes = -(-(speech - start) // span)
     all_rows, all_pts = [], []
     for number in range(passes):
         backwards = mode == "bounce" and number % 2 == 1
         lengths = durations[::-1] if backwards else durations
         all_rows.append(rows[::-1] if backwards else rows)
-        all_pts.append(start + number * span + np.concatenate([[0], np.cumsum(lengths[:-1])]))
-    long_rows, long_pts = np.concatenate(all_rows), np.concatenate(all_pts)
-    keep = long_pts < speech
-    return long_rows[keep], long_pts[keep], speech
+        begin = start + number * (end - start)
+        all_pts.append(begin + np.concatenate([[0], np.cumsum(lengths[:-1])]))
+    return np.concatenate(all_rows), np.concatenate(all_pts)

@@ -140,6 +140,18 @@ def test_new_blend_only_composites_and_muxes(settings: Make) -> None:
     assert computed(report) == {"composite", "dubbed"}
 
 
+def test_other_words_for_the_same_frames_compute_nothing(settings: Make, tmp_path: Path) -> None:
+    long = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.3, 2.8)
+    dub(settings(audio=long, sync={"mode": "silence"}))
+    for sync in ({"mode": "cut_off"}, {"end_seconds": 9.0}):
+        assert computed(dub(settings(audio=long, sync=sync))) == set()
+    almost = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.3, 2.69)  # ends in the last frame
+    dub(settings(audio=almost, sync={"mode": "silence"}))
+    report = dub(settings(audio=almost, sync={"mode": "cut_off"}))
+    assert computed(report) == {"dubbed"}
+    assert report.seconds == pytest.approx(2.39)
+
+
 def test_new_sound_setting_only_muxes(settings: Make) -> None:
     dub(settings())
     report = dub(settings(sound={"audio_codec": "flac"}))

@@ -1,8 +1,11 @@
 """Which frames are shown when lengths differ, on times that are not regular."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,16 @@ from numpy.typing import NDArray
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from tasks.engine.run import Run
-from tasks.result.output_frames import _cut, _fit, output_frames, scene_starts
+from tasks.result import output_frames as module
+from tasks.result.output_frames import (
+    Length,
+    Showing,
+    _cut,
+    _fit,
+    lay_out,
+    output_frames,
+    scene_starts,
+)
 from tasks.result.settings import SyncSettings
 from tasks.source.timeline import timeline
 from tasks.speech.waveform import waveform
@@ -144,6 +156,75 @@ def test_any_part_holds_the_frames_shown_in_it(
     assert end + zero == min(asked[1], int(video.pts[rows[-1]] + video.durations[rows[-1]]))
 
 
+TICK = Fraction(1, 64)
+
+
+def laid_out(
+    video: Video, speech: int, sync: SyncSettings, *, still: bool = False
+) -> tuple[Showing, Length, list[list[int]]]:
+    """What is planned, and the arrays that the stage makes of it."""
+    source = SimpleNamespace(pts=video.pts, end_pts=video.end, time_base=TICK, still=still)
+    sound: Any = SimpleNamespace(attributes={"seconds": float(speech * TICK)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_timeline", lambda artifact: artifact)
+        showing, length = lay_out(source, sound, sync)  # type: ignore[arg-type]
+        made = output_frames.body(source, showing=showing)
+    return showing, length, [made.arrays[name].tolist() for name in ("source_frame", "pts")]
+
+
+@given(
+    videos(),
+    some.integers(1, 3000),
+    MODES,
+    some.none() | some.integers(0, 300),
+    some.none() | some.integers(1, 900),
+)
+def test_what_is_planned_is_what_is_made(
+    video: Video, speech: int, mode: Any, start: int | None, stop: int | None
+) -> None:
+    tick = float(TICK)
+    sync = SyncSettings(
+        mode=mode,
+        start_seconds=None if start is None else start * tick,
+        end_seconds=None if stop is None else stop * tick,
+    )
+    try:
+        rows, pts, end = _fit(*_cut(video.pts, video.end, tick, sync), speech, mode)
+    except SettingsError:
+        with pytest.raises(SettingsError):
+            laid_out(video, speech, sync)
+        return
+    showing, length, made = laid_out(video, speech, sync)
+    assert made == [rows.tolist(), pts.tolist()]
+    assert (showing.count, length.end_pts) == (len(rows), end)
+    # Nothing else is in the key: who asks for these frames in other words asks for the same.
+    if showing.repeat == "no":
+        shown = laid_out(video, 3000, sync.model_copy(update={"mode": "silence"}))[0]
+        assert (shown == showing) == (shown.count == showing.count)
+
+
+def test_settings_that_show_the_same_frames_are_the_same() -> None:
+    video = Video(PTS, END)
+
+    def showing(speech: int, **sync: Any) -> Showing:
+        return laid_out(video, speech, SyncSettings(**sync))[0]
+
+    same = showing(500)
+    assert showing(35, mode="cut_off") == showing(500, mode="cut_off") == same
+    assert showing(35, mode="loop") == showing(40, mode="bounce") == same
+    assert showing(3, end_seconds=40 / 64) == showing(3, end_seconds=9.0) == same
+    assert showing(30, mode="cut_off") == showing(500, end_seconds=0.4) != same
+    others = [showing(30, mode="cut_off"), showing(80, mode="loop"), showing(80, mode="bounce")]
+    assert len({*others, showing(500, start_seconds=0.0), same}) == 5
+
+
+def test_a_still_is_shown_for_as_long_as_the_speech() -> None:
+    still = Video(np.array([0], np.int64), 1)
+    showing, length, (rows, pts) = laid_out(still, 64, SyncSettings(), still=True)
+    assert (showing.count, length.seconds, rows) == (25, 1.0, [0] * 25)
+    assert pts == [round(64 * frame / 25) for frame in range(25)]
+
+
 @given(videos(), some.integers(1, 3000), MODES, some.data())
 def test_cuts_of_any_output_are_the_sources_and_the_jumps(
     video: Video, speech: int, mode: str, data: some.DataObject
@@ -163,7 +244,7 @@ def test_cuts_of_any_output_are_the_sources_and_the_jumps(
 def test_picture_and_background_begin_together(run: Run, tmp_path: Path) -> None:
     talk = Source.of(make_video(tmp_path / "slow.mp4", frames=12, rate=10, audio="aac"))
     clock, sound = timeline(talk), waveform(talk)
-    part = output_frames(clock, sound, sync=SyncSettings(start_seconds=0.25))
-    assert part.read("source_frame")[0] == 3
-    assert part.attributes["from_seconds"] == pytest.approx(0.3)
-    assert output_frames(clock, sound, sync=SyncSettings()).attributes["from_seconds"] == 0
+    showing, length = lay_out(clock, sound, SyncSettings(start_seconds=0.25))
+    assert output_frames(clock, showing=showing).read("source_frame")[0] == 3
+    assert length.from_seconds == pytest.approx(0.3)
+    assert lay_out(clock, sound, SyncSettings())[1].from_seconds == 0
