@@ -21,6 +21,8 @@ from tasks.engine.open_run import open_run
 from tasks.speech.speech_features import features_of
 from tests.media_factory import Rgb, faces, make_video, tone
 
+pytestmark = pytest.mark.dub
+
 FRAMES = 50
 ALIKE = ("a/b_c.mp4", "a_b/c.mp4")
 """Two names that are one where slashes become underscores."""

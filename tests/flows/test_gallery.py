@@ -15,6 +15,8 @@ from tests.command import invoke
 from tests.media_factory import make_audio, make_video
 from tests.tasks.source.test_track import SHOT, interview, offered
 
+pytestmark = pytest.mark.dub
+
 Make = Callable[..., DubSettings]
 
 

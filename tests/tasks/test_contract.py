@@ -154,6 +154,7 @@ def inverted(*given: object) -> Runner:
     return Runner(Inverted(), DeviceSettings(device="cpu"), tolerance=0.0)
 
 
+@pytest.mark.dub
 @pytest.mark.parametrize("address", RANGED)
 def test_shards_in_any_order_are_the_whole(address: str, calls: dict[str, dict[str, Any]]) -> None:
     each, arguments = STAGES[address], calls[address]
@@ -175,6 +176,7 @@ def test_shards_in_any_order_are_the_whole(address: str, calls: dict[str, dict[s
             np.testing.assert_array_equal(array, whole[index][name], err_msg=f"{name}, {index}")
 
 
+@pytest.mark.dub
 def test_every_ranged_stage_was_called(calls: dict[str, dict[str, Any]]) -> None:
     assert set(RANGED) <= set(calls)
 

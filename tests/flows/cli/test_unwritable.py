@@ -17,6 +17,8 @@ from tests.flows.test_command_line import commands
 from tests.media_factory import make_audio, make_video
 from tests.tasks.toy_stages import ToySettings, numbers
 
+pytestmark = pytest.mark.dub
+
 READ_ONLY, FULL = errno.EROFS, errno.ENOSPC
 
 WITHOUT_STORE = {("up",): "starts Prefect's server", ("demo-batch",): "starts Prefect's server"}

@@ -16,6 +16,8 @@ from stores.media.read import read_frames
 from stores.media.scanning import scan
 from tests.media_factory import make_video
 
+pytestmark = pytest.mark.dub
+
 PAGE = Path(__file__).parents[3] / "docs" / "add_a_method.md"
 FRAMES = 12
 

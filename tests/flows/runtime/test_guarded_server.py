@@ -24,6 +24,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from flows.runtime.guarded_server import is_loopback, own_hosts, own_origins
 from viewer.own_pages import OwnPagesOnly
 
+pytestmark = pytest.mark.dub
+
 with warnings.catch_warnings():  # Prefect brings httpx; Starlette asks for its successor
     warnings.simplefilter("ignore", StarletteDeprecationWarning)
     from starlette.testclient import TestClient

@@ -14,6 +14,8 @@ import pytest
 from flows.runtime import local_server
 from stores.errors import ClusterError
 
+pytestmark = pytest.mark.dub
+
 SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -17,6 +17,8 @@ from stores.whole_files import replacing
 from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ToySettings, copied, numbers, total
 
+pytestmark = pytest.mark.dub
+
 ROWS = 40
 CUTS = 20
 

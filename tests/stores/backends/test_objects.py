@@ -27,6 +27,8 @@ from tests.stores.backends.test_backends import ROWS, begin, stored
 from tests.stores.object_server import Wire, environment
 from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers
 
+pytestmark = pytest.mark.dub
+
 CHILD = """
 import sys
 from stores.backends import leases

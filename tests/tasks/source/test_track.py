@@ -25,6 +25,8 @@ from tasks.source.track import follow_person
 from tests.media_factory import faces as face_pictures
 from tests.tasks.compared import write_frames
 
+pytestmark = pytest.mark.dub
+
 SHOT = 15
 
 Choose = Callable[[str], None]
