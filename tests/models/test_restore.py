@@ -96,6 +96,7 @@ def test_parsers_agree_on_the_classes() -> None:
     assert set(parsenet.CLASSES) == set(bisenet.CLASSES)
 
 
+@pytest.mark.goldens
 def test_gfpgan_runs_in_channels_last_and_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gfpgan, "SIZE", 32)  # of the same build, only smaller
     network = gfpgan.GfpganRestorer(gfpgan.gfpgan_v1_clean()).eval().requires_grad_(False)

@@ -34,6 +34,7 @@ def generator() -> Generator:
     return Generator()
 
 
+@pytest.mark.goldens
 def test_generator_and_its_judges_learn_together(generator: Generator) -> None:
     torch.manual_seed(0)
     expert, critic = SyncExpert(), QualityCritic()

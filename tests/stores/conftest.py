@@ -24,7 +24,7 @@ def s3_url(s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     return new_bucket(s3_port)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.dub)])
 def any_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty store of each kind."""
     if request.param == "folder":

@@ -54,6 +54,7 @@ def name_of(artifact: Artifact, file: str) -> str:
     return f"numbers/{artifact.key[:2]}/{artifact.key}/{file}"
 
 
+@pytest.mark.dub
 def test_opening_again_costs_one_listing(
     s3_url: str, made: Artifact, requests: Counter[str]
 ) -> None:
@@ -68,6 +69,7 @@ def test_opening_again_costs_one_listing(
 
 @pytest.mark.parametrize("harm", ["missing", "emptied", "cut"])
 @pytest.mark.parametrize("file", ["value/c/1/0", "value/zarr.json", "zarr.json"])
+@pytest.mark.dub
 def test_what_is_kept_hides_no_damage_from_opening(
     s3_url: str, made: Artifact, harm: str, file: str
 ) -> None:
@@ -83,6 +85,7 @@ def test_what_is_kept_hides_no_damage_from_opening(
 
 
 @pytest.mark.parametrize("file", ["value/c/0/0", "value/zarr.json", "bytes/000001/c/0"])
+@pytest.mark.dub
 def test_other_bytes_of_the_same_length(s3_url: str, made: Artifact, file: str) -> None:
     store = Store(s3_url)
     content = bytearray(store.backend.read(name_of(made, file)))
@@ -92,6 +95,7 @@ def test_other_bytes_of_the_same_length(s3_url: str, made: Artifact, file: str) 
         read(s3_url, made.key)
 
 
+@pytest.mark.dub
 def test_a_process_that_has_good_bytes_goes_on_with_them(s3_url: str, made: Artifact) -> None:
     before, _ = read(s3_url, made.key)
     store, file = Store(s3_url), name_of(made, "value/c/0/0")
@@ -104,6 +108,7 @@ def test_a_process_that_has_good_bytes_goes_on_with_them(s3_url: str, made: Arti
     ]
 
 
+@pytest.mark.dub
 def test_a_file_lost_after_opening_is_no_zeros(s3_url: str, made: Artifact) -> None:
     opened = Store(s3_url).get("numbers", made.key)
     Store(s3_url).backend.delete(name_of(made, "value/c/1/0"))
@@ -111,6 +116,7 @@ def test_a_file_lost_after_opening_is_no_zeros(s3_url: str, made: Artifact) -> N
         opened.read("value")
 
 
+@pytest.mark.dub
 def test_a_large_file_lost_after_opening_is_no_zeros(
     s3_url: str, made: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +128,7 @@ def test_a_large_file_lost_after_opening_is_no_zeros(
         opened.read("value")
 
 
+@pytest.mark.dub
 def test_a_removed_artifact_is_gone_and_a_new_one_is_read(s3_url: str, made: Artifact) -> None:
     store = Store(s3_url)
     read(s3_url, made.key)
