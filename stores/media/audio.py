@@ -32,7 +32,6 @@ BLOCK_SAMPLES = 1 << 14
 _QUIET, _CANCELLED = 0.01, 0.1
 """Where the mean of two channels is quieter than this (RMS), and by this factor quieter than half
 their difference, one is the other inverted."""
-_PLAIN_SAMPLES = {"wav", "w64"}
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
 _GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds; MP4 counts samples
@@ -45,7 +44,7 @@ _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5  # missing at the end: more than this i
 
 
 def audio_facts(path: str | Path) -> AudioFacts:
-    """Read the facts of a file's first sound stream.
+    """Read the facts of the sound stream that is heard: the default one, else the first.
 
     Raises:
         MediaError: There is no sound in it, or it can't be opened.
@@ -116,24 +115,25 @@ def decode_audio(
         MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
     """
     blocks = list(audio_blocks(path, rate=rate, mono=mono, start=start, stop=stop))
-    if mono and blocks and audio_facts(path).channels == 2:
-        mean: Block = np.concatenate(blocks)
-        if _level(mean) > _QUIET:
-            return mean
-        both = np.concatenate(list(audio_blocks(path, rate=rate, start=start, stop=stop)))
-        half: Block = (both[:, :1] - both[:, 1:]) / 2
-        return half if _level(mean) < _CANCELLED * _level(half) else mean
     if not blocks:
         raise MediaError(
             f"{path}: no sound from {start:g} s"
             + ("" if stop is None else f" to {stop:g} s")
             + "; choose a range within its length"
         )
-    return np.concatenate(blocks)
+    mixed_down: Block = np.concatenate(blocks)
+    if mono and _level(mixed_down) <= _QUIET and audio_facts(path).channels == 2:
+        both = np.concatenate(list(audio_blocks(path, rate=rate, start=start, stop=stop)))
+        half: Block = (both[:, :1] - both[:, 1:]) / 2
+        if _level(mixed_down) < _CANCELLED * _level(half):
+            return half
+    return mixed_down
 
 
 def _level(samples: Block) -> float:
-    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    """Root mean square; sums in double precision without a copy of the samples."""
+    total = np.einsum("ij,ij->", samples, samples, dtype=np.float64)
+    return float(np.sqrt(total / samples.size))
 
 
 def exact_length(blocks: Iterable[Block], samples: int, *, channels: int) -> Iterator[Block]:
@@ -302,7 +302,7 @@ def _frames(
     container: av.container.InputContainer, stream: AudioStream, path: Path
 ) -> Iterator[AudioFrame]:
     # The last packet of a recording that was piped is shorter than others, which is no damage.
-    piped = container.format.name in _PLAIN_SAMPLES and is_streamed(path)
+    piped = _is_piped_wav(container, path)
     for number, packet in enumerate(container.demux(stream)):
         try:
             frames = stream.decode(packet)
@@ -354,10 +354,14 @@ def _check_length(
         )
 
 
+def _is_piped_wav(container: av.container.InputContainer, path: Path) -> bool:
+    return container.format.name == "wav" and is_streamed(path)
+
+
 def _states_length(container: av.container.InputContainer, path: Path) -> bool:
     """Whether the header says how long the sound is; what others give is an estimate."""
     names = set(container.format.name.split(","))
-    if "wav" in names and is_streamed(path):
+    if _is_piped_wav(container, path):
         return False
     if "mp3" in names:
         return counts_mp3_frames(path)

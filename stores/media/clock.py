@@ -7,7 +7,8 @@ first is time 0 for everything else in the project.
 from fractions import Fraction
 
 import av.container
-from av.stream import Disposition, Stream
+
+from stores.media.source import picture_streams
 
 _RUNNING = {"mpegts", "mpeg", "flv", "asf", "rm"}
 """Formats whose clocks say nothing but distances: even a negative start is just a start."""
@@ -21,16 +22,9 @@ def clock_zero(container: av.container.InputContainer) -> Fraction:
     """
     starts = [
         stream.start_time * stream.time_base
-        for stream in container.streams
-        if is_played(stream) and stream.start_time is not None and stream.time_base is not None
+        for stream in (*picture_streams(container), *container.streams.audio)
+        if stream.start_time is not None and stream.time_base is not None
     ]
     zero = min(starts, default=Fraction(0))
     running = _RUNNING & set(container.format.name.split(","))
     return zero if zero > 0 or running else Fraction(0)
-
-
-def is_played(stream: Stream) -> bool:
-    """Whether a stream is sound or moving picture; covers of sound files are neither."""
-    if stream.type == "audio":
-        return True
-    return stream.type == "video" and not stream.disposition & Disposition.attached_pic

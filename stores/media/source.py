@@ -175,11 +175,7 @@ def video_stream(container: av.container.InputContainer, path: Path) -> VideoStr
     Raises:
         MediaError: There is none, its codec is unknown, or its size is beyond the limits.
     """
-    candidates = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
+    candidates = picture_streams(container)
     if not candidates:
         what = "it holds only sound" if container.streams.audio else "there is no picture in it"
         raise MediaError(f"{path}: not a video, {what}; give a video or a still image")
@@ -194,6 +190,11 @@ def video_stream(container: av.container.InputContainer, path: Path) -> VideoStr
     )
     check_size(stream.width, stream.height, path)
     return stream
+
+
+def picture_streams(container: av.container.InputContainer) -> list[VideoStream]:
+    """Streams of moving or still pictures; covers of sound files are none."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def sound_streams(container: av.container.InputContainer) -> list[AudioStream]:
@@ -263,12 +264,7 @@ def probe(path: str | Path) -> Probe:
             )
         has_audio = bool(container.streams.audio)
         name = container.format.name
-        pictures = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & Disposition.attached_pic
-        ]
-        if not pictures:
+        if not picture_streams(container):
             if not has_audio:
                 raise MediaError(f"{path}: neither picture nor sound in it; give another file")
             return Probe("audio", 0, 0, seconds, has_audio, name)
