@@ -27,7 +27,7 @@ check: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 demo-batch: .venv/.ready
 	@$(BIN)/dubflow demo-batch

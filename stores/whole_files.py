@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +27,19 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def to_disk(path: Path) -> None:
-    """Return when the content of a file, or the names in a folder, would survive a power cut."""
+def to_disk(*paths: Path) -> None:
+    """Return when the content of files, and the names in folders, would survive a power cut.
+
+    A disk takes what is asked of it at once together, several times as fast as one by one.
+    """
+    if len(paths) == 1:
+        _to_disk(paths[0])
+        return
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(_to_disk, paths))
+
+
+def _to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

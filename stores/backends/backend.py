@@ -374,10 +374,11 @@ class LocalBackend:
         return self.record(name)
 
     def to_disk(self, prefix: str) -> None:
-        for folder, _, files in os.walk(self.root / prefix, topdown=False):
-            for path in (*(Path(folder, name) for name in files), Path(folder)):
-                share(path, self._rights)
-                to_disk(path)
+        folder = self.root / prefix
+        paths = [folder, *folder.rglob("*")]
+        for path in paths:
+            share(path, self._rights)
+        to_disk(*paths)
 
     def delete(self, prefix: str) -> None:
         path = self.root / prefix
@@ -414,8 +415,7 @@ class LocalBackend:
                     raise
                 self.delete(staging)  # another builder of the same content was first
                 return False
-            for folder in (target.parent, target.parent.parent, self.root, self.root / "staging"):
-                to_disk(folder)
+            to_disk(target.parent, target.parent.parent, self.root, self.root / "staging")
         return True
 
     def local_path(self, name: str, record: FileRecord | None = None) -> Path:

@@ -71,11 +71,10 @@ def test_the_spectrogram_is_whispers(samples: np.ndarray) -> None:
     """Against a plain computation by definition: Hann, power, Slaney bank, decades, clipped."""
     import librosa
 
-    spectrum = librosa.stft(
-        samples, n_fft=400, hop_length=160, window="hann", center=True, pad_mode="constant"
-    )
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, 200), 400)[::160]
+    spectrum = np.fft.rfft(frames * np.hanning(401)[:-1])  # Hann, periodic
     bank = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=80)
-    decades = np.log10(np.maximum(bank @ (np.abs(spectrum) ** 2), 1e-10))
+    decades = np.log10(np.maximum(bank @ (np.abs(spectrum) ** 2).T, 1e-10))
     expected = (np.maximum(decades, decades.max() - 8) + 4) / 4
     found = scaled(log_power(context(samples, 0, 500)), loudest(samples))
     np.testing.assert_allclose(found, expected.T[:500], atol=1e-3)
