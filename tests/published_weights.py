@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import yaml
 
+from models.published import build
 from stores.artifacts.store import Store
 from stores.weights.registry import read_registry
 from tasks.weights.intake import add_weights
@@ -15,8 +16,13 @@ from tests.goldens.golden import OURS
 
 
 def filled_state(network: str) -> dict[str, torch.Tensor]:
-    """The weights of a golden network by their published keys."""
+    """The weights of a golden network by their published keys, in the size that `build` makes."""
     manifest = json.loads((OURS / f"{network}.json").read_text())
+    with torch.device("meta"):
+        built = build(network).state_dict()
+    for entry in manifest["state_dict"]:
+        if entry[0] in built:
+            entry[1] = built[entry[0]].shape
     return {key: torch.from_numpy(value) for key, value in fill.of_manifest(manifest).items()}
 
 

@@ -22,13 +22,16 @@ SIZE = 512
 STYLE_DIM = 512
 
 
-def gfpgan_v1_clean() -> nn.Module:
+def gfpgan_v1_clean(*, narrow: float = 1) -> nn.Module:
     """The package's network, with convolutions that take any batch and memory layout.
 
     Its forward(x, return_latents, return_rgb, randomize_noise) takes N x 3 x 512 x 512, RGB -1..1,
     and gives (the same restored and not clipped, the training heads' images from 8 px on).
     Randomize_noise is true by default, as published: then no two calls agree; else the noise of
     the file is used. The mapping network `style_mlp` is in the file, but nothing uses it.
+
+    Args:
+        narrow: Share of the published channels.
     """
     with _outdated_imports():
         package = importlib.import_module("gfpgan.archs.gfpganv1_clean_arch")
@@ -40,6 +43,7 @@ def gfpgan_v1_clean() -> nn.Module:
         input_is_latent=True,
         different_w=True,
         sft_half=True,
+        narrow=narrow,
     )
     assert isinstance(network, nn.Module)
     for module in list(network.modules()):

@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
+from models import published
 from models.audio.mel import mel_spectrogram
 from models.faces.blend import pasted
 from models.faces.crop.crop import upright_box
 from models.faces.mesh.indices import MOUTH
 from models.ip_lap.landmarks import FULL, POSE
+from models.ip_lap.settings import LandmarkSize, RendererSize
 from models.ip_lap.sketch import draw_sketch
 from models.published import build, build_trained
 from stores.artifacts.artifact import Artifact
@@ -37,6 +39,7 @@ Make = Callable[..., DubSettings]
 LANDMARKS, RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
 FRAMES, SHORT = 24, 8
 """Of the source, and of the part that most tests dub."""
+FULL_SIZE = {name: published._NETWORKS[name] for name in (LANDMARKS, RENDERER)}
 TINY: dict[str, dict[str, Any]] = {
     LANDMARKS: {"width": 64, "layers": 1, "feedforward": 64},
     RENDERER: {"fine": 8, "coarse": 32},
@@ -45,15 +48,32 @@ TINY: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that has both networks' weights, and a registry that takes them."""
-    folder = tmp_path_factory.mktemp("weights")
+    """A store that has both networks' weights in the published layout, and small ones at that."""
+    sizes = {LANDMARKS: LandmarkSize(width=64), RENDERER: RendererSize(fine=8, coarse=32)}
     with pytest.MonkeyPatch.context() as patch:
-        names = (LANDMARKS, RENDERER)
-        patch.setenv("DUBFLOW_WEIGHTS", str(write_registry(folder / "own.yaml", *names)))
-        store = Store(folder / "store")
-        for name in names:
-            add_filled(store, name, folder)
-        yield store
+        for name, size in sizes.items():
+            small = FULL_SIZE[name]._replace(arguments={"size": size})
+            patch.setitem(published._NETWORKS, name, small)
+        yield filled_store(tmp_path_factory.mktemp("weights"), patch)
+
+
+@pytest.fixture
+def full_store(tmp_path: Path) -> Iterator[Store]:
+    """The same with networks of the published size."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, maker in FULL_SIZE.items():
+            patch.setitem(published._NETWORKS, name, maker)
+        yield filled_store(tmp_path, patch)
+
+
+def filled_store(folder: Path, patch: pytest.MonkeyPatch) -> Store:
+    """A store with both networks' weights, and a registry that takes them."""
+    names = (LANDMARKS, RENDERER)
+    patch.setenv("DUBFLOW_WEIGHTS", str(write_registry(folder / "own.yaml", *names)))
+    store = Store(folder / "store")
+    for name in names:
+        add_filled(store, name, folder)
+    return store
 
 
 @pytest.fixture(scope="module")
@@ -215,16 +235,26 @@ class Plain:
             yield cv2.resize(face, (x2 - x1, y2 - y1))
 
 
-@pytest.mark.parametrize(
-    ("references", "count"), [(2, 2), pytest.param(25, 3, marks=pytest.mark.slow)]
-)
-def test_faces_equal_the_published_procedure(
-    make: Make, store: Store, speech: Path, references: int, count: int
+def test_faces_equal_the_published_procedure(make: Make, store: Store, speech: Path) -> None:
+    check_against_published(make, store, speech, references=2, count=2)
+
+
+@pytest.mark.slow
+def test_faces_of_full_networks_equal_the_published_procedure(
+    full_store: Store, make: Make, speech: Path
+) -> None:
+    check_against_published(make, full_store, speech, references=25, count=3)
+
+
+def check_against_published(
+    make: Make, store: Store, speech: Path, *, references: int, count: int
 ) -> None:
     """Every pasted face is within one level of the plain procedure's on 99.9 % of its pixels."""
     assert len(POSE) == 74
     settings = make(
-        method_settings={"references": references}, sync={"end_seconds": (count - 0.5) / 25}
+        store=store.url,
+        method_settings={"references": references},
+        sync={"end_seconds": (count - 0.5) / 25},
     )
     report = dub(settings)
     assert report.frames == report.valid_frames == count

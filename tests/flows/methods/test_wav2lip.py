@@ -12,6 +12,7 @@ import torch
 from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.settings import DubSettings, read_settings
+from models import published
 from models.audio.mel import mel_spectrogram
 from models.faces.blend import pasted
 from models.faces.crop.crop import cut, upright_box
@@ -33,17 +34,23 @@ from tests.published_weights import add_filled, filled_state, write_registry
 pytestmark = pytest.mark.dub
 
 Make = Callable[..., DubSettings]
-FRAMES = 24
+FRAMES = 12
 ONE_FRAME: dict[str, Any] = {"sync": {"end_seconds": 0.04}, "devices": {"batch": 1}}
 """What is restored, without a trial of how large batches may be: a frame takes GFPGAN seconds."""
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that has both networks' weights, and a registry that takes them."""
+    """A store that has both networks' weights, and a registry that takes them.
+
+    GFPGAN has an eighth of its channels: at full size (see tests/goldens) a face takes seconds.
+    """
     folder = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
         names = ("wav2lip_gan", "gfpgan_v1.4")
+        gfpgan = published._NETWORKS["gfpgan_v1clean_512"]
+        narrow = gfpgan._replace(arguments={"narrow": 0.125})
+        patch.setitem(published._NETWORKS, "gfpgan_v1clean_512", narrow)
         patch.setenv("DUBFLOW_WEIGHTS", str(write_registry(folder / "own.yaml", *names)))
         store = Store(folder / "store")
         for name in names:
