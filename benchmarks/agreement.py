@@ -7,7 +7,6 @@ is found anew. It is right if it differs from the unshifted clip's own by the sh
 frame. A clip passes if all 30 shifts are right. Faces are found once and kept in the store.
 """
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clips import clip_rows, largest_face
+from benchmarks.clips import clip_arguments, clip_rows, largest_face
+from benchmarks.command import table
 from models.audio.mel import SAMPLE_RATE, mel_spectrogram
 from models.metrics.agreement import MIN_TICKS, TICKS_PER_SECOND, Agreement, agree
 from models.speech_to_lips.predict import predict_motion
@@ -96,36 +96,32 @@ def measure(path: Path, row: dict[str, str]) -> Clip:
 
 def report(clips: Sequence[Clip]) -> None:
     """Print the tables."""
-    print("\n| length | clips | shifts found | clips with all 30 found | with 24 or more |")
-    print("|---|---|---|---|---|")
-    spans = [*pairwise(LENGTHS), (5.0, np.inf)]
-    for low, high in spans:
-        own = [c for c in clips if low <= c.seconds < high]
-        if not own:
-            continue
-        share = [c.right for c in own]
-        name = f"{low:g} s and more" if high == np.inf else f"{low:g} to {high:g} s"
-        every, most = sum(s == 1 for s in share), sum(s >= 0.8 for s in share)
-        print(f"| {name} | {len(own)} | {np.mean(share):.1%} | {every} | {most} |")
-    print("\n| clip | s | lag [frames] | correlation | in step | confidence | shifts found |")
-    print("|---|---|---|---|---|---|---|")
-    for clip in sorted(clips, key=lambda c: (c.right, c.own.confidence)):
-        own = clip.own
-        print(
-            f"| {clip.file} | {clip.seconds:.1f} | {own.lag_ticks:.1f} | {own.correlation:.2f} "
-            f"| {own.in_step:.2f} | {own.confidence:.2f} | {clip.right:.0%} |"
-        )
+    rows = []
+    for low, high in [*pairwise(LENGTHS), (5.0, np.inf)]:
+        share = [c.right for c in clips if low <= c.seconds < high]
+        if share:
+            name = f"{low:g} s and more" if high == np.inf else f"{low:g} to {high:g} s"
+            every, most = sum(s == 1 for s in share), sum(s >= 0.8 for s in share)
+            rows.append([name, len(share), f"{np.mean(share):.1%}", every, most])
+    table(["length", "clips", "shifts found", "clips with all 30 found", "with 24 or more"], rows)
+    rows = [
+        [
+            *(clip.file, f"{clip.seconds:.1f}", f"{own.lag_ticks:.1f}", f"{own.correlation:.2f}"),
+            *(f"{own.in_step:.2f}", f"{own.confidence:.2f}", f"{clip.right:.0%}"),
+        ]
+        for clip in sorted(clips, key=lambda c: (c.right, c.own.confidence))
+        for own in [clip.own]
+    ]
+    head = "clip|s|lag [frames]|correlation|in step|confidence|shifts found"
+    table(head.split("|"), rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--split", default="validation")
-    parser.add_argument("--store", type=Path)
+    parser = clip_arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=MIN_TICKS / TICKS_PER_SECOND)
     arguments = parser.parse_args()
     rows = clip_rows(arguments.clips, arguments.split, seconds=arguments.seconds)
-    store = Store(arguments.store or Path(tempfile.mkdtemp(prefix="dubflow-agreement-")))
+    store = Store(arguments.store or tempfile.mkdtemp(prefix="dubflow-agreement-"))
     clips = []
     with open_run(store, workers=1):
         for row in rows:

@@ -1,14 +1,25 @@
-"""What benchmarks on real clips share: rows of a manifest, and the face in a video."""
+"""What benchmarks on real clips share: options, rows of a manifest, and the face in a video."""
 
+import argparse
 import csv
 from pathlib import Path
 
+from benchmarks.command import command_parser
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.timeline import timeline
 from tasks.source.track import follow_person
+
+
+def clip_arguments(doc: str | None) -> argparse.ArgumentParser:
+    """A parser for a folder of clips; `doc` is of the program's module."""
+    arguments = command_parser(doc)
+    arguments.add_argument("--clips", type=Path, required=True)
+    arguments.add_argument("--split", default="validation")
+    arguments.add_argument("--store", type=Path)
+    return arguments
 
 
 def clip_rows(folder: Path, split: str, *, seconds: float) -> list[dict[str, str]]:

@@ -7,9 +7,8 @@ floor is the plain decoding and encoding of the same file, with the same encoder
 `--long` adds 10 s and 10 min at 1080p, which shows that memory does not grow.
 """
 
-import argparse
 import json
-import resource
+import os
 import shutil
 import subprocess
 import sys
@@ -17,8 +16,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from benchmarks.command import command_parser, table
 from benchmarks.sources import RATE, speech, talking_video
 
 FLOOR = """
@@ -50,7 +49,7 @@ def measured(command: list[str]) -> tuple[Cost, str]:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     output = process.stdout.read() if process.stdout else ""
-    _, status, usage = _wait(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{' '.join(command)} failed with status {status}")
     wall = time.perf_counter() - start
@@ -58,81 +57,40 @@ def measured(command: list[str]) -> tuple[Cost, str]:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20), output
 
 
-def _wait(pid: int) -> tuple[int, int, resource.struct_rusage]:
-    import os
-
-    return os.wait4(pid, 0)
-
-
-def dub_command(video: Path, sound: Path, folder: Path, store: Path) -> list[str]:
-    dubflow = str(Path(sys.executable).with_name("dubflow"))
-    out = folder / "out.mp4"
-    return [
-        *(dubflow, "dub", str(video), str(sound), "-o", str(out)),
-        *("--store", str(store), "--direct", "--json"),
-    ]
-
-
-def bench(folder: Path, *, seconds: int, width: int, height: int) -> dict[str, Any]:
-    """Floor, cold and warm run of one source."""
+def bench(folder: Path, *, seconds: int, width: int, height: int) -> dict[str, str]:
+    """Floor, cold and warm run of one source: what is measured → figure."""
     video = talking_video(
         folder / f"{height}p{seconds}.mp4", seconds=seconds, width=width, height=height
     )
     sound = speech(folder / f"{seconds}.wav", seconds=seconds)
     floor, _ = measured([sys.executable, "-c", FLOOR, str(video)])
     with tempfile.TemporaryDirectory(dir=folder) as store:
-        command = dub_command(video, sound, folder, Path(store))
+        dubflow = str(Path(sys.executable).with_name("dubflow"))
+        command = [dubflow, "dub", str(video), str(sound), "-o", str(folder / "out.mp4")]
+        command += ["--store", store, "--direct", "--json"]
         cold, output = measured(command)
         warm, _ = measured(command)
         size = sum(f.stat().st_size for f in Path(store).rglob("*") if f.is_file())
     report = json.loads(output)
-    stages = {s["name"]: s["seconds"] for s in report["stages"]}
+    frames, stages = report["frames"], {s["name"]: s["seconds"] for s in report["stages"]}
     return {
-        "source": f"{seconds} s {width}x{height}",
-        "frames": report["frames"],
-        "fps": report["frames"] / cold.wall,
-        "realtime": report["frames"] / RATE / cold.wall,
-        "cold": cold,
-        "warm": warm,
-        "floor": floor,
-        "stages": stages,
-        "store_mb": size / 1e6,
+        "": f"{seconds} s {width}x{height}",
+        "frames": f"{frames}",
+        "cold run, wall [s]": f"{cold.wall:.1f}",
+        "cold run, processor [s]": f"{cold.cpu:.1f}",
+        "times real time": f"{frames / RATE / cold.wall:.2f}",
+        "peak memory [MiB]": f"{cold.peak:.0f}",
+        "second run, wall [s]": f"{warm.wall:.1f}",
+        "floor: scan, decode, encode [s]": f"{floor.wall:.1f}",
+        "cold run / floor": f"{cold.wall / floor.wall:.2f}",
+        "store [MB]": f"{size / 1e6:.0f}",
+        **{f"stage {name} [s]": f"{s:.1f} ({s / cold.wall:.0%})" for name, s in stages.items()},
+        "start-up and rest [s]": f"{cold.wall - sum(stages.values()):.1f}",
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, one column per source."""
-    lines = [
-        "| | " + " | ".join(row["source"] for row in rows) + " |",
-        "|---|" + "---:|" * len(rows),
-    ]
-
-    def line(name: str, values: list[str]) -> None:
-        lines.append(f"| {name} | " + " | ".join(values) + " |")
-
-    line("frames", [str(row["frames"]) for row in rows])
-    line("cold run, wall [s]", [f"{row['cold'].wall:.1f}" for row in rows])
-    line("cold run, processor [s]", [f"{row['cold'].cpu:.1f}" for row in rows])
-    line("times real time", [f"{row['realtime']:.2f}" for row in rows])
-    line("peak memory [MiB]", [f"{row['cold'].peak:.0f}" for row in rows])
-    line("second run, wall [s]", [f"{row['warm'].wall:.1f}" for row in rows])
-    line("floor: scan, decode, encode [s]", [f"{row['floor'].wall:.1f}" for row in rows])
-    line("cold run / floor", [f"{row['cold'].wall / row['floor'].wall:.2f}" for row in rows])
-    line("store [MB]", [f"{row['store_mb']:.0f}" for row in rows])
-    for name in rows[0]["stages"]:
-        seconds = [row["stages"].get(name, 0.0) for row in rows]
-        shares = [s / row["cold"].wall for s, row in zip(seconds, rows, strict=True)]
-        cells = [f"{s:.1f} ({share:.0%})" for s, share in zip(seconds, shares, strict=True)]
-        line(f"stage {name} [s]", cells)
-    line(
-        "start-up and rest [s]",
-        [f"{row['cold'].wall - sum(row['stages'].values()):.1f}" for row in rows],
-    )
-    return "\n".join(lines)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_parser(__doc__)
     parser.add_argument("--long", action="store_true", help="add 10 s and 10 min at 1080p")
     parser.add_argument("--folder", type=Path, help="keep sources here, to use them again")
     arguments = parser.parse_args()
@@ -142,7 +100,8 @@ def main() -> None:
     if arguments.long:
         rows.append(bench(folder, seconds=10, width=1920, height=1080))
         rows.append(bench(folder, seconds=600, width=1920, height=1080))
-    print(table(rows))
+    names, *lines = ([name, *(row[name] for row in rows)] for name in rows[0])
+    table(names, lines)
     if arguments.folder is None:
         shutil.rmtree(folder)
 

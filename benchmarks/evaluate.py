@@ -6,7 +6,6 @@ Evaluates the first clips of a folder, each with another's speech, on an empty s
 itself; every process is watched five times a second. Prints one table.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import psutil
+
+from benchmarks.command import command_parser, table
 
 _LOOK_SECONDS = 0.2
 _MIB = 2**20
@@ -39,7 +40,7 @@ def watched(command: list[str]) -> tuple[float, float, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
@@ -55,14 +56,15 @@ def main() -> None:
         ]
         first, driver, workers = watched(command)
         second, _, _ = watched(command)
-    print(f"| {arguments.count} clips, {arguments.workers} workers, {arguments.method} | |")
-    print("|---|--:|")
-    print(f"| first run, wall [s] | {first:.0f} |")
-    print(f"| clips a minute | {60 * arguments.count / first:.1f} |")
-    print(f"| second run, from the store, wall [s] | {second:.0f} |")
-    print(f"| peak memory of the command [MiB] | {driver:.0f} |")
+    rows = [
+        ["first run, wall [s]", f"{first:.0f}"],
+        ["clips a minute", f"{60 * arguments.count / first:.1f}"],
+        ["second run, from the store, wall [s]", f"{second:.0f}"],
+        ["peak memory of the command [MiB]", f"{driver:.0f}"],
+    ]
     for number, peak in enumerate(workers[: arguments.workers], 1):
-        print(f"| peak memory of worker {number} [MiB] | {peak:.0f} |")
+        rows.append([f"peak memory of worker {number} [MiB]", f"{peak:.0f}"])
+    table([f"{arguments.count} clips, {arguments.workers} workers, {arguments.method}", ""], rows)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.command import table
 from benchmarks.trained import arguments, networks
 from flows.recipes.ip_lap_renderer import judged_windows
 from models.ip_lap.landmarks import CONTENT
@@ -44,7 +45,6 @@ APART = TICKS_PER_SECOND
 COUNTS = (3, 10)
 """References that the renderer is given."""
 NEAREST, MEAN = f"nearest of {COUNTS[-1]} references, as it is", f"mean of {COUNTS[-1]} references"
-PERCEPTUAL = "perceptual loss"
 _SHEET_ROWS = 12
 
 
@@ -142,12 +142,12 @@ class Judge:
 
     def report(self) -> None:
         """Print a table."""
-        print(f"{len(next(iter(self._found.values())))} faces\n")
-        print(f"| | PSNR [dB] | SSIM | {PERCEPTUAL} |")
-        print("|---|---|---|---|")
+        rows = []
         for name, found in self._found.items():
             signal, alike, off = np.mean(found, axis=0)
-            print(f"| {name} | {signal:.2f} | {alike:.3f} | {off:.2f} |")
+            rows.append([name, f"{signal:.2f}", f"{alike:.3f}", f"{off:.2f}"])
+        faces = len(next(iter(self._found.values())))
+        table([f"{faces} faces", "PSNR [dB]", "SSIM", "perceptual loss"], rows)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.command import table
 from benchmarks.trained import arguments, networks
 from models.audio.mel import MAX_ABS
 from models.faces.mesh.align import Pose
@@ -244,17 +245,15 @@ def report(
     """
     clips = next(iter(found.values()))
     persons = len({person for person, _ in clips})
-    print(f"\n{title}: {len(clips)} clips, {persons} persons\n")
+    print(f"\n{title}: {len(clips)} clips, {persons} persons")
     if not clips:
         return
-    print(f"| | {' | '.join(shown.values())} |")
-    print(f"|---|{'---|' * len(shown)}")
+    rows = []
     for name, figures in found.items():
         summary = summarise([figure for _, figure in figures], [person for person, _ in figures])
-        cells = " | ".join(str(summary[figure]) for figure in shown)
-        print(f"| {name} | {cells} |", flush=True)
-    still = (str(summary["held"]) if figure.startswith("error") else "" for figure in shown)
-    print(f"| the clip's median mouth, held still | {' | '.join(still)} |")
+        rows.append([name, *(summary[figure] for figure in shown)])
+    still = (summary["held"] if figure.startswith("error") else "" for figure in shown)
+    table(["", *shown.values()], [*rows, ["the clip's median mouth, held still", *still]])
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ the runner (faces read from a store, bytes in, bytes out) with the bare network.
 they do not change the cost.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.command import command_parser, table
 from models.published import NAMES, build
 from models.wav2lip.speaker import Speaker
 from stores.artifacts.artifact import Artifact
@@ -129,10 +129,8 @@ def best(network: nn.Module, name: str, device: torch.device) -> tuple[int, floa
     return found
 
 
-def network_rows(names: list[str], device: torch.device, peak: float) -> Iterator[str]:
-    """Markdown, one row per network."""
-    yield "| network | parameters | GFLOP a sample | batch | samples/s | GFLOP/s | of peak |"
-    yield "|---|--:|--:|--:|--:|--:|--:|"
+def network_rows(names: list[str], device: torch.device, peak: float) -> Iterator[list[str]]:
+    """One row per network."""
     for name in names:
         network = channels_last(build(name).eval().requires_grad_(False).to(device))
         counter = FlopCounterMode(display=False)
@@ -141,10 +139,9 @@ def network_rows(names: list[str], device: torch.device, peak: float) -> Iterato
         flops = counter.get_total_flops()
         batch, rate = best(network, name, device)
         parameters = sum(p.numel() for p in network.parameters())
-        yield (
-            f"| {name} | {parameters:,} | {flops / 1e9:.2f} | {batch} | {rate:.1f} | "
-            f"{flops * rate / 1e9:.0f} | {flops * rate / peak:.0%} |"
-        )
+        size = [f"{parameters:,}", f"{flops / 1e9:.2f}", f"{batch}"]
+        pace = [f"{rate:.1f}", f"{flops * rate / 1e9:.0f}", f"{flops * rate / peak:.0%}"]
+        yield [name, *size, *pace]
 
 
 @stage(WAV2LIP_CROPS, version=1)
@@ -157,8 +154,8 @@ def random_faces(count: int) -> Made:
     )
 
 
-def runner_rows(device: torch.device) -> Iterator[str]:
-    """Markdown: Wav2Lip's generator bare and through the runner, side by side."""
+def runner_rows(device: torch.device) -> Iterator[list[str]]:
+    """Wav2Lip's generator bare and through the runner, side by side."""
     generator = build("wav2lip_generator").eval().requires_grad_(False).to(device)
     generator = channels_last(generator)
     batch, bare = best(generator, "wav2lip_generator", device)
@@ -181,19 +178,13 @@ def runner_rows(device: torch.device) -> Iterator[str]:
             made = sum(len(part) for part in runner.map(blocks(faces, count)))
             rates.append(made / (time.perf_counter() - start))
     through = float(np.median(rates))
-    yield "| Wav2Lip's generator | batch | frames/s | of the bare network |"
-    yield "|---|--:|--:|--:|"
-    yield f"| bare, tensors in place | {batch} | {bare:.1f} | 100% |"
-    yield (
-        f"| runner, {count} faces from a store | {runner.batch} | {through:.1f} | "
-        f"{through / bare:.0%} |"
-    )
+    yield ["bare, tensors in place", f"{batch}", f"{bare:.1f}", "100%"]
+    name, share = f"runner, {count} faces from a store", f"{through / bare:.0%}"
+    yield [name, f"{runner.batch}", f"{through:.1f}", share]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks; default: all")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     arguments = parser.parse_args()
@@ -201,12 +192,11 @@ def main() -> None:
     with torch.inference_mode():
         peak = peak_flops(device)
         threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-        print(f"{device}{threads}: matrix product {peak / 1e9:.0f} GFLOP/s in float32\n")
-        for row in network_rows(arguments.names or list(NAMES), device, peak):
-            print(row, flush=True)
-        print()
-        for row in runner_rows(device):
-            print(row, flush=True)
+        print(f"{device}{threads}: matrix product {peak / 1e9:.0f} GFLOP/s in float32")
+        head = "network|parameters|GFLOP a sample|batch|samples/s|GFLOP/s|of peak"
+        table(head.split("|"), network_rows(arguments.names or list(NAMES), device, peak))
+        head = "Wav2Lip's generator|batch|frames/s|of the bare network"
+        table(head.split("|"), runner_rows(device))
 
 
 if __name__ == "__main__":

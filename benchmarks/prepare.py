@@ -8,7 +8,6 @@ loading of libraries are left out: they cost the same for ten clips and for a mi
 prepares the same again: nothing is computed, which is what a night without new files costs.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import command_parser, table
 from benchmarks.sources import talking_video
 
 
@@ -98,7 +98,7 @@ def make_clips(folder: Path, *, count: int, seconds: int, narrowest: int) -> Pat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = command_parser(__doc__)
     parser.add_argument("--clips", type=int, default=8, help="clips to make")
     parser.add_argument("--seconds", type=int, default=10, help="length of each [s]")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each; the best counts")
@@ -121,20 +121,18 @@ def main() -> None:
                 best[workers, cluster] = min(
                     (found, best.get((workers, cluster), found)), key=lambda pace: pace.wall
                 )
-        print("| | s of video a second | wall [s] | efficiency |")
-        print("|---|---:|---:|---:|")
+        rows = []
         for (workers, cluster), pace in best.items():
-            kind = "cluster processes" if cluster else "threads"
+            kind = f"{workers} {'cluster processes' if cluster else 'threads'}"
             efficiency = pace.rate / workers / best[1, cluster].rate
-            print(f"| {workers} {kind} | {pace.rate:.2f} | {pace.wall:.1f} | {efficiency:.2f} |")
+            rows.append([kind, f"{pace.rate:.2f}", f"{pace.wall:.1f}", f"{efficiency:.2f}"])
         again = run(data, folder / "0-2-False", workers=2, cluster=False)
-        print(f"| again, 2 threads | {again.rate:.0f} | {again.wall:.1f} | |")
         assert again.computed == 0
+        rows.append(["again, 2 threads", f"{again.rate:.0f}", f"{again.wall:.1f}", ""])
+        table(["", "s of video a second", "wall [s]", "efficiency"], rows)
         stages = best[1, False].stages
         whole = sum(stages.values())
-        print("\n| stage | share |\n|---|---:|")
-        for stage, seconds in stages.items():
-            print(f"| {stage} | {seconds / whole:.0%} |")
+        table(["stage", "share"], [[stage, f"{s / whole:.0%}"] for stage, s in stages.items()])
 
 
 if __name__ == "__main__":

@@ -8,19 +8,20 @@ anew in the result and compared with the original's, head pose removed. Baseline
 renderer. Clips are those of at least MIN_SECONDS; intervals are bootstraps over clips.
 """
 
-import argparse
 import json
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.io import wavfile
 from skimage.metrics import structural_similarity
 
 from benchmarks.baselines import closed, other_moment, true_mouth
-from benchmarks.clips import clip_rows, largest_face
+from benchmarks.clips import clip_arguments, clip_rows, largest_face
+from benchmarks.command import table
 from flows.methods.exemplar import ExemplarSettings
 from models.faces.mesh.indices import LIPS, MOUTH
 from models.faces.settings import BlendSettings
@@ -47,6 +48,8 @@ from tasks.speech.motion import motion
 from tasks.speech.speaker import speaker
 from tasks.speech.speech_features import speech_features
 from tasks.speech.waveform import waveform
+from viewer.intervals import mean_interval
+from viewer.report.render import interval as show_interval
 
 MIN_SECONDS = 4.0
 APART_S = 1.0
@@ -199,15 +202,9 @@ def silence(clip: Clip, person: Artifact, folder: Path) -> tuple[float, float, f
     All in % of face height: mean of the result; mean of the most closed fifth and ninth decile of
     the original.
     """
-    import wave
-
     quiet = folder / "silence.wav"
     if not quiet.exists():
-        with wave.open(str(quiet), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(16000)
-            file.writeframes(bytes(2 * 16000 * 10))
+        wavfile.write(quiet, 16000, np.zeros(16000 * 10, np.int16))
     wanted = spoken(clip, waveform(Source.of(quiet)), person)
     result = resynthesise(clip, wanted)
     _, face = largest_face(Source.of(result))
@@ -217,20 +214,14 @@ def silence(clip: Clip, person: Artifact, folder: Path) -> tuple[float, float, f
     return 100 * float(made), 100 * float(closed_level), 100 * float(np.quantile(original, 0.9))
 
 
-def interval(values: list[float]) -> str:
+def interval(values: Sequence[float]) -> str:
     """Mean and bootstrap 95 % interval over clips."""
-    rng = np.random.default_rng(SEED)
-    array = np.array(values)
-    means = rng.choice(array, (2000, len(array))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{array.mean():.3f} ({low:.3f} to {high:.3f})"
+    found = mean_interval(values)
+    return f"{found.mean:.3f} {show_interval(found, 3)}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--split", default="validation")
-    parser.add_argument("--store", type=Path)
+    parser = clip_arguments(__doc__)
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--out", type=Path, help="JSON lines, one per clip")
     arguments = parser.parse_args()
@@ -257,7 +248,7 @@ def main() -> None:
             shown = ", ".join(f"{n} {s.lip_distance:.2f}" for n, s in line.items())
             print(f"{row['file']}: lip distance {shown}; silence {still[0]:.2f}", flush=True)
             if arguments.out:
-                record = {n: s.__dict__ for n, s in line.items()} | {"silence": still}
+                record = {n: asdict(s) for n, s in line.items()} | {"silence": still}
                 with arguments.out.open("a") as out:
                     out.write(json.dumps({"file": row["file"], **record}) + "\n")
     report(scores, quiet)
@@ -265,14 +256,13 @@ def main() -> None:
 
 def report(scores: dict[str, list[Score]], quiet: list[tuple[float, float, float]]) -> None:
     """Print the tables."""
-    print("\n| | lip distance [% face height] | PSNR [dB] | SSIM | opening correlation | n |")
-    print("|---|---|---|---|---|---|")
-    for name, found in scores.items():
-        columns = [
-            interval([getattr(s, field) for s in found])
-            for field in ("lip_distance", "psnr", "ssim", "opening_correlation")
-        ]
-        print(f"| {name} | {' | '.join(columns)} | {len(found)} |")
+    table(
+        ["", "lip distance [% face height]", "PSNR [dB]", "SSIM", "opening correlation", "n"],
+        (
+            [name, *map(interval, zip(*map(astuple, found), strict=True)), len(found)]
+            for name, found in scores.items()
+        ),
+    )
     made, level, wide = (np.array(column) for column in zip(*quiet, strict=True))
     limit = level + 0.1 * (wide - level)
     print(f"\nsilence: mean opening {made.mean():.2f} %, closed level {level.mean():.2f} %, ")

@@ -3,21 +3,22 @@
     python -m benchmarks.scale [--quick]
 
 First measures, on this machine: real dubs and preparations, stages and rows that do nothing, and
-how many requests and messages each makes. Nothing else should run meanwhile; 10 min on 2
+how many requests each makes of an object store. Nothing else should run meanwhile; 10 min on 2
 processors. Then reckons batches of 100,000 clips of 10 s on 10, 100 and 1,000 workers like the one
 that was measured: many clips are under way, so that the fullest part sets the pace. `--quick` dubs
 20 s instead of 60 s.
 """
 
-import argparse
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.command import command_parser, table
 from flows.runtime.environment import give_memory_back, quiet_and_private
 
 if TYPE_CHECKING:
@@ -80,154 +81,116 @@ class Clip:
 
 def clip_of(found: "Measured", workload: str) -> Clip:
     """What a clip asks for, as measured."""
-    ranges, requests = found.short[workload].ranges, found.requests[workload]
+    short, dask, row = found.short[workload], found.dask, found.prefect
     demand = {
-        COMMAND: ranges * found.dask.processor["command"],
-        SCHEDULER: ranges * found.dask.processor["scheduler"],
-        GETS: requests.gets / GETS_PER_SECOND,
-        PUTS: requests.puts / PUTS_PER_SECOND,
+        COMMAND: short["ranges"] * dask["command"],
+        SCHEDULER: short["ranges"] * dask["scheduler"],
+        GETS: short["gets"] / GETS_PER_SECOND,
+        PUTS: short["puts"] / PUTS_PER_SECOND,
     }
     if workload == "dub":
-        demand[COMMAND] += found.prefect_row.command
-        demand[SERVER] = found.prefect_row.server
-        demand[SHEETS] = found.sheets[0][1] / SHEET_PROCESSORS
-    return Clip(found.short[workload].worker_seconds, demand)
-
-
-def table(head: str, rows: list[list[str]]) -> None:
-    """Markdown; all columns but the first are numbers."""
-    columns = head.split("|")
-    print(f"\n| {' | '.join(columns)} |\n|---|{'---:|' * (len(columns) - 1)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+        demand[COMMAND] += row["command"]
+        demand |= {SERVER: row["server"], SHEETS: found.sheets[0]["command"] / SHEET_PROCESSORS}
+    return Clip(short["worker"], demand)
 
 
 def print_costs(found: "Measured") -> None:
     """What each part costs for a range and a row."""
-    store, dask, row = found.store, found.dask, found.prefect_row
-
-    def line(name: str, *seconds: float | None) -> list[str]:
-        cells = ["" if each is None else f"{1000 * each:.1f}" for each in seconds]
-        return [name, *cells, *[""] * (5 - len(cells))]
-
-    spent = [dask.processor[name] for name in ("command", "scheduler", "workers")]
+    costs = {
+        "stage with one range: store": found.store,
+        "the same on Dask": found.dask,
+        "each further range: store": {"wall": found.store["further"]},
+        "each further range: Dask": {"wall": found.dask["further"]},
+        "row": found.row,
+        "the same as a Prefect task run": found.prefect,
+        "drawing the contact sheet of a short clip": found.sheets[0],
+    }
+    whose = ("wall", "command", "scheduler", "workers", "server")
     table(
-        "[ms]|wall|command|scheduler|workers|server",
-        [
-            line("stage with one range: store", store.stage, store.processor["command"]),
-            line("the same on Dask", dask.stage, *spent),
-            line("each further range: store", store.further),
-            line("the same on Dask", dask.further),
-            line("row", found.row.wall, found.row.command),
-            line("the same as a Prefect task run", row.wall, row.command, None, None, row.server),
-            line("drawing the contact sheet of a short clip", *found.sheets[0]),
-        ],
+        ["[ms]", *whose],
+        (
+            [name, *(f"{1000 * cost[one]:.1f}" if one in cost else "" for one in whose)]
+            for name, cost in costs.items()
+        ),
     )
 
 
 def print_share(found: "Measured") -> None:
     """How much of the long clip's dub is none of its computation."""
     store, dask, long = found.store, found.dask, found.long
-    further = long.ranges - long.stages
+
+    def seconds(whose: Callable[[str], float]) -> float:
+        further = long["ranges"] - long["stages"]
+        return long["stages"] * whose("wall") + further * whose("further")
+
     parts = {
-        "store": long.stages * store.stage + further * store.further,
-        "Dask": long.stages * (dask.stage - store.stage) + further * (dask.further - store.further),
-        "row": found.row.wall,
-        "Prefect": found.prefect_row.wall - found.row.wall,
+        "store": seconds(lambda of: store[of]),
+        "Dask": seconds(lambda of: dask[of] - store[of]),
+        "row": found.row["wall"],
+        "Prefect": found.prefect["wall"] - found.row["wall"],
     }
     whole = sum(parts.values())
     parts["sum"] = whole
-    parts["besides: drawing a contact sheet for the run's page"] = found.sheets[1][0]
-    parts["part of the dub: writing its arrays"] = long.writing
+    parts["besides: drawing a contact sheet for the run's page"] = found.sheets[1]["wall"]
+    of = "dub of {} s: {stages:.0f} stages, {ranges:.0f} ranges, {wall:.1f} s"
     table(
-        f"dub of {found.seconds} s: {long.stages} stages, {long.ranges} ranges, "
-        f"{long.wall:.1f} s|seconds|share",
-        [[name, f"{spent:.2f}", f"{spent / long.wall:.2%}"] for name, spent in parts.items()],
+        [of.format(found.seconds, **long), "seconds", "share"],
+        ([name, f"{s:.2f}", f"{s / long['wall']:.2%}"] for name, s in parts.items()),
     )
-    verdict = "at most" if whole / long.wall <= MOST_OVERHEAD else "MORE THAN"
+    verdict = "at most" if whole / long["wall"] <= MOST_OVERHEAD else "MORE THAN"
     print(f"\nPrefect, Dask and the store take {verdict} {MOST_OVERHEAD:.0%} of the wall time.")
 
 
 def print_limits(found: "Measured") -> None:
     """Per clip, and where each part is full."""
-    clips = {name: clip_of(found, name) for name in WORKLOADS}
-    short, asked, row = found.short, found.requests, found.prefect_row
-    messages = {name: found.dask.messages * short[name].ranges for name in WORKLOADS}
-    table(
-        "for a short clip|dub|prepare",
-        [
-            ["ranges = scheduler tasks", *(str(short[name].ranges) for name in WORKLOADS)],
-            ["worker seconds", *(f"{short[name].worker_seconds:.1f}" for name in WORKLOADS)],
-            ["scheduler messages", *(f"{messages[name]:.0f}" for name in WORKLOADS)],
-            ["Prefect runs", f"{row.runs:.0f}", "0"],
-            ["Prefect requests, events", f"{row.requests:.0f}, {row.events:.0f}", "0"],
-            ["object store GET", *(str(asked[name].gets) for name in WORKLOADS)],
-            ["object store PUT, DELETE", *(str(asked[name].puts) for name in WORKLOADS)],
-        ],
-    )
+    row, short = found.prefect, [found.short[name] for name in WORKLOADS]
+    asked = {
+        "ranges = scheduler tasks": [f"{clip['ranges']:.0f}" for clip in short],
+        "worker seconds": [f"{clip['worker']:.1f}" for clip in short],
+        "Prefect runs": [f"{row['runs']:.0f}", "0"],
+        "object store GET": [str(clip["gets"]) for clip in short],
+        "object store PUT, DELETE": [str(clip["puts"]) for clip in short],
+    }
+    table(["for a short clip", *WORKLOADS], ([name, *cells] for name, cells in asked.items()))
     names = {
         COMMAND: "one command, one processor",
         SHEETS: f"contact sheets, {SHEET_PROCESSORS} processors",
-        SCHEDULER: f"scheduler, {1 / found.dask.processor['scheduler']:.0f} ranges/s",
-        SERVER: f"server, {1 / row.server:.0f} rows/s",
+        SCHEDULER: f"scheduler, {1 / found.dask['scheduler']:.0f} ranges/s",
+        SERVER: f"server, {1 / row['server']:.0f} rows/s",
         GETS: f"one S3 prefix, {GETS_PER_SECOND} GET/s",
         PUTS: f"one S3 prefix, {PUTS_PER_SECOND} PUT/s",
     }
-    full = {part: [clip.full_at(part) for clip in clips.values()] for part in names}
+    full = {part: [clip_of(found, name).full_at(part) for name in WORKLOADS] for part in names}
     table(
-        "full at so many workers|dub|prepare",
-        [
+        ["full at so many workers", *WORKLOADS],
+        (
             [name, *("never" if math.isinf(n) else f"{n:,.0f}" for n in full[part])]
             for part, name in names.items()
-        ],
+        ),
     )
 
 
 def print_batches(found: "Measured") -> None:
     """Batches of CLIPS clips."""
-    table(
-        f"{CLIPS:,} clips|workers|commands|prefixes|hours|workers busy|scheduler messages/s|"
-        "server requests/s|store GET/s|store PUT/s|fullest besides",
-        [
-            batch_row(found, workload, workers, *parts)
-            for workload in WORKLOADS
-            for workers in WORKERS
-            for parts in sorted({(1, 1), clip_of(found, workload).enough(workers)})
-        ],
-    )
-
-
-def batch_row(
-    found: "Measured", workload: str, workers: int, commands: int, prefixes: int
-) -> list[str]:
-    """One row of that table."""
-    from distributed.scheduler import heartbeat_interval
-
-    clip, requests = clip_of(found, workload).shared(commands, prefixes), found.requests[workload]
-    rate = clip.rate(workers)
-    messages = rate * found.short[workload].ranges * found.dask.messages
-    beats = workers / heartbeat_interval(workers)
-    asked = rate * found.prefect_row.requests if workload == "dub" else 0.0
-    fullest = max(clip.demand, key=lambda part: clip.demand[part])
-    return [
-        workload,
-        f"{workers:,}",
-        str(commands),
-        str(prefixes),
-        f"{CLIPS / rate / 3600:.1f}",
-        f"{rate * clip.worker_seconds / workers:.0%}",
-        f"{messages + beats:.0f}",
-        f"{asked:.1f}",
-        f"{rate * requests.gets:.0f}",
-        f"{rate * requests.puts:.0f}",
-        f"{fullest} {rate * clip.demand[fullest]:.0%}",
-    ]
+    columns = ("workers", "commands", "prefixes", "hours", "workers busy", "fullest besides")
+    rows = []
+    for workload, workers in product(WORKLOADS, WORKERS):
+        whole = clip_of(found, workload)
+        for commands, prefixes in sorted({(1, 1), whole.enough(workers)}):
+            clip = whole.shared(commands, prefixes)
+            rate = clip.rate(workers)
+            fullest = max(clip.demand, key=lambda part: clip.demand[part])
+            busy = f"{rate * clip.worker_seconds / workers:.0%}"
+            told = f"{fullest} {rate * clip.demand[fullest]:.0%}"
+            hours = f"{CLIPS / rate / 3600:.1f}"
+            rows.append([workload, f"{workers:,}", commands, prefixes, hours, busy, told])
+    table([f"{CLIPS:,} clips", *columns], rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="dub 20 s")
-    arguments = parser.parse_args()
+    arguments = command_parser(__doc__)
+    arguments.add_argument("--quick", action="store_true", help="dub 20 s")
+    quick = arguments.parse_args().quick
     if os.environ.get("PREFECT_API_URL"):
         raise SystemExit("PREFECT_API_URL is set: this starts a server of its own")
     quiet_and_private()
@@ -235,11 +198,9 @@ def main() -> None:
     from benchmarks.scale_measures import measure  # loads what reads the environment
 
     with tempfile.TemporaryDirectory(prefix="dubflow-bench-") as name:
-        found = measure(Path(name), seconds=20 if arguments.quick else 60)
-    print_costs(found)
-    print_share(found)
-    print_limits(found)
-    print_batches(found)
+        found = measure(Path(name), seconds=20 if quick else 60)
+    for show in (print_costs, print_share, print_limits, print_batches):
+        show(found)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
 """What `benchmarks.scale` measures: real dubs and preparations, stages and rows that do nothing.
 
-Requests and messages are counted where they arrive: at an S3 server in this process, at HTTP
-clients of Prefect, and in Dask's scheduler.
+Requests are counted where they arrive: at an S3 server in this process.
 """
 
-import inspect
+import itertools
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -25,98 +23,34 @@ import httpx
 import numpy as np
 import psutil
 import yaml
+from distributed.utils import open_port
 
-import flows.batch
 from benchmarks.sources import speech, talking_video
-from flows.batch import BatchSettings, batch
+from flows.batch import batch
+from flows.batches.settings import BatchSettings
 from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
-from flows.runtime.clusters import open_cluster
+from flows.runtime.clusters import PRELOAD, open_cluster
 from flows.runtime.local_server import local_server
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.builder import Builder
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.store import Store
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
-from tasks.engine.run import Progress, usable_processors
+from tasks.engine.run import usable_processors
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from viewer.sheet import contact_sheet
 
 CLIP_SECONDS = 10
-_STAGES, _SHARDS, _ROWS, _TURNS = 60, 9, 10, 3
-_SETTLE_SECONDS = 4.0
+_STAGES, _RANGES, _ROWS, _TURNS = 60, 9, 10, 3
+_SERVER, _SETTLE_SECONDS = "flows.runtime.guarded_server", 4.0
 """Prefect's server goes on for a while with what a run has told it."""
-_BIN, _ROOT = Path(sys.executable).parent, str(Path(__file__).parent.parent)
-_TOY_ROWS = 16
 
-
-@dataclass(frozen=True)
-class Recorded:
-    """A run on an empty store.
-
-    Attributes:
-        wall: Seconds.
-        stages: How many were computed.
-        ranges: Of all stages.
-        worker_seconds: Of all ranges.
-        writing: Seconds of threads that wrote arrays into the store.
-    """
-
-    wall: float
-    stages: int
-    ranges: int
-    worker_seconds: float
-    writing: float
-
-
-@dataclass(frozen=True)
-class RangeCost:
-    """What stages cost that compute nothing.
-
-    Attributes:
-        stage: Seconds of wall of a stage with one range.
-        further: Seconds of wall of each further range.
-        processor: Whose → processor seconds of a stage with one range.
-        messages: That come to the scheduler and go from it, for each range.
-    """
-
-    stage: float
-    further: float
-    processor: Mapping[str, float]
-    messages: float = 0.0
-
-
-@dataclass(frozen=True)
-class RowCost:
-    """A row of a batch whose stages cost nothing.
-
-    Attributes:
-        wall: Seconds.
-        command: Processor seconds.
-        server: Processor seconds of Prefect's server.
-        requests: HTTP requests to it.
-        events: That it keeps.
-        runs: Flow and task runs.
-    """
-
-    wall: float
-    command: float
-    server: float = 0.0
-    requests: float = 0.0
-    events: float = 0.0
-    runs: float = 0.0
-
-
-@dataclass(frozen=True)
-class Requests:
-    """That an object store gets: GET and HEAD, lists among them; PUT, POST and DELETE."""
-
-    gets: int
-    puts: int
+Spent = Mapping[str, float]
+"""Seconds of "wall", of processors by whose they are, and counts of what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -125,26 +59,26 @@ class Measured:
 
     Attributes:
         seconds: Of the long clip.
-        long: Its dub, with all processors.
-        short: "dub", "prepare" → of a short clip, with one processor.
-        requests: The same → of an object store.
-        store: Stages that do nothing, in this process.
-        dask: The same on a cluster of two workers.
-        row: One that does nothing.
-        prefect_row: The same as a task run; its contact sheet is shown, but not drawn.
-        sheets: Seconds of wall, and of processors, that a contact sheet of the short and of the
-            long clip takes.
+        long: Its dub, with all processors: "wall", "stages", "ranges", "worker" (seconds of all
+            ranges).
+        short: "dub", "prepare" → the same of a short clip, with one processor; and "gets" (GET and
+            HEAD, lists among them) and "puts" (PUT, POST and DELETE) of an object store.
+        store: A stage of one range that computes nothing, in this process: "wall", "command", and
+            "further", the wall of each further range.
+        dask: The same on a cluster, and "scheduler" and "workers".
+        row: Of a batch, whose stages cost nothing: "wall", "command".
+        prefect: The same as a task run, and "server"; its contact sheet is shown, but not drawn.
+        sheets: Of drawing a contact sheet of the short and of the long clip.
     """
 
     seconds: int
-    long: Recorded
-    short: Mapping[str, Recorded]
-    requests: Mapping[str, Requests]
-    store: RangeCost
-    dask: RangeCost
-    row: RowCost
-    prefect_row: RowCost
-    sheets: Sequence[tuple[float, float]]
+    long: Spent
+    short: Mapping[str, Spent]
+    store: Spent
+    dask: Spent
+    row: Spent
+    prefect: Spent
+    sheets: Sequence[Spent]
 
 
 def measure(folder: Path, *, seconds: int) -> Measured:
@@ -154,355 +88,228 @@ def measure(folder: Path, *, seconds: int) -> Measured:
         talking_video(folder / f"{n}.mp4", seconds=n, width=1280, height=720) for n in lengths
     ]
     sounds = [speech(folder / f"{n}.wav", seconds=n) for n in lengths]
+    short = {"dub": partial(_dub, videos[0], sounds[0]), "prepare": partial(_prepare, videos[0])}
     # First, because it also loads libraries and networks.
-    requests = _object_requests(videos[0], sounds[0], folder / "objects")
+    requests = {name: _object_requests(run, folder / f"{name}-s3") for name, run in short.items()}
     long = _dub(videos[1], sounds[1], folder / "long", workers=usable_processors())
-    short = {
-        "dub": _dub(videos[0], sounds[0], folder / "short"),
-        "prepare": _preparation(videos[0], folder / "preparation"),
-    }
-    sheets = [min(_timed(contact_sheet, video) for _ in range(_TURNS)) for video in videos]
-    store = _range_cost(Store(folder / "toys"))
-    with _cluster(2) as (processes, cluster):
-        dask = _range_cost(Store(folder / "toys-dask"), cluster, processes)
+    clips = {name: {**run(folder / name), **requests[name]} for name, run in short.items()}
+    sheets = [_least(partial(contact_sheet, video)) for video in videos]
+    store = _stage_cost(Store(folder / "toys"))
+    with _cluster(2) as (cluster, look):
+        dask = _stage_cost(Store(folder / "toys-dask"), cluster, look)
     # Last, because it loads Prefect.
     rows = _row_costs(videos[0], sounds[0], folder / "rows")
-    return Measured(seconds, long, short, requests, store, dask, *rows, sheets)
+    return Measured(seconds, long, clips, store, dask, *rows, sheets)
 
 
-def _timed(perform: Callable[..., Any], *given: Any) -> tuple[float, float]:
-    """Seconds of wall, and of this process."""
-    start, mine = time.perf_counter(), time.process_time()
-    perform(*given)
-    return time.perf_counter() - start, time.process_time() - mine
+def _own() -> Spent:
+    """By this process, so far."""
+    return {"wall": time.perf_counter(), "command": time.process_time()}
 
 
-def _processor_seconds(processes: Sequence[psutil.Process]) -> float:
-    """That they, and the processes below them, have used so far."""
+def _spent(perform: Callable[[], object], look: Callable[[], Spent] = _own) -> Spent:
+    """How far what is looked at grows meanwhile."""
+    before = look()
+    perform()
+    return {name: value - before[name] for name, value in look().items()}
+
+
+def _least(perform: Callable[[], object], look: Callable[[], Spent] = _own) -> Spent:
+    return min((_spent(perform, look) for _ in range(_TURNS)), key=lambda spent: spent["wall"])
+
+
+def _seconds(process: psutil.Process) -> float:
+    """Of processors, that it and those below it have used so far."""
     spent = 0.0
-    for top in processes:
+    for one in (process, *process.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
-            for one in (top, *top.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):
-                    times = one.cpu_times()
-                    spent += times.user + times.system
+            spent += sum(one.cpu_times()[:2])
     return spent
 
 
 # Real work.
 
 
-def _dub(
-    video: Path, sound: Path, folder: Path, *, workers: int = 1, store: str = "", **more: Any
-) -> Recorded:
-    folder.mkdir()
+def _dub(video: Path, sound: Path, folder: Path, *, workers: int = 1, **given: Any) -> Spent:
     settings = {"video": video, "audio": sound, "output": folder / "out.mp4", "workers": workers}
-    settings["store"] = store or str(folder / "store")
-    written: list[float] = []
-    write = Builder.write
-
-    def timed(self: Builder, *args: Any, **kwargs: Any) -> None:
-        written.append(_timed(lambda: write(self, *args, **kwargs))[0])
-
-    with mock.patch.object(Builder, "write", timed):
-        start = time.perf_counter()
-        report = dub(DubSettings.model_validate(settings), **more)
-        wall = time.perf_counter() - start
-    return _recorded(wall, report.stages, sum(written))
+    start = time.perf_counter()
+    report = dub(DubSettings.model_validate(settings | _place(folder, given)), **given)
+    return _recorded(time.perf_counter() - start, report.stages)
 
 
-def _preparation(video: Path, folder: Path, *, store: str = "", **more: Any) -> Recorded:
+def _prepare(video: Path, folder: Path, **given: Any) -> Spent:
     """Prepare a data set of one clip."""
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "p00.mp4").symlink_to(video)
     settings = {"dataset": "folder", "data": folder / "data", "output": folder / "index.parquet"}
-    settings |= {"store": store or str(folder / "store"), "workers": 1}
-    report = prepare(PrepareSettings.model_validate(settings), **more)
-    if report.failures:
-        raise SystemExit(f"{video} can't be prepared: {report.failures[0].reason}")
+    settings |= {"workers": 1, **_place(folder, given)}
+    (folder / "data").mkdir()
+    (folder / "data" / "p00.mp4").symlink_to(video)
+    report = prepare(PrepareSettings.model_validate(settings), **given)
+    assert not report.failures, report.failures
     return _recorded(report.wall_seconds, report.stages)
 
 
-def _recorded(wall: float, stages: Sequence[Any], writing: float = 0.0) -> Recorded:
+def _place(folder: Path, given: dict[str, Any]) -> dict[str, str]:
+    """The store that is given, else one in the folder, which is made."""
+    folder.mkdir(parents=True)
+    return {"store": given.pop("store", str(folder / "store"))}
+
+
+def _recorded(wall: float, stages: Sequence[Any]) -> dict[str, float]:
     made = [one for one in stages if one.computed]
-    ranges, seconds = sum(one.computed for one in made), sum(one.seconds for one in made)
-    return Recorded(wall, len(made), ranges, seconds, writing)
+    ranges, worker = sum(one.computed for one in made), sum(one.seconds for one in made)
+    return {"wall": wall, "stages": len(made), "ranges": ranges, "worker": worker}
 
 
-def _object_requests(video: Path, sound: Path, folder: Path) -> dict[str, Requests]:
-    """Of a dub and of a preparation, by a command and a worker of its own."""
-    folder.mkdir()
-    found = {}
-    with _object_server() as (url, counts):
-        known = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-            "AWS_REGION": "us-east-1",
-        }
-        with mock.patch.dict(os.environ, known), _cluster(1) as (_, cluster):
-            for name in ("dub", "prepare"):
-                httpx.put(f"{url}/{name}-bucket", trust_env=False).raise_for_status()
-                counts.clear()
-                more: dict[str, Any] = {"store": f"s3://{name}-bucket", "cluster": cluster}
-                if name == "dub":
-                    _dub(video, sound, folder / name, **more)
-                else:
-                    _preparation(video, folder / name, **more)
-                gets = counts["GET"] + counts["HEAD"]
-                found[name] = Requests(gets, counts.total() - gets)
-    return found
+def _object_requests(perform: Callable[..., Spent], folder: Path) -> Spent:
+    """Of real work by a command and a worker of its own."""
+    with _object_server(folder.name) as counts, _cluster(1) as (cluster, _):
+        counts.clear()
+        perform(folder, store=f"s3://{folder.name}", cluster=cluster)
+        gets = counts["GET"] + counts["HEAD"]
+        return {"gets": gets, "puts": counts.total() - gets}
 
 
 @contextmanager
-def _object_server() -> Iterator[tuple[str, Counter[str]]]:
-    """Address of an S3 server in a thread that keeps objects in memory, and its requests."""
-    from moto.moto_server import werkzeug_app
-    from werkzeug.serving import make_server
+def _object_server(bucket: str) -> Iterator[Counter[str]]:
+    """Requests of an S3 server with that bucket; processes started meanwhile know its address."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication as Objects
+    from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    objects = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
     counts: Counter[str] = Counter()
+    answer = Objects.__call__
 
-    def counted(environment: Any, start_response: Any) -> Any:
+    def counted(self: Any, environment: Any, start_response: Any) -> Any:
         counts[environment["REQUEST_METHOD"]] += 1
-        return objects(environment, start_response)
+        return answer(self, environment, start_response)
 
-    handler = werkzeug_app.MotoRequestHandler
-    server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", counts
-    finally:
-        server.shutdown()
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    with mock.patch.object(Objects, "__call__", counted), ExitStack() as stack:
+        server.start()
+        stack.callback(server.stop)
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        httpx.put(f"{url}/{bucket}", trust_env=False).raise_for_status()
+        known = {"ENDPOINT_URL": url, "ACCESS_KEY_ID": "none", "SECRET_ACCESS_KEY": "none"}
+        known = {f"AWS_{name}": value for name, value in known.items()}
+        stack.enter_context(mock.patch.dict(os.environ, known, AWS_REGION="us-east-1"))
+        yield counts
 
 
 # Stages that do nothing.
 
-TOY = Schema("toy", {"value": ArraySpec(("frame",), "float32", shard=_TOY_ROWS)}, {})
+_ROWS_OF_RANGE = 16
+TOY = Schema("toy", {"value": ArraySpec(("frame",), "float32", shard=_ROWS_OF_RANGE)}, {})
 
 
-@stage(TOY, version=1, plan=lambda before, number, parts: Plan(parts * _TOY_ROWS))
+@stage(TOY, version=1, plan=lambda before, number, parts: Plan(parts * _ROWS_OF_RANGE))
 def toy(before: Artifact | None, number: int, *, parts: int, shards: Sequence[Shard]) -> Blocks:
     """Zeros, in so many ranges; takes an artifact as real stages do."""
     for shard in shards:
         yield {"value": np.zeros(shard.stop - shard.start, np.float32)}
 
 
-def _chain(store: Store, cluster: Cluster | None, first: int, stages: int, parts: int) -> None:
-    """So many stages after one another, none of which is in the store."""
-    with open_run(store, workers=parts, cluster=cluster):
-        made: Artifact | None = None
-        for number in range(first, first + stages):
-            made = toy(made, number, parts=parts)
+def _stage_cost(
+    store: Store, cluster: Cluster | None = None, look: Callable[[], Spent] = _own
+) -> Spent:
+    """Of chains of stages, none of which is in the store."""
+    numbers = itertools.count()
 
+    def chain(stages: int, parts: int) -> None:
+        with open_run(store, workers=parts, cluster=cluster):
+            made: Artifact | None = None
+            for number in itertools.islice(numbers, stages):
+                made = toy(made, number, parts=parts)
 
-def _range_cost(
-    store: Store,
-    cluster: Cluster | None = None,
-    others: Mapping[str, Sequence[psutil.Process]] | None = None,
-) -> RangeCost:
-    """Measured on chains of stages, after a first one; the best wall time counts."""
-    others = others or {}
-    _chain(store, cluster, 0, 4, _SHARDS)
-    before = {name: _processor_seconds(processes) for name, processes in others.items()}
-    ones = [_timed(_chain, store, cluster, 1000 * n, _STAGES, 1) for n in range(1, 1 + _TURNS)]
-    processor = {"command": sum(mine for _, mine in ones) / _TURNS / _STAGES}
-    for name, processes in others.items():
-        spent = _processor_seconds(processes) - before[name]
-        processor[name] = spent / _TURNS / _STAGES
+    chain(4, _RANGES)
+    one = {n: s / _STAGES for n, s in _least(partial(chain, _STAGES, 1), look).items()}
     few = _STAGES // 4
-    longs = [_timed(_chain, store, cluster, 10**5 * n, few, _SHARDS) for n in range(1, 1 + _TURNS)]
-    each, several = min(ones)[0] / _STAGES, min(longs)[0] / few
-    messages = 0.0
-    if cluster is not None:
-        client = cluster._client
-        client.run_on_scheduler(_count_messages)
-        _chain(store, cluster, 10**7, _STAGES, 3)
-        counts = client.run_on_scheduler(lambda dask_scheduler: dict(dask_scheduler.counts))
-        ranges = 3 * _STAGES
-        assert counts["tasks"] <= ranges, "more than one scheduler task for a range"
-        messages = counts["messages"] / ranges
-    return RangeCost(each, max(0.0, several - each) / (_SHARDS - 1), processor, messages)
+    nine = _least(partial(chain, few, _RANGES), look)
+    assert nine.get("tasks", 0) <= few * _RANGES, "more than one scheduler task for a range"
+    return {**one, "further": max(0.0, nine["wall"] / few - one["wall"]) / (_RANGES - 1)}
 
 
 @contextmanager
-def _cluster(count: int) -> Iterator[tuple[Mapping[str, Sequence[psutil.Process]], Cluster]]:
-    """A scheduler and so many workers, each a process of its own, as docs/cluster.md says."""
-    port = _free_port()
+def _cluster(count: int) -> Iterator[tuple[Cluster, Callable[[], Spent]]]:
+    """A scheduler and so many workers, each a process of its own, and what they have done."""
+    port = str(open_port("127.0.0.1"))
     address, here = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
-    options = ("--nthreads", "1", "--preload", "flows.runtime.dask_worker", *here)
-    commands = [["scheduler", "--port", str(port), *here]] + count * [["worker", address, *options]]
-    paths = [_ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    options = ("--nworkers", str(count), "--nthreads", "1", "--preload", PRELOAD)
+    dask = str(Path(sys.executable).with_name("dask"))
+    commands = ["scheduler", "--port", port, *here], ["worker", address, *options, *here]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = [
-        psutil.Popen([str(_BIN / "dask"), *command], env=environment, **quiet)
-        for command in commands
-    ]
-    try:
-        with open_cluster(address) as cluster:
-            assert cluster is not None
-            deadline = time.monotonic() + 60
-            while cluster.workers < count and time.monotonic() < deadline:
-                time.sleep(0.2)
-            yield {"scheduler": started[:1], "workers": started[1:]}, cluster
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            try:
-                process.wait(15)
-            except psutil.TimeoutExpired:
-                process.kill()
+    with ExitStack() as stack:
+        started = []
+        for command in commands:
+            process = psutil.Popen([dask, *command], env=environment, **quiet)
+            started.append(stack.enter_context(process))
+            stack.callback(process.terminate)
+        cluster = stack.enter_context(open_cluster(address))
+        assert cluster is not None
+        client = cluster._client
+        client.wait_for_workers(count, timeout=60)
+
+        def look() -> Spent:
+            spent = dict(zip(("scheduler", "workers"), map(_seconds, started), strict=True))
+            return {**_own(), **spent, "tasks": client.run_on_scheduler(_tasks)}
+
+        yield cluster, look
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _count_messages(dask_scheduler: Any) -> None:
-    """On a scheduler: from now on, count messages that come and go, and tasks that end."""
-    from distributed.batched import BatchedSend
-    from distributed.diagnostics.plugin import SchedulerPlugin
-
-    counts: Counter[str] = Counter()
-    dask_scheduler.counts = counts
-
-    def counted(handler: Any) -> Any:
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            counts["messages"] += 1
-            return await handler(*args, **kwargs)
-
-        def called(*args: Any, **kwargs: Any) -> Any:
-            counts["messages"] += 1
-            return handler(*args, **kwargs)
-
-        return awaited if inspect.iscoroutinefunction(handler) else called
-
-    for name, handler in list(dask_scheduler.stream_handlers.items()):
-        dask_scheduler.stream_handlers[name] = counted(handler)
-    send = BatchedSend.send
-
-    def sent(self: Any, *messages: Any) -> None:
-        counts["messages"] += len(messages)
-        send(self, *messages)
-
-    BatchedSend.send = sent  # type: ignore[method-assign]
-
-    class Ends(SchedulerPlugin):
-        def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-            counts["tasks"] += start == "processing" and finish == "memory"
-
-    dask_scheduler.add_plugin(Ends(), name="dubflow-counts")
+def _tasks(dask_scheduler: Any) -> int:
+    """That have ended; on a scheduler."""
+    return sum(each.state_counts["memory"] for each in dask_scheduler.task_prefixes.values())
 
 
 # Rows that do nothing.
 
 
-def copy_row(
-    settings: DubSettings,
-    *,
-    progress: Progress | None = None,
-    cluster: Cluster | None = None,
-    catalog: bool = True,
-) -> DubReport:
+def _copied(settings: DubSettings, **given: object) -> DubReport:
     """In the place of a dub: all of a row but its stages."""
     shutil.copyfile(settings.video, settings.output)
-    return DubReport(
-        output=settings.output,
-        frames=1,
-        valid_frames=1,
-        no_face_ranges=[],
-        seconds=1.0,
-        speech_seconds=1.0,
-        stages=[],
-        notes=[],
-        versions={},
-    )
+    found: dict[str, Any] = {"no_face_ranges": [], "stages": [], "notes": [], "versions": {}}
+    found |= dict.fromkeys(("frames", "valid_frames", "seconds", "speech_seconds"), 1)
+    return DubReport(output=settings.output, **found)
 
 
-def _row_costs(video: Path, sound: Path, folder: Path) -> tuple[RowCost, RowCost]:
-    """Without Prefect and as a task run of a real server.
+def _row_costs(video: Path, sound: Path, folder: Path) -> tuple[Spent, Spent]:
+    """Without Prefect, and as a task run of a real server."""
+    places = (folder / str(number) for number in itertools.count())
 
-    Each of two batches, so that what a batch costs by itself is left out.
-    """
-    few = 2
-
-    def settings(name: str, rows: int) -> BatchSettings:
-        place = folder / f"{name}{rows}"
+    def rows(perform: Callable[[BatchSettings], object], count: int) -> None:
+        place = next(places)
         place.mkdir(parents=True)
-        given = {"video": str(video), "audio": str(sound)}
-        cells = [given | {"output": f"{number}.mp4"} for number in range(rows)]
+        row = {"video": str(video), "audio": str(sound)}
+        cells = [{**row, "output": f"{number}.mp4"} for number in range(count)]
         (place / "manifest.yaml").write_text(yaml.safe_dump(cells))
-        return BatchSettings.model_validate(
-            {"manifest": place / "manifest.yaml", "store": str(place / "store"), "rows": 1}
-        )
+        settings = {"manifest": place / "manifest.yaml", "store": str(place / "store"), "rows": 1}
+        perform(BatchSettings.model_validate(settings))
 
-    with mock.patch.object(flows.batch, "dub", copy_row):
-        _timed(batch, settings("warm", 1))
-        plain = [_timed(batch, settings("plain", rows)) for rows in (few, few + _ROWS)]
-    port = _free_port()
+    def cost(perform: Callable[[BatchSettings], object], look: Callable[[], Spent] = _own) -> Spent:
+        """Of each of ten more rows, so that what a batch costs by itself is left out."""
+        rows(perform, 1)
+        few, many = (_spent(partial(rows, perform, 2 + more), look) for more in (0, _ROWS))
+        return {name: (many[name] - few[name]) / _ROWS for name in many}
+
+    plain = cost(lambda settings: batch(settings, perform=lambda row, _: _copied(row.settings)))
+    port = open_port()
     with local_server(host="127.0.0.1", port=port, pools=(), home=folder / "home", data=folder):
         os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
         from flows import prefect_flows  # reads the address
 
         sheet = contact_sheet(video)
+        (server,) = (p for p in psutil.Process().children() if _SERVER in p.cmdline())
+
+        def look() -> Spent:
+            time.sleep(_SETTLE_SECONDS)
+            counts = [client.post(f"/{sort}_runs/count").json() for sort in ("flow", "task")]
+            return {**_own(), "server": _seconds(server), "runs": sum(counts)}
+
         with (
-            mock.patch.object(prefect_flows, "dub", copy_row),
+            httpx.Client(base_url=os.environ["PREFECT_API_URL"], trust_env=False) as client,
+            mock.patch.object(prefect_flows, "dub", _copied),
             mock.patch.object(prefect_flows, "contact_sheet", lambda path: sheet),
         ):
-            _watched(prefect_flows.batch_flow, settings("first", 1))
-            flow = [
-                _watched(prefect_flows.batch_flow, settings("prefect", rows))
-                for rows in (few, few + _ROWS)
-            ]
-    row, prefect_row = (
-        RowCost(*((long - short) / _ROWS for short, long in zip(*pair, strict=True)))
-        for pair in (plain, flow)
-    )
-    assert prefect_row.runs <= 1 + 1e-9, "more than one run for a clip"
-    return row, prefect_row
-
-
-def _watched(perform: Callable[[BatchSettings], Any], settings: BatchSettings) -> list[float]:
-    """What it takes of a Prefect server: the fields of a RowCost."""
-    server = [p for p in psutil.Process().children() if {"prefect", "server"} <= set(p.cmdline())]
-    idle = _processor_seconds(server)
-    time.sleep(_SETTLE_SECONDS)
-    spent, kept = _processor_seconds(server), _kept()
-    idle = (spent - idle) / _SETTLE_SECONDS
-    requests, start = Counter[str](), time.perf_counter()
-    with _counted(httpx.Client, requests), _counted(httpx.AsyncClient, requests):
-        wall, command = _timed(perform, settings)
-        time.sleep(_SETTLE_SECONDS)
-    busy = _processor_seconds(server) - spent - idle * (time.perf_counter() - start)
-    events, runs = (after - before for before, after in zip(kept, _kept(), strict=True))
-    return [wall, command, busy, requests["sent"], events, runs]
-
-
-@contextmanager
-def _counted(client: type[Any], requests: Counter[str]) -> Iterator[None]:
-    """Count requests of HTTP clients of this process."""
-    send = client.send
-
-    def sent(self: Any, *args: Any, **kwargs: Any) -> Any:
-        requests["sent"] += 1
-        return send(self, *args, **kwargs)
-
-    with mock.patch.object(client, "send", sent):
-        yield
-
-
-def _kept() -> tuple[float, float]:
-    """Events and runs that the server holds."""
-    with httpx.Client(
-        base_url=os.environ["PREFECT_API_URL"], trust_env=False, timeout=30
-    ) as client:
-
-        def ask(path: str, **body: Any) -> Any:
-            return client.post(path, json=body).raise_for_status().json()
-
-        runs = sum(float(ask(f"/{sort}_runs/count")) for sort in ("flow", "task"))
-        return float(ask("/events/filter", limit=1)["total"]), runs
+            prefect = cost(prefect_flows.batch_flow, look)
+    assert prefect["runs"] <= 1 + 1e-9, "more than one run for a clip"
+    return plain, prefect

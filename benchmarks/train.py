@@ -8,7 +8,6 @@ arithmetic of convolutions and matrix products, forward and backward, against a 
 8192 matrices in the same numbers (4096 on a CPU).
 """
 
-import argparse
 import contextlib
 import tempfile
 import time
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.command import command_parser, table
 from benchmarks.networks import peak_flops, waited
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from tasks.training.checkpoint import Checkpoints
@@ -159,35 +159,30 @@ def measure(recipe: Any, *, precision: str, rank: Rank, seconds: float) -> tuple
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
+    parser = command_parser(__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seconds", type=float, default=10.0)
     chosen = parser.parse_args()
     device = torch.device(chosen.device)
     rank = Rank(0, 1, device)
     torch.set_float32_matmul_precision("high")
-    kinds = ["float32", "bfloat16"] + (["float16"] if device.type == "cuda" else [])
-    print(
-        f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'}, "
-        f"torch {torch.__version__}; float32 products in TF32 on a GPU\n"
-    )
-    print(
-        "| recipe | batch | numbers | steps/s | TFLOP/step | TFLOP/s | of the peak "
-        "| hours to 610,000 steps |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
-    for kind in kinds:
-        most = peak_flops(device, getattr(torch, kind))
-        for make in (_DrawnLandmarks, _DrawnFaces):
-            recipe = make()
-            pace, flops = measure(recipe, precision=kind, rank=rank, seconds=chosen.seconds)
+    on = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{on}, torch {torch.__version__}; float32 products in TF32 on a GPU")
+    head = "recipe|batch|numbers|steps/s|TFLOP/step|TFLOP/s|of the peak|hours to 610,000 steps"
+    table(head.split("|"), _rows(rank, chosen.seconds))
+
+
+def _rows(rank: Rank, seconds: float) -> Iterator[list[str]]:
+    for kind in ["float32", "bfloat16"] + (["float16"] if rank.device.type == "cuda" else []):
+        most = peak_flops(rank.device, getattr(torch, kind))
+        for recipe in (_DrawnLandmarks(), _DrawnFaces()):
+            pace, flops = measure(recipe, precision=kind, rank=rank, seconds=seconds)
             rate = pace * flops
-            print(
-                f"| {recipe.name} | {recipe.size} | {kind} | {pace:.2f} | {flops / 1e12:.3f} "
-                f"| {rate / 1e12:.2f} | {100 * rate / most:.1f} % of {most / 1e12:.1f} "
-                f"| {PAPER_STEPS / pace / 3600:.1f} |",
-                flush=True,
-            )
+            yield [
+                *(recipe.name, f"{recipe.size}", kind, f"{pace:.2f}", f"{flops / 1e12:.3f}"),
+                *(f"{rate / 1e12:.2f}", f"{100 * rate / most:.1f} % of {most / 1e12:.1f}"),
+                f"{PAPER_STEPS / pace / 3600:.1f}",
+            ]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from benchmarks.command import command_parser
 from stores.artifacts.store import Store
 from tasks.weights.networks import find_weights, load_network
 
@@ -16,7 +17,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 def data_arguments(doc: str | None) -> argparse.ArgumentParser:
     """A parser for prepared clips; `doc` is of the program's module."""
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser = command_parser(doc)
     parser.add_argument("--data", type=Path, required=True, help="index of `dubflow prepare`")
     parser.add_argument("--store", required=True, help="the store that it was prepared in")
     return parser

@@ -67,7 +67,6 @@ def dub(
         InputError: the video, the speech or a setting can't be used; found before long work.
         StoreError: the store is damaged or full.
     """
-    method = find_method(settings.method)
     weights = check_inputs(settings)
     workers = settings.workers or (cluster.slots() if cluster else default_workers())
     with open_run(
@@ -88,36 +87,11 @@ def dub(
         face = landmarks(found, person, timeline=clip)
         own_speech = waveform(video) if clip.attributes["audio"] else None
         seen = Seen(video, clip, face, own_speech)
-        render: Artifact | None = None
-        if face.read("valid").any():
-            render = method.run(seen, new_speech, frames, options_of_method(settings))
-            if settings.restore.model != "none":
-                render = restored(
-                    seen,
-                    output_frames=frames,
-                    render=render,
-                    blend=settings.blend,
-                    weights=find_weights(settings.restore.weights),
-                    settings=settings.restore,
-                    precision=settings.precision,
-                )
+        render = new_mouths(settings, seen, new_speech, frames)
         picture = composite(
             seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
         )
-        keep = settings.keep_background_db is not None
-        result = dubbed(
-            picture,
-            clip,
-            output_frames=frames,
-            end_pts=length.end_pts,
-            speech=speech,
-            background=video if keep else None,
-            background_db=settings.keep_background_db,
-            background_from=length.from_seconds if keep else 0.0,
-            encode=settings.encode,
-            sound=settings.sound,
-            suffix=settings.output.suffix.lower(),
-        )
+        result = with_sound(settings, seen, picture, speech, frames, length)
         report = finish(run, settings, result, length, render, person)
         report.notes += dub_notes(
             settings,
@@ -129,6 +103,52 @@ def dub(
     if catalog and any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
+
+
+def new_mouths(
+    settings: DubSettings, seen: Seen, speech: Artifact, frames: Artifact
+) -> Artifact | None:
+    """The method's pictures of a mouth that says the speech, restored if asked; None: no face."""
+    if not seen.landmarks.read("valid").any():
+        return None
+    method = find_method(settings.method)
+    render = method.run(seen, speech, frames, options_of_method(settings))
+    if settings.restore.model == "none":
+        return render
+    return restored(
+        seen,
+        output_frames=frames,
+        render=render,
+        blend=settings.blend,
+        weights=find_weights(settings.restore.weights),
+        settings=settings.restore,
+        precision=settings.precision,
+    )
+
+
+def with_sound(
+    settings: DubSettings,
+    seen: Seen,
+    picture: Artifact,
+    speech: Source,
+    frames: Artifact,
+    length: Length,
+) -> Artifact:
+    """The dubbed file: the picture with the new speech, over the video's own sound if asked."""
+    keep = settings.keep_background_db is not None
+    return dubbed(
+        picture,
+        seen.timeline,
+        output_frames=frames,
+        end_pts=length.end_pts,
+        speech=speech,
+        background=seen.video if keep else None,
+        background_db=settings.keep_background_db,
+        background_from=length.from_seconds if keep else 0.0,
+        encode=settings.encode,
+        sound=settings.sound,
+        suffix=settings.output.suffix.lower(),
+    )
 
 
 def default_workers() -> int:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from flows.evaluation.item import Call, Scored, options_of, score
-from flows.evaluation.protocols import Item, Protocol, find_items, read_protocol
+from flows.evaluation.protocols import Protocol, find_items, read_protocol
 from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
@@ -79,7 +79,9 @@ def evaluate(
             key=lambda s: (s.protocol, s.system, s.item),
         )
         pooled = _pooled(scored, families, store, settings)
-        _write_tables(settings, scored, pooled, families, items)
+        write_scores(settings.output / "scores.parquet", scored, families)
+        write_pooled(settings.output / "pooled.parquet", pooled)
+        write_items(settings.output / "items.parquet", scored, items)
         report = build_report(settings, protocols, items, scored, pooled, families, unavailable)
         html, _ = write_report(report, settings.output)
         touched = list(dict.fromkeys(pair for one in scored for pair in one.touched))
@@ -178,33 +180,3 @@ def _pooled(
 def _pooled_score(system: str, metric: str, values: Mapping[str, float], items: int) -> PooledScore:
     reason = "" if metric in values else "too few frames to pool"
     return PooledScore(system, metric, values.get(metric), items, reason)
-
-
-def _write_tables(
-    settings: EvaluateSettings,
-    scored: Sequence[Scored],
-    pooled: Sequence[tuple[str, PooledScore]],
-    families: dict[str, Family],
-    items: dict[str, list[Item]],
-) -> None:
-    family_of = {
-        metric.name: name for name, family in families.items() for metric in family.metrics
-    }
-    write_scores(settings.output / "scores.parquet", scored, family_of)
-    write_pooled(settings.output / "pooled.parquet", pooled)
-    files = {(name, item.name): item for name, found in items.items() for item in found}
-    write_items(
-        settings.output / "items.parquet",
-        [
-            {
-                "protocol": one.protocol,
-                "system": one.system,
-                "item": one.item,
-                "video": str(files[one.protocol, one.item].video),
-                "speech": str(files[one.protocol, one.item].speech),
-                "result": one.result,
-                "failure": one.failure,
-            }
-            for one in scored
-        ],
-    )

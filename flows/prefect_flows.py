@@ -23,7 +23,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.batch import BatchObserver, Dub, NoBatchObserver, as_json, batch
 from flows.batches.manifest import Row
-from flows.batches.progress import batch_watch
+from flows.batches.progress import BatchBars
 from flows.batches.report import RowResult, State
 from flows.batches.settings import BatchSettings
 from flows.dub import dub
@@ -33,7 +33,7 @@ from flows.evaluation.settings import EvaluateSettings
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
 from flows.runtime.clusters import open_cluster
-from flows.runtime.progress import watcher
+from flows.runtime.progress import Bars, watcher
 from flows.settings import DubSettings
 from flows.training.settings import TrainSettings
 from stores.errors import DubflowError
@@ -55,7 +55,7 @@ _MAX_TASKS = 16
 def dub_flow(settings: DubSettings, cluster: str | None = None) -> dict[str, Any]:
     """Dub one video, on a cluster if one is named; gives the report as JSON."""
     with open_cluster(cluster) as workers:
-        report = dub(settings, progress=watcher(), cluster=workers).model_dump(mode="json")
+        report = dub(settings, progress=watcher(Bars), cluster=workers).model_dump(mode="json")
     create_table_artifact(
         key="stages", table=report["stages"], description="Ranges from the store, and computed now"
     )
@@ -72,7 +72,7 @@ def dub_flow(settings: DubSettings, cluster: str | None = None) -> dict[str, Any
 def batch_flow(settings: BatchSettings) -> dict[str, Any]:
     """Dub the rows of a manifest; gives the report as JSON."""
     with open_cluster(settings.cluster) as cluster:
-        watch = _BatchPage(batch_watch() or NoBatchObserver())
+        watch = _BatchPage(watcher(BatchBars) or NoBatchObserver())
         report = as_json(batch(settings, watch=watch, cluster=cluster, perform=_row_task(cluster)))
     shown = ("number", "state", "output", "frames", "valid_frames", "seconds", "computed", "reason")
     create_table_artifact(
@@ -87,7 +87,7 @@ def batch_flow(settings: BatchSettings) -> dict[str, Any]:
 def evaluate_flow(settings: EvaluateSettings) -> dict[str, Any]:
     """Measure systems under protocols; gives where the report is."""
     with open_cluster(settings.cluster) as cluster:
-        done = evaluate(settings, progress=watcher(), cluster=cluster)
+        done = evaluate(settings, progress=watcher(Bars), cluster=cluster)
     create_markdown_artifact(key="report", markdown=(done.html.with_suffix(".md")).read_text())
     return {"report": str(done.html), "items": done.items, "failures": done.failures}
 
@@ -96,7 +96,7 @@ def evaluate_flow(settings: EvaluateSettings) -> dict[str, Any]:
 def prepare_flow(settings: PrepareSettings) -> dict[str, Any]:
     """Prepare a data set; gives the report as JSON."""
     with open_cluster(settings.cluster) as cluster:
-        report = prepare(settings, progress=watcher(), cluster=cluster)
+        report = prepare(settings, progress=watcher(Bars), cluster=cluster)
     return report.model_dump(mode="json")
 
 
@@ -107,7 +107,7 @@ def train_flow(settings: TrainSettings) -> dict[str, Any]:
     from flows.train import train  # torch: seconds that no other flow has to wait
 
     warn = get_run_logger().warning
-    card = train(settings, watch=OnTerminal(), progress=watcher(), say=warn)
+    card = train(settings, watch=OnTerminal(), progress=watcher(Bars), say=warn)
     create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
     return card
 

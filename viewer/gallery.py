@@ -20,10 +20,13 @@ def gallery(faces: Sequence[tuple[Image, str]], *, columns: int = 5) -> Image:
         columns: at most.
     """
     tiles = [_tile(picture, caption) for picture, caption in faces]
-    columns = min(columns, len(tiles))
-    while len(tiles) % columns:
-        tiles.append(np.full_like(tiles[0], 255))
-    rows = [np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles), columns)]
+    return tiled(tiles, columns=min(columns, len(tiles)), empty=255)
+
+
+def tiled(tiles: Sequence[Image], *, columns: int, empty: int = 0) -> Image:
+    """Pictures of one size in rows of so many, the last filled up with grey of that level."""
+    every = [*tiles, *[np.full_like(tiles[0], empty)] * (-len(tiles) % columns)]
+    rows = [np.hstack(every[at : at + columns]) for at in range(0, len(every), columns)]
     return np.asarray(np.vstack(rows), np.uint8)
 
 

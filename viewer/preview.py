@@ -19,9 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
+from viewer.gallery import tiled
 
 Image = NDArray[np.uint8]
 
@@ -131,9 +133,8 @@ def _write_sheet(rows: Sequence[int], pictures: Iterator[Image], target: Path) -
         cell[: small.shape[0], : small.shape[1]] = small
         cv2.putText(cell, str(row), (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 0), 1)
         cells.append(cell)
-    cells += [np.zeros_like(cells[0])] * (-len(cells) % SHEET_COLUMNS)
-    lines = [np.hstack(cells[i : i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
-    cv2.imwrite(str(target), cv2.cvtColor(np.vstack(lines), cv2.COLOR_RGB2BGR))
+    sheet = tiled(cells, columns=SHEET_COLUMNS)
+    cv2.imwrite(str(target), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
 def _write_video(pictures: Iterator[Image], target: Path) -> None:
@@ -192,7 +193,7 @@ def _plot_motion(axes: Any, store: Store, artifact: Artifact) -> None:
     frames, clip = store.get(*inputs["output_frames"]), store.get(*inputs["timeline"])
     video = clip.attributes["video"]
     times = frames.read("pts") * (video["time_base_num"] / video["time_base_den"])
-    axes.plot(times, 100 * _opening(artifact.read("mouth")), label="asked for by the speech")
+    axes.plot(times, 100 * opening(artifact.read("mouth")), label="asked for by the speech")
     axes.set(xlabel="time [s]", ylabel="mouth opening [% of face height]", ylim=(0, None))
     mel = store.get(*inputs["mel"]).read("mel")
     loud = axes.twinx()
@@ -205,15 +206,6 @@ def _plot_lenders(axes: Any, store: Store, artifact: Artifact) -> None:
     axes.plot(artifact.read("first"), ".", markersize=2, label="frame that lends its mouth")
     axes.set(xlabel="output frame", ylabel="source frame")
     axes.legend(loc="upper right")
-
-
-_UPPER_ROW, _LOWER_ROW = 42, 52
-"""Rows of the MOUTH points 13 and 14, the middle of the inner lips."""
-
-
-def _opening(mouth: NDArray[np.float32]) -> NDArray[np.float32]:
-    gap = mouth[:, _LOWER_ROW, :2] - mouth[:, _UPPER_ROW, :2]
-    return np.asarray(np.linalg.norm(gap, axis=-1), np.float32)
 
 
 _PICTURES: dict[str, Draw] = {

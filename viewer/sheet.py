@@ -4,9 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from stores.media.glance import glance
+from viewer.gallery import tiled
 
 FRAMES, COLUMNS = 8, 4
 _WIDTH_PX = 240
@@ -27,11 +27,7 @@ def contact_sheet(video: Path) -> bytes:
         height = max(1, round(_WIDTH_PX * frame.height / frame.width))
         small = cv2.resize(frame.rgb(2 * _WIDTH_PX), (_WIDTH_PX, height))
         pictures.append(np.asarray(small, np.uint8))
-    while len(pictures) % COLUMNS and len(pictures) > COLUMNS:
-        pictures.append(np.zeros_like(pictures[0]))
-    sheet: NDArray[np.uint8] = np.vstack(
-        [np.hstack(pictures[at : at + COLUMNS]) for at in range(0, len(pictures), COLUMNS)]
-    )
+    sheet = tiled(pictures, columns=min(COLUMNS, len(pictures)))
     written, data = cv2.imencode(
         ".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     )

@@ -2,9 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 
 from rich import progress
 from rich.console import Console
@@ -66,25 +63,6 @@ class BatchBars:
             self._bars.console.print(
                 f"[{style}]row {row.name}: {result.state.value}{told}", highlight=False
             )
-
-
-_observer: ContextVar[BatchBars | None] = ContextVar("dubflow_batch_observer", default=None)
-
-
-@contextmanager
-def batch_watched(console: Console) -> Iterator[BatchBars]:
-    """Show a batch on a console; `batch_watch()` gives the bars to whatever runs inside."""
-    with BatchBars(console) as bars:
-        token = _observer.set(bars)
-        try:
-            yield bars
-        finally:
-            _observer.reset(token)
-
-
-def batch_watch() -> BatchBars | None:
-    """Who shows a batch here; nobody on a worker."""
-    return _observer.get()
 
 
 class _RowBar:

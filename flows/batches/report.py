@@ -1,13 +1,11 @@
 """The report of a batch as a Parquet table: what a rerun and other programs read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 
-from stores.backends.backend import explain_full_disk
 from stores.errors import InputError
-from stores.whole_files import replacing
 
 
 class State(StrEnum):
@@ -58,29 +56,14 @@ class RowResult:
 def write_report(path: Path, rows: Sequence[RowResult]) -> None:
     """One row per row of the manifest; replaces the file at once."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            ("number", pa.int64()),
-            ("output", pa.string()),
-            ("state", pa.string()),
-            ("reason", pa.string()),
-            ("key", pa.string()),
-            ("seconds", pa.float64()),
-            ("video_seconds", pa.float64()),
-            ("frames", pa.int64()),
-            ("valid_frames", pa.int64()),
-            ("computed", pa.int64()),
-            ("hits", pa.int64()),
-            ("size", pa.int64()),
-            ("notes", pa.list_(pa.string())),
-        ]
-    )
+    from stores.dataset_index import write_table
+
+    kinds: dict[object, pa.DataType] = {int: pa.int64(), float: pa.float64()}
+    kinds |= {str: pa.string(), State: pa.string(), list[str]: pa.list_(pa.string())}
+    schema = pa.schema([(each.name, kinds[each.type]) for each in fields(RowResult)])
     cells = [{**row.__dict__, "state": row.state.value} for row in rows]
-    cells.sort(key=lambda row: row["number"])
-    with explain_full_disk(f"the folder {path.parent}"), replacing(path) as beside:
-        pq.write_table(pa.Table.from_pylist(cells, schema=schema), beside)
+    write_table(path, schema, sorted(cells, key=lambda row: row["number"]))
 
 
 def read_report(path: Path) -> dict[int, RowResult]:

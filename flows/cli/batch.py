@@ -77,19 +77,20 @@ def _check(settings: BatchSettings, console: Console) -> None:
 
 
 def _run(settings: BatchSettings, console: Console, *, prefect: bool | None) -> "BatchReport":
-    from flows.batches.progress import batch_watched
+    from flows.batches.progress import BatchBars
+    from flows.runtime.progress import watched
 
     if options.under_prefect(prefect):
         options.announce_server(console)
         from flows.batch import from_json
         from flows.prefect_flows import batch_flow
 
-        with batch_watched(console):
+        with watched(BatchBars(console)):
             return from_json(batch_flow(settings))
     from flows.batch import batch
     from flows.runtime.clusters import open_cluster
 
-    with open_cluster(settings.cluster) as workers, batch_watched(console) as bars:
+    with open_cluster(settings.cluster) as workers, watched(BatchBars(console)) as bars:
         return batch(settings, watch=bars, cluster=workers)
 
 

@@ -79,7 +79,7 @@ def dub_and_tell(
     """Dub, under Prefect or directly, and say what was done."""
     from flows.dub import check_inputs
     from flows.runtime.clusters import open_cluster, read_cluster
-    from flows.runtime.progress import watched
+    from flows.runtime.progress import Bars, watched
 
     console = Console(stderr=True, highlight=False)
     if options.under_prefect(prefect):
@@ -90,12 +90,12 @@ def dub_and_tell(
         from flows.dub_report import DubReport
         from flows.prefect_flows import dub_flow
 
-        with watched(console):
+        with watched(Bars(console)):
             report = DubReport.model_validate(dub_flow(settings, cluster))
     else:
         from flows.dub import dub as dub_directly
 
-        with open_cluster(cluster) as workers, watched(console) as bars:
+        with open_cluster(cluster) as workers, watched(Bars(console)) as bars:
             report = dub_directly(settings, progress=bars, cluster=workers)
     if as_json:
         sys.stdout.write(json.dumps(report.model_dump(mode="json")) + "\n")

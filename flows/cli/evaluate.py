@@ -98,10 +98,10 @@ def _list(settings: EvaluateSettings) -> None:
 def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     from flows.evaluate import evaluate as run
     from flows.runtime.clusters import open_cluster
-    from flows.runtime.progress import watched
+    from flows.runtime.progress import Bars, watched
 
     spec = None if settings.cluster == "none" else settings.cluster
-    with open_cluster(spec) as workers, watched(console) as bars:
+    with open_cluster(spec) as workers, watched(Bars(console)) as bars:
         done = run(settings, progress=bars, cluster=workers)
     console.print(f"[bold green]{done.html}", soft_wrap=True)
     console.print(f"  {done.items} results scored")

@@ -35,10 +35,10 @@ def faces(
     is a new person after each cut. A dub of the same video computes none of it again.
     """
     from flows.gallery import find_persons
-    from flows.runtime.progress import watched
+    from flows.runtime.progress import Bars, watched
 
     console = Console(stderr=True, highlight=False)
-    with watched(console) as bars:
+    with watched(Bars(console)) as bars:
         persons = find_persons(video, store=store or default_store(), picture=output, progress=bars)
     if as_json:
         sys.stdout.write(json.dumps([each.model_dump(mode="json") for each in persons]) + "\n")

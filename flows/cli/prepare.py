@@ -88,10 +88,10 @@ def _list(settings: PrepareSettings) -> None:
 def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
     from flows.prepare import prepare as run
     from flows.runtime.clusters import open_cluster
-    from flows.runtime.progress import watched
+    from flows.runtime.progress import Bars, watched
 
     console = Console(stderr=True, highlight=False)
-    with open_cluster(settings.cluster) as opened, watched(console) as bars:
+    with open_cluster(settings.cluster) as opened, watched(Bars(console)) as bars:
         report = run(settings, progress=bars, cluster=opened)
     if as_json:
         sys.stdout.write(report.model_dump_json() + "\n")

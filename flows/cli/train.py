@@ -87,7 +87,7 @@ def _show(settings: TrainSettings) -> None:
 
 def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
     """Gives the card; nothing in a process that another one leads."""
-    from flows.runtime.progress import watched
+    from flows.runtime.progress import Bars, watched
 
     console = Console(stderr=True, highlight=False)
     if options.under_prefect(prefect):
@@ -98,7 +98,7 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
     from flows.runtime.training_progress import OnTerminal
     from flows.train import train as run
 
-    with watched(console) as bars:
+    with watched(Bars(console)) as bars:
         return run(
             settings, watch=OnTerminal(), progress=bars, say=lambda note: _say(note, console)
         )

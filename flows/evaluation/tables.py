@@ -1,12 +1,14 @@
 """Results of an evaluation as Parquet tables, for other programs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from flows.evaluation.item import Scored
+from flows.evaluation.protocols import Item
 from stores.dataset_index import write_table
+from tasks.metrics.family import Family
 from viewer.report.data import PooledScore
 
 SCORES = pa.schema(
@@ -38,16 +40,17 @@ ITEMS = pa.schema(
 )
 
 
-def write_scores(path: Path, rows: Iterable[Scored], family_of: dict[str, str]) -> None:
+def write_scores(path: Path, rows: Iterable[Scored], families: Mapping[str, Family]) -> None:
     """One row per system, item and metric.
 
     Args:
-        family_of: Metric → family, whose artifact holds its values over time.
+        families: That were computed, by name; a family's artifact holds its metrics over time.
     """
+    family_of = {metric.name: name for name in families for metric in families[name].metrics}
     write_table(
         path,
         SCORES,
-        [
+        (
             {
                 "protocol": scored.protocol,
                 "system": scored.system,
@@ -59,17 +62,30 @@ def write_scores(path: Path, rows: Iterable[Scored], family_of: dict[str, str]) 
             }
             for scored in rows
             for metric, value in scored.values.items()
-        ],
+        ),
     )
 
 
 def write_pooled(path: Path, rows: Sequence[tuple[str, PooledScore]]) -> None:
     """One row per protocol, system and metric of a whole set."""
+    write_table(path, POOLED, ({"protocol": name, **score.__dict__} for name, score in rows))
+
+
+def write_items(path: Path, rows: Iterable[Scored], items: Mapping[str, Sequence[Item]]) -> None:
+    """One row per system and item: what it was made of, and how it ended.
+
+    Args:
+        items: Protocol → its items.
+    """
+    files = {(name, item.name): item for name, found in items.items() for item in found}
+    made_of = ((one, files[one.protocol, one.item]) for one in rows)
+    names = ("protocol", "system", "item", "result", "failure")
     write_table(
-        path, POOLED, [{"protocol": protocol, **score.__dict__} for protocol, score in rows]
+        path,
+        ITEMS,
+        (
+            {name: getattr(one, name) for name in names}
+            | {"video": str(item.video), "speech": str(item.speech)}
+            for one, item in made_of
+        ),
     )
-
-
-def write_items(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """One row per system and item: what it was made of, and how it ended."""
-    write_table(path, ITEMS, rows)

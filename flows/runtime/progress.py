@@ -1,13 +1,14 @@
 """Progress bars of a run, on the error stream, so that standard output stays clean."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from rich import progress
 from rich.console import Console
 
-from tasks.engine.run import NoProgress, Progress
+Shown = TypeVar("Shown", bound=AbstractContextManager[Any])
 
 
 def stage_bars(console: Console, *, width: int) -> progress.Progress:
@@ -63,13 +64,13 @@ class Bars:
         self._bars.console.print(f"[yellow]{text}", highlight=False)
 
 
-_watcher: ContextVar[Progress | None] = ContextVar("dubflow_watcher", default=None)
+_watcher: ContextVar[object] = ContextVar("dubflow_watcher", default=None)
 
 
 @contextmanager
-def watched(console: Console) -> Iterator[Bars]:
-    """Show bars on a console; `watcher()` gives them to whatever runs inside."""
-    with Bars(console) as bars:
+def watched(bars: Shown) -> Iterator[Shown]:
+    """Show bars; `watcher()` gives them to whatever runs inside."""
+    with bars:
         token = _watcher.set(bars)
         try:
             yield bars
@@ -77,6 +78,7 @@ def watched(console: Console) -> Iterator[Bars]:
             _watcher.reset(token)
 
 
-def watcher() -> Progress:
-    """Who shows progress here; nobody on a worker."""
-    return _watcher.get() or NoProgress()
+def watcher(kind: type[Shown]) -> Shown | None:
+    """Who shows progress of this kind here; nobody on a worker."""
+    bars = _watcher.get()
+    return bars if isinstance(bars, kind) else None

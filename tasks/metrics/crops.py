@@ -15,16 +15,17 @@ from tasks.engine.run import current_devices
 from tasks.engine.stage import Stage
 from tasks.metrics.family import Comparison
 from tasks.metrics.frames import (
+    CROP_SIZE,
     Regions,
     batches,
     blank,
-    crop_of,
     crop_transform,
     even_rows,
     other_aspect,
     pairs,
     some_frames,
 )
+from tasks.source.area import crop_of
 from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def compared_crops(
                 here = there.copy()
                 here[:, :2] *= zoom
                 compared.append(row)
-                yield crop_of(frame, here), crop_of(beside, there)
+                yield crop_of(frame, here, CROP_SIZE), crop_of(beside, there, CROP_SIZE)
 
     figures = list(runner.map(batches(crops())))
     if figures:
@@ -130,7 +131,7 @@ def face_squares(
     """The face crops of those frames; all must show a face."""
     regions = Regions.of(landmarks)
     for row, frame in zip(rows, some_frames(video, clip, rows), strict=True):
-        yield (crop_of(frame, crop_transform(regions.face[row])),)
+        yield (crop_of(frame, crop_transform(regions.face[row]), CROP_SIZE),)
 
 
 def metric_runner(key: tuple[str, ...], make: "Callable[[], nn.Module]") -> "Runner":

@@ -17,13 +17,13 @@ from tasks.metrics.frames import (
     Image,
     Regions,
     blank,
-    crop_of,
     fitted,
     measured,
     metric_schema,
     other_aspect,
     pairs,
 )
+from tasks.source.area import crop_of
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 

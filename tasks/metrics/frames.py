@@ -21,7 +21,6 @@ from stores.media.frame import Frame
 from stores.media.read import read_frames
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made
-from tasks.source.area import area_of_crop
 from tasks.source.landmarks import LANDMARKS
 
 Image = NDArray[np.uint8]
@@ -216,12 +215,6 @@ def crop_transform(box: Boxes) -> NDArray[np.float32]:
     zoom = CROP_SIZE / max(side, 1.0)
     corner = (box[:2] + box[2:]) / 2 - side / 2
     return np.array([[zoom, 0, -zoom * corner[0]], [0, zoom, -zoom * corner[1]]], np.float32)
-
-
-def crop_of(frame: Frame, transform: NDArray[np.float32], size: int = CROP_SIZE) -> Image:
-    """The crop (size, size, 3) uint8 RGB; black if it lies outside the frame."""
-    area = area_of_crop(frame, transform, size)
-    return np.zeros((size, size, 3), np.uint8) if area is None else area.crop(size)
 
 
 def batches(items: Iterator[tuple[NDArray[Any], ...]]) -> Iterator[tuple[NDArray[Any], ...]]:

@@ -17,11 +17,11 @@ from tasks.metrics.frames import (
     Image,
     batches,
     blank,
-    crop_of,
     measured,
     metric_schema,
     some_frames,
 )
+from tasks.source.area import crop_of
 from tasks.source.dlib_recogniser import PACKAGE, SIZE, describe, transform
 from tasks.source.timeline import load_timeline
 

@@ -49,3 +49,9 @@ def area_of_crop(frame: Frame, transform: NDArray[np.float32], size: int) -> Are
     moved[:, 2] += moved[:, :2] @ np.array([rect.x0, rect.y0], np.float32)
     rgb = frame.crop_rgb(rect.x0, rect.y0, rect.x1, rect.y1)
     return Area(rect.x0, rect.y0, rgb, moved)
+
+
+def crop_of(frame: Frame, transform: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
+    """The aligned crop (size, size, 3) uint8 RGB; black if it lies outside the frame."""
+    area = area_of_crop(frame, transform, size)
+    return np.zeros((size, size, 3), np.uint8) if area is None else area.crop(size)

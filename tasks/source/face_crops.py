@@ -13,7 +13,7 @@ from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.source.area import area_of_crop
+from tasks.source.area import area_of_crop, crop_of
 from tasks.source.landmarks import load_pose, mean_face
 from tasks.source.pictures import TRANSFORM, marks, pictures
 from tasks.source.settings import FaceCropSettings
@@ -93,8 +93,7 @@ def face_crops(
             index = shard.start + row
             if not valid[index]:
                 continue
-            if (area := area_of_crop(frame, transforms[index], size)) is not None:
-                faces[row] = area.crop(size)
+            faces[row] = crop_of(frame, transforms[index], size)
             if (area := area_of_crop(frame, lower[index], _LOOK_SOURCE_PX)) is not None:
                 looks[row] = face_look(area.crop(_LOOK_SOURCE_PX), points[row], mean_face())
         yield {"face": faces, "look": looks, "transform": transforms[rows], "valid": valid[rows]}

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.exceptions import StarletteDeprecationWarning
 
+from stores.dataset_index import write_table
 from stores.errors import InputError, SettingsError
 from stores.shipped import shipped_file
 from tests.command import invoke
-from viewer.ratings.answers import SCHEMA, read_answers, write_answers
+from viewer.ratings.answers import SCHEMA, read_answers
 from viewer.ratings.results import summarise, write_results
 from viewer.ratings.server import create_app
 from viewer.ratings.study import Study, make_study, read_questions
@@ -227,7 +228,7 @@ def test_mean_opinion_scores(answers: Path) -> None:
             for item in ITEMS
             for system, score in (("ours", 4), ("theirs", 2))
         ]
-        write_answers(answers / f"{rater}.parquet", rows)
+        write_table(answers / f"{rater}.parquet", SCHEMA, rows)
     ours, theirs = summarise(answers).scores
     assert (ours.system, ours.score.mean, ours.score.n, ours.raters) == ("ours", 4.5, 12, 2)
     assert (theirs.score.mean, theirs.score.low, theirs.score.high) == (2.5, 2.0, 3.0)

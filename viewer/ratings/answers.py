@@ -1,8 +1,6 @@
 """Answers of raters: one Parquet file each, whole after every answer."""
 
-import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +65,6 @@ def read_answers(path: Path) -> list[dict[str, Any]]:
         return list(table.cast(SCHEMA).to_pylist())
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: these answers can't be read: {error}") from None
-
-
-def write_answers(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Put a file with all rows in place of the old one; a stop at any time leaves one of both."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".writing")
-    with beside.open("wb") as file:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def all_answers(folder: Path) -> list[dict[str, Any]]:

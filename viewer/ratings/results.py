@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from stores.dataset_index import write_table
 from viewer.intervals import Interval, crossed_interval
 from viewer.ratings.answers import all_answers
 from viewer.report.data import Opinion, Opinions, Preference
@@ -55,11 +55,9 @@ def summarise(folder: Path, systems: Sequence[str] | None = None) -> Opinions:
 
 def write_results(opinions: Opinions, folder: Path) -> tuple[Path, Path]:
     """Write `opinions.parquet` and `preferences.parquet` into a folder, made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
     scores, preferences = folder / "opinions.parquet", folder / "preferences.parquet"
-    pq.write_table(pa.Table.from_pylist(list(opinion_rows(opinions)), schema=OPINIONS), scores)
-    rows = list(preference_rows(opinions))
-    pq.write_table(pa.Table.from_pylist(rows, schema=PREFERENCES), preferences)
+    write_table(scores, OPINIONS, opinion_rows(opinions))
+    write_table(preferences, PREFERENCES, preference_rows(opinions))
     return scores, preferences
 
 

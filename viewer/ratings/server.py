@@ -9,9 +9,10 @@ from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel, Field
 
+from stores.dataset_index import write_table
 from stores.errors import InputError
 from viewer.own_pages import LOOPBACK, BoundedBody, OwnPagesOnly
-from viewer.ratings.answers import answers_file, check_rater, read_answers, write_answers
+from viewer.ratings.answers import SCHEMA, answers_file, check_rater, read_answers
 from viewer.ratings.study import Kind, Study, Trial, video_name
 
 _MOST_BYTES = 1 << 16
@@ -115,7 +116,7 @@ class _Desk:
             done = _answered(rows)
             if _shown(trial) not in done:  # a second click changes nothing
                 rows += self._new_rows(rater, trial, given, position=len(done) + 1)
-                write_answers(path, rows)
+                write_table(path, SCHEMA, rows)
             return self._next(rater)
 
     def _new_rows(
