@@ -1,13 +1,11 @@
 """Sound as blocks of float samples, aligned with the picture.
 
 Sample 0 of a file is what a player plays first (`clock_zero`): what an encoder put before it is
-cut, and sound that begins later than the picture is filled up with silence.
+cut, and every later one is where the container's clock has it (`sound_clock`).
 """
 
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
@@ -16,14 +14,13 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from jaxtyping import Float32
-from numpy.typing import NDArray
 
 from stores.errors import MediaError
-from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
+from stores.media.sound_clock import on_clock
 from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
-from stores.media.source import MAX_SECONDS, only, open_source, sound_streams
+from stores.media.source import only, open_source, sound_streams
 
 Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
@@ -34,7 +31,6 @@ _QUIET, _CANCELLED = 0.01, 0.1
 their difference, one is the other inverted."""
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
-_GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds; MP4 counts samples
 _STATED_LENGTHS = {
     *("mov", "mp4", "matroska", "webm", "avi", "wav", "w64"),
     *("aiff", "caf", "flac", "ape", "tta", "wv"),
@@ -201,12 +197,12 @@ def _placed(
     rate: int,
     mono: bool,
 ) -> Iterator[Block]:
-    """Decode, put each frame at its time, resample to exactly as many samples as that takes."""
+    """Decode, put each sample at its time, and resample the whole to `rate`."""
     source_rate = int(stream.codec_context.sample_rate)
     channels = int(stream.codec_context.layout.nb_channels)
     resampler = AudioResampler(format="flt", layout=layout_name(stream.codec_context), rate=rate)
     given = taken = 0  # samples out and in
-    for frame in _timed(container, stream, path):
+    for frame in on_clock(_frames(container, stream, path), container, stream, path):
         taken += frame.samples
         for out in resampler.resample(frame):
             block = _samples(out, channels, mono)
@@ -219,83 +215,6 @@ def _placed(
         yield block
     if missing > 0:
         yield np.zeros((missing, 1 if mono else channels), np.float32)
-
-
-def _timed(
-    container: av.container.InputContainer, stream: AudioStream, path: Path
-) -> Iterator[AudioFrame]:
-    """Decode to frames that follow each other without a gap from sample 0 on."""
-    rate = int(stream.codec_context.sample_rate)
-    ends = _end_sample(container, stream, rate)
-    zero = clock_zero(container)
-    exact = _is_mp4(container) and stream.time_base == Fraction(1, rate)
-    gap = 0 if exact else round(_GAP_SECONDS * rate)
-    taken = 0
-    for frame in _frames(container, stream, path):
-        if frame.sample_rate != rate:
-            raise MediaError(
-                f"{path}: the sound changes from {rate} to {frame.sample_rate} Hz on the way; "
-                "convert it to one rate first"
-            )
-        ahead = 0
-        if frame.pts is not None and frame.time_base is not None:
-            ahead = round((frame.pts * frame.time_base - zero) * rate) - taken
-        if taken and ahead <= gap:
-            ahead = 0  # times of some containers jitter; the samples themselves follow each other
-        if ahead > MAX_SECONDS * rate:
-            raise MediaError(
-                f"{path}: a gap of {ahead / rate:.0f} seconds in its sound; the file is damaged"
-            )
-        while ahead > 0:
-            silence = _silence(frame, min(ahead, BLOCK_SAMPLES))
-            taken += silence.samples
-            ahead -= silence.samples
-            yield silence
-        left = frame.samples if ends is None else min(frame.samples, ends - taken - ahead)
-        if left > -ahead:
-            taken += left + ahead
-            yield _part(frame, -ahead, left)
-
-
-def _part(frame: AudioFrame, begin: int, end: int) -> AudioFrame:
-    """Cut the samples [begin, end) out of a frame."""
-    # The resampler would warn about jitter in the times, and they are seen to.
-    frame.pts = None
-    if begin == 0 and end == frame.samples:
-        return frame
-    step = 1 if frame.format.is_planar else frame.layout.nb_channels
-    return _like(frame, frame.to_ndarray()[:, begin * step : end * step])
-
-
-def _silence(frame: AudioFrame, samples: int) -> AudioFrame:
-    """Make silence in the format of a frame."""
-    array = frame.to_ndarray()
-    step = 1 if frame.format.is_planar else frame.layout.nb_channels
-    level = 128 if frame.format.name.startswith("u8") else 0
-    return _like(frame, np.full((array.shape[0], samples * step), level, array.dtype))
-
-
-def _like(frame: AudioFrame, array: NDArray[Any]) -> AudioFrame:
-    made = AudioFrame.from_ndarray(
-        np.ascontiguousarray(array), format=frame.format.name, layout=frame.layout.name
-    )
-    made.sample_rate = frame.sample_rate
-    return made
-
-
-def _is_mp4(container: av.container.InputContainer) -> bool:
-    return "mp4" in container.format.name.split(",")
-
-
-def _end_sample(
-    container: av.container.InputContainer, stream: AudioStream, rate: int
-) -> int | None:
-    """Give the sample at which an MP4's edit list ends the sound; decoders leave the padding on."""
-    known = stream.duration and stream.time_base == Fraction(1, rate)
-    if not _is_mp4(container) or not known:
-        return None
-    start = max(0, stream.start_time or 0) - round(clock_zero(container) * rate)
-    return start + int(stream.duration or 0)
 
 
 def _frames(

@@ -216,7 +216,7 @@ class Scanner:
             pts, end = raw, 1
         else:
             raw = np.asarray(self._pts, dtype=np.int64)
-            zero = round(clock_zero(container) / time_base)
+            zero = round(clock_zero(self._path) / time_base)
             nominal = max(1, self._nominal_ticks(stream, time_base))
             pts = _increasing(raw, nominal, self._path)
             end = int(pts[-1]) + self._last_ticks(stream, pts, nominal) - zero

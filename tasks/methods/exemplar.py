@@ -38,7 +38,7 @@ LENDERS = Schema(
 )
 
 
-@stage(LENDERS, version=1)
+@stage(LENDERS, version=2)
 def lenders(
     motion: Artifact,
     landmarks: Artifact,

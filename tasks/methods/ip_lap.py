@@ -128,7 +128,7 @@ def ip_lap_references(
     )
 
 
-@stage(IP_LAP_MOTION, version=1, rows="output_frames", network=True)
+@stage(IP_LAP_MOTION, version=2, rows="output_frames", network=True)
 def ip_lap_motion(
     crops: Artifact,
     references: Artifact,

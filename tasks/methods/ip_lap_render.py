@@ -47,7 +47,7 @@ def _plan_render() -> Plan:
     return Plan(sizes={"y": SIZE, "x": SIZE})
 
 
-@stage(RENDER, version=1, rows="output_frames", plan=_plan_render, network=True)
+@stage(RENDER, version=2, rows="output_frames", plan=_plan_render, network=True)
 def ip_lap_render(
     crops: Artifact,
     references: Artifact,

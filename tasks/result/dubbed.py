@@ -15,7 +15,7 @@ from tasks.source.timeline import load_timeline
 DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
 
 
-@stage(DUBBED, version=2)
+@stage(DUBBED, version=3)
 def dubbed(
     composite: Artifact,
     timeline: Artifact,

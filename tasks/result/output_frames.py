@@ -130,8 +130,10 @@ def output_frames(timeline: Artifact, *, showing: Showing) -> Made:
 def scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Cuts of the output: those of the source, and wherever a repeated video starts again."""
     before, after = source[:-1], source[1:]
-    # Between neighbours, whichever way they are played, it is the later one that begins a scene.
-    starts = scene_start[np.maximum(before, after)] | (np.abs(after - before) > 1)
+    # Between neighbours, whichever way they are played, it is the later one that begins a scene;
+    # a frame that is shown again begins none.
+    starts = scene_start[np.maximum(before, after)] & (after != before)
+    starts |= np.abs(after - before) > 1
     return np.append(True, starts)
 
 

@@ -18,7 +18,7 @@ WAVEFORM = Schema(
 )
 
 
-@stage(WAVEFORM, version=2)
+@stage(WAVEFORM, version=3)
 def waveform(audio: Source) -> Made:
     """Decode, mix down and resample the sound of an audio or video file.
 

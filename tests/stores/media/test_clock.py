@@ -70,7 +70,7 @@ def test_a_range_is_counted_from_what_is_played_first(tmp_path: Path) -> None:
 def test_what_an_encoder_needs_to_get_going_is_not_played(tmp_path: Path) -> None:
     sound = make_audio(tmp_path / "a.mp3", codec="libmp3lame")
     with av.open(str(sound)) as container:
-        assert clock_zero(container) == container.streams.audio[0].start_time * Fraction(
+        assert clock_zero(sound) == container.streams.audio[0].start_time * Fraction(
             container.streams.audio[0].time_base
         )
     assert onset(decode_audio(sound, rate=48000, mono=True)[:, 0]) < 0.002

@@ -239,6 +239,8 @@ def test_cuts_of_any_output_are_the_sources_and_the_jumps(
             assert starts[place], "the video starts again"
         elif after != before:
             assert starts[place] == scene_start[max(before, after)]
+        else:
+            assert not starts[place], "a bounce turns, or a still goes on"
 
 
 def test_picture_and_background_begin_together(run: Run, tmp_path: Path) -> None:
