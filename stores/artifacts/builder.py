@@ -1,7 +1,7 @@
 """An artifact in the making: shard by shard, in a staging folder, until it is committed."""
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -149,6 +149,22 @@ class Builder:
         marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
         self._backend.write(f"{self._markers}/{shard:06d}.json", json.dumps(marker).encode())
 
+    def settled(self, question: str, answer: Callable[[], str]) -> str:
+        """What was answered first, in whatever process, to a question about the whole artifact.
+
+        Args:
+            question: A name.
+            answer: Is asked if nobody answered yet; kept until the artifact is committed.
+        """
+        name = f"{self._markers}/{question}"
+        with suppress(FileNotFoundError):
+            return self._backend.read(name).decode()
+        given = answer()
+        if not self._is_late() and not self._backend.create(name, given.encode()):
+            with suppress(FileNotFoundError):  # committed meanwhile
+                return self._backend.read(name).decode()
+        return given
+
     def write_whole(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays of their full length; each may have several shards of its own.
 
@@ -250,7 +266,8 @@ class Builder:
         return self._arrays[name]
 
     def _read_markers(self, among: Container[int] | None = None) -> dict[int, dict[str, Any]]:
-        numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}
+        names = (n for n in self._backend.names(self._markers) if n.endswith(".json"))
+        numbers = {int(name.removesuffix(".json")): name for name in names}
         wanted = {shard: n for shard, n in numbers.items() if among is None or shard in among}
         contents = self._backend.read_all(self._markers, wanted.values())
         found = {}

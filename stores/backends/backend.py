@@ -67,6 +67,9 @@ class Backend(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Create or replace at once: readers see the old or the new content, never a part."""
 
+    def create(self, name: str, data: bytes) -> bool:
+        """As `write`; False if there is a file with other content already, which stays."""
+
     def names(self, prefix: str) -> list[str]:
         """All files below `prefix`, relative to it."""
 
@@ -330,6 +333,15 @@ class LocalBackend:
             with replacing(path) as beside:
                 beside.write_bytes(data)
                 share(beside, self._rights)
+
+    def create(self, name: str, data: bytes) -> bool:
+        lock = (self.root / name).with_name(f"{UNFINISHED}{Path(name).name}.lock")
+        with explain_unwritable(self.url):
+            self._make_folder(lock.parent)
+        with self._held(locks.exclusive(lock)):
+            if self.size(name) is None:
+                self.write(name, data)
+            return self.read(name) == data
 
     def names(self, prefix: str) -> list[str]:
         base = self.root / prefix

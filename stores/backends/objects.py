@@ -91,6 +91,9 @@ class ObjectBackend:
     def write(self, name: str, data: bytes) -> None:
         self._bucket.put(name, data)
 
+    def create(self, name: str, data: bytes) -> bool:
+        return self._bucket.create(name, data)
+
     def names(self, prefix: str) -> list[str]:
         return sorted(self._bucket.sizes(prefix))
 
