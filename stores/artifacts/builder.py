@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.codecs import create_arrays, shard_files, write_ragged
+from stores.artifacts.codecs import create_arrays, shard_count, shard_files, write_ragged
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.versions import software_versions
@@ -87,6 +87,7 @@ class Builder:
         self._markers = f"staging/{derivation.name}.done"
         self._group: zarr.Group | None = None
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._whole: dict[str, FileRecord] = {}
 
     def prepare(self) -> None:
         """Create the group and its empty arrays, or take up what an earlier builder left."""
@@ -180,6 +181,10 @@ class Builder:
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
                 array[...] = data
+                spec = self._derivation.schema.arrays[name]
+                for shard in range(shard_count(len(data), spec) if data.size else 0):
+                    for file in shard_files(spec, name, shard):
+                        self._whole[file] = self._backend.written_record(f"{self._staging}/{file}")
 
     @property
     def folder(self) -> Path:
@@ -203,7 +208,7 @@ class Builder:
         derivation = self._derivation
         if self._is_late():
             return self._committed()
-        known: dict[str, FileRecord] = {}
+        known = dict(self._whole)
         for marker in self._read_markers().values():
             known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
             seconds += marker["seconds"]
@@ -223,7 +228,8 @@ class Builder:
             for name in self._backend.names(self._staging)
             if not name.endswith(".partial") and name != "manifest.json"
         }
-        if lost := known.keys() - files.keys():
+        metadata = {f"{name}/zarr.json" for name in derivation.schema.arrays}
+        if lost := (known.keys() | metadata) - files.keys():
             raise StoreError(
                 f"{derivation.schema.kind} {derivation.key} lost {min(lost)} while it was made: "
                 "run the same command again"

@@ -3,8 +3,11 @@
 A process that holds anything keeps one object, `in-use/<id>.json`, alive by writing it every
 `BEAT_SECONDS`. It is dead when that object is gone, or was not written for `DEAD_SECONDS` while the
 onlooker could read it all the time; no clocks are compared. What a dead process held is taken over
-by a conditional put. A process that only seemed dead can at worst do work that another does too:
-manifests are created conditionally, so one of them wins.
+by a conditional put, and so is what a living one gives back: it then belongs to nobody, until
+somebody takes it or the collector removes it. No lease is deleted by its holder, who may have been
+taken for dead meanwhile: there is no conditional delete, and it would hit the successor's.
+A process that only seemed dead can at worst do work that another does too: manifests are created
+conditionally, so one of them wins.
 """
 
 import json
@@ -23,6 +26,8 @@ BEAT_SECONDS = 4.0
 DEAD_SECONDS = 20.0
 SESSIONS = "in-use"
 _COLLECTING = "collecting.lock"
+_FREE = b'{"session": "nobody"}'
+"""Content of a lease that was given back: there is no such session, so it is free to take."""
 
 
 class Session:
@@ -60,7 +65,7 @@ class Session:
 
     def release(self, name: str, content: bytes) -> None:
         """Give a lease back; goes on trying while this process is seen."""
-        if not self._bucket.hasty_delete(name, content):
+        if not self._bucket.hasty_swap(name, content, _FREE):
             with self._lock:
                 self._unreleased[name] = content
 
@@ -80,7 +85,7 @@ class Session:
                     return
                 if self._bucket.hasty_put(self._name, self._content()):
                     for name, content in list(self._unreleased.items()):
-                        if self._bucket.hasty_delete(name, content):
+                        if self._bucket.hasty_swap(name, content, _FREE):
                             del self._unreleased[name]
 
     def _content(self) -> bytes:
