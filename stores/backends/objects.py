@@ -18,10 +18,9 @@ What is being built is neither: its files still change.
 """
 
 import hashlib
-import os
 import re
+import secrets
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -38,6 +37,8 @@ from stores.backends.kept import Kept
 from stores.backends.manifest import FileRecord
 
 _PARALLEL_REQUESTS = 16
+_PROCESS = secrets.token_hex(8)
+"""This process, also among those of other machines that share a folder of downloads."""
 _MANIFESTS: Kept[tuple[bytes, str]] = Kept(16 << 20)
 """Content and ETag, by URL."""
 
@@ -179,7 +180,7 @@ class ObjectBackend:
 
     def _private(self, staging: str) -> Path:
         """Of this process alone: if ever two build one key, they must not mix their files."""
-        return self.scratch(f"{staging}/{socket.gethostname()}-{os.getpid()}")
+        return self.scratch(f"{staging}/{_PROCESS}")
 
     def _note(self, name: str, data: memoryview) -> None:
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
