@@ -4,9 +4,10 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -396,7 +397,7 @@ class LocalBackend:
         with explain_unwritable(self.url):
             if path.is_dir() and not path.is_symlink():
                 # Renamed first: half a folder must never look like an artifact.
-                grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
+                grave = self.root / "staging" / f"trash-{secrets.token_hex(4)}-{path.name}"
                 try:
                     self._make_folder(grave.parent)
                     path.rename(grave)
@@ -451,8 +452,14 @@ class LocalBackend:
             self._make_folder(self.root / "staging")
         return self._held(locks.exclusive(self.root / "staging" / f"{name}.lock"))
 
-    def in_use(self) -> AbstractContextManager[None]:
-        return self._held(locks.shared(self.root / "in-use.lock"))
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        with ExitStack() as held:
+            # Where nothing can be written, and nothing was ever held, there is nothing to hold:
+            # whoever only reads goes on, others learn of it from the first thing that they write.
+            with suppress(StoreReadOnly):
+                held.enter_context(self._held(locks.shared(self.root / "in-use.lock")))
+            yield
 
     def unused(self) -> AbstractContextManager[bool]:
         return self._held(locks.exclusive_or_refuse(self.root / "in-use.lock"))
