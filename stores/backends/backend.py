@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -140,8 +140,8 @@ class Backend(Protocol):
     def in_use(self) -> AbstractContextManager[None]:
         """Held by every run while it works, so that nothing is collected under it."""
 
-    def unused(self) -> AbstractContextManager[bool]:
-        """True inside, if no run works on the store."""
+    def unused(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Whether no run works on the store, to be asked again before anything is taken away."""
 
 
 @contextmanager
@@ -461,8 +461,10 @@ class LocalBackend:
                 held.enter_context(self._held(locks.shared(self.root / "in-use.lock")))
             yield
 
-    def unused(self) -> AbstractContextManager[bool]:
-        return self._held(locks.exclusive_or_refuse(self.root / "in-use.lock"))
+    @contextmanager
+    def unused(self) -> Iterator[Callable[[], bool]]:
+        with self._held(locks.exclusive_or_refuse(self.root / "in-use.lock")) as got:
+            yield lambda: got
 
     @contextmanager
     def _held(self, lock: AbstractContextManager[T]) -> Iterator[T]:

@@ -335,7 +335,8 @@ def _refusal(text: str, url: str) -> StoreError | None:
     if status in ("401", "403"):
         return StoreError(
             f"the object store {url} refuses these credentials ({_first_line(text)}): check "
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; work needs the right to "
+            "write, `dubflow artifacts list` and `show` no more than to read"
         )
     if status in ("400", "404", "405", "411", "501"):
         return StoreError(f"the object store {url} refuses a request: {_first_line(text)}")

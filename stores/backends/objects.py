@@ -21,7 +21,7 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -175,7 +175,7 @@ class ObjectBackend:
     def in_use(self) -> AbstractContextManager[None]:
         return leases.in_use(self._bucket)
 
-    def unused(self) -> AbstractContextManager[bool]:
+    def unused(self) -> AbstractContextManager[Callable[[], bool]]:
         return leases.unused(self._bucket)
 
     def _private(self, staging: str) -> Path:

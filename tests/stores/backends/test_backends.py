@@ -211,7 +211,7 @@ def test_runs_wait_for_the_collector(any_store: Store) -> None:
             begun.set()
 
     with any_store.backend.unused() as unused:
-        assert unused
+        assert unused()
         thread = threading.Thread(target=work)
         thread.start()
         assert not begun.wait(1.0)

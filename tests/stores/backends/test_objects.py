@@ -15,6 +15,7 @@ import numpy as np
 import obstore
 import pytest
 
+from stores import runs
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.store import Store
@@ -120,9 +121,9 @@ def test_the_living_keep_their_lease(s3_url: str) -> None:
     thread.join()
     assert order == ["first", "second"]
     with leases.in_use(other), leases.unused(first) as unused:
-        assert not unused
+        assert not unused()
     with leases.unused(first) as unused:
-        assert unused
+        assert unused()
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -169,7 +170,7 @@ def test_what_is_given_back_is_taken_at_once(
         with leases.exclusive(each, "staging/key.lock"):
             pass
         with leases.unused(each) as unused:
-            assert unused
+            assert unused()
         with leases.in_use(each):
             pass
 
@@ -180,9 +181,29 @@ def test_collector_waits_for_the_dead_only(s3_url: str) -> None:
     store.backend.write("in-use/elsewhere-1.json", b"{}")
     begun = time.monotonic()
     with store.backend.unused() as unused:
-        assert unused
+        assert unused()
     assert time.monotonic() - begun >= leases.DEAD_SECONDS
     assert store.backend.names("in-use") == []
+
+
+def test_a_collector_that_stood_still_takes_nothing_away(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have taken it for dead and begun to work; it can't know."""
+    store = Store(s3_url)
+    artifact, now = _made(store), leases._now
+    reachable = runs._reachable
+
+    def slow(*given: Any) -> Any:
+        monkeypatch.setattr(leases, "_now", lambda: now() + leases.DEAD_SECONDS)
+        return reachable(*given)
+
+    monkeypatch.setattr(runs, "_reachable", slow)
+    with pytest.raises(StoreError, match="stood still for so long"):
+        collect(store, dry_run=False)
+    assert store.get("numbers", artifact.key).damage() == []
+    monkeypatch.setattr(runs, "_reachable", reachable)
+    assert collect(store, dry_run=False).artifacts == [("numbers", artifact.key)]
 
 
 def test_a_late_builder_touches_nothing(s3_url: str) -> None:
