@@ -155,7 +155,7 @@ class Builder:
 
         Args:
             question: A name.
-            answer: Is asked if nobody answered yet; kept until the artifact is committed.
+            answer: Is asked if nobody answered yet; in the end it is one of the attributes.
         """
         name = f"{self._markers}/{question}"
         with suppress(FileNotFoundError):
@@ -202,12 +202,13 @@ class Builder:
         """Write the manifest and make the artifact appear, at once.
 
         Args:
-            attributes: Facts found while computing; must be JSON.
+            attributes: Facts found while computing; must be JSON. What was `settled` is added.
             seconds: Time spent outside `write`.
         """
         derivation = self._derivation
         if self._is_late():
             return self._committed()
+        attributes = {**attributes, **self._answers()}
         known = dict(self._whole)
         for marker in self._read_markers().values():
             known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
@@ -218,7 +219,7 @@ class Builder:
             "stage_version": derivation.stage_version,
             "inputs": {name: list(value) for name, value in derivation.inputs.items()},
             "parameters": dict(derivation.parameters),
-            "attributes": dict(attributes),
+            "attributes": attributes,
         }
         with explain_full_store(self._backend.url):
             self._open().update_attributes({"doc": derivation.schema.doc, **described})
@@ -240,7 +241,7 @@ class Builder:
             stage_version=derivation.stage_version,
             inputs=dict(derivation.inputs),
             parameters=dict(derivation.parameters),
-            attributes=json.loads(json.dumps(dict(attributes))),
+            attributes=json.loads(json.dumps(attributes)),
             sizes={**derivation.schema.sizes, **self._sizes},
             versions=software_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -281,6 +282,11 @@ class Builder:
             with suppress(ValueError):  # one that a power cut cut short: the shard is not finished
                 found[shard] = json.loads(contents[name])
         return found
+
+    def _answers(self) -> dict[str, str]:
+        names = [n for n in self._backend.names(self._markers) if not n.endswith(".json")]
+        found = self._backend.read_all(self._markers, names)
+        return {name: answer.decode() for name, answer in found.items()}
 
     def _is_late(self) -> bool:
         """Whether, where there is no staging, another builder has committed the same artifact.
