@@ -161,7 +161,7 @@ def runner_rows(device: torch.device) -> Iterator[list[str]]:
     batch, bare = best(generator, "wav2lip_generator", device)
     count = 512 if device.type == "cpu" else 16384
     settings = DeviceSettings(device=device.type)  # type: ignore[arg-type]
-    runner = Runner(Speaker(build("wav2lip_generator")), settings, tolerance=1.0)
+    runner = Runner(Speaker(build("wav2lip_generator")), settings)
     mel = np.random.default_rng(1).random((64, 80, 16), np.float32)
 
     def blocks(faces: Artifact, frames: int) -> Iterator[tuple[Any, ...]]:

@@ -83,7 +83,7 @@ def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool)
         StoreError: a run is working on the store.
     """
     with store.backend.unused() as unused:
-        if not unused:
+        if not unused():
             raise StoreError(f"a run is working on the store {store.url}; collect when it is done")
         forgotten, kept = _split(recorded_runs(store), older_than)
         roots = [item for run in kept for item in run.artifacts]
@@ -94,12 +94,15 @@ def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool)
         freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
         freed += sum(_bytes(store, prefix) for prefix in leftovers)
         if not dry_run:
-            for run in forgotten:
-                store.backend.delete(f"runs/{run.id}.json")
-            for kind, key in dead:
-                store.remove(kind, key)
-            for prefix in ("staging", *leftovers):
-                store.backend.delete(prefix)
+            names = [f"runs/{run.id}.json" for run in forgotten]
+            names += [f"{kind}/{key[:2]}/{key}" for kind, key in dead]
+            for name in (*names, "staging", *leftovers):
+                if not unused():
+                    raise StoreError(
+                        f"collecting in {store.url} stood still for so long that others may work "
+                        "there again; run the same command again"
+                    )
+                store.backend.delete(name)
         return Collected(dead, [run.id for run in forgotten], leftovers, freed)
 
 

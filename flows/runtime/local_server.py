@@ -127,8 +127,9 @@ def _process(
     arguments: list[str], environment: dict[str, str], *, module: str = "prefect"
 ) -> "Iterator[subprocess.Popen[str]]":
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "flows.runtime.tied", module, *arguments],
         env=environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,7 +1,7 @@
 """An artifact in the making: shard by shard, in a staging folder, until it is committed."""
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.codecs import create_arrays, shard_files, write_ragged
+from stores.artifacts.codecs import create_arrays, shard_count, shard_files, write_ragged
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.versions import software_versions
@@ -87,6 +87,7 @@ class Builder:
         self._markers = f"staging/{derivation.name}.done"
         self._group: zarr.Group | None = None
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._whole: dict[str, FileRecord] = {}
 
     def prepare(self) -> None:
         """Create the group and its empty arrays, or take up what an earlier builder left."""
@@ -149,6 +150,22 @@ class Builder:
         marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
         self._backend.write(f"{self._markers}/{shard:06d}.json", json.dumps(marker).encode())
 
+    def settled(self, question: str, answer: Callable[[], str]) -> str:
+        """What was answered first, in whatever process, to a question about the whole artifact.
+
+        Args:
+            question: A name.
+            answer: Is asked if nobody answered yet; in the end it is one of the attributes.
+        """
+        name = f"{self._markers}/{question}"
+        with suppress(FileNotFoundError):
+            return self._backend.read(name).decode()
+        given = answer()
+        if not self._is_late() and not self._backend.create(name, given.encode()):
+            with suppress(FileNotFoundError):  # committed meanwhile
+                return self._backend.read(name).decode()
+        return given
+
     def write_whole(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays of their full length; each may have several shards of its own.
 
@@ -164,6 +181,10 @@ class Builder:
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
                 array[...] = data
+                spec = self._derivation.schema.arrays[name]
+                for shard in range(shard_count(len(data), spec) if data.size else 0):
+                    for file in shard_files(spec, name, shard):
+                        self._whole[file] = self._backend.written_record(f"{self._staging}/{file}")
 
     @property
     def folder(self) -> Path:
@@ -181,13 +202,14 @@ class Builder:
         """Write the manifest and make the artifact appear, at once.
 
         Args:
-            attributes: Facts found while computing; must be JSON.
+            attributes: Facts found while computing; must be JSON. What was `settled` is added.
             seconds: Time spent outside `write`.
         """
         derivation = self._derivation
         if self._is_late():
             return self._committed()
-        known: dict[str, FileRecord] = {}
+        attributes = {**attributes, **self._answers()}
+        known = dict(self._whole)
         for marker in self._read_markers().values():
             known |= {file: FileRecord(**record) for file, record in marker["files"].items()}
             seconds += marker["seconds"]
@@ -197,7 +219,7 @@ class Builder:
             "stage_version": derivation.stage_version,
             "inputs": {name: list(value) for name, value in derivation.inputs.items()},
             "parameters": dict(derivation.parameters),
-            "attributes": dict(attributes),
+            "attributes": attributes,
         }
         with explain_full_store(self._backend.url):
             self._open().update_attributes({"doc": derivation.schema.doc, **described})
@@ -207,7 +229,8 @@ class Builder:
             for name in self._backend.names(self._staging)
             if not name.endswith(".partial") and name != "manifest.json"
         }
-        if lost := known.keys() - files.keys():
+        metadata = {f"{name}/zarr.json" for name in derivation.schema.arrays}
+        if lost := (known.keys() | metadata) - files.keys():
             raise StoreError(
                 f"{derivation.schema.kind} {derivation.key} lost {min(lost)} while it was made: "
                 "run the same command again"
@@ -218,7 +241,7 @@ class Builder:
             stage_version=derivation.stage_version,
             inputs=dict(derivation.inputs),
             parameters=dict(derivation.parameters),
-            attributes=json.loads(json.dumps(dict(attributes))),
+            attributes=json.loads(json.dumps(attributes)),
             sizes={**derivation.schema.sizes, **self._sizes},
             versions=software_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -250,7 +273,8 @@ class Builder:
         return self._arrays[name]
 
     def _read_markers(self, among: Container[int] | None = None) -> dict[int, dict[str, Any]]:
-        numbers = {int(n.removesuffix(".json")): n for n in self._backend.names(self._markers)}
+        names = (n for n in self._backend.names(self._markers) if n.endswith(".json"))
+        numbers = {int(name.removesuffix(".json")): name for name in names}
         wanted = {shard: n for shard, n in numbers.items() if among is None or shard in among}
         contents = self._backend.read_all(self._markers, wanted.values())
         found = {}
@@ -258,6 +282,11 @@ class Builder:
             with suppress(ValueError):  # one that a power cut cut short: the shard is not finished
                 found[shard] = json.loads(contents[name])
         return found
+
+    def _answers(self) -> dict[str, str]:
+        names = [n for n in self._backend.names(self._markers) if not n.endswith(".json")]
+        found = self._backend.read_all(self._markers, names)
+        return {name: answer.decode() for name, answer in found.items()}
 
     def _is_late(self) -> bool:
         """Whether, where there is no staging, another builder has committed the same artifact.

@@ -13,10 +13,23 @@ def canonical_json(value: Any) -> str:
 
     Raises:
         TypeError: for sets, paths, arrays and any object that JSON does not know; their text
-            could differ between two processes.
+            could differ between two processes. For keys of a dict that are no text, too: 1 and "1"
+            would have one.
         ValueError: for NaN and infinities.
     """
+    _check_names(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _check_names(value: Any) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"the key {name!r} of a dict is {type(name).__name__}, not str")
+            _check_names(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_names(inner)
 
 
 def content_key(value: Any) -> str:

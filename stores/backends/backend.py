@@ -4,9 +4,10 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -66,6 +67,9 @@ class Backend(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Create or replace at once: readers see the old or the new content, never a part."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """As `write`; False if there is a file with other content already, which stays."""
 
     def names(self, prefix: str) -> list[str]:
         """All files below `prefix`, relative to it."""
@@ -136,8 +140,8 @@ class Backend(Protocol):
     def in_use(self) -> AbstractContextManager[None]:
         """Held by every run while it works, so that nothing is collected under it."""
 
-    def unused(self) -> AbstractContextManager[bool]:
-        """True inside, if no run works on the store."""
+    def unused(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Whether no run works on the store, to be asked again before anything is taken away."""
 
 
 @contextmanager
@@ -331,6 +335,15 @@ class LocalBackend:
                 beside.write_bytes(data)
                 share(beside, self._rights)
 
+    def create(self, name: str, data: bytes) -> bool:
+        lock = (self.root / name).with_name(f"{UNFINISHED}{Path(name).name}.lock")
+        with explain_unwritable(self.url):
+            self._make_folder(lock.parent)
+        with self._held(locks.exclusive(lock)):
+            if self.size(name) is None:
+                self.write(name, data)
+            return self.read(name) == data
+
     def names(self, prefix: str) -> list[str]:
         base = self.root / prefix
         return sorted(
@@ -385,7 +398,7 @@ class LocalBackend:
         with explain_unwritable(self.url):
             if path.is_dir() and not path.is_symlink():
                 # Renamed first: half a folder must never look like an artifact.
-                grave = self.root / "staging" / f"trash-{os.getpid()}-{path.name}"
+                grave = self.root / "staging" / f"trash-{secrets.token_hex(4)}-{path.name}"
                 try:
                     self._make_folder(grave.parent)
                     path.rename(grave)
@@ -439,11 +452,19 @@ class LocalBackend:
             self._make_folder(self.root / "staging")
         return self._held(locks.exclusive(self.root / "staging" / f"{name}.lock"))
 
-    def in_use(self) -> AbstractContextManager[None]:
-        return self._held(locks.shared(self.root / "in-use.lock"))
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        with ExitStack() as held:
+            # Where nothing can be written, and nothing was ever held, there is nothing to hold:
+            # whoever only reads goes on, others learn of it from the first thing that they write.
+            with suppress(StoreReadOnly):
+                held.enter_context(self._held(locks.shared(self.root / "in-use.lock")))
+            yield
 
-    def unused(self) -> AbstractContextManager[bool]:
-        return self._held(locks.exclusive_or_refuse(self.root / "in-use.lock"))
+    @contextmanager
+    def unused(self) -> Iterator[Callable[[], bool]]:
+        with self._held(locks.exclusive_or_refuse(self.root / "in-use.lock")) as got:
+            yield lambda: got
 
     @contextmanager
     def _held(self, lock: AbstractContextManager[T]) -> Iterator[T]:

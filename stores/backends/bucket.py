@@ -151,16 +151,22 @@ class Bucket:
         self._met = True
         return True
 
-    def hasty_delete(self, name: str, content: bytes | None = None) -> bool:
-        """Delete within seconds, only if it has this content; False if there was no answer."""
+    def hasty_swap(self, name: str, old: bytes, new: bytes) -> bool:
+        """Replace within seconds what has the content `old`; False if there was no answer."""
         try:
-            if content is None or bytes(obstore.get(self._hasty, name).bytes()) == content:
-                obstore.delete(self._hasty, [name])
-        except FileNotFoundError:
+            found = obstore.get(self._hasty, name)
+            if bytes(found.bytes()) == old:
+                obstore.put(self._hasty, name, new, mode={"e_tag": found.meta["e_tag"]})
+        except (FileNotFoundError, PreconditionError):
             return True
         except BaseError:
             return False
         return True
+
+    def hasty_delete(self, name: str) -> None:
+        """Delete within seconds, or not at all."""
+        with suppress(BaseError, FileNotFoundError):
+            obstore.delete(self._hasty, [name])
 
     def check_conditions(self, name: str) -> None:
         """Try on an object that exists if the server honours conditions.
@@ -329,7 +335,8 @@ def _refusal(text: str, url: str) -> StoreError | None:
     if status in ("401", "403"):
         return StoreError(
             f"the object store {url} refuses these credentials ({_first_line(text)}): check "
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; work needs the right to "
+            "write, `dubflow artifacts list` and `show` no more than to read"
         )
     if status in ("400", "404", "405", "411", "501"):
         return StoreError(f"the object store {url} refuses a request: {_first_line(text)}")

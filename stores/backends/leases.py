@@ -3,8 +3,11 @@
 A process that holds anything keeps one object, `in-use/<id>.json`, alive by writing it every
 `BEAT_SECONDS`. It is dead when that object is gone, or was not written for `DEAD_SECONDS` while the
 onlooker could read it all the time; no clocks are compared. What a dead process held is taken over
-by a conditional put. A process that only seemed dead can at worst do work that another does too:
-manifests are created conditionally, so one of them wins.
+by a conditional put, and so is what a living one gives back: it then belongs to nobody, until
+somebody takes it or the collector removes it. No lease is deleted by its holder, who may have been
+taken for dead meanwhile: there is no conditional delete, and it would hit the successor's.
+A process that only seemed dead can at worst do work that another does too: manifests are created
+conditionally, so one of them wins.
 """
 
 import json
@@ -13,7 +16,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -23,6 +26,8 @@ BEAT_SECONDS = 4.0
 DEAD_SECONDS = 20.0
 SESSIONS = "in-use"
 _COLLECTING = "collecting.lock"
+_FREE = b'{"session": "nobody"}'
+"""Content of a lease that was given back: there is no such session, so it is free to take."""
 
 
 class Session:
@@ -35,6 +40,8 @@ class Session:
         self._name = f"{SESSIONS}/{self.id}.json"
         self._holders = 0
         self._beats = 0
+        self._beaten = 0.0
+        self._stalled = False
         self._checked = False
         self._unreleased: dict[str, bytes] = {}
         self._lock = threading.Lock()
@@ -58,13 +65,19 @@ class Session:
                     self._stop.set()
                     self._bucket.hasty_delete(self._name)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether nobody can have taken this process for dead since it is held."""
+        return not self._stalled and _now() - self._beaten < DEAD_SECONDS / 2
+
     def release(self, name: str, content: bytes) -> None:
         """Give a lease back; goes on trying while this process is seen."""
-        if not self._bucket.hasty_delete(name, content):
+        if not self._bucket.hasty_swap(name, content, _FREE):
             with self._lock:
                 self._unreleased[name] = content
 
     def _begin(self) -> None:
+        self._beaten, self._stalled = _now(), False
         self._bucket.put(self._name, self._content())
         if not self._checked:
             self._bucket.check_conditions(self._name)
@@ -78,9 +91,12 @@ class Session:
             with self._lock:
                 if stop.is_set():  # the object was deleted
                     return
+                now = _now()
+                self._stalled |= not self.trusted
                 if self._bucket.hasty_put(self._name, self._content()):
+                    self._beaten = now
                     for name, content in list(self._unreleased.items()):
-                        if self._bucket.hasty_delete(name, content):
+                        if self._bucket.hasty_swap(name, content, _FREE):
                             del self._unreleased[name]
 
     def _content(self) -> bytes:
@@ -143,8 +159,8 @@ def in_use(bucket: Bucket) -> Iterator[None]:
 
 
 @contextmanager
-def unused(bucket: Bucket) -> Iterator[bool]:
-    """True while nothing works on the store, and nothing begins to; False if something does.
+def unused(bucket: Bucket) -> Iterator[Callable[[], bool]]:
+    """Whether nothing works on the store, and nothing begins to; not any more after a stall.
 
     The collector creates its lease and then looks for sessions, a run its session and then looks
     for the lease: whichever is later sees the other.
@@ -153,10 +169,11 @@ def unused(bucket: Bucket) -> Iterator[bool]:
     with session.held():
         content = _claim(session)
         if session.runs or not _take(bucket, session, _COLLECTING, content, or_refuse=True):
-            yield False
+            yield lambda: False
             return
         try:
-            yield not session.runs and _others_are_dead(bucket, session)
+            free = not session.runs and _others_are_dead(bucket, session)
+            yield lambda: free and session.trusted
         finally:
             session.release(_COLLECTING, content)
 
@@ -213,6 +230,11 @@ def _others_are_dead(bucket: Bucket, session: Session) -> bool:
         if watches:
             time.sleep(0.5)
     return True
+
+
+def _now() -> float:
+    """Seconds that also count while the machine sleeps, where the system tells them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _owner(content: bytes) -> str:

@@ -65,7 +65,7 @@ def _open(path: Path) -> int:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EROFS) or not path.exists():
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not path.exists():
             raise
         return os.open(path, os.O_RDONLY)
     share(path, rights_of_group(path.parent))

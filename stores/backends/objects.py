@@ -18,11 +18,10 @@ What is being built is neither: its files still change.
 """
 
 import hashlib
-import os
 import re
+import secrets
 import shutil
-import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -38,6 +37,8 @@ from stores.backends.kept import Kept
 from stores.backends.manifest import FileRecord
 
 _PARALLEL_REQUESTS = 16
+_PROCESS = secrets.token_hex(8)
+"""This process, also among those of other machines that share a folder of downloads."""
 _MANIFESTS: Kept[tuple[bytes, str]] = Kept(16 << 20)
 """Content and ETag, by URL."""
 
@@ -90,6 +91,9 @@ class ObjectBackend:
 
     def write(self, name: str, data: bytes) -> None:
         self._bucket.put(name, data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        return self._bucket.create(name, data)
 
     def names(self, prefix: str) -> list[str]:
         return sorted(self._bucket.sizes(prefix))
@@ -171,12 +175,12 @@ class ObjectBackend:
     def in_use(self) -> AbstractContextManager[None]:
         return leases.in_use(self._bucket)
 
-    def unused(self) -> AbstractContextManager[bool]:
+    def unused(self) -> AbstractContextManager[Callable[[], bool]]:
         return leases.unused(self._bucket)
 
     def _private(self, staging: str) -> Path:
         """Of this process alone: if ever two build one key, they must not mix their files."""
-        return self.scratch(f"{staging}/{socket.gethostname()}-{os.getpid()}")
+        return self.scratch(f"{staging}/{_PROCESS}")
 
     def _note(self, name: str, data: memoryview) -> None:
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()

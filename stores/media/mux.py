@@ -1,7 +1,6 @@
 """Write compressed segments and sound to a file, whole or not at all."""
 
 import math
-import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from stores.media.encode import (
 )
 from stores.media.facts import VideoFacts
 from stores.media.settings import EncodeSettings, MuxSettings
+from stores.whole_files import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Container format of each file suffix that can be written."""
@@ -147,16 +147,9 @@ def mux(
     path = Path(path)
     settings = settings or MuxSettings()
     check_output(path, settings, rate=sound.rate if sound else None)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with _disk_errors(path):
-            writer = _Writer(partial, container_format(path), video, encode, metadata or {})
-            writer.write(segments, pts, end_pts, sound, settings)
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _disk_errors(path), replacing(path) as beside:
+        writer = _Writer(beside, container_format(path), video, encode, metadata or {})
+        writer.write(segments, pts, end_pts, sound, settings)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,7 +126,7 @@ def read_registry() -> Registry:
 
 def _read(path: Path) -> Registry:
     try:
-        return _File.model_validate(yaml.safe_load(path.read_text())).weights
+        return _parsed(path.read_text())
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -134,6 +135,11 @@ def _read(path: Path) -> Registry:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise SettingsError(f"{path}: {where}: {first['msg']}") from error
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Registry:
+    return _File.model_validate(yaml.safe_load(text)).weights
 
 
 def find_entry(registry: Registry, name: str) -> WeightsEntry:

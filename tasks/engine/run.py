@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -172,6 +172,35 @@ def current_devices() -> DeviceSettings:
     """Where the networks of the run that is active here run; without one, the best there is."""
     run = current_run_or_none()
     return run.devices if run is not None else DeviceSettings()
+
+
+Settle = Callable[[str, Callable[[], str]], str]
+"""A question, and who answers it if nobody did yet → the answer."""
+
+
+@contextmanager
+def settling(settle: Settle) -> Iterator[None]:
+    """Questions that are `settled_once` inside go to `settle`."""
+    token = _settle.set(settle)
+    try:
+        yield
+    finally:
+        _settle.reset(token)
+
+
+def settled_once(question: str, answer: Callable[[], str]) -> str:
+    """What holds for all ranges of the artifact that is computed here, in whatever process.
+
+    Args:
+        question: A name.
+        answer: Is asked if no process answered yet, and where no artifact is computed. It must not
+            depend on the range in hand.
+    """
+    settle = _settle.get()
+    return answer() if settle is None else settle(question, answer)
+
+
+_settle: ContextVar[Settle | None] = ContextVar("dubflow_settle", default=None)
 
 
 def usable_processors() -> int:

@@ -37,7 +37,7 @@ from stores.artifacts.store import Store
 from stores.errors import ClusterError, DamagedArtifact, DubflowError, StoreError
 from tasks.engine.arguments import Bundle, bind, check_sources, decode, derivation, encode
 from tasks.engine.call import Call
-from tasks.engine.run import Run, current_run, current_run_or_none
+from tasks.engine.run import Run, current_run, current_run_or_none, settling
 
 Arrays = Mapping[str, NDArray[Any]]
 Blocks = Iterator[Arrays]
@@ -282,15 +282,16 @@ class Stage:
         wanted = [every[index] for index in indices if index not in finished]
         run = current_run_or_none()
         count = _row_counter(self.schema.kind)
-        blocks: Blocks = self._call_body(arguments, shards=wanted)
         start = time.perf_counter()
-        for shard, arrays in zip(wanted, blocks, strict=True):
-            check_sources(arguments)
-            builder.write(shard.index, arrays, seconds=time.perf_counter() - start)
-            count(shard.stop - shard.start)
-            start = time.perf_counter()
-            if run is not None and run.stop.is_set():
-                return
+        with settling(builder.settled):
+            blocks: Blocks = self._call_body(arguments, shards=wanted)
+            for shard, arrays in zip(wanted, blocks, strict=True):
+                check_sources(arguments)
+                builder.write(shard.index, arrays, seconds=time.perf_counter() - start)
+                count(shard.stop - shard.start)
+                start = time.perf_counter()
+                if run is not None and run.stop.is_set():
+                    return
 
     def _planned(self, arguments: Mapping[str, Any]) -> tuple[Plan, int]:
         """The plan, and how many rows there will be."""

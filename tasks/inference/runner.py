@@ -1,6 +1,6 @@
 """One way to run any network over a stored sequence.
 
-    runner = Runner(network, settings, precision="float32", tolerance=2.0)
+    runner = Runner(network, settings, precision="float32")
     for made in runner.map(blocks):     # blocks: tuples of arrays with one row per sample
         ...                             # made: the network's output for the block, same rows
 
@@ -52,12 +52,10 @@ class Runner:
             It is moved to the device and kept in channels-last layout.
         settings: Device, batch, compilation.
         precision: float32, or what autocast computes convolutions and products in.
-        tolerance: Root mean square difference from float32, in units of the output, that half
-            precision may make on the first batch; where it makes more, float32 is used.
 
     Attributes:
         device: Where it runs.
-        precision: In which it runs: float32 after a failed check.
+        precision: In which it runs.
         batch: Samples at once; 0 until the first block.
     """
 
@@ -67,17 +65,14 @@ class Runner:
         settings: DeviceSettings,
         *,
         precision: Precision = "float32",
-        tolerance: float,
     ) -> None:
         self.device = choose_device(settings.device)
-        self.precision: Precision = precision
+        self.precision = precision
         self.batch = settings.batch
-        self._tolerance = tolerance
         self._network = channels_last(network.eval().requires_grad_(False).to(self.device))
         self._call: Callable[..., Tensor] = self._network
         if settings.compile:
             self._call = torch.compile(self._network)
-        self._checked = precision == "float32"
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # float32 shall mean it
 
@@ -96,13 +91,29 @@ class Runner:
         if before is not None:
             yield before.array()
 
+    def error(self, sample: Arrays) -> float:
+        """Root mean square difference from float32, in units of the output, of what it makes.
+
+        Args:
+            sample: A block, as of `map`.
+
+        Returns:
+            Infinity where half precision overflowed.
+        """
+        tensors = self._host_tensors(sample)
+        made = self._launch(tensors).array().astype(np.float32)
+        exact = self._launch(tensors, exactly=True).array().astype(np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = float(np.sqrt(np.square(made - exact).mean()))
+        return error if np.isfinite(error) else float("inf")
+
     def _host_tensors(self, arrays: Arrays) -> list[Tensor]:
         tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         if self.device.type == "cuda":
             return [tensor.pin_memory() for tensor in tensors]
         return tensors
 
-    def _launch(self, tensors: list[Tensor]) -> _Launched:
+    def _launch(self, tensors: list[Tensor], *, exactly: bool = False) -> _Launched:
         parts: list[Tensor] = []
         with _busy[str(self.device)], torch.inference_mode():
             if self.device.type == "cpu":
@@ -115,7 +126,7 @@ class Runner:
                 )
                 try:
                     part = [tensor[start : start + self.batch] for tensor in tensors]
-                    parts.append(self._forward(part))
+                    parts.append(self._forward(part, exactly=exactly))
                 except RuntimeError as error:
                     if not is_out_of_memory(error) or self.batch == 1:
                         raise
@@ -129,15 +140,13 @@ class Runner:
                 arrived = torch.cuda.current_stream(self.device).record_event()
         return _Launched(parts, arrived)
 
-    def _forward(self, part: list[Tensor]) -> Tensor:
+    def _forward(self, part: list[Tensor], *, exactly: bool) -> Tensor:
         inputs = self._on_device(part)
-        with self._autocast():
-            made: Tensor = self._call(*inputs)
-        if not self._checked:
-            self._checked = True
-            exact: Tensor = self._network(*inputs)
-            if _rms(made, exact) > self._tolerance:
-                self.precision, made = "float32", exact
+        if exactly:
+            made: Tensor = self._network(*inputs)
+        else:
+            with self._autocast():
+                made = self._call(*inputs)
         if made.dtype in _DTYPES.values():
             made = made.float()
         if self.device.type != "cuda":
@@ -160,9 +169,3 @@ def channels_last(network: nn.Module) -> nn.Module:
         if parameter.ndim == 4:  # StyleGAN2's modulated weights have five axes
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
-
-
-def _rms(made: Tensor, exact: Tensor) -> float:
-    """Root mean square difference; infinite where half precision overflowed."""
-    difference = (made.float() - exact.float()).square().mean().sqrt().item()
-    return difference if np.isfinite(difference) else float("inf")

@@ -1,7 +1,7 @@
 """IP-LAP's first half: faces and references as it takes them, and the landmarks speech asks for."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
@@ -146,19 +146,24 @@ def ip_lap_motion(
     Args:
         weights: Of the landmark generator.
     """
-    talker = _runner(weights, crops, references, landmarks, precision)
     columns = mel.read("mel")
     shown = _Shown.of(timeline, output_frames)
     waiting: deque[tuple[Floats, Ints, Bools]] = deque()
 
-    def inputs() -> Iterator[tuple[Floats, Floats]]:
-        for shard in shards:
-            poses = _poses(shard, shown, crops, landmarks)
-            waiting.append(poses)
-            heard = mel_windows(columns, shown.pts[shard.start : shard.stop], shown.time_base)
-            yield heard, poses[0][..., : len(POSE)]
+    def inputs(shard: Shard) -> tuple[Floats, Floats]:
+        poses = _poses(shard, shown, crops, landmarks)
+        waiting.append(poses)
+        heard = mel_windows(columns, shown.pts[shard.start : shard.stop], shown.time_base)
+        return heard, poses[0][..., : len(POSE)]
 
-    for content in talker.map(inputs()):
+    def apart(rows: Ints) -> list[Floats]:
+        blocks = zip(*(inputs(Shard(0, row, row + 1)) for row in map(int, rows)), strict=True)
+        waiting.clear()
+        return [np.concatenate(each) for each in blocks]
+
+    usable = crops.read("valid")[shown.source]
+    talker = _runner(weights, crops, references, landmarks, precision, usable, apart)
+    for content in talker.map(map(inputs, shards)):
         windows, sizes, valid = waiting.popleft()
         windows[..., len(POSE) :] = content * valid[:, None, None, None]
         yield {"landmarks": windows, "box_size": sizes, "valid": valid}
@@ -218,6 +223,8 @@ def _runner(
     references: Artifact,
     landmarks: Artifact,
     precision: Precision,
+    usable: Bools,
+    block: Callable[[Ints], list[Floats]],
 ) -> "Runner":
     """The landmark generator with this person's references."""
     import torch
@@ -236,6 +243,8 @@ def _runner(
         *(crops.key, references.key),
         precision=precision,
         tolerance=MOTION_TOLERANCE,
+        usable=usable,
+        block=block,
     )
 
 

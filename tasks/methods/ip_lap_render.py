@@ -1,6 +1,6 @@
 """IP-LAP's second half: the faces that its landmarks describe; and with the source's own detail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.inference.runner import Runner
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
 Paste = Literal["soft", "contour"]
 
 FADE_FRAMES = 4
@@ -69,22 +70,20 @@ def ip_lap_render(
         weights: Of the renderer.
         paste: soft keeps all but jaw and mouth, contour all outside the face, as published.
     """
-    portrait = _runner(weights, crops, references, landmarks, precision)
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
     columns, pts = mel.read("mel"), output_frames.read("pts")
     starts = scene_starts(clip.scene_start, source)
     free = motion.read("valid") & visibility.read("free")[source]
     shown = opacity(free, scene_start=starts, fade_frames=FADE_FRAMES)
 
-    def inputs() -> Iterator[tuple[NDArray[Any], ...]]:
-        for shard in shards:
-            rows = shard.start + np.flatnonzero(shown[shard.start : shard.stop])
-            if len(rows):
-                faces = crops.read_rows("face", source[rows])
-                heard = mel_windows(columns, pts[rows], clip.time_base)[:, MIDDLE]
-                yield heard, faces, _sketches(motion, rows)
+    def inputs(rows: Rows) -> tuple[NDArray[Any], ...]:
+        faces = crops.read_rows("face", source[rows])
+        heard = mel_windows(columns, pts[rows], clip.time_base)[:, MIDDLE]
+        return heard, faces, _sketches(motion, rows)
 
-    made = portrait.map(inputs())
+    blocks = (each.start + np.flatnonzero(shown[each.start : each.stop]) for each in shards)
+    portrait = _runner(weights, crops, references, landmarks, precision, shown > 0, inputs)
+    made = portrait.map(map(inputs, filter(len, blocks)))
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, seen = source[part], shown[part] > 0
@@ -101,7 +100,7 @@ def ip_lap_render(
         yield render_rows(patch=patch, mask=mask, transform=transforms, valid=seen)
 
 
-def _sketches(motion: Artifact, rows: NDArray[np.int64]) -> Floats:
+def _sketches(motion: Artifact, rows: Rows) -> Floats:
     """Sketches (frame, WINDOW, 128, 128) float32 0..1 of some output frames."""
     points, sizes = motion.read_rows("landmarks", rows), motion.read_rows("box_size", rows)
     drawn = renderer_sketches(points.reshape(-1, *points.shape[2:]), sizes.reshape(-1, 2))
@@ -121,6 +120,8 @@ def _runner(
     references: Artifact,
     landmarks: Artifact,
     precision: Precision,
+    usable: NDArray[np.bool_],
+    block: Callable[[Rows], tuple[NDArray[Any], ...]],
 ) -> "Runner":
     """The renderer with this person's reference images."""
     import torch
@@ -145,6 +146,8 @@ def _runner(
         *(crops.key, references.key),
         precision=precision,
         tolerance=HALF_PRECISION_TOLERANCE,
+        usable=usable,
+        block=block,
     )
 
 

@@ -1,8 +1,8 @@
 """Wav2Lip's own stages: faces cut out by its rules, and the same faces speaking."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ from tasks.source.timeline import load_timeline
 
 if TYPE_CHECKING:
     from tasks.inference.runner import Runner
+
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+Inputs = Callable[[Rows], tuple[NDArray[Any], ...]]
 
 FACE_SIZE = 96
 """Side of the faces that the network takes [px]."""
@@ -91,7 +95,7 @@ def _plan_render(paste: Literal["soft", "hard"]) -> Plan:
     return Plan(sizes={"y": FACE_SIZE, "x": FACE_SIZE}, attributes={"paste": paste})
 
 
-@stage(RENDER, version=1, rows="output_frames", plan=_plan_render, network=True)
+@stage(RENDER, version=2, rows="output_frames", plan=_plan_render, network=True)
 def wav2lip_render(
     crops: Artifact,
     mel: Artifact,
@@ -110,16 +114,16 @@ def wav2lip_render(
         weights: Of the generator.
         paste: hard replaces the whole box, as published; soft only jaw and mouth, with a fade.
     """
-    speaker = _runner(weights, precision)
     columns, pts = mel.read("mel"), output_frames.read("pts")
     source = output_frames.read("source_frame")
     time_base = load_timeline(timeline).time_base
     parts = [slice(shard.start, shard.stop) for shard in shards]
-    inputs = (
-        (mel_windows(columns, pts[part], time_base), crops.read_rows("face", source[part]))
-        for part in parts
-    )
-    for part, faces in zip(parts, speaker.map(inputs), strict=True):
+
+    def inputs(rows: Rows | slice) -> tuple[NDArray[Any], ...]:
+        return mel_windows(columns, pts[rows], time_base), crops.read_rows("face", source[rows])
+
+    speaker = _runner(weights, precision, crops.read("valid")[source], inputs)
+    for part, faces in zip(parts, speaker.map(map(inputs, parts)), strict=True):
         frames = source[part]
         boxes, valid = crops.read_rows("box", frames), crops.read_rows("valid", frames)
         transforms = box_transforms(boxes, valid, size=FACE_SIZE)
@@ -157,10 +161,16 @@ def mel_windows(
     return np.asarray(windows[np.maximum(first, 0)], np.float32)
 
 
-def _runner(weights: Artifact, precision: Precision) -> "Runner":
+def _runner(weights: Artifact, precision: Precision, usable: Bools, block: Inputs) -> "Runner":
     from models.wav2lip.speaker import Speaker
     from tasks.inference.shared import network_runner
 
     return network_runner(
-        "wav2lip_render", weights, Speaker, precision=precision, tolerance=HALF_PRECISION_TOLERANCE
+        "wav2lip_render",
+        weights,
+        Speaker,
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+        usable=usable,
+        block=block,
     )

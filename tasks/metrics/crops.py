@@ -140,6 +140,4 @@ def metric_runner(key: tuple[str, ...], make: "Callable[[], nn.Module]") -> "Run
     from tasks.inference.shared import shared_runner
 
     devices = current_devices()
-    return shared_runner(
-        (*key, devices), lambda: Runner(make(), devices, precision="float32", tolerance=0)
-    )
+    return shared_runner((*key, devices), lambda: Runner(make(), devices))

@@ -1,6 +1,6 @@
 """A rendered mouth made sharper by a face restoration network; a stage after any method."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ def _plan(render: Artifact) -> Plan:
     return Plan(sizes={"y": SIZE, "x": SIZE}, attributes={"notes": notes})
 
 
-@stage(RENDER, version=1, rows="render", plan=_plan, network=True)
+@stage(RENDER, version=2, rows="render", plan=_plan, network=True)
 def restored(
     video: Source,
     timeline: Artifact,
@@ -68,17 +68,20 @@ def restored(
     valid = render.read("valid")
     transforms = _transforms(landmarks, source)
 
-    def faces() -> Iterator[tuple[NDArray[np.uint8]]]:
-        for shard in _with_mouths(shards, valid):
-            frames = frames_in_order(video, clip, source[shard.start : shard.stop])
-            found = [
-                _crop(frame, transforms[shard.start + row])
-                for row, frame in enumerate(composed(frames, render, shard, blend))
-                if valid[shard.start + row]
-            ]
-            yield (np.stack(found),)
+    def faces(*parts: Shard) -> tuple[NDArray[np.uint8]]:
+        found = []
+        for part in parts:
+            frames = frames_in_order(video, clip, source[part.start : part.stop])
+            for row, frame in enumerate(composed(frames, render, part, blend), part.start):
+                if valid[row]:
+                    found.append(_crop(frame, transforms[row]))
+        return (np.stack(found),)
 
-    made = _runner(weights, settings.strength, precision).map(faces())
+    def apart(rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8]]:
+        return faces(*(Shard(0, row, row + 1) for row in map(int, rows)))
+
+    runner = _runner(weights, settings.strength, precision, valid, apart)
+    made = runner.map(map(faces, _with_mouths(shards, valid)))
     for shard in shards:
         frames = source[shard.start : shard.stop]
         seen = valid[shard.start : shard.stop]
@@ -132,7 +135,13 @@ def _transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.fl
     return np.asarray(affines, np.float32)
 
 
-def _runner(weights: Artifact, strength: float, precision: Precision) -> "Runner":
+def _runner(
+    weights: Artifact,
+    strength: float,
+    precision: Precision,
+    usable: NDArray[np.bool_],
+    block: Callable[[NDArray[np.int64]], tuple[NDArray[np.uint8]]],
+) -> "Runner":
     from models.restore.gfpgan import GfpganRestorer
     from tasks.inference.shared import network_runner
 
@@ -143,4 +152,6 @@ def _runner(weights: Artifact, strength: float, precision: Precision) -> "Runner
         strength,
         precision=precision,
         tolerance=HALF_PRECISION_TOLERANCE,
+        usable=usable,
+        block=block,
     )

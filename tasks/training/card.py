@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from stores.artifacts.versions import software_versions
 from stores.errors import TrainingError
+from stores.whole_files import replacing
 from tasks.training.checkpoint import State
 from tasks.training.recipe import Export, Recipe
 from tasks.training.run_folder import RunFolder, flat, write_text
@@ -46,10 +46,9 @@ def write_weights(
             "recipe": json.dumps(recipe),
         }
         path = folder.path / f"{name}.safetensors"
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         content = _in_order(save(tensors, metadata=metadata))
-        part.write_bytes(content)
-        part.replace(path)
+        with replacing(path) as beside:
+            beside.write_bytes(content)
         found[path.name] = {
             "bytes": len(content),
             "parameters": sum(t.numel() for t in tensors.values()),

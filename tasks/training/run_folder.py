@@ -1,7 +1,6 @@
 """The folder of a training run: who may write in it, what it was begun with, what it ends with."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from stores.backends.locks import exclusive_or_refuse
 from stores.errors import TrainingError
+from stores.whole_files import replacing
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.settings import FREE_TO_CHANGE
 
@@ -89,6 +89,5 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> Flat:
 def write_text(path: Path, text: str) -> None:
     """Write a file at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text)
-    part.replace(path)
+    with replacing(path) as beside:
+        beside.write_text(text)

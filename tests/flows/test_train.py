@@ -1,5 +1,6 @@
 """Training from prepared clips: weights, a card, and the same bytes after any interruption."""
 
+import errno
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
 from tests.command import invoke
+from tests.flows.cli.test_unwritable import refuse
 from tests.media_factory import make_video
 
 pytestmark = pytest.mark.dub
@@ -114,6 +116,17 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
         return TrainSettings.model_validate(given | changes)
 
     return make
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["held before", "never held"])
+def test_an_index_of_a_store_that_can_only_be_read(
+    make: Make, store: Path, locked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = store / "in-use.lock"
+    lock.touch() if locked else lock.unlink(missing_ok=True)
+    refuse(monkeypatch, store, errno.EROFS)
+    train(make("ip_lap.landmarks"))
+    assert lock.exists() == locked
 
 
 @pytest.mark.parametrize("recipe", recipe_names())

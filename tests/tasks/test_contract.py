@@ -24,6 +24,7 @@ from tasks.engine.open_run import open_run
 from tasks.engine.perform import load_stage
 from tasks.engine.run import Run
 from tasks.engine.stage import Shard, Stage
+from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.result import restored
 from tasks.source.face_crops import FaceCropSettings, face_crops
@@ -37,6 +38,7 @@ from tests.tasks.every_stage import every_stage, made_up_arguments, positional, 
 
 STAGES = every_stage()
 RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
+JUDGED = [address for address in RANGED if "precision" in STAGES[address].signature.parameters]
 FRAMES = 20
 _CROPS, _COMPOSITE = "tasks.source.crops:crops", "tasks.result.composite:composite"
 _GRAIN = {"speech_features": 100}
@@ -151,7 +153,7 @@ def inverted(*given: object) -> Runner:
         def forward(self, faces: torch.Tensor) -> torch.Tensor:
             return 255 - faces
 
-    return Runner(Inverted(), DeviceSettings(device="cpu"), tolerance=0.0)
+    return Runner(Inverted(), DeviceSettings(device="cpu"))
 
 
 @pytest.mark.dub
@@ -174,6 +176,41 @@ def test_shards_in_any_order_are_the_whole(address: str, calls: dict[str, dict[s
         assert alone.keys() == each.schema.arrays.keys()
         for name, array in alone.items():
             np.testing.assert_array_equal(array, whole[index][name], err_msg=f"{name}, {index}")
+
+
+@pytest.mark.dub
+@pytest.mark.parametrize("address", JUDGED)
+def test_precision_is_judged_by_what_the_network_is_given(
+    address: str, calls: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):
+        """What a network is given, which is all that was wanted."""
+
+    class Listener:
+        def map(self, blocks: Iterator[Any]) -> Iterator[Any]:
+            raise Seen([np.concatenate(part) for part in zip(*blocks, strict=True)])
+
+    def listen(*given: Any, usable: Any, block: Any, **named: Any) -> Listener:
+        judged.append((usable, block))
+        return Listener()
+
+    judged: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(shared, "network_runner", listen)
+    monkeypatch.setattr(
+        restored, "_runner", lambda *given: listen(usable=given[-2], block=given[-1])
+    )
+    each, arguments = STAGES[address], calls[address]
+    _, rows = each._planned(arguments)
+    halves = [Shard(0, 0, rows // 2), Shard(1, rows // 2, rows)]
+    with pytest.raises(Seen) as seen:
+        list(each.body(**arguments, shards=halves))
+    ((usable, block),) = judged
+    assert usable.shape == (rows,) and usable.any()
+    given = seen.value.args[0]
+    all_rows = np.arange(rows) if len(given[0]) == rows else np.flatnonzero(usable)
+    for row in (all_rows, all_rows[::3]):
+        for found, wanted in zip(block(row), given, strict=True):
+            np.testing.assert_array_equal(found, wanted[np.isin(all_rows, row)])
 
 
 @pytest.mark.dub

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.runtime import local_server
@@ -71,6 +72,30 @@ def test_a_server_that_has_ended_is_told_at_once(port: int) -> None:
     ):
         local_server._wait_for(child, "127.0.0.1", port)
     assert time.monotonic() - start < 20
+
+
+PARENT = """
+import os, time
+from flows.runtime.local_server import _process
+with _process(["0", "--bind", "127.0.0.1"], dict(os.environ), module="http.server") as first:
+    with _process(["0", "--bind", "127.0.0.1"], dict(os.environ), module="http.server") as second:
+        print(first.pid, second.pid, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_what_was_started_ends_with_its_parent() -> None:
+    """Also after `kill -9`, which leaves the parent no time to stop anything."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    children = [psutil.Process(int(number)) for number in parent.stdout.readline().split()]
+    assert len(children) == 2 and all(child.is_running() for child in children)
+    parent.kill()
+    parent.communicate()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    for child in alive:
+        child.kill()
+    assert not alive
 
 
 def test_another_server_at_the_port_is_not_taken_for_ours(

@@ -76,6 +76,14 @@ def test_what_json_does_not_know_is_refused_at_any_depth(value: Any, kind: str) 
             content_key(place)
 
 
+@given(VALUES, SCALARS.filter(lambda name: not isinstance(name, str)))
+def test_names_that_are_no_text_are_refused_at_any_depth(value: Any, name: Any) -> None:
+    """JSON would write them as texts, and 1 and "1" would be one name."""
+    for place in ({name: value}, [value, {name: 1}], {"a": ({"b": {"c": 2, name: 1}},)}):
+        with pytest.raises(TypeError, match="not str"):
+            content_key(place)
+
+
 @given(VALUES, some.sampled_from([float("nan"), float("inf"), float("-inf")]))
 def test_what_no_json_number_is_is_refused_at_any_depth(value: Any, number: float) -> None:
     for place in (number, [value, number], {"a": {"b": [number]}, "c": value}):

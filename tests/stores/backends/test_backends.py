@@ -114,6 +114,25 @@ def test_no_manifest_no_artifact(any_store: Store) -> None:
         assert numbers(ROWS, ToySettings()).damage() == []
 
 
+def test_the_first_answer_counts(any_store: Store) -> None:
+    """For all processes, until the artifact is there; the next artifact is asked anew."""
+    key = numbers.key(ROWS, ToySettings())
+    builders = [
+        any_store.builder(Derivation(NUMBERS, key, 1, {}, {}), {"frame": ROWS}) for _ in range(3)
+    ]
+
+    def overtaken() -> str:
+        assert builders[1].settled("precision", lambda: "half") == "half"
+        return "float32"
+
+    assert builders[0].settled("precision", overtaken) == "half"
+    assert builders[2].settled("precision", lambda: "float32") == "half"
+    assert builders[2].finished() == set()
+    with open_run(any_store):
+        assert numbers(ROWS, ToySettings()).damage() == []
+    assert any_store.unfinished() == []
+
+
 def test_finished_shards_are_taken_up(any_store: Store, log: Path) -> None:
     with open_run(any_store):
         key = numbers.key(ROWS, ToySettings())
@@ -192,7 +211,7 @@ def test_runs_wait_for_the_collector(any_store: Store) -> None:
             begun.set()
 
     with any_store.backend.unused() as unused:
-        assert unused
+        assert unused()
         thread = threading.Thread(target=work)
         thread.start()
         assert not begun.wait(1.0)

@@ -1,6 +1,7 @@
 """What only an object store can go through: leases that expire, a server that is away."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -8,10 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import obstore
 import pytest
 
+from stores import runs
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.store import Store
@@ -25,7 +29,7 @@ from stores.runs import collect
 from tasks.engine.open_run import open_run
 from tests.stores.backends.test_backends import ROWS, begin, stored
 from tests.stores.object_server import Wire, environment
-from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers
+from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers, total
 
 pytestmark = pytest.mark.dub
 
@@ -117,9 +121,58 @@ def test_the_living_keep_their_lease(s3_url: str) -> None:
     thread.join()
     assert order == ["first", "second"]
     with leases.in_use(other), leases.unused(first) as unused:
-        assert not unused
+        assert not unused()
     with leases.unused(first) as unused:
-        assert unused
+        assert unused()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def any_bucket(request: pytest.FixtureRequest) -> Bucket:
+    """An empty one of each kind."""
+    if request.param == "memory":
+        return open_bucket(f"memory://{secrets.token_hex(4)}")
+    return open_bucket(request.getfixturevalue("s3_url"))
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_holder_that_stalled_leaves_its_successor_alone(
+    any_bucket: Bucket, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for dead before it gave its lease back, or in the middle of that."""
+    name, successor = "staging/key.lock", b'{"session": "successor"}'
+    stalled = Bucket(any_bucket.url, any_bucket.objects, any_bucket.objects)
+
+    def succeed() -> None:
+        found = any_bucket.get_tagged(name)
+        assert found is not None and found[0] != successor
+        assert any_bucket.swap(name, successor, found[1])
+
+    def late(*given: Any) -> Any:
+        monkeypatch.undo()
+        found = obstore.get(*given)
+        succeed()
+        return found
+
+    with leases.exclusive(stalled, name):
+        if when == "before":
+            succeed()
+        else:
+            monkeypatch.setattr(bucket.obstore, "get", late)
+    assert any_bucket.get(name) == successor
+
+
+def test_what_is_given_back_is_taken_at_once(
+    any_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    other = Bucket(any_bucket.url, any_bucket.objects, any_bucket.objects)
+    for each in (any_bucket, other, any_bucket):
+        with leases.exclusive(each, "staging/key.lock"):
+            pass
+        with leases.unused(each) as unused:
+            assert unused()
+        with leases.in_use(each):
+            pass
 
 
 @pytest.mark.usefixtures("short_leases")
@@ -128,9 +181,29 @@ def test_collector_waits_for_the_dead_only(s3_url: str) -> None:
     store.backend.write("in-use/elsewhere-1.json", b"{}")
     begun = time.monotonic()
     with store.backend.unused() as unused:
-        assert unused
+        assert unused()
     assert time.monotonic() - begun >= leases.DEAD_SECONDS
     assert store.backend.names("in-use") == []
+
+
+def test_a_collector_that_stood_still_takes_nothing_away(
+    s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others may have taken it for dead and begun to work; it can't know."""
+    store = Store(s3_url)
+    artifact, now = _made(store), leases._now
+    reachable = runs._reachable
+
+    def slow(*given: Any) -> Any:
+        monkeypatch.setattr(leases, "_now", lambda: now() + leases.DEAD_SECONDS)
+        return reachable(*given)
+
+    monkeypatch.setattr(runs, "_reachable", slow)
+    with pytest.raises(StoreError, match="stood still for so long"):
+        collect(store, dry_run=False)
+    assert store.get("numbers", artifact.key).damage() == []
+    monkeypatch.setattr(runs, "_reachable", reachable)
+    assert collect(store, dry_run=False).artifacts == [("numbers", artifact.key)]
 
 
 def test_a_late_builder_touches_nothing(s3_url: str) -> None:
@@ -146,6 +219,27 @@ def test_a_late_builder_touches_nothing(s3_url: str) -> None:
     assert late.commit({}, seconds=0.0).manifest == artifact.manifest
     assert artifact.damage() == []
     assert store.backend.names(f"numbers/{artifact.key[:2]}/{artifact.key}") == before
+
+
+def test_what_another_took_away_is_missed(any_bucket: Bucket) -> None:
+    """A builder that wakes late and begins anew makes no holes in what its successor commits."""
+    store = Store(any_bucket.url)
+    given = _made(store)
+    key = total.key(given)
+    made_of = Derivation(total.schema, key, 1, {"numbers": ("numbers", given.key)}, {})
+    successor, late = (store.builder(made_of, {"one": 1}) for _ in range(2))
+    successor.prepare()
+    successor.write_whole({"sum": np.ones(1)})
+    late.discard()
+    late.prepare()
+    with pytest.raises(StoreError, match=r"lost sum/c/0 while it was made: run the same"):
+        successor.commit({}, seconds=0.0)
+    assert store.find("total", key) is None
+
+
+def _made(store: Store) -> Artifact:
+    with open_run(store):
+        return numbers(ROWS, ToySettings())
 
 
 def test_only_the_first_manifest_counts(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from models.published import NAMES
 from stores.artifacts.store import Store
 from stores.errors import SettingsError, WeightsError
 from stores.runs import collect
+from stores.weights import registry
 from stores.weights.registry import (
     FILE,
     WEIGHTS,
@@ -137,6 +138,22 @@ def test_unreadable_registries_are_named(own_registry: Path) -> None:
     own_registry.write_text("a: [")
     with pytest.raises(SettingsError, match="is no YAML"):
         read_registry()
+
+
+def test_a_registry_is_parsed_once_and_again_when_it_changes(
+    own_registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    load = yaml.safe_load
+    monkeypatch.setattr(registry.yaml, "safe_load", lambda text: parsed.append(text) or load(text))
+    fields = ENTRY.model_dump(mode="json", exclude_defaults=True)
+    for name in ("mine", "ours"):
+        own_registry.write_text(yaml.safe_dump({"weights": {name: fields}}))
+        parsed.clear()
+        for _ in range(3):
+            assert {"mine", "ours"} & set(read_registry()) == {name}
+        assert parsed.count(own_registry.read_text()) == 1
+        assert len(parsed) <= 2
 
 
 def test_a_wrong_name_gets_near_ones() -> None:
