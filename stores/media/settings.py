@@ -12,9 +12,10 @@ class EncodeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    codec: Literal["h264", "hevc"] = Field(
-        default="h264",
-        description="Video codec. hevc is about half the size and several times slower.",
+    codec: Literal["auto", "h264", "hevc"] = Field(
+        default="auto",
+        description="Video codec. auto is hevc for HDR (HLG, PQ), else h264. hevc is about half "
+        "the size and several times slower.",
     )
     crf: float = Field(
         default=17.0,

@@ -32,6 +32,7 @@ class Timeline:
         audio: facts of the sound stream, or None.
         metadata: tags of the container.
         still: a single picture, not a video.
+        notes: what was changed or left out in reading, for the user.
     """
 
     pts: Int64[np.ndarray, " frame"]
@@ -43,6 +44,7 @@ class Timeline:
     audio: AudioFacts | None
     metadata: dict[str, str]
     still: bool
+    notes: list[str]
 
     def __post_init__(self) -> None:
         frames = len(self.pts)
@@ -93,6 +95,7 @@ class Timeline:
             "audio": self.audio.to_dict() if self.audio else None,
             "metadata": self.metadata,
             "still": self.still,
+            "notes": self.notes,
         }
         return {name: getattr(self, name) for name in _ARRAYS}, attributes
 
@@ -112,4 +115,5 @@ class Timeline:
             audio=AudioFacts.from_dict(audio) if audio else None,
             metadata=dict(attributes["metadata"]),
             still=bool(attributes["still"]),
+            notes=list(attributes["notes"]),
         )

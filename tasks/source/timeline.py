@@ -35,7 +35,7 @@ TIMELINE = Schema(
 )
 
 
-@stage(TIMELINE, version=2)
+@stage(TIMELINE, version=3)
 def timeline(video: Source, *, progress: Callable[[int], None]) -> Made:
     """Decode the whole video once.
 

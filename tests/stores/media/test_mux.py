@@ -78,7 +78,7 @@ def assert_same(source: Path, before: Timeline, target: Path, after: Timeline) -
     assert len(after) == len(before)
     tick = after.time_base if target.suffix == ".mkv" else 0
     assert all(abs(a - b) <= tick for a, b in zip(times(before), times(after), strict=True))
-    facts = ("width", "height", "frame_format", "color_matrix", "color_primaries")
+    facts = ("width", "height", "frame_format", "color_matrix", "color_primaries", "color_transfer")
     for name in (*facts, "full_range", "sample_aspect_num", "sample_aspect_den", "rotation"):
         expected = 0 if name == "rotation" else getattr(before.video, name)
         assert getattr(after.video, name) == expected, name
@@ -106,6 +106,15 @@ SOURCES = {
     "10 bit": {"pix_fmt": "yuv420p10le"},
     "4:2:2": {"pix_fmt": "yuv422p"},
     "full range bt.709": {"full_range": True, "matrix": 1},
+    "interlaced": {"field_order": "tff"},
+    "interlaced 4:2:2": {"field_order": "bff", "pix_fmt": "yuv422p", "size": (160, 122)},
+    "interlaced, a height that H.264 has not": {
+        "field_order": "tff",
+        "size": (160, 122),
+        "codec": "mpeg2video",
+        "options": {"b": "8M"},
+    },
+    "HLG": {"pix_fmt": "yuv420p10le", "tags": (9, 18, 9)},
     "anamorphic": {"aspect": Fraction(4, 3)},
     "4K": {"size": (3840, 2160), "frames": 2, "options": {"preset": "ultrafast"}},
 }
