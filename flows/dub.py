@@ -121,9 +121,11 @@ def dub(
         report = finish(run, settings, result, length, render, person)
         report.notes += dub_notes(
             settings,
+            clip=clip,
             speech=new_speech,
             length=length,
             faces=found,
+            result=result,
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):

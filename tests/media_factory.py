@@ -173,6 +173,8 @@ def make_video(
             )
             frame.pts, frame.time_base = at, tick
             frame.color_range = 2 if full_range else 1
+            if tags:
+                frame.colorspace = 2
             if field_order:
                 (frame,) = flagged([frame], field_order)
                 frame.pts, frame.time_base = at, tick

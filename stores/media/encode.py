@@ -153,6 +153,8 @@ def encoder_context(
     options = {"preset": settings.preset, "crf": f"{settings.crf:g}"}
     if codec_of(video, settings) == "hevc":
         options["x265-params"] = "log-level=none:open-gop=0:frame-threads=2:repeat-headers=0"
+        if video.mastering:
+            options["x265-params"] += f":{video.mastering}"
     else:
         options["x264-params"] = "open-gop=0:sliced-threads=0:b-pyramid=normal"
         if keeps_fields(video, settings):

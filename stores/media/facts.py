@@ -86,6 +86,7 @@ class VideoFacts(_Record):
         color_primaries: H.273 code point.
         color_transfer: H.273 code point.
         color_matrix: H.273 code point.
+        mastering: mastering display and light levels of HDR, as x265 takes them, or empty.
         codec: name of the decoder.
         rate_num: average frames, ...
         rate_den: ... in so many seconds.
@@ -111,6 +112,7 @@ class VideoFacts(_Record):
     color_primaries: int
     color_transfer: int
     color_matrix: int
+    mastering: str
     codec: str
     rate_num: int
     rate_den: int

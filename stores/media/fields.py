@@ -51,7 +51,7 @@ def _filtered(frames: Iterable[VideoFrame], name: str, options: str) -> Iterator
             source = graph.add_buffer(
                 width=frame.width,
                 height=frame.height,
-                format=frame.format.name,
+                format=frame.format,
                 time_base=Fraction(1, 25),
             )
             chain = (source, graph.add(name, options), graph.add("buffersink"))

@@ -49,7 +49,7 @@ _HOLDS = {
 _COMMON_TAGS = {
     *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
     *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-    *("network", "keywords", "track", "disc", "creation_time"),
+    *("network", "keywords", "track", "disc", "creation_time", "timecode"),
 }
 _FRAME_SAMPLES = 4096
 _MAX_TIMESCALE = 2**31 - 1

@@ -35,6 +35,7 @@ from stores.media.source import (
     video_stream,
     whole_still,
 )
+from stores.media.timecode import find_timecode
 from stores.media.timeline import Timeline
 
 STILL_RATE = Fraction(25)
@@ -280,6 +281,7 @@ class Scanner:
             ),
             audio=audio_facts_of(audio) if audio is not None and not still else None,
             metadata=limited_metadata(dict(container.metadata)),
+            timecode=find_timecode(container),
             still=still,
             notes=self._notes(raw, still),
         )
@@ -400,15 +402,41 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
+def _side_data(frame: VideoFrame, kind: SideDataType) -> bytes | None:
+    """What comes with a frame; None where PyAV can't tell, empty where there is none."""
+    try:
+        return bytes(cast(Mapping[SideDataType, Buffer], frame.side_data).get(kind, b""))
+    except ValueError:  # a sort that it has no name for, such as EXIF; it then gives none at all
+        return None
+
+
+def mastering_of(frame: VideoFrame) -> str:
+    """The mastering display and light levels of an HDR frame, as x265 takes them; else empty."""
+    told = []
+    display = _side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA) or b""
+    if len(display) >= 88 and all(np.frombuffer(display, np.int32)[20:22]):
+        pairs = np.frombuffer(display, np.int32)[:20].reshape(10, 2).astype(float)
+        values = pairs[:, 0] / np.maximum(pairs[:, 1], 1)
+        # Chromaticities of red, green, blue and white in 1/50000, light in 1/10000 cd/m².
+        x, y = np.rint(values[:8].reshape(4, 2).T * 50000).astype(int)
+        least, most = np.rint(values[8:] * 10000).astype(int)
+        places = (("G", 1), ("B", 2), ("R", 0), ("WP", 3))
+        points = "".join(f"{name}({x[place]},{y[place]})" for name, place in places)
+        told.append(f"master-display={points}L({most},{least})")
+    light = _side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL) or b""
+    if len(light) >= 8:
+        most, mean = np.frombuffer(light, np.uint32)[:2].tolist()
+        told.append(f"max-cll={most},{mean}")
+    return ":".join(told)
+
+
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The linear part of the display matrix, row by row; (1, 0, 0, 1) for none."""
-    try:
-        side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
-    except ValueError:  # a sort that PyAV has no name for, such as EXIF; it then gives none at all
+    data = _side_data(frame, SideDataType.DISPLAYMATRIX)
+    if data is None:
         turn = np.deg2rad(frame.rotation)  # counter-clockwise; mirrors can't be told from it
         cosine, sine = round(float(np.cos(turn))), round(float(np.sin(turn)))
         return cosine, -sine, sine, cosine
-    data = bytes(side_data.get(SideDataType.DISPLAYMATRIX, b""))
     if len(data) < 36:
         return 1, 0, 0, 1
     matrix = np.frombuffer(data, dtype=np.int32)[:9].reshape(3, 3)
@@ -478,6 +506,7 @@ def video_facts(
         color_primaries=primaries,
         color_transfer=transfer,
         color_matrix=matrix,
+        mastering=mastering_of(frame),
         codec=stream.codec_context.codec.name,
         rate_num=rate.numerator,
         rate_den=rate.denominator,

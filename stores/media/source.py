@@ -43,8 +43,8 @@ _STILL_MAGIC: tuple[tuple[bytes, int, bytes, str], ...] = (
 )
 """First bytes, offset and bytes of a second mark, demuxer."""
 
-_CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-"""Tags that describe the file's wrapping, not the recording."""
+_CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "timecode"}
+"""Tags that describe the file's wrapping, not the recording; the timecode is read apart."""
 
 _STRICT = {
     # `explode` turns what a decoder would conceal into an error.
@@ -249,7 +249,7 @@ def demuxed(
 
 def limited_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """Keep the container's tags within a sane number and length of entries."""
-    kept = {key: value for key, value in metadata.items() if key not in _CONTAINER_KEYS}
+    kept = {k: value for k, value in metadata.items() if k.lower() not in _CONTAINER_KEYS}
     entries = sorted(kept.items())[:MAX_METADATA_ENTRIES]
     return {
         key[:MAX_METADATA_CHARACTERS]: value[:MAX_METADATA_CHARACTERS].replace("\0", "")

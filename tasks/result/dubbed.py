@@ -8,6 +8,7 @@ from stores.artifacts.source import Source
 from stores.media.audio import audio_blocks, audio_facts, exact_length, mixed
 from stores.media.mux import Sound, mux
 from stores.media.settings import EncodeSettings, MuxSettings
+from stores.media.timecode import advanced
 from tasks.engine.stage import Made, stage
 from tasks.result.composite import load_segments
 from tasks.source.timeline import load_timeline
@@ -15,7 +16,7 @@ from tasks.source.timeline import load_timeline
 DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
 
 
-@stage(DUBBED, version=2)
+@stage(DUBBED, version=3)
 def dubbed(
     composite: Artifact,
     timeline: Artifact,
@@ -47,16 +48,19 @@ def dubbed(
         own = audio_blocks(background.path, rate=facts.rate, start=background_from)
         blocks = mixed(blocks, own, gain=10 ** (background_db / 20))
     name = f"dubbed{suffix}"
+    pts, shown = output_frames.read("pts"), int(output_frames.read("source_frame", 0, 1)[0])
+    start = float((clip.pts[shown] - clip.pts[0]) * clip.time_base)
+    timecode = advanced(clip.timecode, start, clip.video.rate)
     mux(
         folder / name,
         load_segments(composite),
         video=clip.video,
-        pts=output_frames.read("pts"),
+        pts=pts,
         end_pts=end_pts,
         encode=encode,
         settings=sound,
         sound=Sound(blocks, facts.rate, facts.layout, facts.language),
-        metadata=clip.metadata,
+        metadata=clip.metadata | ({"timecode": timecode} if timecode else {}),
     )
     return Made(
         attributes={
@@ -64,5 +68,6 @@ def dubbed(
             "frames": output_frames.sizes["frame"],
             "samples": samples,
             "rate_hz": facts.rate,
+            "timecode": timecode,
         }
     )

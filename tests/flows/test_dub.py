@@ -5,6 +5,7 @@ import os
 import shutil
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from flows.dub import dub, write_output
-from flows.dub_notes import speech_notes
+from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
@@ -29,6 +30,7 @@ from stores.errors import (
 )
 from stores.media.audio import decode_audio
 from stores.media.scanning import scan
+from stores.media.settings import EncodeSettings
 from tasks.engine.run import Run
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import FRAMES, computed, cut_wav
@@ -186,6 +188,41 @@ def test_what_did_not_happen_is_noted(settings: Make, tmp_path: Path) -> None:
     assert note(report, "no face was found in any frame")
     assert note(report, "--set detector=s3fd")
     assert note(report, "the last 0.60 s of the speech were cut; --sync-mode loop or bounce")
+
+
+def test_interlaced_video_with_timecode(settings: Make, tmp_path: Path) -> None:
+    nobody = make_video(
+        tmp_path / "nobody.mov", frames=30, field_order="bff", metadata={"timecode": "10:00:00:20"}
+    )
+    given = settings(video=nobody, output=tmp_path / "out.mov", sync={"start_seconds": 0.4})
+    report = dub(given)
+    found = scan(given.output)
+    assert (found.video.field_order, found.timecode) == ("bff", "10:00:01:05")
+    assert len(found) == report.frames == 20
+    assert note(report, "the picture is interlaced: ")
+
+
+@pytest.mark.parametrize(
+    ("facts", "codec", "words"),
+    [
+        ({}, "auto", []),
+        ({}, "hevc", []),
+        ({"field_order": "tff"}, "auto", ["the output is interlaced as the source is"]),
+        ({"field_order": "tff"}, "hevc", ["--codec h264 keeps it interlaced"]),
+        ({"field_order": "tff", "height": 486}, "auto", ["H.264 can't hold it so"]),
+        ({"color_transfer": 18, "frame_format": "yuv420p10le"}, "auto", ["written as HEVC"]),
+        ({"color_transfer": 16, "frame_format": "yuv420p10le"}, "h264", ["of 10 bits and 4:2:0"]),
+        ({"frame_format": "yuv420p10le"}, "auto", ["--codec hevc makes"]),
+        ({"frame_format": "yuv422p"}, "auto", ["of 8 bits and 4:2:2"]),
+        ({"frame_format": "yuv422p"}, "hevc", []),
+    ],
+)
+def test_what_a_picture_becomes_is_noted(
+    talk: Path, facts: dict[str, Any], codec: str, words: list[str]
+) -> None:
+    video = replace(scan(talk).video, **facts)
+    notes = picture_notes(video, EncodeSettings.model_validate({"codec": codec}))
+    assert [each in text for each, text in zip(words, notes, strict=True)] == [True] * len(words)
 
 
 def test_a_dub_that_went_well_has_none_of_these_notes(settings: Make) -> None:

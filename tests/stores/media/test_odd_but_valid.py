@@ -4,15 +4,20 @@ import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stores.errors import MediaError
 from stores.media.audio import audio_facts, decode_audio
+from stores.media.glance import glance
+from stores.media.read import read_frames
 from stores.media.scanning import scan
-from tests.media_factory import make_audio, make_video, tone
+from tests.media_factory import make_audio, make_video, pattern, tone
 
 RATE = 16000
 
@@ -119,3 +124,98 @@ def test_the_track_that_the_file_calls_default_is_heard(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     assert np.abs(decode_audio(path, rate=RATE, mono=True)).max() > 0.2
+
+
+def sizes_in_turn(path: Path, sizes: list[tuple[int, int]], *, frames: int = 8) -> Path:
+    """A recorded call whose picture changes its size, as VP8 may at any keyframe."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libvpx", 25)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuv420p"
+        for part, (width, height) in enumerate(sizes):
+            encoder: Any = av.CodecContext.create("libvpx", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+            encoder.time_base = Fraction(1, 25)
+            packets = []
+            for number in range(frames):
+                picture = av.VideoFrame.from_ndarray(pattern(0, width, height), format="rgb24")
+                frame = picture.reformat(format="yuv420p")
+                frame.pts, frame.time_base = part * frames + number, Fraction(1, 25)
+                packets += encoder.encode(frame)
+            for packet in [*packets, *encoder.encode(None)]:
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                container.mux(packet)
+    return path
+
+
+def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
+    path = sizes_in_turn(tmp_path / "call.webm", [(320, 240), (160, 120), (212, 160)])
+    clip = scan(path)
+    assert len(clip) == 24 and clip.video.scaled
+    (note,) = clip.notes
+    assert "160x120, 212x160 px" in note and "320x240" in note
+    pictures = [frame.rgb() for frame in read_frames(path, clip, 0, 24)]
+    assert {picture.shape for picture in pictures} == {(240, 320, 3)}
+    assert np.abs(pictures[0].astype(int) - pictures[12]).mean() < 4
+    (alone,) = read_frames(path, clip, 12, 13)
+    np.testing.assert_array_equal(alone.rgb(), pictures[12])
+    assert [frame.width for frame in glance(path, 6)] == [320] * 6
+
+
+def test_a_shape_that_changes_is_refused(tmp_path: Path) -> None:
+    path = sizes_in_turn(tmp_path / "turned.webm", [(320, 240), (240, 320)])
+    with pytest.raises(MediaError, match=r"from 320x240 to 240x320 at frame 8.*convert"):
+        scan(path)
+
+
+def test_colour_tags_that_only_the_header_has_are_kept(tmp_path: Path) -> None:
+    """The frames of ProRes say "unspecified", and the decoder then says so for the file."""
+    path = make_video(
+        tmp_path / "pq.mov", codec="prores_ks", pix_fmt="yuv422p10le", frames=4, tags=(9, 16, 9)
+    )
+    video = scan(path).video
+    assert (video.color_primaries, video.color_transfer, video.color_matrix) == (9, 16, 9)
+    assert video.hdr
+    (frame, *_) = glance(path, 2)
+    assert frame._layout.codes.red_weight == pytest.approx(0.2627)
+
+
+@pytest.mark.parametrize("transparent", [True, False])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        (".png", "png", "rgba"),
+        (".mov", "prores_ks", "yuva444p10le"),
+        (".mov", "qtrle", "argb"),
+        (".gif", "gif", "pal8"),
+    ],
+)
+def test_lost_transparency_is_said_where_there_is_some(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, transparent: bool
+) -> None:
+    rgba = np.concatenate([pattern(0, 64, 48), np.full((48, 64, 1), 255, np.uint8)], axis=2)
+    if transparent:
+        rgba[:8, :8, 3] = 0
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        cv2.imwrite(str(path), rgba)
+    elif suffix == ".gif":
+        Image.fromarray(rgba).save(path, save_all=True, append_images=[Image.fromarray(rgba // 2)])
+    else:
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream(codec, 25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+            for _ in range(3):
+                frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pix_fmt)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    notes = scan(path).notes
+    assert ["transparent" in note for note in notes] == [True] * transparent
+
+
+def test_a_recording_that_begins_between_keyframes_says_so(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", frames=50, options={"g": "20"})
+    assert scan(path).notes == []
+    data = path.read_bytes()
+    path.write_bytes(data[: 188 * 3] + data[188 * 8 :])
+    (note,) = scan(path).notes
+    assert "begins between two keyframes" in note
