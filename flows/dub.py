@@ -24,6 +24,7 @@ from stores.errors import DubflowError, InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
+from stores.media.tracks import find_track
 from stores.runs import RunRecord, record_run
 from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
@@ -79,14 +80,16 @@ def dub(
     ) as run:
         run.kept |= weights
         video, speech = Source.of(settings.video), Source.of(settings.audio)
-        new_speech = waveform(speech)
+        track = find_track(settings.audio, settings.audio_track)
+        own_track = find_track(settings.video, settings.source_track)
+        new_speech = waveform(speech, track=track)
         clip = timeline(video)
         showing, length = lay_out(clip, new_speech, settings.sync)
         frames = output_frames(clip, showing=showing)
         found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
         person = follow_person(video, clip, found, face=settings.face)
         face = landmarks(found, person, timeline=clip)
-        own_speech = waveform(video) if clip.attributes["audio"] else None
+        own_speech = waveform(video, track=own_track) if clip.attributes["audio"] else None
         seen = Seen(video, clip, face, own_speech)
         render: Artifact | None = None
         if face.read("valid").any():
@@ -111,7 +114,9 @@ def dub(
             output_frames=frames,
             end_pts=length.end_pts,
             speech=speech,
+            speech_track=track,
             background=video if keep else None,
+            background_track=own_track if keep else None,
             background_db=settings.keep_background_db,
             background_from=length.from_seconds if keep else 0.0,
             encode=settings.encode,
@@ -193,7 +198,13 @@ def _check_audio(settings: DubSettings) -> None:
 
 def _check_output(settings: DubSettings) -> None:
     check_output(settings.output, settings.sound, rate=None)
-    check_output(settings.output, settings.sound, rate=audio_facts(settings.audio).rate)
+    track = find_track(settings.audio, settings.audio_track)
+    facts = audio_facts(settings.audio, track=track)
+    check_output(settings.output, settings.sound, rate=facts.rate)
+
+
+def _check_own_track(settings: DubSettings) -> None:
+    find_track(settings.video, settings.source_track)
 
 
 def _check_background(settings: DubSettings) -> None:
@@ -205,7 +216,8 @@ def _check_background(settings: DubSettings) -> None:
 
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
-    *(_check_overwriting, _check_video, _check_audio, _check_output, _check_background),
+    *(_check_overwriting, _check_video, _check_audio, _check_output),
+    *(_check_own_track, _check_background),
 )
 
 

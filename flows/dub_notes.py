@@ -12,6 +12,7 @@ from stores.media.audio import audio_blocks
 from stores.media.encode import codec_of, keeps_fields
 from stores.media.facts import VideoFacts
 from stores.media.settings import EncodeSettings
+from stores.media.tracks import default_track, find_track, listed, sound_tracks
 from tasks.result.output_frames import Length
 from tasks.source.timeline import load_timeline
 
@@ -49,10 +50,18 @@ def dub_notes(
         dubbed_frames: Frames in which the mouth was made anew.
     """
     timeline = load_timeline(clip)
+    track = find_track(settings.audio, settings.audio_track)
+    own_track = find_track(settings.video, settings.source_track)
     notes = [
         *timeline.notes,
         *picture_notes(timeline.video, settings.encode),
-        *speech_notes(settings.audio, speech),
+        *track_notes(settings.audio, track, "the speech is", "--audio-track"),
+        *(
+            track_notes(settings.video, own_track, "its own speech is", "--source-track")
+            if clip.attributes["audio"]
+            else []
+        ),
+        *speech_notes(settings.audio, speech, track=track),
         *length_notes(length),
     ]
     if timeline.timecode and not result.attributes["timecode"]:
@@ -108,15 +117,32 @@ def length_notes(length: Length) -> list[str]:
     ]
 
 
-def speech_notes(file: Path, speech: Artifact) -> list[str]:
-    """Whether nothing was heard, and why."""
+def track_notes(file: Path, track: int | None, what: str, option: str) -> list[str]:
+    """Which sound track was taken, where there is a choice."""
+    tracks = sound_tracks(file)
+    if len(tracks) < 2:
+        return []
+    taken = track or default_track(tracks).number
+    return [
+        f"{file.name} has {len(tracks)} sound tracks, {listed(tracks)}: {what} taken from number "
+        f"{taken}; {option} takes another"
+    ]
+
+
+def speech_notes(file: Path, speech: Artifact, *, track: int | None = None) -> list[str]:
+    """What was skipped in the speech, and whether nothing was heard, and why."""
+    notes = [f"{file.name}: {text}" for text in speech.attributes["notes"]]
+    return notes + _silence_notes(file, speech, track)
+
+
+def _silence_notes(file: Path, speech: Artifact, track: int | None) -> list[str]:
     heard = _largest(
         speech.read("sample", start, start + _SAMPLES_AT_ONCE)
         for start in range(0, speech.sizes["sample"], _SAMPLES_AT_ONCE)
     )
     if heard >= SILENT / _CANCELLED:
         return []
-    in_file = _largest(audio_blocks(file))
+    in_file = _largest(audio_blocks(file, track=track))
     if in_file >= SILENT and heard < _CANCELLED * in_file:
         return [
             f"the channels of {file.name} cancel each other out, so that hardly anything was heard "
@@ -125,8 +151,8 @@ def speech_notes(file: Path, speech: Artifact) -> list[str]:
         ]
     if heard < SILENT:
         return [
-            f"{file.name} is silent, so that the mouth keeps still: is it the right file, and does "
-            "its first sound track hold the speech?"
+            f"{file.name} is silent, so that the mouth keeps still: is it the right file, and "
+            "does its sound track that was taken hold the speech?"
         ]
     return []
 

@@ -193,17 +193,20 @@ def make_audio(
     rate: int = 16000,
     channels: int = 1,
     codec: str = "pcm_s16le",
+    level: float = 1.0,
 ) -> Path:
     """Write a sound file of a gliding tone; the suffix names the container."""
     with av.open(str(path), "w") as container:
         voice: Any = container.add_stream(codec, rate=rate)
         voice.codec_context.layout = "stereo" if channels == 2 else "mono"
-        _encode_sound(container, voice, samples, rate, channels)
+        _encode_sound(container, voice, samples, rate, channels, level)
     return path
 
 
-def _encode_sound(container: Any, voice: Any, samples: int, rate: int, channels: int) -> None:
-    wave = tone(samples, rate=rate, channels=channels)
+def _encode_sound(
+    container: Any, voice: Any, samples: int, rate: int, channels: int, level: float = 1.0
+) -> None:
+    wave = level * tone(samples, rate=rate, channels=channels)
     for begin in range(0, samples, 1024):
         part = np.ascontiguousarray(wave[begin : begin + 1024].T)
         layout = "stereo" if channels == 2 else "mono"

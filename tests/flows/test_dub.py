@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from flows.dub import dub, write_output
+from flows.dub import check_inputs, dub, write_output
 from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
@@ -34,7 +34,8 @@ from stores.media.settings import EncodeSettings
 from tasks.engine.run import Run
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import FRAMES, computed, cut_wav
-from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
+from tests.media_factory import EXAMPLE, NTSC, make_audio, make_still, make_video, variable_times
+from tests.stores.media.test_odd_but_valid import RATE, tracks_of_levels
 
 pytestmark = pytest.mark.dub
 
@@ -200,6 +201,33 @@ def test_interlaced_video_with_timecode(settings: Make, tmp_path: Path) -> None:
     assert (found.video.field_order, found.timecode) == ("bff", "10:00:01:05")
     assert len(found) == report.frames == 20
     assert note(report, "the picture is interlaced: ")
+
+
+def test_a_sound_track_is_chosen(settings: Make, tmp_path: Path) -> None:
+    tracks = tracks_of_levels(tmp_path / "tracks.mka", [0.2, 1.0])
+    nobody = make_video(tmp_path / "nobody.mp4", frames=10)
+    loud = settings(video=nobody, audio=tracks)
+    first = dub(loud)
+    assert note(first, "1 (deu, Desktop), 2 (eng, Mic, default): the speech is taken from number 2")
+    assert "waveform" not in computed(dub(settings(video=nobody, audio=tracks, audio_track=2)))
+    quiet = settings(video=nobody, audio=tracks, audio_track="de", output=tmp_path / "quiet.mp4")
+    assert note(dub(quiet), "the speech is taken from number 1; --audio-track takes another")
+    peaks = [np.abs(decode_audio(each.output)).max() for each in (loud, quiet)]
+    assert peaks == pytest.approx([0.5, 0.1], abs=0.03)
+    for wrong in ({"audio_track": "fra"}, {"source_track": "1"}):
+        with pytest.raises(MediaError, match="no sound track"):
+            check_inputs(settings(video=nobody, audio=tracks, **wrong))
+
+
+def test_the_background_is_the_chosen_track_of_the_video(settings: Make, tmp_path: Path) -> None:
+    video = tracks_of_levels(tmp_path / "video.mkv", [0.2, 1.0], picture=True)
+    silent = make_audio(tmp_path / "silent.wav", samples=RATE, level=0.0)
+    peaks = []
+    for number in (1, 2):
+        given = settings(video=video, audio=silent, keep_background_db=0, source_track=number)
+        assert note(dub(given), f"its own speech is taken from number {number}; --source-track")
+        peaks.append(float(np.abs(decode_audio(given.output)).max()))
+    assert peaks == pytest.approx([0.1, 0.5], abs=0.03)
 
 
 @pytest.mark.parametrize(
