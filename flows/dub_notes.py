@@ -89,6 +89,8 @@ def picture_notes(video: VideoFacts, encode: EncodeSettings) -> list[str]:
             "the picture is interlaced and the output is not: each frame is shown as of its first "
             f"field, at the same {float(video.rate):.2f} frames per second; {why}"
         )
+    if video.bit_depth > 10:
+        notes.append(f"the picture has {video.bit_depth} bits, of which the output keeps 10")
     if video.hdr and codec == "hevc":
         notes.append(
             "the picture is HDR and is written as HEVC, as few players show HDR in H.264; "

@@ -243,6 +243,7 @@ def test_the_background_is_the_chosen_track_of_the_video(settings: Make, tmp_pat
         ({"frame_format": "yuv420p10le"}, "auto", ["--codec hevc makes"]),
         ({"frame_format": "yuv422p"}, "auto", ["of 8 bits and 4:2:2"]),
         ({"frame_format": "yuv422p"}, "hevc", []),
+        ({"frame_format": "yuv420p10le", "bit_depth": 12}, "hevc", ["12 bits, of which"]),
     ],
 )
 def test_what_a_picture_becomes_is_noted(
