@@ -10,16 +10,24 @@ from fractions import Fraction
 from av.filter import Graph
 from av.video.frame import VideoFrame
 
+from stores.media.planes import plane_view
+
 TOP_FIRST, BOTTOM_FIRST, PROGRESSIVE = "tff", "bff", "progressive"
 """Which field is shown first, as the encoders call it."""
 
-_BOTTOM_FIRST_CODES = {3, 4}  # AV_FIELD_BB, AV_FIELD_TB
 _FIELD_CODES = {PROGRESSIVE: 1, TOP_FIRST: 2, BOTTOM_FIRST: 3}
 
 
-def named_order(code: int) -> str:
-    """Name the order of a stream whose frames are interlaced; players assume the top first."""
-    return BOTTOM_FIRST if code in _BOTTOM_FIRST_CODES else TOP_FIRST
+def field_order(frame: VideoFrame) -> str:
+    """Name the order that a decoded frame's flags say, which are seen by filters only."""
+    if not frame.interlaced_frame:
+        return PROGRESSIVE
+    marked = frame.reformat(width=32, height=32, format="gray")
+    marked.make_writable()
+    rows = plane_view(marked, 0)
+    rows[0::2], rows[1::2] = 0, 255
+    field = next(_filtered([marked], "separatefields"))
+    return BOTTOM_FIRST if plane_view(field, 0).any() else TOP_FIRST
 
 
 def order_code(field_order: str) -> int:
@@ -41,7 +49,9 @@ def flagged(frames: Iterable[VideoFrame], field_order: str) -> Iterator[VideoFra
     return _filtered(frames, "setfield", f"mode={field_order}")
 
 
-def _filtered(frames: Iterable[VideoFrame], name: str, options: str) -> Iterator[VideoFrame]:
+def _filtered(
+    frames: Iterable[VideoFrame], name: str, options: str | None = None
+) -> Iterator[VideoFrame]:
     """Run frames of one size through a filter that gives as many."""
     graph: Graph | None = None
     pushed = pulled = 0

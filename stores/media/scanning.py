@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stores.errors import MediaError
 from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
-from stores.media.fields import PROGRESSIVE, named_order
+from stores.media.fields import PROGRESSIVE, field_order
 from stores.media.isomedia import find_cut
 from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
@@ -87,7 +87,8 @@ class Scanner:
         self._skipped = 0
         self._declared = ColorTags()
         self._sizes: set[tuple[int, int]] = set()
-        self._scaled = self._interlaced = self._transparent = False
+        self._scaled = self._transparent = False
+        self._field_order = PROGRESSIVE
 
     def run(self) -> Timeline:
         """Decode all and give the timeline."""
@@ -171,7 +172,8 @@ class Scanner:
                     f"{size[0]}x{size[1]} at frame {index}, which is another shape; convert the "
                     "video to one size first"
                 )
-        self._interlaced |= bool(frame.interlaced_frame)
+        if self._field_order == PROGRESSIVE:
+            self._field_order = field_order(frame)
         if not self._transparent and _may_be_transparent(frame):
             alpha = plane_view(frame.reformat(format="yuva444p"), 3)
             self._transparent = bool((alpha < _OPAQUE).any())
@@ -201,7 +203,7 @@ class Scanner:
                 if last.pos + last.size > self._path.stat().st_size:
                     raise self._cut_short(f"not all of its {other.type}")
         # The fields of a frame may come in a packet each.
-        if frames * (2 if self._interlaced else 1) < self._shown:
+        if frames * (2 if self._field_order != PROGRESSIVE else 1) < self._shown:
             raise self._damage(f"{self._shown - frames} of {self._shown} frames can't be decoded")
         # Formats without counts: the header's length against what came.
         promised = container.duration / av.time_base if container.duration else 0.0
@@ -250,7 +252,7 @@ class Scanner:
                 f"{MAX_SECONDS // 3600}; cut it first"
             )
         rate = Fraction(frames) / ((end - int(pts[0])) * time_base)
-        if self._interlaced and self._scaled:
+        if self._field_order != PROGRESSIVE and self._scaled:
             raise MediaError(
                 f"{self._path}: is interlaced and changes its size on the way; convert it to one "
                 "size first"
@@ -272,11 +274,7 @@ class Scanner:
                     rate.limit_denominator(1_000_000),
                     self._declared,
                 ),
-                field_order=(
-                    named_order(stream.codec_context.field_order)
-                    if self._interlaced
-                    else PROGRESSIVE
-                ),
+                field_order=self._field_order,
                 scaled=self._scaled,
             ),
             audio=audio_facts_of(audio) if audio is not None and not still else None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stores.media.encode import encode_segment
+from stores.media.fields import field_order, flagged
 from stores.media.planes import plane_views
 from stores.media.read import read_frames
 from stores.media.scanning import scan
@@ -19,7 +20,8 @@ SIZE = (160, 120)
 
 @pytest.mark.parametrize("order", ["tff", "bff"])
 @pytest.mark.parametrize(
-    ("suffix", "codec"), [(".mp4", "libx264"), (".ts", "mpeg2video"), (".mov", "prores_ks")]
+    ("suffix", "codec"),
+    [(".mp4", "libx264"), (".ts", "mpeg2video"), (".mpg", "mpeg2video"), (".mov", "prores_ks")],
 )
 def test_fields_keep_their_order(tmp_path: Path, order: str, suffix: str, codec: str) -> None:
     source = make_video(
@@ -69,6 +71,19 @@ def test_a_patch_changes_both_fields_and_nothing_around_it(tmp_path: Path) -> No
     copy = frame.copy()
     np.testing.assert_array_equal(plane_views(copy.native())[0], luma)
     np.testing.assert_array_equal(copy.rgb(), frame.rgb())
+
+
+def test_the_frames_say_the_order_where_the_header_does_not(tmp_path: Path) -> None:
+    """DV is shot bottom first, and AVI has no place to say so."""
+    path = make_video(
+        tmp_path / "a.avi", frames=4, size=(720, 576), codec="dvvideo", field_order="bff"
+    )
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.field_order == 0
+        frame = next(container.decode(video=0))
+        assert field_order(frame) == scan(path).video.field_order == "bff"
+    (top,) = flagged([frame], "tff")
+    assert field_order(top) == "tff"
 
 
 @pytest.mark.parametrize(("codec", "order"), [("h264", "tff"), ("hevc", "progressive")])
