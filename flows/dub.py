@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
@@ -24,6 +25,7 @@ from stores.errors import DubflowError, InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
+from stores.media.tracks import find_track
 from stores.runs import RunRecord, record_run
 from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
@@ -44,6 +46,13 @@ from tasks.weights.networks import find_weights, licence_notes, licences
 
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
+
+
+class Tracks(NamedTuple):
+    """Numbers of the sound tracks to read, from 1; None is the default one."""
+
+    speech: int | None
+    own: int | None
 
 
 def dub(
@@ -78,26 +87,32 @@ def dub(
     ) as run:
         run.kept |= weights
         video, speech = Source.of(settings.video), Source.of(settings.audio)
-        new_speech = waveform(speech)
+        tracks = Tracks(
+            find_track(settings.audio, settings.audio_track),
+            find_track(settings.video, settings.source_track),
+        )
+        new_speech = waveform(speech, track=tracks.speech)
         clip = timeline(video)
         showing, length = lay_out(clip, new_speech, settings.sync)
         frames = output_frames(clip, showing=showing)
         found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
         person = follow_person(video, clip, found, face=settings.face)
         face = landmarks(found, person, timeline=clip)
-        own_speech = waveform(video) if clip.attributes["audio"] else None
+        own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
         seen = Seen(video, clip, face, own_speech)
         render = new_mouths(settings, seen, new_speech, frames)
         picture = composite(
             seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
         )
-        result = with_sound(settings, seen, picture, speech, frames, length)
+        result = with_sound(settings, seen, picture, speech, frames, length, tracks)
         report = finish(run, settings, result, length, render, person)
         report.notes += dub_notes(
             settings,
+            clip=clip,
             speech=new_speech,
             length=length,
             faces=found,
+            result=result,
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):
@@ -133,6 +148,7 @@ def with_sound(
     speech: Source,
     frames: Artifact,
     length: Length,
+    tracks: Tracks,
 ) -> Artifact:
     """The dubbed file: the picture with the new speech, over the video's own sound if asked."""
     keep = settings.keep_background_db is not None
@@ -142,7 +158,9 @@ def with_sound(
         output_frames=frames,
         end_pts=length.end_pts,
         speech=speech,
+        speech_track=tracks.speech,
         background=seen.video if keep else None,
+        background_track=tracks.own if keep else None,
         background_db=settings.keep_background_db,
         background_from=length.from_seconds if keep else 0.0,
         encode=settings.encode,
@@ -211,7 +229,13 @@ def _check_audio(settings: DubSettings) -> None:
 
 def _check_output(settings: DubSettings) -> None:
     check_output(settings.output, settings.sound, rate=None)
-    check_output(settings.output, settings.sound, rate=audio_facts(settings.audio).rate)
+    track = find_track(settings.audio, settings.audio_track)
+    facts = audio_facts(settings.audio, track=track)
+    check_output(settings.output, settings.sound, rate=facts.rate)
+
+
+def _check_own_track(settings: DubSettings) -> None:
+    find_track(settings.video, settings.source_track)
 
 
 def _check_background(settings: DubSettings) -> None:
@@ -223,7 +247,8 @@ def _check_background(settings: DubSettings) -> None:
 
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
-    *(_check_overwriting, _check_video, _check_audio, _check_output, _check_background),
+    *(_check_overwriting, _check_video, _check_audio, _check_output),
+    *(_check_own_track, _check_background),
 )
 
 

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.media.audio import audio_blocks
+from stores.media.encode import codec_of, keeps_fields
+from stores.media.facts import VideoFacts
+from stores.media.settings import EncodeSettings
+from stores.media.tracks import default_track, find_track, listed, sound_tracks
 from tasks.result.output_frames import Length
+from tasks.source.timeline import load_timeline
 
 CUT_SECONDS = 0.05
 """Speech that lacks less than this at its end is not called cut."""
@@ -26,26 +31,79 @@ _SAMPLES_AT_ONCE = 1 << 22
 def dub_notes(
     settings: DubSettings,
     *,
+    clip: Artifact,
     speech: Artifact,
     length: Length,
     faces: Artifact,
+    result: Artifact,
     dubbed_frames: int,
 ) -> list[str]:
     """Notes on a dub that did less than its user may think.
 
     Args:
         settings: As given.
+        clip: Of `tasks.source.timeline`.
         speech: Of `tasks.speech.waveform`.
         length: Of the output.
         faces: Of `tasks.source.faces`.
+        result: Of `tasks.result.dubbed`.
         dubbed_frames: Frames in which the mouth was made anew.
     """
+    timeline = load_timeline(clip)
+    track = find_track(settings.audio, settings.audio_track)
+    own_track = find_track(settings.video, settings.source_track)
     notes = [
-        *speech_notes(settings.audio, speech),
+        *timeline.notes,
+        *picture_notes(timeline.video, settings.encode),
+        *track_notes(settings.audio, track, "the speech is", "--audio-track"),
+        *(
+            track_notes(settings.video, own_track, "its own speech is", "--source-track")
+            if clip.attributes["audio"]
+            else []
+        ),
+        *speech_notes(settings.audio, speech, track=track),
         *length_notes(length),
     ]
+    if timeline.timecode and not result.attributes["timecode"]:
+        notes.append(
+            f"the timecode {timeline.timecode!r} is none of {float(timeline.video.rate):.3f} "
+            "frames per second and was left out"
+        )
     if not dubbed_frames:
         notes.append(_untouched(settings, any_face=bool(faces.read("score").any())))
+    return notes
+
+
+def picture_notes(video: VideoFacts, encode: EncodeSettings) -> list[str]:
+    """What becomes of a picture that not every output can be, or not every player shows."""
+    notes = []
+    codec = codec_of(video, encode)
+    if keeps_fields(video, encode):
+        notes.append(
+            "the picture is interlaced: faces were found and mouths made in deinterlaced frames, "
+            "and the output is interlaced as the source is; new mouths move once a frame"
+        )
+    elif video.interlaced:
+        why = "--codec h264 keeps it interlaced" if codec == "hevc" else "H.264 can't hold it so"
+        notes.append(
+            "the picture is interlaced and the output is not: each frame is shown as of its first "
+            f"field, at the same {float(video.rate):.2f} frames per second; {why}"
+        )
+    if video.bit_depth > 10:
+        notes.append(f"the picture has {video.bit_depth} bits, of which the output keeps 10")
+    if video.hdr and codec == "hevc":
+        notes.append(
+            "the picture is HDR and is written as HEVC, as few players show HDR in H.264; "
+            "the colour tags are kept, dynamic metadata (HDR10+, Dolby Vision) is not"
+        )
+    elif codec == "h264" and video.frame_format != "yuv420p":
+        bits = 10 if video.frame_format.endswith("10le") else 8
+        layout = ":".join(video.frame_format[3:6])
+        notes.append(
+            f"the output is H.264 of {bits} bits and {layout}, as the source, which is fit for "
+            "editing, but which browsers and many players can't show"
+            + ("; --codec hevc makes what more of them can" if layout == "4:2:0" else "")
+        )
     return notes
 
 
@@ -61,15 +119,32 @@ def length_notes(length: Length) -> list[str]:
     ]
 
 
-def speech_notes(file: Path, speech: Artifact) -> list[str]:
-    """Whether nothing was heard, and why."""
+def track_notes(file: Path, track: int | None, what: str, option: str) -> list[str]:
+    """Which sound track was taken, where there is a choice."""
+    tracks = sound_tracks(file)
+    if len(tracks) < 2:
+        return []
+    taken = track or default_track(tracks).number
+    return [
+        f"{file.name} has {len(tracks)} sound tracks, {listed(tracks)}: {what} taken from number "
+        f"{taken}; {option} takes another"
+    ]
+
+
+def speech_notes(file: Path, speech: Artifact, *, track: int | None = None) -> list[str]:
+    """What was skipped in the speech, and whether nothing was heard, and why."""
+    notes = [f"{file.name}: {text}" for text in speech.attributes["notes"]]
+    return notes + _silence_notes(file, speech, track)
+
+
+def _silence_notes(file: Path, speech: Artifact, track: int | None) -> list[str]:
     heard = _largest(
         speech.read("sample", start, start + _SAMPLES_AT_ONCE)
         for start in range(0, speech.sizes["sample"], _SAMPLES_AT_ONCE)
     )
     if heard >= SILENT / _CANCELLED:
         return []
-    in_file = _largest(audio_blocks(file))
+    in_file = _largest(audio_blocks(file, track=track))
     if in_file >= SILENT and heard < _CANCELLED * in_file:
         return [
             f"the channels of {file.name} cancel each other out, so that hardly anything was heard "
@@ -78,8 +153,8 @@ def speech_notes(file: Path, speech: Artifact) -> list[str]:
         ]
     if heard < SILENT:
         return [
-            f"{file.name} is silent, so that the mouth keeps still: is it the right file, and does "
-            "its first sound track hold the speech?"
+            f"{file.name} is silent, so that the mouth keeps still: is it the right file, and "
+            "does its sound track that was taken hold the speech?"
         ]
     return []
 

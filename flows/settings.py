@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from flows.names import OneOf, method_names
 from flows.presets import checked, merge, nested, read_yaml
 from models.faces.settings import BlendSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.settings import default_store
-from stores.media.settings import EncodeSettings, MuxSettings
+from stores.media.settings import DEFAULT_TRACK, EncodeSettings, MuxSettings
 from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.result.settings import SyncSettings
 
 _FACE = r"largest|track:\d+|\d+(\.\d+)?,\d+(\.\d+)?@\d+(\.\d+)?"
+
+Track = Annotated[str, BeforeValidator(str), Field(min_length=1)]
+"""A sound track, as `stores.media.tracks.find_track` takes it."""
 
 
 class DubSettings(BaseModel):
@@ -36,6 +39,13 @@ class DubSettings(BaseModel):
     )
     detector: Literal["mediapipe", "s3fd"] = Field(
         "mediapipe", description="what finds faces; s3fd: face-alignment's, needs its weights"
+    )
+    audio_track: Track = Field(
+        DEFAULT_TRACK, description="sound track of AUDIO: a number from 1, or a language as in deu"
+    )
+    source_track: Track = Field(
+        DEFAULT_TRACK,
+        description="sound track of VIDEO that holds its own speech, which --keep-background keeps",
     )
     sync: SyncSettings = Field(default_factory=SyncSettings)
     blend: BlendSettings = Field(default_factory=BlendSettings)

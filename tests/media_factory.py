@@ -5,7 +5,7 @@ All is deterministic and made with PyAV; nothing needs a network or an ffmpeg bi
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import ColorRange, Colorspace
+
+from stores.media.fields import flagged
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -57,6 +59,19 @@ def faces(width: int, height: int) -> Iterator[Rgb]:
                 yield frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
 
 
+def woven(pictures: Iterator[Rgb], field_order: str) -> Iterator[Rgb]:
+    """Interlace pictures, two to a frame.
+
+    Yields:
+        uint8 (height, width, 3), RGB.
+    """
+    first = 0 if field_order == "tff" else 1
+    for one, other in zip(pictures, pictures, strict=False):
+        frame = one.copy()
+        frame[1 - first :: 2] = other[1 - first :: 2]
+        yield frame
+
+
 def tone(samples: int, *, rate: int = 16000, channels: int = 1) -> npt.NDArray[np.float32]:
     """Make a gliding tone, no two stretches of which are alike.
 
@@ -87,6 +102,8 @@ def make_video(
     audio: str | None = None,
     audio_rate: int = 16000,
     audio_channels: int = 1,
+    field_order: str | None = None,
+    tags: tuple[int, int, int] | None = None,
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
@@ -111,6 +128,9 @@ def make_video(
         audio: encoder of a sound track as long as the pictures, or None.
         audio_rate: Hz.
         audio_channels: 1 or 2.
+        field_order: `tff` or `bff` for interlaced frames, whose fields are drawn as pictures of
+            their own, of twice the rate.
+        tags: H.273 primaries, transfer and matrix to tag, whatever the samples are.
         metadata: tags of the container.
         options: options of the video encoder.
         container_options: options of the muxer.
@@ -121,7 +141,10 @@ def make_video(
     rate = Fraction(rate)
     tick = time_base or 1 / rate
     ticks = list(pts) if pts is not None else [round(i / rate / tick) for i in range(frames)]
-    source = faces(*size) if real_faces else (draw(i, *size) for i in range(len(ticks)))
+    source = faces(*size) if real_faces else (draw(i, *size) for i in count())
+    if field_order:
+        source = woven(source, field_order)
+        options = {"flags": "+ildct+ilme", "x264-params": f"{field_order}=1", **(options or {})}
     with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         stream: Any = container.add_stream(codec, rate, options=options or {})
@@ -133,6 +156,8 @@ def make_video(
             context.color_range = 2
         if matrix:
             context.colorspace = context.color_primaries = context.color_trc = matrix
+        if tags:
+            context.color_primaries, context.color_trc, context.colorspace = tags
         if aspect:
             context.sample_aspect_ratio = aspect
         if rotation:
@@ -148,6 +173,11 @@ def make_video(
             )
             frame.pts, frame.time_base = at, tick
             frame.color_range = 2 if full_range else 1
+            if tags:
+                frame.colorspace = 2
+            if field_order:
+                (frame,) = flagged([frame], field_order)
+                frame.pts, frame.time_base = at, tick
             container.mux(stream.encode(frame))
             if voice is not None and number == 0:
                 samples = round(len(ticks) / rate * audio_rate)
@@ -163,17 +193,20 @@ def make_audio(
     rate: int = 16000,
     channels: int = 1,
     codec: str = "pcm_s16le",
+    level: float = 1.0,
 ) -> Path:
     """Write a sound file of a gliding tone; the suffix names the container."""
     with av.open(str(path), "w") as container:
         voice: Any = container.add_stream(codec, rate=rate)
         voice.codec_context.layout = "stereo" if channels == 2 else "mono"
-        _encode_sound(container, voice, samples, rate, channels)
+        _encode_sound(container, voice, samples, rate, channels, level)
     return path
 
 
-def _encode_sound(container: Any, voice: Any, samples: int, rate: int, channels: int) -> None:
-    wave = tone(samples, rate=rate, channels=channels)
+def _encode_sound(
+    container: Any, voice: Any, samples: int, rate: int, channels: int, level: float = 1.0
+) -> None:
+    wave = level * tone(samples, rate=rate, channels=channels)
     for begin in range(0, samples, 1024):
         part = np.ascontiguousarray(wave[begin : begin + 1024].T)
         layout = "stereo" if channels == 2 else "mono"

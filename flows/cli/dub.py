@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         "output": options.OUTPUT,
         "method": Option("--method"),
         "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
+        "audio_track": Option("--audio-track", options.DUBBED, "N|LANG"),
+        "source_track": Option("--source-track", options.DUBBED, "N|LANG"),
         "sync.mode": Option("--sync-mode", options.DUBBED),
         "sync.start_seconds": Option("--start", options.DUBBED),
         "sync.end_seconds": Option("--end", options.DUBBED),

@@ -6,6 +6,7 @@ cut, and every later one is where the container's clock has it (`sound_clock`).
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -16,11 +17,13 @@ from av.audio.stream import AudioStream
 from jaxtyping import Float32
 
 from stores.errors import MediaError
+from stores.media.alike import alike
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_clock import on_clock
 from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
-from stores.media.source import only, open_source, sound_streams
+from stores.media.source import only, open_source
+from stores.media.tracks import sound_stream
 
 Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
@@ -39,15 +42,19 @@ _STATED_LENGTHS = {
 _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5  # missing at the end: more than this is a cut file
 
 
-def audio_facts(path: str | Path) -> AudioFacts:
-    """Read the facts of the sound stream that is heard: the default one, else the first.
+def audio_facts(path: str | Path, *, track: int | None = None) -> AudioFacts:
+    """Read the facts of a sound stream.
+
+    Args:
+        path: A local file with sound.
+        track: Number of the sound track, from 1; None is the default one, else the first.
 
     Raises:
         MediaError: There is no sound in it, or it can't be opened.
     """
     path = Path(path)
     with open_source(path) as container:
-        return audio_facts_of(_audio_stream(container, path))
+        return audio_facts_of(_audio_stream(container, path, track))
 
 
 def audio_blocks(
@@ -57,6 +64,8 @@ def audio_blocks(
     mono: bool = False,
     start: float = 0.0,
     stop: float | None = None,
+    track: int | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Block]:
     """Decode a file's sound block by block, in bounded memory.
 
@@ -66,6 +75,8 @@ def audio_blocks(
         mono: Whether to mix all channels to one.
         start: Seconds, from what is played first on, at which to begin.
         stop: Seconds at which to end; None reads to the end of the sound.
+        track: Number of the sound track, from 1; None is the default one, else the first.
+        notes: To which is added what was skipped or changed in reading.
 
     Yields:
         Blocks of at most `BLOCK_SAMPLES`, none of them empty.
@@ -75,13 +86,13 @@ def audio_blocks(
     """
     path = Path(path)
     with open_source(path) as container:
-        stream = _audio_stream(container, path)
+        stream = _audio_stream(container, path, track)
         only(container, stream)
         out_rate = rate or int(stream.codec_context.sample_rate)
         first = round(start * out_rate)
         last = None if stop is None else round(stop * out_rate)
         position = 0
-        for block in _checked(_placed(container, stream, path, out_rate, mono), path):
+        for block in _checked(_placed(container, stream, path, out_rate, mono, notes), path):
             begin = min(max(first - position, 0), len(block))
             end = len(block) if last is None else min(max(last - position, 0), len(block))
             position += len(block)
@@ -101,6 +112,8 @@ def decode_audio(
     mono: bool = False,
     start: float = 0.0,
     stop: float | None = None,
+    track: int | None = None,
+    notes: list[str] | None = None,
 ) -> Block:
     """Decode a file's sound into one array, -1..1; see `audio_blocks`.
 
@@ -110,7 +123,8 @@ def decode_audio(
     Raises:
         MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
     """
-    blocks = list(audio_blocks(path, rate=rate, mono=mono, start=start, stop=stop))
+    part: dict[str, Any] = {"rate": rate, "start": start, "stop": stop, "track": track}
+    blocks = list(audio_blocks(path, mono=mono, notes=notes, **part))
     if not blocks:
         raise MediaError(
             f"{path}: no sound from {start:g} s"
@@ -118,8 +132,8 @@ def decode_audio(
             + "; choose a range within its length"
         )
     mixed_down: Block = np.concatenate(blocks)
-    if mono and _level(mixed_down) <= _QUIET and audio_facts(path).channels == 2:
-        both = np.concatenate(list(audio_blocks(path, rate=rate, start=start, stop=stop)))
+    if mono and _level(mixed_down) <= _QUIET and audio_facts(path, track=track).channels == 2:
+        both = np.concatenate(list(audio_blocks(path, **part)))
         half: Block = (both[:, :1] - both[:, 1:]) / 2
         if _level(mixed_down) < _CANCELLED * _level(half):
             return half
@@ -180,11 +194,10 @@ def _as_channels(block: Block, channels: int) -> Block:
     return np.repeat(block, channels, axis=1)
 
 
-def _audio_stream(container: av.container.InputContainer, path: Path) -> AudioStream:
-    streams = sound_streams(container)
-    if not streams:
-        raise MediaError(f"{path}: no sound in it that can be decoded; give a file with speech")
-    stream = streams[0]
+def _audio_stream(
+    container: av.container.InputContainer, path: Path, track: int | None
+) -> AudioStream:
+    stream = sound_stream(container, path, track)
     if stream.codec_context.sample_rate <= 0 or stream.codec_context.layout.nb_channels <= 0:
         raise MediaError(f"{path}: its sound has no sample rate; the file is damaged")
     return stream
@@ -196,13 +209,15 @@ def _placed(
     path: Path,
     rate: int,
     mono: bool,
+    notes: list[str] | None,
 ) -> Iterator[Block]:
     """Decode, put each sample at its time, and resample the whole to `rate`."""
     source_rate = int(stream.codec_context.sample_rate)
     channels = int(stream.codec_context.layout.nb_channels)
     resampler = AudioResampler(format="flt", layout=layout_name(stream.codec_context), rate=rate)
     given = taken = 0  # samples out and in
-    for frame in on_clock(_frames(container, stream, path), container, stream, path):
+    frames = alike(_frames(container, stream, path, notes), source_rate, notes)
+    for frame in on_clock(frames, container, stream, path):
         taken += frame.samples
         for out in resampler.resample(frame):
             block = _samples(out, channels, mono)
@@ -218,15 +233,20 @@ def _placed(
 
 
 def _frames(
-    container: av.container.InputContainer, stream: AudioStream, path: Path
+    container: av.container.InputContainer,
+    stream: AudioStream,
+    path: Path,
+    notes: list[str] | None,
 ) -> Iterator[AudioFrame]:
     # The last packet of a recording that was piped is shorter than others, which is no damage.
     piped = _is_piped_wav(container, path)
+    skipped = 0
     for number, packet in enumerate(container.demux(stream)):
         try:
             frames = stream.decode(packet)
         except av.error.FFmpegError as error:
             if packet.size and is_tag(bytes(packet)):
+                skipped += packet.size
                 continue
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}, can't be decoded); export or copy "
@@ -236,7 +256,11 @@ def _frames(
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}); export or copy the file again"
             )
+        if packet.size and not frames and is_tag(bytes(packet)):
+            skipped += packet.size
         yield from frames
+    if skipped and notes is not None:
+        notes.append(f"{skipped} bytes of tags between the sound were skipped")
 
 
 def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int64, UInt8
 
 from stores.errors import MediaError
 from stores.media.facts import VideoFacts
+from stores.media.fields import flagged, order_code
 from stores.media.frame import Frame
 from stores.media.settings import EncodeSettings
 
@@ -77,13 +78,15 @@ def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeS
     Raises:
         MediaError: The encoder refuses the frames.
     """
-    created = cast(VideoCodecContext, av.CodecContext.create(encoder_name(settings), "w"))
+    name = encoder_name(video, settings)
+    created = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
     context = encoder_context(created, video, settings)
+    interlaced = keeps_fields(video, settings)
+    natives = (frame.native(progressive=not interlaced) for frame in frames)
     packets: list[av.Packet] = []
     count = 0
     try:
-        for frame in frames:
-            native = frame.native()
+        for native in flagged(natives, video.field_order) if interlaced else natives:
             native.pts, native.time_base = count, context.time_base
             native.pict_type = 0  # the decoder's choice of frame type would be repeated
             packets += context.encode(native)
@@ -92,7 +95,8 @@ def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeS
     except av.error.FFmpegError as error:
         raise MediaError(
             f"frame {count} of a segment of {video.width}x{video.height} {video.frame_format} "
-            f"can't be encoded as {settings.codec} ({error.strerror}); choose another codec"
+            f"can't be encoded as {codec_of(video, settings)} ({error.strerror}); choose another "
+            "codec"
         ) from error
     if not count:
         raise ValueError("a segment needs at least one frame")
@@ -102,13 +106,31 @@ def encode_segment(frames: Iterable[Frame], video: VideoFacts, settings: EncodeS
         order=np.array([packet.pts for packet in packets], dtype=np.int64),
         keyframe=np.array([packet.is_keyframe for packet in packets], dtype=np.bool_),
         extradata=bytes(context.extradata or b""),
-        codec=settings.codec,
+        codec=codec_of(video, settings),
     )
 
 
-def encoder_name(settings: EncodeSettings) -> str:
+def codec_of(video: VideoFacts, settings: EncodeSettings) -> str:
+    """The codec that the settings mean for a video: few players show HDR that is H.264."""
+    if settings.codec == "auto":
+        return "hevc" if video.hdr else "h264"
+    return settings.codec
+
+
+def keeps_fields(video: VideoFacts, settings: EncodeSettings) -> bool:
+    """Whether interlaced pictures are encoded as such; else each frame as its first moment.
+
+    HEVC has no coding of them that players know, H.264 wants heights that fit, and in a picture
+    that is turned by a quarter fields are columns.
+    """
+    rows = 4 if "420" in video.frame_format else 2
+    fits = video.upright_as_stored and video.height % rows == 0
+    return video.interlaced and fits and codec_of(video, settings) == "h264"
+
+
+def encoder_name(video: VideoFacts, settings: EncodeSettings) -> str:
     """Name of the encoder in the libraries."""
-    return _ENCODERS[settings.codec]
+    return _ENCODERS[codec_of(video, settings)]
 
 
 def encoder_context(
@@ -129,9 +151,15 @@ def encoder_context(
     context.gop_size = max(1, round(settings.keyframe_seconds * rate))
     context.flags |= Flags.global_header | Flags.closed_gop
     options = {"preset": settings.preset, "crf": f"{settings.crf:g}"}
-    if settings.codec == "hevc":
+    if codec_of(video, settings) == "hevc":
         options["x265-params"] = "log-level=none:open-gop=0:frame-threads=2:repeat-headers=0"
+        if video.mastering:
+            options["x265-params"] += f":{video.mastering}"
     else:
         options["x264-params"] = "open-gop=0:sliced-threads=0:b-pyramid=normal"
+        if keeps_fields(video, settings):
+            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+            context.field_order = order_code(video.field_order)
+            options["x264-params"] += f":{video.field_order}=1"
     context.options = options
     return context

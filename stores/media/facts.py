@@ -86,10 +86,13 @@ class VideoFacts(_Record):
         color_primaries: H.273 code point.
         color_transfer: H.273 code point.
         color_matrix: H.273 code point.
+        mastering: mastering display and light levels of HDR, as x265 takes them, or empty.
         codec: name of the decoder.
         rate_num: average frames, ...
         rate_den: ... in so many seconds.
-        interlaced: the first frame says that it is interlaced.
+        field_order: which field of interlaced frames is shown first, `tff` or `bff`; else
+            `progressive`.
+        scaled: size or pixel format change on the way; frames are brought to those of the first.
         language: ISO 639 code of the stream, or empty.
     """
 
@@ -109,10 +112,12 @@ class VideoFacts(_Record):
     color_primaries: int
     color_transfer: int
     color_matrix: int
+    mastering: str
     codec: str
     rate_num: int
     rate_den: int
-    interlaced: bool
+    field_order: str
+    scaled: bool
     language: str
 
     @property
@@ -136,6 +141,21 @@ class VideoFacts(_Record):
     def upright_as_stored(self) -> bool:
         """Whether the stored picture is upright already."""
         return not (self.transposed or self.flipped_x or self.flipped_y)
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether frames hold two fields, shot one after the other."""
+        return self.field_order != "progressive"
+
+    @property
+    def hdr(self) -> bool:
+        """Whether brightness follows PQ or HLG."""
+        return self.color_transfer in (16, 18)
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height [px] as decoded."""
+        return (self.height, self.width) if self.transposed else (self.width, self.height)
 
     @property
     def full_range(self) -> bool:

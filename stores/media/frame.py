@@ -6,7 +6,7 @@ import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from jaxtyping import Float, UInt8
 
 from stores.media.facts import VideoFacts
@@ -52,8 +52,17 @@ class Frame:
         height: px.
     """
 
-    def __init__(self, native: VideoFrame, layout: FrameLayout, *, index: int, pts: int) -> None:
+    def __init__(
+        self,
+        native: VideoFrame,
+        layout: FrameLayout,
+        *,
+        index: int,
+        pts: int,
+        progressive: VideoFrame | None = None,
+    ) -> None:
         self._native = native
+        self._seen = progressive or native  # what is looked at, where frames hold two fields
         self._layout = layout
         self._own = False
         self.index = index
@@ -65,17 +74,19 @@ class Frame:
     def __repr__(self) -> str:
         return f"Frame({self.index}, {self.seconds:.3f} s, {self.width}x{self.height})"
 
-    def native(self) -> VideoFrame:
-        """Give the picture for an encoder; it shares this frame's memory."""
-        return self._native
+    def native(self, *, progressive: bool = False) -> VideoFrame:
+        """Give the picture for an encoder; it shares this frame's memory.
+
+        Args:
+            progressive: Whether an interlaced frame is given as the picture of its first moment.
+        """
+        return self._seen if progressive else self._native
 
     def copy(self) -> "Frame":
         """Give an independent frame, for a source frame that is shown more than once."""
-        native = VideoFrame(self.width, self.height, self._native.format.name)
-        _copy_tags(self._native, native)
-        for target, source in zip(plane_views(native), plane_views(self._native), strict=True):
-            target[...] = source
-        return Frame(native, self._layout, index=self.index, pts=self.pts)
+        native = _copied(self._native)
+        seen = native if self._seen is self._native else _copied(self._seen)
+        return Frame(native, self._layout, index=self.index, pts=self.pts, progressive=seen)
 
     def rgb(self, max_side: int | None = None) -> Rgb:
         """Convert the whole picture, scaled down first where it is larger than asked.
@@ -88,7 +99,7 @@ class Frame:
             return self.crop_rgb(0, 0, self.width, self.height)
         scale = max_side / longest
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
-        luma, blue, red = (_resized(plane, size) for plane in plane_views(self._native))
+        luma, blue, red = (_resized(plane, size) for plane in plane_views(self._seen))
         return planes_to_rgb(luma, blue, red, self._layout.codes)
 
     def crop_rgb(
@@ -96,7 +107,7 @@ class Frame:
     ) -> UInt8[np.ndarray, "{y1}-{y0} {x1}-{x0} 3"]:
         """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture."""
         self._check_inside(x0, y0, x1, y1)
-        luma, blue, red = plane_views(self._native)
+        luma, blue, red = plane_views(self._seen)
         layout = self._layout
         chroma = [
             upsampled(
@@ -120,6 +131,9 @@ class Frame:
         mask: Float[np.ndarray, "height width"] | None = None,
     ) -> None:
         """Blend a patch into the picture; what the mask leaves out stays bit for bit.
+
+        Into both fields of an interlaced frame goes what the patch changes of its progressive
+        picture.
 
         Args:
             x0: px, left edge of the patch.
@@ -154,23 +168,25 @@ class Frame:
         self._blend(ax0, ay0, ax1, ay1, old, new, amount)
 
     def _blend(self, x0: int, y0: int, x1: int, y1: int, old: Rgb, new: Rgb, mask: Mask) -> None:
-        if not self._own:
-            # The decoder may still predict later frames from this memory.
-            self._native.make_writable()
-            self._own = True
         layout = self._layout
-        luma, blue, red = plane_views(self._native)
         rows = slice(y0 >> layout.shift_y, y1 >> layout.shift_y)
         columns = slice(x0 >> layout.shift_x, x1 >> layout.shift_x)
-        blend_patch(
-            (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns]),
-            old,
-            new,
-            mask,
-            layout.codes,
-            shift_x=layout.shift_x,
-            shift_y=layout.shift_y,
-        )
+        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
+        for picture in pictures:
+            if not self._own:
+                # The decoder may still predict later frames from this memory.
+                picture.make_writable()
+            luma, blue, red = plane_views(picture)
+            blend_patch(
+                (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns]),
+                old,
+                new,
+                mask,
+                layout.codes,
+                shift_x=layout.shift_x,
+                shift_y=layout.shift_y,
+            )
+        self._own = True
 
     def _check_inside(self, x0: int, y0: int, x1: int, y1: int) -> None:
         if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
@@ -188,19 +204,31 @@ class FrameMaker:
         self._layout = FrameLayout.of(facts)
         self._reformatter = VideoReformatter()
 
-    def make(self, decoded: VideoFrame, *, index: int, pts: int) -> Frame:
-        """Wrap a decoded frame, converting and turning it only if need be."""
-        native = self._planar(decoded)
-        if not self._facts.upright_as_stored:
-            native = self._turned(native)
-        elif native.format.name != self._facts.frame_format:
-            native = self._relabelled(native)
-        return Frame(native, self._layout, index=index, pts=pts)
+    def make(self, planar: VideoFrame, progressive: VideoFrame, *, index: int, pts: int) -> Frame:
+        """Wrap a frame of `planar`, turning it only if need be.
 
-    def _planar(self, decoded: VideoFrame) -> VideoFrame:
-        """Convert exotic layouts to the frame format; twins that differ by name only pass."""
+        Args:
+            planar: As it goes to the encoder.
+            progressive: The picture to look at; the same unless it is interlaced.
+            index: Number of the frame.
+            pts: ticks.
+        """
+        native = self._upright(planar)
+        seen = native if progressive is planar else self._upright(progressive)
+        return Frame(native, self._layout, index=index, pts=pts, progressive=seen)
+
+    def planar(self, decoded: VideoFrame) -> VideoFrame:
+        """Convert exotic layouts and other sizes to those of the video's frames.
+
+        Twins that differ by name only pass.
+        """
         wanted = self._facts.frame_format
         name = decoded.format.name
+        width, height = self._facts.stored_size
+        if (decoded.width, decoded.height) != (width, height):
+            decoded = self._reformatter.reformat(
+                decoded, width, height, interpolation=Interpolation.BICUBIC
+            )
         upright = all(plane.line_size > 0 for plane in decoded.planes)
         if upright and name.replace("yuvj", "yuv") == wanted:
             return decoded
@@ -214,8 +242,12 @@ class FrameMaker:
             )
         return self._reformatter.reformat(decoded, format=wanted)
 
-    def _relabelled(self, frame: VideoFrame) -> VideoFrame:
-        return self._filled(frame, list(plane_views(frame)))
+    def _upright(self, frame: VideoFrame) -> VideoFrame:
+        if not self._facts.upright_as_stored:
+            return self._turned(frame)
+        if frame.format.name != self._facts.frame_format:
+            return self._filled(frame, list(plane_views(frame)))
+        return frame
 
     def _turned(self, frame: VideoFrame) -> VideoFrame:
         facts = self._facts
@@ -236,6 +268,14 @@ class FrameMaker:
         for target, plane in zip(plane_views(native), planes, strict=True):
             target[...] = plane
         return native
+
+
+def _copied(source: VideoFrame) -> VideoFrame:
+    copy = VideoFrame(source.width, source.height, source.format.name)
+    _copy_tags(source, copy)
+    for target, plane in zip(plane_views(copy), plane_views(source), strict=True):
+        target[...] = plane
+    return copy
 
 
 def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:

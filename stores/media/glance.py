@@ -19,7 +19,7 @@ from jaxtyping import Int64
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
 from stores.media.read import read_frames
-from stores.media.scanning import scan, video_facts
+from stores.media.scanning import ColorTags, scan, video_facts
 from stores.media.source import demuxed, only, open_source, video_stream
 
 __all__ = ["glance"]
@@ -61,20 +61,18 @@ def glance(path: str | Path, count: int) -> Iterator[Frame]:
             yield from read_frames(path, clip, row, row + 1)
         return
     maker: FrameMaker | None = None
-    size: tuple[int, int, str] | None = None
     with open_source(path) as container:
         stream = video_stream(container, path)
         time_base = stream.time_base or Fraction(1, 1000)
+        declared = ColorTags.declared(stream)
         for frame in _picked(container, stream, index, _wanted(index, count)):
-            if maker is None or size is None:
-                size = (frame.width, frame.height, frame.format.name)
+            if maker is None:
                 rate = stream.average_rate or Fraction(25)
-                maker = FrameMaker(video_facts(frame, stream, time_base, rate))
-            if size != (frame.width, frame.height, frame.format.name):
-                raise MediaError(f"{path}: the picture changes its size or format")
+                maker = FrameMaker(video_facts(frame, stream, time_base, rate, declared))
             pts = _time(frame)
             frame.time_base = time_base  # of a flushed one it is not known
-            yield maker.make(frame, index=int(np.searchsorted(index.all, pts)), pts=pts)
+            planar = maker.planar(frame)
+            yield maker.make(planar, planar, index=int(np.searchsorted(index.all, pts)), pts=pts)
     if maker is None:
         raise MediaError(f"{path}: not one frame can be decoded")
 

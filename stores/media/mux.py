@@ -23,6 +23,7 @@ from stores.media.audio import Block
 from stores.media.encode import (
     REORDER_FRAMES,
     Segment,
+    codec_of,
     encoder_context,
     encoder_name,
 )
@@ -48,7 +49,7 @@ _HOLDS = {
 _COMMON_TAGS = {
     *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
     *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-    *("network", "keywords", "track", "disc", "creation_time"),
+    *("network", "keywords", "track", "disc", "creation_time", "timecode"),
 }
 _FRAME_SAMPLES = 4096
 _MAX_TIMESCALE = 2**31 - 1
@@ -230,9 +231,11 @@ class _Writer:
         }
 
     def _add_video(self, container: av.container.OutputContainer) -> VideoStream:
-        stream: Any = container.add_stream(encoder_name(self._encode), self._video.rate)
+        stream: Any = container.add_stream(
+            encoder_name(self._video, self._encode), self._video.rate
+        )
         encoder_context(stream.codec_context, self._video, self._encode)
-        if self._encode.codec == "hevc" and self._name in ("mp4", "mov"):
+        if codec_of(self._video, self._encode) == "hevc" and self._name in ("mp4", "mov"):
             stream.codec_context.codec_tag = "hvc1"
         stream.time_base = Fraction(1, self._video.time_base_den)
         if self._video.language:

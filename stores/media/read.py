@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import tee
 from pathlib import Path
 
 import av
@@ -10,6 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from stores.errors import MediaError
+from stores.media.fields import deinterlaced
 from stores.media.frame import Frame, FrameMaker
 from stores.media.source import demuxed, only, open_source, video_stream
 from stores.media.timeline import Timeline
@@ -46,12 +48,33 @@ def read_frames(path: str | Path, timeline: Timeline, start: int, stop: int) -> 
     if start == stop:
         return
     maker = FrameMaker(timeline.video)
-    index = start
-    for decoded in _decoded(path, timeline, start):
-        _check_frame(decoded, timeline, index, path)
-        yield maker.make(decoded, index=index, pts=int(timeline.pts[index]))
-        index += 1
+    # To make a progressive picture of an interlaced frame, its neighbours are looked at.
+    beside = int(timeline.video.interlaced)
+    first, last = max(0, start - beside), min(stop + beside, len(timeline))
+    stored = (maker.planar(each) for each in _checked(path, timeline, first, last))
+    index = first
+    for native, progressive in _in_pairs(stored) if beside else ((each, each) for each in stored):
         if index == stop:
+            return
+        if index >= start:
+            yield maker.make(native, progressive, index=index, pts=int(timeline.pts[index]))
+        index += 1
+
+
+def _in_pairs(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, VideoFrame]]:
+    """Each frame, and the progressive picture of it."""
+    ones, others = tee(frames)
+    return zip(ones, deinterlaced(others), strict=True)
+
+
+def _checked(path: Path, timeline: Timeline, first: int, last: int) -> Iterator[VideoFrame]:
+    """Decode the frames [first, last), each checked against the timeline."""
+    index = first
+    for decoded in _decoded(path, timeline, first):
+        _check_frame(decoded, timeline, index, path)
+        yield decoded
+        index += 1
+        if index == last:
             return
     raise MediaError(
         f"{path}: ends at frame {index} of {len(timeline)}; it changed or was cut short since it "
@@ -145,10 +168,10 @@ def _check_frame(decoded: VideoFrame, timeline: Timeline, index: int, path: Path
     if decoded.is_corrupt:
         raise MediaError(f"{path}: frame {index} is damaged; export or copy the file again")
     video = timeline.video
-    stored = (video.height, video.width) if video.transposed else (video.width, video.height)
-    if (decoded.width, decoded.height, decoded.format.name) != (*stored, video.pix_fmt):
+    stored, found = video.stored_size, (decoded.width, decoded.height, decoded.format.name)
+    if found != (*stored, video.pix_fmt) and not video.scaled:
         raise MediaError(
-            f"{path}: frame {index} is {decoded.width}x{decoded.height} {decoded.format.name}, not "
+            f"{path}: frame {index} is {found[0]}x{found[1]} {found[2]}, not "
             f"{stored[0]}x{stored[1]} {video.pix_fmt}; the file changed since it was scanned, "
             "run again"
         )

@@ -1,6 +1,7 @@
 """Decode every packet of a file once, refuse damage, and note what each frame is."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -19,12 +20,14 @@ from numpy.typing import NDArray
 from stores.errors import MediaError
 from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
+from stores.media.fields import PROGRESSIVE, field_order
 from stores.media.isomedia import find_cut
 from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
     MAX_SECONDS,
+    check_size,
     demuxed,
     limited_metadata,
     open_source,
@@ -32,12 +35,16 @@ from stores.media.source import (
     video_stream,
     whole_still,
 )
+from stores.media.timecode import find_timecode
 from stores.media.timeline import Timeline
 
 STILL_RATE = Fraction(25)
 _PROGRESS_FRAMES = 25
 _COUNTED_FORMATS = {"mov", "mp4", "avi"}  # their headers say how many packets there are
 _NO_PTS = np.iinfo(np.int64).min
+_SAME_SHAPE = 0.02  # sizes of one video are rounded; more is another shape
+_OPAQUE = 255
+_UNSPECIFIED = 2
 _DIRECT_LUMA = ("yuv", "nv", "gray", "p01")
 
 
@@ -77,12 +84,18 @@ class Scanner:
         self._last_duration = 0
         self._packets: dict[int, int] = {}
         self._shown = 0
+        self._skipped = 0
+        self._declared = ColorTags()
+        self._sizes: set[tuple[int, int]] = set()
+        self._scaled = self._transparent = False
+        self._field_order = PROGRESSIVE
 
     def run(self) -> Timeline:
         """Decode all and give the timeline."""
         with open_source(self._path) as container:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
+            self._declared = ColorTags.declared(stream)
             if "matroska" in container.format.name:
                 damage = find_damage(self._path)
                 if damage:
@@ -110,7 +123,7 @@ class Scanner:
         for other in container.streams:
             if other.index not in (stream.index, audio.index if audio else -1):
                 other.discard = av.stream.Discard.all
-        for packet in demuxed(container, stream):
+        for packet in demuxed(container, stream, skipped=self._note_skipped):
             index = packet.stream.index  # the packets that flush know only their stream
             if packet.size:
                 self._packets[index] = self._packets.get(index, 0) + 1
@@ -133,6 +146,9 @@ class Scanner:
                     number = self._packets[index]
                     raise self._damage(f"packet {number} of its sound can't be decoded") from error
 
+    def _note_skipped(self) -> None:
+        self._skipped += 1
+
     def _damage(self, where: str) -> MediaError:
         return MediaError(f"{self._path}: damaged ({where}); export or copy the file again")
 
@@ -144,16 +160,23 @@ class Scanner:
         first = self._first
         if first is None:
             self._first = first = frame
-        elif (frame.width, frame.height, frame.format.name) != (
-            first.width,
-            first.height,
-            first.format.name,
-        ):
-            raise MediaError(
-                f"{self._path}: the picture changes from {first.width}x{first.height} "
-                f"{first.format.name} to {frame.width}x{frame.height} {frame.format.name} at frame "
-                f"{index}; convert the video to one size first"
-            )
+        size, whole = (frame.width, frame.height), (first.width, first.height)
+        if (*size, frame.format.name) != (*whole, first.format.name):
+            self._scaled = True
+        if size not in self._sizes:
+            self._sizes.add(size)
+            check_size(*size, self._path)
+            if abs(size[0] * whole[1] / (size[1] * whole[0]) - 1) > _SAME_SHAPE:
+                raise MediaError(
+                    f"{self._path}: the picture changes from {whole[0]}x{whole[1]} to "
+                    f"{size[0]}x{size[1]} at frame {index}, which is another shape; convert the "
+                    "video to one size first"
+                )
+        if self._field_order == PROGRESSIVE:
+            self._field_order = field_order(frame)
+        if not self._transparent and _may_be_transparent(frame):
+            alpha = plane_view(frame.reformat(format="yuva444p"), 3)
+            self._transparent = bool((alpha < _OPAQUE).any())
         pts = frame.pts if frame.pts is not None else frame.dts
         self._pts.append(_NO_PTS if pts is None else pts)
         self._keyframe.append(bool(frame.key_frame))
@@ -179,7 +202,8 @@ class Scanner:
                 last = other.index_entries[-1]
                 if last.pos + last.size > self._path.stat().st_size:
                     raise self._cut_short(f"not all of its {other.type}")
-        if frames < self._shown:
+        # The fields of a frame may come in a packet each.
+        if frames * (2 if self._field_order != PROGRESSIVE else 1) < self._shown:
             raise self._damage(f"{self._shown - frames} of {self._shown} frames can't be decoded")
         # Formats without counts: the header's length against what came.
         promised = container.duration / av.time_base if container.duration else 0.0
@@ -228,6 +252,11 @@ class Scanner:
                 f"{MAX_SECONDS // 3600}; cut it first"
             )
         rate = Fraction(frames) / ((end - int(pts[0])) * time_base)
+        if self._field_order != PROGRESSIVE and self._scaled:
+            raise MediaError(
+                f"{self._path}: is interlaced and changes its size on the way; convert it to one "
+                "size first"
+            )
         # A neighbourly rate such as 30000/1001 instead of the quotient of two long numbers.
         if stream.average_rate and abs(float(stream.average_rate / rate) - 1) < 1e-3:
             rate = stream.average_rate
@@ -237,11 +266,51 @@ class Scanner:
             keyframe=np.asarray(self._keyframe, dtype=np.bool_),
             scene_start=self._cuts.starts(),
             end_pts=end,
-            video=video_facts(self._first, stream, time_base, rate.limit_denominator(1_000_000)),
+            video=replace(
+                video_facts(
+                    self._first,
+                    stream,
+                    time_base,
+                    rate.limit_denominator(1_000_000),
+                    self._declared,
+                ),
+                field_order=self._field_order,
+                scaled=self._scaled,
+            ),
             audio=audio_facts_of(audio) if audio is not None and not still else None,
             metadata=limited_metadata(dict(container.metadata)),
+            timecode=find_timecode(container),
             still=still,
+            notes=self._notes(raw, still),
         )
+
+    def _notes(self, raw: NDArray[np.int64], still: bool) -> list[str]:
+        """What was changed or left out in reading."""
+        notes = []
+        if len(self._sizes) > 1 and self._first is not None:
+            first = (self._first.width, self._first.height)
+            others = ", ".join(f"{w}x{h}" for w, h in sorted(self._sizes - {first}))
+            notes.append(
+                f"the picture changes its size on the way ({others} px): all frames were scaled "
+                f"to the first size, {first[0]}x{first[1]} px"
+            )
+        if self._transparent:
+            notes.append(
+                "the picture is transparent in parts, which no output can be: the colours stored "
+                "there show instead; lay it over a background first if that was not meant"
+            )
+        if self._skipped:
+            notes.append(
+                f"the recording begins between two keyframes: {self._skipped} packets of pictures "
+                "before the first that can be decoded were left out"
+            )
+        moved = 0 if still else int((np.diff(raw) <= 0).sum() + (raw == _NO_PTS).sum())
+        if moved:
+            notes.append(
+                f"{moved} frames have no time of their own, or one that was already taken: they "
+                "are shown between their neighbours"
+            )
+        return notes
 
     def _nominal_ticks(self, stream: VideoStream, time_base: Fraction) -> int:
         rate = stream.average_rate or stream.guessed_rate
@@ -260,6 +329,11 @@ class Scanner:
             if 0 < ticks <= 4 * max(usual, nominal) or (ticks > 0 and self._all_listed(stream)):
                 return ticks
         return self._last_duration if self._last_duration > 0 else usual
+
+
+def _may_be_transparent(frame: VideoFrame) -> bool:
+    layout = frame.format
+    return layout.has_palette or any(component.is_alpha for component in layout.components)
 
 
 def _seconds_tag(stream: VideoStream) -> float | None:
@@ -326,15 +400,41 @@ def orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
+def _side_data(frame: VideoFrame, kind: SideDataType) -> bytes | None:
+    """What comes with a frame; None where PyAV can't tell, empty where there is none."""
+    try:
+        return bytes(cast(Mapping[SideDataType, Buffer], frame.side_data).get(kind, b""))
+    except ValueError:  # a sort that it has no name for, such as EXIF; it then gives none at all
+        return None
+
+
+def mastering_of(frame: VideoFrame) -> str:
+    """The mastering display and light levels of an HDR frame, as x265 takes them; else empty."""
+    told = []
+    display = _side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA) or b""
+    if len(display) >= 88 and all(np.frombuffer(display, np.int32)[20:22]):
+        pairs = np.frombuffer(display, np.int32)[:20].reshape(10, 2).astype(float)
+        values = pairs[:, 0] / np.maximum(pairs[:, 1], 1)
+        # Chromaticities of red, green, blue and white in 1/50000, light in 1/10000 cd/m².
+        x, y = np.rint(values[:8].reshape(4, 2).T * 50000).astype(int)
+        least, most = np.rint(values[8:] * 10000).astype(int)
+        places = (("G", 1), ("B", 2), ("R", 0), ("WP", 3))
+        points = "".join(f"{name}({x[place]},{y[place]})" for name, place in places)
+        told.append(f"master-display={points}L({most},{least})")
+    light = _side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL) or b""
+    if len(light) >= 8:
+        most, mean = np.frombuffer(light, np.uint32)[:2].tolist()
+        told.append(f"max-cll={most},{mean}")
+    return ":".join(told)
+
+
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     """The linear part of the display matrix, row by row; (1, 0, 0, 1) for none."""
-    try:
-        side_data = cast(Mapping[SideDataType, Buffer], frame.side_data)
-    except ValueError:  # a sort that PyAV has no name for, such as EXIF; it then gives none at all
+    data = _side_data(frame, SideDataType.DISPLAYMATRIX)
+    if data is None:
         turn = np.deg2rad(frame.rotation)  # counter-clockwise; mirrors can't be told from it
         cosine, sine = round(float(np.cos(turn))), round(float(np.sin(turn)))
         return cosine, -sine, sine, cosine
-    data = bytes(side_data.get(SideDataType.DISPLAYMATRIX, b""))
     if len(data) < 36:
         return 1, 0, 0, 1
     matrix = np.frombuffer(data, dtype=np.int32)[:9].reshape(3, 3)
@@ -342,19 +442,49 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     return a, b, c, d
 
 
+@dataclass(frozen=True)
+class ColorTags:
+    """Code points of H.273, and the range, as a header declares them; see `VideoFacts`."""
+
+    range: int = 0
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+
+    @classmethod
+    def declared(cls, stream: VideoStream) -> "ColorTags":
+        """Read them before anything is decoded: decoders put what frames say in their place."""
+        context = stream.codec_context
+        tags = (context.color_range, context.color_primaries, context.color_trc, context.colorspace)
+        return cls(*map(int, tags))
+
+
 def video_facts(
-    frame: VideoFrame, stream: VideoStream, time_base: Fraction, rate: Fraction
+    frame: VideoFrame,
+    stream: VideoStream,
+    time_base: Fraction,
+    rate: Fraction,
+    declared: ColorTags,
 ) -> VideoFacts:
-    """Gather the facts of a stream, those of the decoded frame before those of the header."""
+    """Gather the facts of a stream: what the first frame says, else what the header declares."""
     transposed, flipped_x, flipped_y = orientation(frame)
     width, height = (frame.height, frame.width) if transposed else (frame.width, frame.height)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if transposed:
         aspect = 1 / aspect
     name = frame.format.name
-    full = name.startswith("yuvj") or frame.color_range == 2
+    color_range = int(frame.color_range) or declared.range
+    full = name.startswith("yuvj") or color_range == 2
     target = frame_format(name, width, height, transposed=transposed)
-    matrix, color_range = int(frame.colorspace), 2 if full else int(frame.color_range)
+    primaries, transfer, matrix = (
+        header if said == _UNSPECIFIED else int(said)
+        for said, header in (
+            (frame.color_primaries, declared.primaries),
+            (frame.color_trc, declared.transfer),
+            (frame.colorspace, declared.matrix),
+        )
+    )
+    color_range = 2 if full else color_range
     if av.VideoFormat(name).is_rgb or frame.format.has_palette:
         matrix, color_range = 1, 1
     return VideoFacts(
@@ -371,13 +501,15 @@ def video_facts(
         frame_format=target,
         bit_depth=max(component.bits for component in frame.format.components),
         color_range=color_range,
-        color_primaries=int(frame.color_primaries),
-        color_transfer=int(frame.color_trc),
+        color_primaries=primaries,
+        color_transfer=transfer,
         color_matrix=matrix,
+        mastering=mastering_of(frame),
         codec=stream.codec_context.codec.name,
         rate_num=rate.numerator,
         rate_den=rate.denominator,
-        interlaced=bool(frame.interlaced_frame),
+        field_order=PROGRESSIVE,
+        scaled=False,
         language=stream.metadata.get("language", "")[:16].replace("und", ""),
     )
 

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DEFAULT_TRACK = "default"
+"""The sound track that a file marks as default, else its first."""
+
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"]
 
 
@@ -12,9 +15,10 @@ class EncodeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    codec: Literal["h264", "hevc"] = Field(
-        default="h264",
-        description="Video codec. hevc is about half the size and several times slower.",
+    codec: Literal["auto", "h264", "hevc"] = Field(
+        default="auto",
+        description="Video codec. auto is hevc for HDR (HLG, PQ), else h264. hevc is about half "
+        "the size and several times slower.",
     )
     crf: float = Field(
         default=17.0,

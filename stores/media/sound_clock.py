@@ -51,13 +51,13 @@ def on_clock(
     """Turn decoded frames into frames that follow each other without a gap from sample 0 on.
 
     Args:
-        frames: As decoded from `stream`.
+        frames: As decoded from `stream`, of its rate and all of the same channels and format.
         container: The open file.
         stream: The sound stream.
         path: Of the file.
 
     Raises:
-        MediaError: The sound changes its rate or layout, or has a gap of hours.
+        MediaError: The sound has a gap of hours.
     """
     rate = int(stream.codec_context.sample_rate)
     drift, gap = _tolerances(container, stream)
@@ -89,11 +89,6 @@ def _timed(
     stop = _end_sample(container, stream, rate, zero)
     end = given = 0  # where the frame before ends by its time, and by the samples so far
     for frame in frames:
-        if frame.sample_rate != rate:
-            raise MediaError(
-                f"{path}: the sound changes from {rate} to {frame.sample_rate} Hz on the way; "
-                "convert it to one rate first"
-            )
         begin = end
         if frame.pts is not None and frame.time_base is not None:
             begin = round((frame.pts * frame.time_base - zero) * rate)

@@ -4,7 +4,7 @@ Only regular files are opened, by absolute path, with the `file` protocol and de
 nothing but the file itself (no playlists, no concatenation scripts, no image sequences).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,8 @@ _STILL_MAGIC: tuple[tuple[bytes, int, bytes, str], ...] = (
 )
 """First bytes, offset and bytes of a second mark, demuxer."""
 
-_CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
-"""Tags that describe the file's wrapping, not the recording."""
+_CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "timecode"}
+"""Tags that describe the file's wrapping, not the recording; the timecode is read apart."""
 
 _STRICT = {
     # `explode` turns what a decoder would conceal into an error.
@@ -223,16 +223,25 @@ def only(container: av.container.InputContainer, stream: av.stream.Stream) -> No
 
 
 def demuxed(
-    container: av.container.InputContainer, stream: VideoStream
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    *,
+    skipped: Callable[[], None] = lambda: None,
 ) -> Iterator["av.Packet[Any]"]:
     """Read packets, without those pictures that a recording has before its first keyframe.
 
     Broadcasts are recorded from anywhere on, and what comes before a keyframe can't be decoded.
+
+    Args:
+        container: An open file.
+        stream: Of its pictures.
+        skipped: Called for each packet that is left out.
     """
     waiting = bool(_STREAMED_FORMATS & set(container.format.name.split(",")))
     for packet in container.demux():
         if waiting and packet.size and packet.stream.index == stream.index:
             if not packet.is_keyframe:
+                skipped()
                 continue
             waiting = False
         yield packet
@@ -240,7 +249,7 @@ def demuxed(
 
 def limited_metadata(metadata: dict[str, str]) -> dict[str, str]:
     """Keep the container's tags within a sane number and length of entries."""
-    kept = {key: value for key, value in metadata.items() if key not in _CONTAINER_KEYS}
+    kept = {k: value for k, value in metadata.items() if k.lower() not in _CONTAINER_KEYS}
     entries = sorted(kept.items())[:MAX_METADATA_ENTRIES]
     return {
         key[:MAX_METADATA_CHARACTERS]: value[:MAX_METADATA_CHARACTERS].replace("\0", "")

@@ -31,7 +31,9 @@ class Timeline:
         video: facts of the picture stream.
         audio: facts of the sound stream, or None.
         metadata: tags of the container.
+        timecode: label of the first frame, as SMPTE writes it, or empty.
         still: a single picture, not a video.
+        notes: what was changed or left out in reading, for the user.
     """
 
     pts: Int64[np.ndarray, " frame"]
@@ -42,7 +44,9 @@ class Timeline:
     video: VideoFacts
     audio: AudioFacts | None
     metadata: dict[str, str]
+    timecode: str
     still: bool
+    notes: list[str]
 
     def __post_init__(self) -> None:
         frames = len(self.pts)
@@ -92,7 +96,9 @@ class Timeline:
             "video": self.video.to_dict(),
             "audio": self.audio.to_dict() if self.audio else None,
             "metadata": self.metadata,
+            "timecode": self.timecode,
             "still": self.still,
+            "notes": self.notes,
         }
         return {name: getattr(self, name) for name in _ARRAYS}, attributes
 
@@ -111,5 +117,7 @@ class Timeline:
             video=VideoFacts.from_dict(attributes["video"]),
             audio=AudioFacts.from_dict(audio) if audio else None,
             metadata=dict(attributes["metadata"]),
+            timecode=str(attributes["timecode"]),
             still=bool(attributes["still"]),
+            notes=list(attributes["notes"]),
         )

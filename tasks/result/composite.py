@@ -16,7 +16,7 @@ from models.faces.settings import BlendSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.encode import Segment, encode_segment
+from stores.media.encode import Segment, codec_of, encode_segment
 from stores.media.frame import Frame
 from stores.media.read import read_frames, read_frames_reversed
 from stores.media.settings import EncodeSettings
@@ -42,11 +42,11 @@ _CODEC = "codec"
 _ROWS_AT_ONCE = 16
 
 
-def _plan(encode: EncodeSettings) -> Plan:
-    return Plan(attributes={_CODEC: encode.codec})
+def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:
+    return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=1, rows="output_frames", plan=_plan)
+@stage(COMPOSITE, version=2, rows="output_frames", plan=_plan)
 def composite(
     video: Source,
     timeline: Artifact,

@@ -19,12 +19,17 @@ WAVEFORM = Schema(
 
 
 @stage(WAVEFORM, version=3)
-def waveform(audio: Source) -> Made:
+def waveform(audio: Source, *, track: int | None = None) -> Made:
     """Decode, mix down and resample the sound of an audio or video file.
+
+    Args:
+        track: Of `find_track`.
 
     Raises:
         MediaError: there is no sound in the file, or it is damaged.
     """
-    samples = decode_audio(audio.path, rate=SAMPLE_RATE, mono=True)[:, 0]
-    facts = {"rate_hz": SAMPLE_RATE, "seconds": len(samples) / SAMPLE_RATE}
+    notes: list[str] = []
+    heard = decode_audio(audio.path, rate=SAMPLE_RATE, mono=True, track=track, notes=notes)
+    samples = heard[:, 0]
+    facts = {"rate_hz": SAMPLE_RATE, "seconds": len(samples) / SAMPLE_RATE, "notes": notes}
     return Made({"sample": samples}, facts)

@@ -5,6 +5,7 @@ import os
 import shutil
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +14,8 @@ import av
 import numpy as np
 import pytest
 
-from flows.dub import dub, write_output
-from flows.dub_notes import speech_notes
+from flows.dub import check_inputs, dub, write_output
+from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
@@ -29,10 +30,12 @@ from stores.errors import (
 )
 from stores.media.audio import decode_audio
 from stores.media.scanning import scan
+from stores.media.settings import EncodeSettings
 from tasks.engine.run import Run
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import FRAMES, computed, cut_wav
-from tests.media_factory import EXAMPLE, NTSC, make_still, make_video, variable_times
+from tests.media_factory import EXAMPLE, NTSC, make_audio, make_still, make_video, variable_times
+from tests.stores.media.test_odd_but_valid import RATE, tracks_of_levels
 
 pytestmark = pytest.mark.dub
 
@@ -186,6 +189,69 @@ def test_what_did_not_happen_is_noted(settings: Make, tmp_path: Path) -> None:
     assert note(report, "no face was found in any frame")
     assert note(report, "--set detector=s3fd")
     assert note(report, "the last 0.60 s of the speech were cut; --sync-mode loop or bounce")
+
+
+def test_interlaced_video_with_timecode(settings: Make, tmp_path: Path) -> None:
+    nobody = make_video(
+        tmp_path / "nobody.mov", frames=30, field_order="bff", metadata={"timecode": "10:00:00:20"}
+    )
+    given = settings(video=nobody, output=tmp_path / "out.mov", sync={"start_seconds": 0.4})
+    report = dub(given)
+    found = scan(given.output)
+    assert (found.video.field_order, found.timecode) == ("bff", "10:00:01:05")
+    assert len(found) == report.frames == 20
+    assert note(report, "the picture is interlaced: ")
+
+
+def test_a_sound_track_is_chosen(settings: Make, tmp_path: Path) -> None:
+    tracks = tracks_of_levels(tmp_path / "tracks.mka", [0.2, 1.0])
+    nobody = make_video(tmp_path / "nobody.mp4", frames=10)
+    loud = settings(video=nobody, audio=tracks)
+    first = dub(loud)
+    assert note(first, "1 (deu, Desktop), 2 (eng, Mic, default): the speech is taken from number 2")
+    assert "waveform" not in computed(dub(settings(video=nobody, audio=tracks, audio_track=2)))
+    quiet = settings(video=nobody, audio=tracks, audio_track="de", output=tmp_path / "quiet.mp4")
+    assert note(dub(quiet), "the speech is taken from number 1; --audio-track takes another")
+    peaks = [np.abs(decode_audio(each.output)).max() for each in (loud, quiet)]
+    assert peaks == pytest.approx([0.5, 0.1], abs=0.03)
+    for wrong in ({"audio_track": "fra"}, {"source_track": "1"}):
+        with pytest.raises(MediaError, match="no sound track"):
+            check_inputs(settings(video=nobody, audio=tracks, **wrong))
+
+
+def test_the_background_is_the_chosen_track_of_the_video(settings: Make, tmp_path: Path) -> None:
+    video = tracks_of_levels(tmp_path / "video.mkv", [0.2, 1.0], picture=True)
+    silent = make_audio(tmp_path / "silent.wav", samples=RATE, level=0.0)
+    peaks = []
+    for number in (1, 2):
+        given = settings(video=video, audio=silent, keep_background_db=0, source_track=number)
+        assert note(dub(given), f"its own speech is taken from number {number}; --source-track")
+        peaks.append(float(np.abs(decode_audio(given.output)).max()))
+    assert peaks == pytest.approx([0.1, 0.5], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("facts", "codec", "words"),
+    [
+        ({}, "auto", []),
+        ({}, "hevc", []),
+        ({"field_order": "tff"}, "auto", ["the output is interlaced as the source is"]),
+        ({"field_order": "tff"}, "hevc", ["--codec h264 keeps it interlaced"]),
+        ({"field_order": "tff", "height": 486}, "auto", ["H.264 can't hold it so"]),
+        ({"color_transfer": 18, "frame_format": "yuv420p10le"}, "auto", ["written as HEVC"]),
+        ({"color_transfer": 16, "frame_format": "yuv420p10le"}, "h264", ["of 10 bits and 4:2:0"]),
+        ({"frame_format": "yuv420p10le"}, "auto", ["--codec hevc makes"]),
+        ({"frame_format": "yuv422p"}, "auto", ["of 8 bits and 4:2:2"]),
+        ({"frame_format": "yuv422p"}, "hevc", []),
+        ({"frame_format": "yuv420p10le", "bit_depth": 12}, "hevc", ["12 bits, of which"]),
+    ],
+)
+def test_what_a_picture_becomes_is_noted(
+    talk: Path, facts: dict[str, Any], codec: str, words: list[str]
+) -> None:
+    video = replace(scan(talk).video, **facts)
+    notes = picture_notes(video, EncodeSettings.model_validate({"codec": codec}))
+    assert [each in text for each, text in zip(words, notes, strict=True)] == [True] * len(words)
 
 
 def test_a_dub_that_went_well_has_none_of_these_notes(settings: Make) -> None:

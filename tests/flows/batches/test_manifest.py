@@ -18,6 +18,7 @@ CELLS: list[dict[str, Any]] = [
         "audio": "x.wav",
         "output": "out/a.mp4",
         "face": "track:1",
+        "audio_track": 2,
         "encode.crf": 20,
     },
     {"video": "/clips/b.mp4", "audio": "y.wav", "output": "b.mp4", "sync.mode": "cut_off"},
@@ -50,6 +51,7 @@ def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path) -> None:
     assert first.settings.output == tmp_path / "out" / "a.mp4"
     assert first.settings.face == "track:1"
     assert first.settings.encode.crf == 20
+    assert (first.settings.audio_track, second.settings.audio_track) == ("2", "default")
     assert second.settings.video == Path("/clips/b.mp4")
     assert second.settings.sync.mode == "cut_off"
     assert second.settings.face == "largest"

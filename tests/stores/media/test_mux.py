@@ -47,6 +47,7 @@ def rewrite(
     settings: EncodeSettings = SETTINGS,
     sound: Sound | None = None,
     audio_codec: str = "aac",
+    metadata: dict[str, str] | None = None,
 ) -> tuple[Timeline, Timeline]:
     """Encode all frames of a file into another; gives both timelines."""
     timeline = scan(source)
@@ -59,7 +60,7 @@ def rewrite(
         encode=settings,
         settings=MuxSettings.model_validate({"audio_codec": audio_codec}),
         sound=sound,
-        metadata=timeline.metadata,
+        metadata=timeline.metadata | (metadata or {}),
     )
     return timeline, scan(target)
 
@@ -78,7 +79,7 @@ def assert_same(source: Path, before: Timeline, target: Path, after: Timeline) -
     assert len(after) == len(before)
     tick = after.time_base if target.suffix == ".mkv" else 0
     assert all(abs(a - b) <= tick for a, b in zip(times(before), times(after), strict=True))
-    facts = ("width", "height", "frame_format", "color_matrix", "color_primaries")
+    facts = ("width", "height", "frame_format", "color_matrix", "color_primaries", "color_transfer")
     for name in (*facts, "full_range", "sample_aspect_num", "sample_aspect_den", "rotation"):
         expected = 0 if name == "rotation" else getattr(before.video, name)
         assert getattr(after.video, name) == expected, name
@@ -106,6 +107,15 @@ SOURCES = {
     "10 bit": {"pix_fmt": "yuv420p10le"},
     "4:2:2": {"pix_fmt": "yuv422p"},
     "full range bt.709": {"full_range": True, "matrix": 1},
+    "interlaced": {"field_order": "tff"},
+    "interlaced 4:2:2": {"field_order": "bff", "pix_fmt": "yuv422p", "size": (160, 122)},
+    "interlaced, a height that H.264 has not": {
+        "field_order": "tff",
+        "size": (160, 122),
+        "codec": "mpeg2video",
+        "options": {"b": "8M"},
+    },
+    "HLG": {"pix_fmt": "yuv420p10le", "tags": (9, 18, 9)},
     "anamorphic": {"aspect": Fraction(4, 3)},
     "4K": {"size": (3840, 2160), "frames": 2, "options": {"preset": "ultrafast"}},
 }
@@ -118,6 +128,23 @@ def test_frames_out_are_frames_in(tmp_path: Path, name: str) -> None:
     before, after = rewrite(source, target)
     assert_same(source, before, target, after)
     assert after.end_pts * after.time_base == before.end_pts * before.time_base
+
+
+def test_hdr_is_written_as_hevc_with_its_light_levels(tmp_path: Path) -> None:
+    mastering = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
+    mastering += "L(10000000,50):max-cll=1000,400"
+    source = make_video(
+        tmp_path / "a.mp4",
+        frames=6,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        tags=(9, 16, 9),
+        options={"x265-params": f"log-level=none:{mastering}"},
+    )
+    before, after = rewrite(source, tmp_path / "b.mp4")
+    for found in (before, after):
+        assert (found.video.codec, found.video.mastering) == ("hevc", mastering)
+    assert (after.video.color_transfer, after.video.bit_depth) == (16, 10)
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])

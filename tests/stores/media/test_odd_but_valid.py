@@ -4,15 +4,21 @@ import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stores.errors import MediaError
 from stores.media.audio import audio_facts, decode_audio
+from stores.media.glance import glance
+from stores.media.read import read_frames
 from stores.media.scanning import scan
-from tests.media_factory import make_audio, make_video, tone
+from stores.media.tracks import find_track
+from tests.media_factory import make_audio, make_video, pattern, tone
 
 RATE = 16000
 
@@ -111,16 +117,178 @@ def test_channels_without_positions_have_a_layout_that_can_be_encoded(
     assert "channels" not in layout
 
 
-def test_the_track_that_the_file_calls_default_is_heard(tmp_path: Path) -> None:
-    path = tmp_path / "tracks.mka"
-    with av.open(str(path), "w", format="matroska") as container:
-        streams = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(2)]
-        streams[0].disposition = av.stream.Disposition(0)
-        streams[1].disposition = av.stream.Disposition.default
-        for stream, level in zip(streams, (0.0, 0.5), strict=True):
-            samples = (level * tone(RATE, rate=RATE).reshape(1, -1) * 32767).astype(np.int16)
-            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+def tracks_of_levels(path: Path, levels: list[float], *, picture: bool = False) -> Path:
+    """A file with one track for each level of loudness; the second is marked as default."""
+    names = [("deu", "Desktop"), ("eng", "Mic"), ("", "")]
+    with av.open(str(path), "w") as container:
+        codec = "aac" if path.suffix == ".mp4" else "pcm_s16le"
+        streams: list[Any] = [container.add_stream(codec, rate=RATE, layout="mono") for _ in levels]
+        if picture:
+            shown: Any = container.add_stream("mpeg4", 25)
+            shown.width, shown.height, shown.pix_fmt = 64, 48, "yuv420p"
+            for number in range(25):
+                drawn = av.VideoFrame.from_ndarray(pattern(number, 64, 48), format="rgb24")
+                container.mux(shown.encode(drawn.reformat(format="yuv420p")))
+            container.mux(shown.encode(None))
+        for number, stream in enumerate(streams):
+            stream.disposition = av.stream.Disposition(int(number == 1))
+            stream.metadata.update({"language": names[number][0], "title": names[number][1]})
+        for stream, level in zip(streams, levels, strict=True):
+            samples = (level * tone(RATE, rate=RATE).reshape(1, -1)).astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
             frame.sample_rate = RATE
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-    assert np.abs(decode_audio(path, rate=RATE, mono=True)).max() > 0.2
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mka", ".mp4"])
+def test_the_default_track_is_heard_unless_another_is_chosen(tmp_path: Path, suffix: str) -> None:
+    path = tracks_of_levels(tmp_path / f"tracks{suffix}", [0.2, 1.0, 0.6])
+    peaks = {}
+    for wanted in ("default", "1", "2", "3", "deu", "de", "ENG"):
+        track = find_track(path, wanted)
+        assert audio_facts(path, track=track).rate == RATE
+        peaks[wanted] = float(np.abs(decode_audio(path, rate=RATE, track=track)).max())
+    expected = {"default": 0.5, "1": 0.1, "2": 0.5, "3": 0.3, "deu": 0.1, "de": 0.1, "ENG": 0.5}
+    assert peaks == pytest.approx(expected, abs=0.05)
+    assert find_track(path, "2") is None, "the default one by its number is no other sound"
+
+
+@pytest.mark.parametrize("wanted", ["4", "0", "fra", "-1"])
+def test_a_track_that_is_not_there(tmp_path: Path, wanted: str) -> None:
+    path = tracks_of_levels(tmp_path / "tracks.mka", [0.2, 1.0, 0.6])
+    with pytest.raises(MediaError, match=r"1 \(deu, Desktop\), 2 \(eng, Mic, default\), 3"):
+        find_track(path, wanted)
+
+
+@pytest.mark.parametrize(
+    "between", [b"", b"TAG" + bytes(125), b"APETAGEX" + bytes(56)], ids=["ID3v2", "ID3v1", "APE"]
+)
+def test_tags_between_joined_mp3s_are_noted(tmp_path: Path, between: bytes) -> None:
+    part = make_audio(tmp_path / "a.mp3", codec="libmp3lame", samples=2 * RATE).read_bytes()
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes((part + between) * 3)
+    notes: list[str] = []
+    decode_audio(joined, notes=notes)
+    assert ["bytes of tags between" in note for note in notes] == [True]
+    decode_audio(tmp_path / "a.mp3", notes=(none := []))
+    assert none == []
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".aac"])
+def test_a_rate_that_changes_is_resampled(tmp_path: Path, suffix: str) -> None:
+    codec = "libmp3lame" if suffix == ".mp3" else "aac"
+    path = tmp_path / f"joined{suffix}"
+    kinds = [(48000, 1), (24000, 2), (48000, 1)]
+    parts = [
+        make_audio(tmp_path / f"{n}{suffix}", codec=codec, samples=2 * rate, rate=rate, channels=c)
+        for n, (rate, c) in enumerate(kinds)
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    notes: list[str] = []
+    heard = decode_audio(path, notes=notes)
+    assert heard.shape[1] == 1
+    assert len(heard) / 48000 == pytest.approx(6, abs=0.3)
+    for second in (1, 3, 5):
+        part = heard[second * 48000 : second * 48000 + 24000, 0]
+        assert 0.3 < np.abs(part).max() < 0.8, "each part is as loud as it was"
+        crossings = int((np.diff(np.signbit(part).astype(int)) != 0).sum())
+        assert 150 < crossings < 450, "and of the same pitch"
+    (note,) = (note for note in notes if "changes on the way" in note)
+    assert "24000 Hz stereo" in note and "48000 Hz mono" in note
+
+
+def sizes_in_turn(path: Path, sizes: list[tuple[int, int]], *, frames: int = 8) -> Path:
+    """A recorded call whose picture changes its size, as VP8 may at any keyframe."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libvpx", 25)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuv420p"
+        for part, (width, height) in enumerate(sizes):
+            encoder: Any = av.CodecContext.create("libvpx", "w")
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+            encoder.time_base = Fraction(1, 25)
+            packets = []
+            for number in range(frames):
+                picture = av.VideoFrame.from_ndarray(pattern(0, width, height), format="rgb24")
+                frame = picture.reformat(format="yuv420p")
+                frame.pts, frame.time_base = part * frames + number, Fraction(1, 25)
+                packets += encoder.encode(frame)
+            for packet in [*packets, *encoder.encode(None)]:
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                container.mux(packet)
+    return path
+
+
+def test_a_size_that_changes_is_scaled_to_the_first(tmp_path: Path) -> None:
+    path = sizes_in_turn(tmp_path / "call.webm", [(320, 240), (160, 120), (212, 160)])
+    clip = scan(path)
+    assert len(clip) == 24 and clip.video.scaled
+    (note,) = clip.notes
+    assert "160x120, 212x160 px" in note and "320x240" in note
+    pictures = [frame.rgb() for frame in read_frames(path, clip, 0, 24)]
+    assert {picture.shape for picture in pictures} == {(240, 320, 3)}
+    assert np.abs(pictures[0].astype(int) - pictures[12]).mean() < 4
+    (alone,) = read_frames(path, clip, 12, 13)
+    np.testing.assert_array_equal(alone.rgb(), pictures[12])
+    assert [frame.width for frame in glance(path, 6)] == [320] * 6
+
+
+def test_a_shape_that_changes_is_refused(tmp_path: Path) -> None:
+    path = sizes_in_turn(tmp_path / "turned.webm", [(320, 240), (240, 320)])
+    with pytest.raises(MediaError, match=r"from 320x240 to 240x320 at frame 8.*convert"):
+        scan(path)
+
+
+def test_colour_tags_that_only_the_header_has_are_kept(tmp_path: Path) -> None:
+    """The frames of ProRes say "unspecified", and the decoder then says so for the file."""
+    path = make_video(
+        tmp_path / "pq.mov", codec="prores_ks", pix_fmt="yuv422p10le", frames=4, tags=(9, 16, 9)
+    )
+    video = scan(path).video
+    assert (video.color_primaries, video.color_transfer, video.color_matrix) == (9, 16, 9)
+    assert video.hdr
+    (frame, *_) = glance(path, 2)
+    assert frame._layout.codes.red_weight == pytest.approx(0.2627)
+
+
+@pytest.mark.parametrize("transparent", [True, False])
+@pytest.mark.parametrize(
+    ("suffix", "codec", "pix_fmt"),
+    [
+        (".png", "png", "rgba"),
+        (".mov", "prores_ks", "yuva444p10le"),
+        (".mov", "qtrle", "argb"),
+        (".gif", "gif", "pal8"),
+    ],
+)
+def test_lost_transparency_is_said_where_there_is_some(
+    tmp_path: Path, suffix: str, codec: str, pix_fmt: str, transparent: bool
+) -> None:
+    rgba = np.concatenate([pattern(0, 64, 48), np.full((48, 64, 1), 255, np.uint8)], axis=2)
+    if transparent:
+        rgba[:8, :8, 3] = 0
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        cv2.imwrite(str(path), rgba)
+    elif suffix == ".gif":
+        Image.fromarray(rgba).save(path, save_all=True, append_images=[Image.fromarray(rgba // 2)])
+    else:
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream(codec, 25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+            for _ in range(3):
+                frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pix_fmt)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    notes = scan(path).notes
+    assert ["transparent" in note for note in notes] == [True] * transparent
+
+
+def test_a_recording_that_begins_between_keyframes_says_so(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.ts", frames=50, options={"g": "20"})
+    assert scan(path).notes == []
+    data = path.read_bytes()
+    path.write_bytes(data[: 188 * 3] + data[188 * 8 :])
+    (note,) = scan(path).notes
+    assert "begins between two keyframes" in note

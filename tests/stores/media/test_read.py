@@ -41,8 +41,9 @@ def first_frame(path: Path) -> Frame:
         {"codec": "mpeg2video", "suffix": ".mpg"},
         {"suffix": ".ts"},
         {"pts": variable_times(50), "time_base": Fraction(1, 1000)},
+        {"field_order": "bff"},
     ],
-    ids=["h264", "open-gop", "intra", "avi", "mpg", "ts", "variable"],
+    ids=["h264", "open-gop", "intra", "avi", "mpg", "ts", "variable", "interlaced"],
 )
 def test_any_range_holds_the_same_frames(tmp_path: Path, options: dict[str, object]) -> None:
     suffix = options.get("suffix", ".mp4")
