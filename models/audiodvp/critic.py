@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.audiodvp.expression import WINDOW
+from models.tensors import FeatureMaps, Scalar
 
 
 class PatchCritic(nn.Module):
@@ -27,9 +28,7 @@ class PatchCritic(nn.Module):
             ]
         self.model = nn.Sequential(*layers, nn.Conv2d(width * 8, 1, 4, 1, 1))
 
-    def forward(
-        self, pair: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 1 height//8-2 width//8-2"]:
+    def forward(self, pair: FeatureMaps) -> Float[Tensor, "batch 1 height//8-2 width//8-2"]:
         """The logit of each patch.
 
         Args:
@@ -39,7 +38,7 @@ class PatchCritic(nn.Module):
         return out
 
 
-def adversarial_loss(prediction: Float[Tensor, "*patch"], *, real: bool) -> Float[Tensor, ""]:
+def adversarial_loss(prediction: Float[Tensor, "*patch"], *, real: bool) -> Scalar:
     """Cross entropy of the critic's logits with one answer for all patches."""
     return functional.binary_cross_entropy_with_logits(
         prediction, torch.full_like(prediction, float(real))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.deep3d.basis import FaceBasis
 from models.deep3d.geometry import euler_rotation, shade, vertex_normals
+from models.tensors import PerVertex, Points68, Scalar
 
 AMBIENT = 0.7
 """Added to the first lighting coefficient of each colour."""
@@ -54,16 +55,16 @@ class Face(NamedTuple):
         landmarks: In the image [px], y down.
     """
 
-    geometry: Float[Tensor, "batch vertex 3"]
-    albedo: Float[Tensor, "batch vertex 3"]
-    normals: Float[Tensor, "batch vertex 3"]
+    geometry: PerVertex
+    albedo: PerVertex
+    normals: PerVertex
     rotation_matrix: Float[Tensor, "batch 3 3"]
-    world: Float[Tensor, "batch vertex 3"]
-    world_normals: Float[Tensor, "batch vertex 3"]
+    world: PerVertex
+    world_normals: PerVertex
     clip: Float[Tensor, "batch vertex 4"]
     screen: Float[Tensor, "batch vertex 2"]
-    color: Float[Tensor, "batch vertex 3"]
-    landmarks: Float[Tensor, "batch 68 2"]
+    color: PerVertex
+    landmarks: Points68
 
 
 class FaceModel(nn.Module):
@@ -103,18 +104,15 @@ class FaceModel(nn.Module):
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
-    def normals(self, geometry: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def normals(self, geometry: PerVertex) -> PerVertex:
         """The unit normal of each vertex."""
         return vertex_normals(
             geometry, self.triangles, vertex_triangles=self.vertex_triangles, by_area=True
         )
 
     def color(
-        self,
-        albedo: Float[Tensor, "batch vertex 3"],
-        normals: Float[Tensor, "batch vertex 3"],
-        gamma: Float[Tensor, "batch 27 1"],
-    ) -> Float[Tensor, "batch vertex 3"]:
+        self, albedo: PerVertex, normals: PerVertex, gamma: Float[Tensor, "batch 27 1"]
+    ) -> PerVertex:
         """Lit colours, not clipped.
 
         Args:
@@ -219,9 +217,7 @@ def landmark_weights() -> Float[Tensor, "68"]:
     return weights
 
 
-def landmark_loss(
-    points: Float[Tensor, "batch 68 2"], target: Float[Tensor, "batch 68 2"]
-) -> Float[Tensor, ""]:
+def landmark_loss(points: Points68, target: Points68) -> Scalar:
     """Weighted sum of squares over the batch, divided by the number of points only.
 
     Args:

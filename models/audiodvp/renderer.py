@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.audiodvp.expression import WINDOW
+from models.tensors import FeatureMaps
 
 _WIDTHS = (1, 2, 4, 8, 8, 8, 8, 8)
 _STRIDE = 2 ** len(_WIDTHS)
@@ -32,9 +33,7 @@ class NeuralFaceRenderer(nn.Module):
         assert inside is not None
         self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
 
-    def forward(
-        self, windows: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height width"]:
+    def forward(self, windows: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
 
         Args:
@@ -65,9 +64,7 @@ class OutermostLevel(nn.Module):
             nn.Tanh(),
         )
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height width"]:
+    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """The image that the renders become, -1..1."""
         out: Tensor = self.model(image)
         return out
@@ -132,9 +129,7 @@ class Refinement(nn.Module):
             )
         )
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """Refined features of the same shape."""
         out: Tensor = self.model(features)
         return out

@@ -6,9 +6,11 @@ Convention: landmarks are in px with y UP, that is y = height - 1 - row; images 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 from PIL import Image as Pillow
 from skimage.transform import SimilarityTransform
+
+from models.arrays import Affine, Crop, FivePoints, Landmarks68, Picture
 
 CROP_SIZE = 224
 """Side of what the regressor reads [px]."""
@@ -53,13 +55,11 @@ class Aligned(NamedTuple):
     """
 
     transform: Float64[np.ndarray, "5"]
-    image: UInt8[np.ndarray, "size size 3"]
+    image: Crop
     landmarks: Float64[np.ndarray, "68 2"]
 
 
-def five_points(
-    landmarks: Float[np.ndarray, "68 2"],
-) -> Float[np.ndarray, "5 2"]:
+def five_points(landmarks: Landmarks68) -> FivePoints:
     """Eyes (left and right in the image), nose tip and mouth corners of the 68 points."""
     if landmarks.shape != (68, 2):
         raise ValueError(f"five points are read from (68, 2) landmarks, not {landmarks.shape}")
@@ -68,8 +68,7 @@ def five_points(
 
 
 def orthographic_pose(
-    points: Float[np.ndarray, "point 2"],
-    solid: Float[np.ndarray, "point 3"],
+    points: Float[np.ndarray, "point 2"], solid: Float[np.ndarray, "point 3"]
 ) -> tuple[float, float, float]:
     """Scale and origin x, y of a solid in its scaled orthographic picture, by least squares.
 
@@ -84,10 +83,7 @@ def orthographic_pose(
 
 
 def align(
-    image: UInt8[np.ndarray, "height width 3"],
-    landmarks: Float[np.ndarray, "68 2"],
-    *,
-    standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS,
+    image: Picture, landmarks: Landmarks68, *, standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS
 ) -> Aligned:
     """Resizes and cuts so that the face has one size and stands in the middle.
 
@@ -114,9 +110,7 @@ def align(
     return Aligned(transform, np.asarray(crop), moved * scale - corner)
 
 
-def arcface_transform(
-    landmarks: Float[np.ndarray, "68 2"], height: int
-) -> Float64[np.ndarray, "2 3"]:
+def arcface_transform(landmarks: Landmarks68, height: int) -> Affine:
     """Similarity transform from image px to ArcFace's 112 x 112 px, y down in both.
 
     Args:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.deep3d.basis import N_EXPRESSION, N_IDENTITY, N_TEXTURE, FaceBasis
 from models.deep3d.geometry import N_LIGHT, euler_rotation, shade, vertex_normals
+from models.tensors import PerVertex, Points68
 
 AMBIENT = 0.8
 """Added to the first lighting coefficient of each colour."""
@@ -119,15 +120,15 @@ class Face(NamedTuple):
         landmarks: The 68 points of the projection.
     """
 
-    shape: Float[Tensor, "batch vertex 3"]
-    albedo: Float[Tensor, "batch vertex 3"]
-    normals: Float[Tensor, "batch vertex 3"]
+    shape: PerVertex
+    albedo: PerVertex
+    normals: PerVertex
     rotation: Float[Tensor, "batch 3 3"]
-    world: Float[Tensor, "batch vertex 3"]
-    camera: Float[Tensor, "batch vertex 3"]
+    world: PerVertex
+    camera: PerVertex
     projection: Float[Tensor, "batch vertex 2"]
-    color: Float[Tensor, "batch vertex 3"]
-    landmarks: Float[Tensor, "batch 68 2"]
+    color: PerVertex
+    landmarks: Points68
 
 
 class FaceModel(nn.Module):
@@ -172,28 +173,25 @@ class FaceModel(nn.Module):
 
     def shape(
         self, identity: Float[Tensor, "batch 80"], expression: Float[Tensor, "batch 64"]
-    ) -> Float[Tensor, "batch vertex 3"]:
+    ) -> PerVertex:
         """Vertices before the pose [dm]."""
         flat = identity @ self.identity.T + expression @ self.expression.T + self.mean_shape
         return flat.reshape(len(flat), -1, 3)
 
-    def albedo(self, texture: Float[Tensor, "batch 80"]) -> Float[Tensor, "batch vertex 3"]:
+    def albedo(self, texture: Float[Tensor, "batch 80"]) -> PerVertex:
         """Colours without light, RGB, about 0..1."""
         flat = (texture @ self.texture.T + self.mean_texture) / 255
         return flat.reshape(len(flat), -1, 3)
 
-    def normals(self, shape: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def normals(self, shape: PerVertex) -> PerVertex:
         """The unit normal of each vertex; every triangle counts alike."""
         return vertex_normals(
             shape, self.triangles, vertex_triangles=self.vertex_triangles, by_area=False
         )
 
     def color(
-        self,
-        albedo: Float[Tensor, "batch vertex 3"],
-        normals: Float[Tensor, "batch vertex 3"],
-        light: Float[Tensor, "batch 27"],
-    ) -> Float[Tensor, "batch vertex 3"]:
+        self, albedo: PerVertex, normals: PerVertex, light: Float[Tensor, "batch 27"]
+    ) -> PerVertex:
         """Lit colours, not clipped.
 
         Args:
@@ -206,7 +204,7 @@ class FaceModel(nn.Module):
         ambient[:, 0] = AMBIENT
         return shade(albedo, normals, by_color + ambient)
 
-    def to_camera(self, world: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def to_camera(self, world: PerVertex) -> PerVertex:
         """World coordinates with z turned into distance from the camera [dm]."""
         return torch.cat([world[..., :2], self.distance - world[..., 2:]], -1)
 
@@ -215,9 +213,7 @@ class FaceModel(nn.Module):
         homogeneous = camera @ self.intrinsics
         return homogeneous[..., :2] / homogeneous[..., 2:]
 
-    def clip_coordinates(
-        self, camera: Float[Tensor, "batch vertex 3"]
-    ) -> Float[Tensor, "batch vertex 4"]:
+    def clip_coordinates(self, camera: PerVertex) -> Float[Tensor, "batch vertex 4"]:
         """Camera coordinates [dm] → clip space, for rasterisers.
 
         Row 0 of the rasterised image is the upper one when y of clip space points down.

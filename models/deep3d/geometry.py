@@ -7,6 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from models.tensors import PerVertex
+
 N_LIGHT = 27
 """Lighting coefficients: 9 spherical harmonics for each of red, green and blue."""
 
@@ -32,12 +34,12 @@ def euler_rotation(angles: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3
 
 
 def vertex_normals(
-    vertices: Float[Tensor, "batch vertex 3"],
+    vertices: PerVertex,
     triangles: Int64[Tensor, "triangle 3"],
     *,
     vertex_triangles: Int64[Tensor, "vertex around"],
     by_area: bool,
-) -> Float[Tensor, "batch vertex 3"]:
+) -> PerVertex:
     """Unit normals out of a surface.
 
     Args:
@@ -55,11 +57,7 @@ def vertex_normals(
     return functional.normalize(around.sum(2), dim=-1)
 
 
-def shade(
-    albedo: Float[Tensor, "batch vertex 3"],
-    normals: Float[Tensor, "batch vertex 3"],
-    light: Float[Tensor, "batch 9 3"],
-) -> Float[Tensor, "batch vertex 3"]:
+def shade(albedo: PerVertex, normals: PerVertex, light: Float[Tensor, "batch 9 3"]) -> PerVertex:
     """Colours of vertices under distant light; not clipped.
 
     Args:

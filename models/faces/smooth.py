@@ -5,9 +5,10 @@ as lips that close for two frames only, and delays nothing. Cost is linear in th
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from scipy.signal import savgol_filter
 
+from models.arrays import FrameMask
 from models.faces.mesh.align import Pose
 
 LANDMARK_WINDOW_S = 0.13
@@ -17,9 +18,7 @@ POSE_WINDOW_S = 0.28
 """Window for the head's pose, which moves more slowly than lips."""
 
 
-def valid_runs(
-    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
-) -> list[tuple[int, int]]:
+def valid_runs(valid: FrameMask, scene_start: FrameMask) -> list[tuple[int, int]]:
     """Ranges [start, stop) of valid frames of one scene each.
 
     Args:
@@ -38,9 +37,9 @@ def valid_runs(
 
 def smooth_landmarks(
     values: Float32[np.ndarray, " frame *rest"],
-    valid: Bool[np.ndarray, " frame"],
+    valid: FrameMask,
     *,
-    scene_start: Bool[np.ndarray, " frame"],
+    scene_start: FrameMask,
     frame_rate_hz: float,
     window_s: float = LANDMARK_WINDOW_S,
 ) -> Float32[np.ndarray, " frame *rest"]:
@@ -61,11 +60,7 @@ def smooth_landmarks(
 
 
 def smooth_pose(
-    pose: Pose,
-    valid: Bool[np.ndarray, " frame"],
-    *,
-    scene_start: Bool[np.ndarray, " frame"],
-    frame_rate_hz: float,
+    pose: Pose, valid: FrameMask, *, scene_start: FrameMask, frame_rate_hz: float
 ) -> Pose:
     """Smooth a pose's scale, rotation and translation along time."""
     packed = np.concatenate(

@@ -2,8 +2,9 @@
 
 from itertools import pairwise
 
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from models.tensors import AnyMaps, Images
 
 _CHANNELS = (64, 128, 256, 512)
 _SCALES = 2
@@ -26,9 +27,7 @@ class PatchCritic(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[list[Float[Tensor, "batch _channel _height _width"]]]:
+    def forward(self, image: Images) -> list[list[AnyMaps]]:
         """Features and verdicts, for the adversarial and the feature-matching loss.
 
         Args:

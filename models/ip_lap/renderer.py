@@ -14,6 +14,16 @@ from models.blocks.spade import Spade
 from models.ip_lap.perceptual import PerceptualLoss, rendering_losses
 from models.ip_lap.settings import RendererSize
 from models.ip_lap.windows import WINDOW
+from models.tensors import Images, MelWindow, Scalar
+
+# Pictures of a person, BGR in 0..1, or their sketches, 0..1:
+References = Float[Tensor, "batch reference 3 height width"]
+# Of the target's window, three channels each, 0..1:
+Sketches = Float[Tensor, "batch 15 height width"]
+# Faces with a black lower half, then their sketches:
+MaskedFaces = Float[Tensor, "batch 18 height width"]
+FineMaps = Float[Tensor, "batch fine height width"]  # features at the size of the image
+CoarseMaps = Float[Tensor, "batch coarse height//2 width//2"]  # features at half the size
 
 
 class _SpadeBlock(nn.Module):
@@ -102,15 +112,8 @@ class Alignment(nn.Module):
         )
 
     def forward(
-        self,
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
-        sketches: Float[Tensor, "batch 15 height width"],
-    ) -> tuple[
-        Float[Tensor, "batch fine height width"],
-        Float[Tensor, "batch coarse height//2 width//2"],
-        Float[Tensor, "batch 3 height width"],
-    ]:
+        self, references: References, reference_sketches: References, sketches: Sketches
+    ) -> tuple[FineMaps, CoarseMaps, Images]:
         """Features and image, warped and summed over the references.
 
         Args:
@@ -123,11 +126,7 @@ class Alignment(nn.Module):
         """
         return self.align(self.see(references, reference_sketches), sketches)
 
-    def see(
-        self,
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
-    ) -> Seen:
+    def see(self, references: References, reference_sketches: References) -> Seen:
         """Features of references and their sketches, which no target changes."""
         image = references.flatten(0, 1)
         seen = torch.cat((image, reference_sketches.flatten(0, 1)), dim=1)
@@ -135,13 +134,7 @@ class Alignment(nn.Module):
         coarse = functional.relu(self.conv2_bn(self.conv2(fine)))
         return Seen(image, fine, coarse)
 
-    def align(
-        self, seen: Seen, sketches: Float[Tensor, "batch 15 height width"]
-    ) -> tuple[
-        Float[Tensor, "batch fine height width"],
-        Float[Tensor, "batch coarse height//2 width//2"],
-        Float[Tensor, "batch 3 height width"],
-    ]:
+    def align(self, seen: Seen, sketches: Sketches) -> tuple[FineMaps, CoarseMaps, Images]:
         """As `forward`, of references whose features are known already."""
         samples = len(sketches)
         if not self.warping:
@@ -190,12 +183,12 @@ class Translation(nn.Module):
 
     def forward(
         self,
-        masked_face_and_sketches: Float[Tensor, "batch 18 height width"],
-        warped_reference: Float[Tensor, "batch 3 height width"],
-        warped_fine: Float[Tensor, "batch fine height width"],
-        warped_coarse: Float[Tensor, "batch coarse height//2 width//2"],
-        mel: Float[Tensor, "batch 1 80 16"],
-    ) -> Float[Tensor, "batch 3 height width"]:
+        masked_face_and_sketches: MaskedFaces,
+        warped_reference: Images,
+        warped_fine: FineMaps,
+        warped_coarse: CoarseMaps,
+        mel: MelWindow,
+    ) -> Images:
         """The face, BGR in 0..1.
 
         Args:
@@ -234,10 +227,10 @@ class Renderer(nn.Module):
         self,
         face: Float[Tensor, "batch 1 3 height width"],
         target_sketches: Float[Tensor, "batch 5 3 height width"],
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
+        references: References,
+        reference_sketches: References,
         mels: Float[Tensor, "batch 1 1 80 16"],
-    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 height width"]]:
+    ) -> tuple[Images, Images]:
         """The face that the middle sketch describes.
 
         Images and sketches are BGR in 0..1, published with 128 x 128 px.
@@ -270,12 +263,7 @@ class Renderer(nn.Module):
         generated = self.translation(seen, reference, fine, coarse, mels.flatten(0, 1))
         return generated, reference
 
-    def losses(
-        self,
-        generated: Float[Tensor, "batch 3 height width"],
-        reference: Float[Tensor, "batch 3 height width"],
-        face: Float[Tensor, "batch 3 height width"],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    def losses(self, generated: Images, reference: Images, face: Images) -> tuple[Scalar, Scalar]:
         """Perceptual losses of what `forward` returned.
 
         Args:
@@ -295,9 +283,7 @@ class Renderer(nn.Module):
         return rendering_losses(self.perceptual, generated, reference, face)
 
 
-def masked_with_sketches(
-    face: Float[Tensor, "batch 3 height width"], sketches: Float[Tensor, "batch 15 height width"]
-) -> Float[Tensor, "batch 18 height width"]:
+def masked_with_sketches(face: Images, sketches: Sketches) -> MaskedFaces:
     """Faces with a black lower half, then the sketches of their window: what is translated."""
     upper, lower = face.tensor_split([face.shape[-2] // 2], dim=2)
     return torch.cat((torch.cat((upper, torch.zeros_like(lower)), dim=2), sketches), dim=1)

@@ -22,8 +22,16 @@ from models.ip_lap.losses import (
     landmark_loss,
     velocity_loss,
 )
+from models.tensors import Scalar
 
-Losses = tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]
+Windows = Float32[np.ndarray, "sample frame 131 2"]  # landmarks of windows [crop px]
+References = Float32[np.ndarray, "sample reference 131 2"]  # landmarks of references [crop px]
+Points = Float32[np.ndarray, "sample frame point 2"]  # points of windows or references [crop px]
+Boxes = Float32[np.ndarray, "sample frame 4"]  # x1, y1, x2, y2 [crop px]
+Columns = Int64[np.ndarray, "131"]  # for each landmark the column of another
+MelBatch = Float32[Tensor, "sample frame 1 80 column"]  # -4..4
+
+Losses = tuple[Scalar, dict[str, Scalar]]
 """The sum, and its parts without their weights."""
 
 DECIBEL = 2 * MAX_ABS / 100
@@ -101,8 +109,8 @@ def landmark_losses(
 
 
 def renderer_losses(
-    warping: Float[Tensor, ""],
-    perceptual: Float[Tensor, ""],
+    warping: Scalar,
+    perceptual: Scalar,
     judged: Judged,
     real: Judged,
     *,
@@ -144,9 +152,7 @@ def critic_losses(generated: Judged, real: Judged) -> Losses:
     return (parts["critic_generated"] + parts["critic_real"]) / 2, parts
 
 
-def mirror_columns(
-    mirror: Int[np.ndarray, "478"],
-) -> Int64[np.ndarray, "131"]:
+def mirror_columns(mirror: Int[np.ndarray, "478"]) -> Columns:
     """Column of each of the 131 landmarks' partner on the other side of the face.
 
     Args:
@@ -157,18 +163,15 @@ def mirror_columns(
 
 
 def augment_points(
-    windows: Float32[np.ndarray, "sample frame 131 2"],
-    references: Float32[np.ndarray, "sample reference 131 2"],
+    windows: Windows,
+    references: References,
     augmentation: Augmentation,
     *,
-    columns: Int64[np.ndarray, "131"],
+    columns: Columns,
     size: float,
     rng: np.random.Generator,
 ) -> tuple[
-    Float32[np.ndarray, "sample frame 131 2"],
-    Float32[np.ndarray, "sample reference 131 2"],
-    Bool[np.ndarray, " sample"],
-    Float64[np.ndarray, "sample 1+reference"],
+    Windows, References, Bool[np.ndarray, " sample"], Float64[np.ndarray, "sample 1+reference"]
 ]:
     """Mirrors landmarks at random, and rolls them about their own centre.
 
@@ -200,10 +203,7 @@ def augment_points(
     )
 
 
-def rolled(
-    points: Float32[np.ndarray, "sample frame point 2"],
-    angles: Float64[np.ndarray, " sample #frame"],
-) -> Float32[np.ndarray, "sample frame point 2"]:
+def rolled(points: Points, angles: Float64[np.ndarray, " sample #frame"]) -> Points:
     """Points turned about their mean over all frames of a window, or each frame's about its own.
 
     Args:
@@ -220,12 +220,8 @@ def rolled(
 
 
 def jittered_boxes(
-    boxes: Float32[np.ndarray, "sample frame 4"],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    *,
-    together: bool,
-) -> Float32[np.ndarray, "sample frame 4"]:
+    boxes: Boxes, augmentation: Augmentation, rng: np.random.Generator, *, together: bool
+) -> Boxes:
     """Boxes x1, y1, x2, y2 with edges moved at random; those of a window alike if `together`."""
     sides = np.tile(boxes[..., 2:] - boxes[..., :2], 2)
     shape = (len(boxes), 1 if together else boxes.shape[1], 4)
@@ -233,11 +229,7 @@ def jittered_boxes(
     return np.asarray(moved, np.float32)
 
 
-def augment_mel(
-    mel: Float32[Tensor, "sample frame 1 80 column"],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-) -> Float32[Tensor, "sample frame 1 80 column"]:
+def augment_mel(mel: MelBatch, augmentation: Augmentation, rng: np.random.Generator) -> MelBatch:
     """Imitates other voices, rooms and microphones, alike in all frames of a window.
 
     Args:

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
+from models.arrays import Components
+
 _Array = NDArray[np.float32]
 _Wide = NDArray[np.float64]
 
@@ -67,7 +69,7 @@ class Agreement:
 
 def agree(
     expected: Float32[np.ndarray, "expected_tick component"],
-    seen_motion: Float32[np.ndarray, "tick component"],
+    seen_motion: Components,
     *,
     seen: Float32[np.ndarray, " seen_tick"],
 ) -> Agreement:

@@ -2,9 +2,10 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Crop, MeshPoints
 from models.faces.crop.masks import lower_face_mask
 
 _Floats = NDArray[np.float32]
@@ -15,7 +16,7 @@ cancels out and a step of one sign does not. A share of the crop's side."""
 
 
 def border(
-    points: Float32[np.ndarray, "478 xy"], size: int
+    points: MeshPoints, size: int
 ) -> tuple[Float32[np.ndarray, "{size} {size}"], Float32[np.ndarray, "{size} {size} 2"]]:
     """The border of the lower-face mask: its weight 0..1 and normal x, y at each pixel of the crop.
 
@@ -32,7 +33,7 @@ def border(
 
 
 def border_energy(
-    image: UInt8[np.ndarray, "size size 3"],
+    image: Crop,
     weight: Float32[np.ndarray, "size size"],
     normal: Float32[np.ndarray, "size size 2"],
 ) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.pc_avs import CLASSES, FEATURES
+from models.tensors import Embeddings
 
 MELS = 80
 _CHANNELS = (32, 64, 128, 256)
@@ -103,7 +104,7 @@ class AudioEncoder(nn.Module):
         self.model = _ResNet()
         self.fc = nn.Linear(FEATURES, CLASSES)
 
-    def forward(self, mel: Float[Tensor, "batch 1 80 column"]) -> Float[Tensor, "batch 512"]:
+    def forward(self, mel: Float[Tensor, "batch 1 80 column"]) -> Embeddings:
         """The mouth feature; inference multiplies it by 1.2.
 
         Args:

@@ -1,12 +1,12 @@
 """A clip's usable parts: one scene, one face seen throughout."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
+
+from models.arrays import FrameMask
 
 
-def face_parts(
-    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
-) -> Int64[np.ndarray, "part 2"]:
+def face_parts(valid: FrameMask, scene_start: FrameMask) -> Int64[np.ndarray, "part 2"]:
     """Ranges of frames [start, stop) with a face, cut at every gap and every cut.
 
     Args:

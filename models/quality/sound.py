@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from models.arrays import Samples
 from models.metrics.lips import LEVEL_SECONDS, levels_db, silent_and_sounding
 
 CLIPPED_LEVEL = 0.999
@@ -15,7 +16,7 @@ WINDOW_SECONDS = LEVEL_SECONDS
 
 
 def window_levels(
-    samples: Float32[np.ndarray, " sample"], rate: int
+    samples: Samples, rate: int
 ) -> tuple[
     Float32[np.ndarray, " window"], Float32[np.ndarray, " window"], Bool[np.ndarray, " window"]
 ]:

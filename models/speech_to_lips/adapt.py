@@ -8,9 +8,9 @@ and if it is not better there than no adaptation, there is none.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
+from models.arrays import Mel, SpeechFeatures, TickMouths, TickValues
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
@@ -64,11 +64,11 @@ class Adaptation:
 
 def adapt(
     model: SpeechToLips,
-    mel: Float32[np.ndarray, "column 80"],
+    mel: Mel,
     *,
-    speech: Float[np.ndarray, "step 512"] | None = None,
-    motion: Float32[np.ndarray, "tick 57 3"],
-    seen: Float32[np.ndarray, " tick"] | None = None,
+    speech: SpeechFeatures | None = None,
+    motion: TickMouths,
+    seen: TickValues | None = None,
     scale: float = 1.0,
 ) -> Adaptation:
     """Fit the model to a person whose speech and mouth are both at hand.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from models.arrays import TickValues
+
 MAX_LAG_TICKS = 8
 """Lags up to 0.32 s are looked for, more is another take."""
 MIN_TICKS = 50
@@ -31,9 +33,7 @@ class Lag:
 
 
 def lag_curve(
-    predicted: Float32[np.ndarray, " tick"],
-    observed: Float32[np.ndarray, " tick"],
-    seen: Float32[np.ndarray, " tick"],
+    predicted: TickValues, observed: TickValues, seen: TickValues
 ) -> Float64[np.ndarray, "17"]:
     """Correlation at each lag from -MAX_LAG_TICKS to MAX_LAG_TICKS; -1 where it can't be told.
 
@@ -58,12 +58,7 @@ def lag_curve(
     return curve
 
 
-def find_lag(
-    predicted: Float32[np.ndarray, " tick"],
-    observed: Float32[np.ndarray, " tick"],
-    *,
-    seen: Float32[np.ndarray, " tick"],
-) -> Lag:
+def find_lag(predicted: TickValues, observed: TickValues, *, seen: TickValues) -> Lag:
     """The lag at which predicted and observed opening agree best; see `lag_curve`."""
     curve = lag_curve(predicted, observed, seen)
     best, at_zero = int(curve.argmax()), float(curve[MAX_LAG_TICKS])

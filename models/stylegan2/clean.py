@@ -13,11 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import GAIN, SLOPE, ModulatedWeight, modulated_conv2d
+from models.tensors import FeatureMaps, Images, OutputMaps
 
 
-def twice(
-    image: Float[Tensor, "batch channel height width"],
-) -> Float[Tensor, "batch channel 2*height 2*width"]:
+def twice(image: FeatureMaps) -> Float[Tensor, "batch channel 2*height 2*width"]:
     """The image at twice its size, interpolated bilinearly."""
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
@@ -44,11 +43,7 @@ class ModulatedConv2d(ModulatedWeight):
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps, style: Float[Tensor, "batch style"]) -> OutputMaps:
         """Convolved features."""
         return modulated_conv2d(
             twice(image) if self.upsample else image,
@@ -73,10 +68,10 @@ class StyleConv(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channel height width"],
+        image: FeatureMaps,
         style: Float[Tensor, "batch style"],
         noise: Float[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.modulated_conv(image, style) * GAIN
         if noise is None:
@@ -95,10 +90,10 @@ class ToRGB(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channel height width"],
+        image: FeatureMaps,
         style: Float[Tensor, "batch style"],
         skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
-    ) -> Float[Tensor, "batch 3 height width"]:
+    ) -> Images:
         """RGB, -1..1, not clipped."""
         out: Tensor = self.modulated_conv(image, style) + self.bias
         return out if skip is None else out + twice(skip)

@@ -12,6 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.tensors import FeatureMaps, Images, OutputMaps
+
+Styles = Float[Tensor, "batch style"]  # what modulates a layer, for each sample
+# The colours of the level below, half as large:
+ColourSkip = Float[Tensor, "batch 3 height//2 width//2"]
+Weights = Float[Tensor, "out_channel channel kernel kernel"]  # of a convolution
+
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 """Of a leaky ReLU, so that it keeps the variance."""
@@ -28,13 +35,13 @@ def leaky_relu(
 
 
 def modulated_conv2d(
-    image: Float[Tensor, "batch channel height width"],
-    weight: Float[Tensor, "out_channel channel kernel kernel"],
+    image: FeatureMaps,
+    weight: Weights,
     style: Float[Tensor, "batch channel"],
     *,
     demodulate: bool = True,
     transposed: bool = False,
-) -> Float[Tensor, "batch out_channel out_height out_width"]:
+) -> OutputMaps:
     """A convolution whose input channels are scaled by a style (Karras et al. 2020, section 2.2).
 
     Scales the activations instead of the weights, so that a batch shares one convolution: the same
@@ -95,9 +102,7 @@ class Blur(_Filter):
         super().__init__(gain)
         self.pad = pad
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel out_height out_width"]:
+    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch channel out_height out_width"]:
         """The filtered image."""
         channels = image.shape[1]
         image = F.pad(image, self.pad * 2)
@@ -110,9 +115,7 @@ class Upsample(_Filter):
     def __init__(self) -> None:
         super().__init__(gain=4.0)
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel 2*height 2*width"]:
+    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch channel 2*height 2*width"]:
         """The image at twice its size."""
         channels = image.shape[1]
         return F.conv_transpose2d(
@@ -171,9 +174,7 @@ class EqualConv2d(nn.Module):
         self.stride = stride
         self.padding = padding
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps) -> OutputMaps:
         """Convolved features."""
         weight = self.weight * self.scale
         return F.conv2d(image, weight, stride=self.stride, padding=self.padding)
@@ -190,9 +191,7 @@ class BiasedLeakyReLU(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels if flat else (1, channels, 1, 1)))
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, image: FeatureMaps) -> FeatureMaps:
         """Activated features."""
         return leaky_relu(image, self.bias.view(-1, 1, 1))
 
@@ -236,7 +235,7 @@ class ModulatedWeight(nn.Module):
     With five axes no network that has them could be made channels-last.
     """
 
-    def __init__(self, weight: Float[Tensor, "out_channel channel kernel kernel"]) -> None:
+    def __init__(self, weight: Weights) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.register_state_dict_post_hook(_add_axis)  # type: ignore[no-untyped-call]
@@ -275,11 +274,7 @@ class ModulatedConv2d(ModulatedWeight):
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps, style: Styles) -> OutputMaps:
         """Convolved features."""
         out = modulated_conv2d(
             image,
@@ -305,7 +300,7 @@ class NoiseInjection(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channel height width"],
+        image: FeatureMaps,
         noise: Float[Tensor, "#batch noise_channel height width"] | None = None,
     ) -> Float[Tensor, "batch out_channel height width"]:
         """Noisy features, or features and noise."""
@@ -353,10 +348,10 @@ class StyledConv(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
+        image: FeatureMaps,
+        style: Styles,
         noise: Float[Tensor, "#batch noise_channel out_height out_width"] | None = None,
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.activate(self.noise(self.conv(image, style), noise))
         return out
@@ -372,12 +367,7 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, image: FeatureMaps, style: Styles, skip: ColourSkip | None = None) -> Images:
         """RGB, -1..1, not clipped."""
         out: Tensor = self.conv(image, style) + self.bias
         return out if skip is None else out + self.upsample(skip)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from models.stylegan2.layers import ConstantInput, EqualLinear, PixelNorm, StyledConv, ToRGB
 
+Latents = Float[Tensor, "batch layer style_dim"]  # the styles of all layers
+MeanLatent = Float[Tensor, "1 style_dim"]  # the mean of w
+
 MAPPING_LR_MUL = 0.01
 
 
@@ -88,7 +91,7 @@ class Pyramid(nn.Module):
         for layer in range(self.num_layers):
             yield self.sides[(layer + 1) // 2]
 
-    def mean_latent(self, n_latent: int) -> Float[Tensor, "1 style_dim"]:
+    def mean_latent(self, n_latent: int) -> MeanLatent:
         """Mean of w over `n_latent` random z, for truncation."""
         z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
         w: Tensor = self.style(z)
@@ -100,9 +103,9 @@ class Pyramid(nn.Module):
         inject_index: int | None = None,
         *,
         truncation: float = 1.0,
-        truncation_latent: Float[Tensor, "1 style_dim"] | None = None,
+        truncation_latent: MeanLatent | None = None,
         input_is_latent: bool = False,
-    ) -> Float[Tensor, "batch layer style_dim"]:
+    ) -> Latents:
         """Styles of all layers.
 
         Args:
@@ -131,7 +134,7 @@ class Pyramid(nn.Module):
 
     def synthesise(
         self,
-        latents: Float[Tensor, "batch layer style_dim"],
+        latents: Latents,
         noise: Sequence[Float[Tensor, "#batch _channel _side _side"] | None],
         start: Float[Tensor, "batch channel start start"] | None = None,
     ) -> Float[Tensor, "batch 3 side side"]:

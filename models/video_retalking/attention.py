@@ -7,6 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.tensors import FeatureMaps
+
+Tokens = Float[Tensor, "batch token width"]  # pixels of a feature map, one after the other
+
 
 class CrossAttention(nn.Module):
     """Queries and keys from the masked face, values from the reference.
@@ -25,11 +29,7 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(width, heads * head_width, bias=False)
         self.to_out = nn.Sequential(nn.Linear(heads * head_width, width))
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch token width"],
-        reference: Float[Tensor, "batch token width"],
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, masked: Tokens, reference: Tokens) -> Tokens:
         """Tokens fetched from the reference for those of the masked face."""
         query, key, value = (
             tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
@@ -49,11 +49,7 @@ class NormedAttention(nn.Module):
         self.normy = nn.LayerNorm(width)
         self.fn = attention
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch token width"],
-        reference: Float[Tensor, "batch token width"],
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, masked: Tokens, reference: Tokens) -> Tokens:
         """Tokens fetched from the reference for those of the masked face."""
         found: Tensor = self.fn(self.normx(masked), self.normy(reference))
         return found
@@ -72,9 +68,7 @@ class FeedForward(nn.Module):
             nn.Linear(hidden, width),
         )
 
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, tokens: Tokens) -> Tokens:
         """Each token by itself through the layers."""
         found: Tensor = self.net(tokens)
         return found
@@ -88,9 +82,7 @@ class NormedFeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.fn = FeedForward(width, hidden)
 
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, tokens: Tokens) -> Tokens:
         """Each token by itself through the layers."""
         found: Tensor = self.fn(self.norm(tokens))
         return found
@@ -121,11 +113,7 @@ class Transformer(nn.Module):
             for _ in range(depth)
         )
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch channel height width"],
-        reference: Float[Tensor, "batch channel height width"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, masked: FeatureMaps, reference: FeatureMaps) -> FeatureMaps:
         """Features of the masked face, with what was fetched from the reference."""
         tokens = masked.flatten(2).transpose(1, 2)
         other = reference.flatten(2).transpose(1, 2)

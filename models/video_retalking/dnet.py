@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from models.blocks.adain import AdaIN
 from models.blocks.flow_warp import flow_to_grid, warp
+from models.tensors import AnyMaps, FeatureMaps, HalvedMaps, Images
 from models.video_retalking.blocks import (
     SLOPE,
     ConvLayerNorm,
@@ -21,6 +22,9 @@ from models.video_retalking.blocks import (
     ModulatedStage,
     SkipDecoder,
 )
+
+Descriptor = Float[Tensor, "batch 256 1"]  # what moves, and how
+Coefficients = Float[Tensor, "batch 73 frame"]  # of a window of frames
 
 COEFFICIENTS = 73
 """Expression 64, angles 3, translation 3, scale and shift of the crop 3."""
@@ -46,9 +50,7 @@ class MappingNet(nn.Module):
             block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
             self.add_module(f"encoder{layer}", block)
 
-    def forward(
-        self, coefficients: Float[Tensor, "batch 73 frame"]
-    ) -> Float[Tensor, "batch 256 1"]:
+    def forward(self, coefficients: Coefficients) -> Descriptor:
         """The motion descriptor of a window of 25 frames or more."""
         found: Tensor = self.first(coefficients)
         for layer in range(3):
@@ -67,11 +69,7 @@ class DownBlock(nn.Module):
         self.norm_0 = AdaIN(channels_in, VECTOR)
         self.norm_1 = AdaIN(channels_out, VECTOR)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+    def forward(self, features: FeatureMaps, vector: Descriptor) -> HalvedMaps:
         """Features at half the size."""
         features = self.conv_0(_leaky(self.norm_0(features, vector)))
         features = self.conv_1(_leaky(self.norm_1(features, vector)))
@@ -91,9 +89,7 @@ class UpBlock(nn.Module):
         self.norm_s = AdaIN(channels_in, VECTOR)
 
     def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
+        self, features: FeatureMaps, vector: Descriptor
     ) -> Float[Tensor, "batch out_channel 2*height 2*width"]:
         """Features at twice the size."""
         shortcut: Tensor = self.conv_s(_leaky(self.norm_s(features, vector)))
@@ -113,9 +109,7 @@ class HourglassEncoder(nn.Module):
             block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
             self.add_module(f"encoder{level}", block)
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, image: Images, vector: Descriptor) -> list[AnyMaps]:
         """Features at six sizes, finest first, each half as large as the one before."""
         features = [self.input_layer(image)]
         for level in range(self.levels):
@@ -137,9 +131,7 @@ class HourglassDecoder(nn.Module):
         self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
 
     def forward(
-        self,
-        features: list[Float[Tensor, "batch _channel _height _width"]],
-        vector: Float[Tensor, "batch 256 1"],
+        self, features: list[AnyMaps], vector: Descriptor
     ) -> Float[Tensor, "batch 256 _height _width"]:
         """From the encoder's features, those at a quarter of the image's size."""
         found = features[-1]
@@ -158,7 +150,7 @@ class Hourglass(nn.Module):
         self.decoder = HourglassDecoder()
 
     def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
+        self, image: Images, vector: Descriptor
     ) -> Float[Tensor, "batch 256 height//4 width//4"]:
         """Features at a quarter of the image's size."""
         found: Tensor = self.decoder(self.encoder(image, vector), vector)
@@ -177,8 +169,8 @@ class WarpingNet(nn.Module):
         )
 
     def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
-    ) -> tuple[Float[Tensor, "batch 2 height//4 width//4"], Float[Tensor, "batch 3 height width"]]:
+        self, image: Images, vector: Descriptor
+    ) -> tuple[Float[Tensor, "batch 2 height//4 width//4"], Images]:
         """The flow, x first [px of its own size], and the warped image."""
         flow: Tensor = self.flow_out(self.hourglass(image, vector))
         return flow, warp(image, flow_to_grid(flow))
@@ -195,11 +187,7 @@ class EditResidual(nn.Module):
         self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
         self.norm2 = AdaIN(channels, VECTOR)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps, vector: Descriptor) -> FeatureMaps:
         """The features and their modulated change."""
         change: Tensor = self.norm2(self.conv2(features), vector)
         return change + features
@@ -216,9 +204,7 @@ class EditEncoder(nn.Module):
             block = ConvLayerNorm(EDIT_WIDTHS[level], EDIT_WIDTHS[level + 1], resample="down")
             self.add_module(f"down{level}", block)
 
-    def forward(
-        self, images: Float[Tensor, "batch 6 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, images: Float[Tensor, "batch 6 height width"]) -> list[AnyMaps]:
         """Features at four sizes, finest first, each half as large as the one before."""
         features = [self.first(images)]
         for level in range(self.levels):
@@ -239,12 +225,7 @@ class EditingNet(nn.Module):
             spectral=False,
         )
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        warped: Float[Tensor, "batch 3 height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, image: Images, warped: Images, vector: Descriptor) -> Images:
         """The final image, RGB in -1..1."""
         found: Tensor = self.decoder(self.encoder(torch.cat((image, warped), 1)), vector)
         return found
@@ -260,11 +241,8 @@ class DNet(nn.Module):
         self.editing_net = EditingNet()
 
     def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        coefficients: Float[Tensor, "batch 73 frame"],
-        stage: Literal["warp"] | None = None,
-    ) -> dict[str, Float[Tensor, "batch _channel _height _width"]]:
+        self, image: Images, coefficients: Coefficients, stage: Literal["warp"] | None = None
+    ) -> dict[str, AnyMaps]:
         """The image re-posed.
 
         Args:

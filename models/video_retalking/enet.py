@@ -14,6 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.stylegan2.clean import StyleConv, ToRGB
+from models.tensors import (
+    Embeddings,
+    FaceSequences,
+    FeatureMaps,
+    HalvedMaps,
+    Images,
+    ImageSequences,
+    MelWindows,
+)
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
 
 SIDE = 384
@@ -52,9 +61,7 @@ class ResidualDown(nn.Module):
         self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.skip = nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+    def forward(self, features: FeatureMaps) -> HalvedMaps:
         """Features at half the size."""
         found = _leaky(self.conv2(_halved(_leaky(self.conv1(features)))))
         shortcut: Tensor = self.skip(_halved(features))
@@ -89,7 +96,7 @@ class ENet(nn.Module):
             self.to_rgbs.append(ToRGB(width, STYLE))
             before = width
 
-    def style(self, reference: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 512"]:
+    def style(self, reference: Images) -> Embeddings:
         """The style of references, BGR in 0..1."""
         features = _leaky(self.conv_body_first(_resized(reference, STYLE_SIDE)))
         for block in self.conv_body_down:
@@ -100,7 +107,7 @@ class ENet(nn.Module):
     def enlarge(
         self,
         small: Float[Tensor, "batch 3 96 96"],
-        style: Float[Tensor, "batch 512"],
+        style: Embeddings,
         noise: Sequence[Float[Tensor, "..."] | None],
     ) -> Float[Tensor, "batch 3 384 384"]:
         """The faces at four times their size in the given style; noise as of `forward`."""
@@ -115,9 +122,9 @@ class ENet(nn.Module):
 
     def forward(
         self,
-        mel: Float[Tensor, " batch *time 1 80 16"],
-        faces: Float[Tensor, "batch 6 *time height width"],
-        target: Float[Tensor, "batch 3 *time height width"],
+        mel: MelWindows,
+        faces: FaceSequences,
+        target: ImageSequences,
         *,
         noise: Sequence[Float[Tensor, "..."] | None] | None = None,
     ) -> tuple[Float[Tensor, "batch 3 *time 384 384"], Float[Tensor, "batch 3 *time small small"]]:

@@ -11,6 +11,11 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import FrameValues
+
+Layer = UInt8[np.ndarray, "height width channel"]  # A picture of any colour order
+SoftMask = Float[np.ndarray, "height width"]  # 0..1 for each pixel
+
 WINDOW = (-13, 13)
 """First frame of a window, and the one behind its last, as seen from the window's frame."""
 EXPRESSION = slice(80, 144)
@@ -60,9 +65,8 @@ def coefficient_windows(
 
 
 def crop_scale_ratio(
-    source: Float[np.ndarray, "frame 262"],
-    coefficients: Float[np.ndarray, "video_frame 262"],
-) -> Float32[np.ndarray, " frame"]:
+    source: Float[np.ndarray, "frame 262"], coefficients: Float[np.ndarray, "video_frame 262"]
+) -> FrameValues:
     """How much larger each source is in its crop than the frame of the video that is most like it.
 
     1 for frames of the video itself. Likeness is 0.3 of the mean absolute difference of the
@@ -87,9 +91,7 @@ def crop_scale_ratio(
     return np.asarray(ratio, np.float32)
 
 
-def soften_mask(
-    mask: Float[np.ndarray, "height width"],
-) -> Float32[np.ndarray, "height width"]:
+def soften_mask(mask: SoftMask) -> Float32[np.ndarray, "height width"]:
     """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11)."""
     inner = slice(MASK_BORDER_PX, -MASK_BORDER_PX)
     cleared = np.zeros(mask.shape, np.float32)
@@ -102,11 +104,7 @@ def soften_mask(
 
 
 def laplacian_blend(
-    inside: UInt8[np.ndarray, "height width channel"],
-    outside: UInt8[np.ndarray, "height width channel"],
-    mask: Float[np.ndarray, "height width"],
-    *,
-    levels: int,
+    inside: Layer, outside: Layer, mask: SoftMask, *, levels: int
 ) -> Float32[np.ndarray, "height width channel"]:
     """One image over the other, each frequency band with its own softness of the mask.
 

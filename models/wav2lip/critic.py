@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.blocks.conv_norm import ConvBlock
+from models.tensors import Scalar
 
 
 def _conv(
@@ -74,7 +75,7 @@ class QualityCritic(nn.Module):
         return probability.flatten(1)
 
 
-def critic_loss(probability: Float[Tensor, "sample 1"], *, real: bool) -> Float[Tensor, ""]:
+def critic_loss(probability: Float[Tensor, "sample 1"], *, real: bool) -> Scalar:
     """Mean cross-entropy of the critic's probabilities with faces that are all real or all made.
 
     With `real` it also is the generator's perceptual loss (weight 0.07 in the paper).

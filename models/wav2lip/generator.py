@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import ConvBlock, ConvNorm, mel_encoder, residual_blocks
+from models.tensors import MelWindows
 
 SIZE = 96
 """Side of a face [px]; the encoder ends at 1 x 1 for this size only."""
@@ -79,9 +80,7 @@ class Generator(nn.Module):
         )
 
     def forward(
-        self,
-        audio_sequences: Float[Tensor, " batch *time 1 80 16"],
-        face_sequences: Float[Tensor, "batch 6 *time 96 96"],
+        self, audio_sequences: MelWindows, face_sequences: Float[Tensor, "batch 6 *time 96 96"]
     ) -> Float[Tensor, "batch 3 *time 96 96"]:
         """Faces that speak, BGR in 0..1, of single frames or (with an axis of time) of sequences.
 
