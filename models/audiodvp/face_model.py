@@ -148,15 +148,8 @@ class FaceModel(nn.Module):
         with torch.autocast(delta.device.type, enabled=False):  # half is off by pixels
             return self._face(*(each.to(self.mean_shape.dtype) for each in coefficients))
 
-    def _face(
-        self,
-        alpha: Tensor,
-        delta: Tensor,
-        beta: Tensor,
-        rotation: Tensor,
-        translation: Tensor,
-        gamma: Tensor,
-    ) -> Face:
+    def _face(self, *coefficients: Tensor) -> Face:
+        alpha, delta, beta, rotation, translation, gamma = coefficients
         batch = len(delta)
         flat = self.mean_shape[:, None] + self.identity @ alpha + self.expression @ delta
         geometry = flat.reshape(batch, -1, 3)

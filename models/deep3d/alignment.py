@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from skimage.transform import SimilarityTransform
 
 from models.arrays import Affine, Crop, FivePoints, Landmarks68, Picture
+from models.faces.recognition.alignment import TEMPLATE
 
 CROP_SIZE = 224
 """Side of what the regressor reads [px]."""
@@ -30,18 +31,6 @@ STANDARD_POINTS = np.array(
 )
 """Left eye, right eye, nose and mouth corners of a mean face [dm], x right, y up, z to the front;
 `similarity_Lm3D_all.mat` of Deep3DFaceRecon, brought to five points."""
-
-ARCFACE_POINTS = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ],
-    np.float32,
-)
-"""Where ArcFace wants the five points, in an image of 112 x 112 [px], y down."""
 
 
 class Aligned(NamedTuple):
@@ -119,7 +108,7 @@ def arcface_transform(landmarks: Landmarks68, height: int) -> Affine:
     """
     points = five_points(landmarks)
     points[:, 1] = height - 1 - points[:, 1]
-    found = SimilarityTransform.from_estimate(points, ARCFACE_POINTS)
+    found = SimilarityTransform.from_estimate(points, TEMPLATE.astype(np.float32))
     if not found:
         raise ValueError(f"cannot align to ArcFace's five points: {found}")
     return np.array(found.params[:2], np.float64)

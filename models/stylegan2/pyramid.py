@@ -1,6 +1,7 @@
 """The body of a StyleGAN2 generator, which PC-AVS and GPEN share."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -60,16 +61,9 @@ class Pyramid(nn.Module):
         self.style_dim = style_dim
         wider = 1 + concat_noise
 
-        def styled(before: int, after: int, *, upsample: bool = False) -> StyledConv:
-            return StyledConv(
-                before,
-                after,
-                style_dim,
-                upsample=upsample,
-                concat_noise=concat_noise,
-                flat_bias=flat_bias,
-            )
-
+        styled = partial(
+            StyledConv, style_dim=style_dim, concat_noise=concat_noise, flat_bias=flat_bias
+        )
         self.input = ConstantInput(channels[0], start)
         self.conv1 = styled(channels[0], channels[0])
         self.to_rgb1 = ToRGB(channels[0] * wider, style_dim, upsample=False)
