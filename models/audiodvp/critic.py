@@ -13,13 +13,13 @@ class PatchCritic(nn.Module):
     """Renders and a photo → for every patch, how real the photo looks beside them.
 
     Args:
-        in_channels: Of renders and photo together.
+        inputs: Of renders and photo together.
         width: Channels of the first layer.
     """
 
-    def __init__(self, in_channels: int = 3 * WINDOW + 3, width: int = 64) -> None:
+    def __init__(self, inputs: int = 3 * WINDOW + 3, width: int = 64) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        layers: list[nn.Module] = [nn.Conv2d(inputs, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for factor, stride in ((2, 2), (4, 2), (8, 1)):
             layers += [
                 nn.Conv2d(width * factor // 2, width * factor, 4, stride, 1, bias=False),

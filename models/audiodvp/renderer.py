@@ -16,14 +16,12 @@ class NeuralFaceRenderer(nn.Module):
     """Seven consecutive renders of the lower face → the photo of the middle one.
 
     Args:
-        in_channels: 3 x frames seen.
-        out_channels: Of the photo.
+        inputs: 3 x frames seen.
+        outputs: Of the photo.
         width: Channels of the outermost level.
     """
 
-    def __init__(
-        self, in_channels: int = 3 * WINDOW, out_channels: int = 3, width: int = 64
-    ) -> None:
+    def __init__(self, inputs: int = 3 * WINDOW, outputs: int = 3, width: int = 64) -> None:
         super().__init__()
         widths = [width * factor for factor in _WIDTHS]
         inside: nn.Module | None = None
@@ -31,7 +29,7 @@ class NeuralFaceRenderer(nn.Module):
             dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
             inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
         assert inside is not None
-        self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
+        self.model = OutermostLevel(inputs, outputs, width=width, inside=inside)
 
     def forward(self, windows: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
@@ -51,16 +49,14 @@ class NeuralFaceRenderer(nn.Module):
 class OutermostLevel(nn.Module):
     """The outermost level of the U-Net: image → features → inner levels → image in -1..1."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, width: int, inside: nn.Module
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, width: int, inside: nn.Module) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            nn.Conv2d(in_channels, width, 4, 2, 1, bias=False),
+            nn.Conv2d(inputs, width, 4, 2, 1, bias=False),
             inside,
             nn.ReLU(),
             Refinement(2 * width, dropout=False),
-            nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1),
+            nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1),
             nn.Tanh(),
         )
 
@@ -82,10 +78,7 @@ class SkipLevel(nn.Module):
 
     def __init__(self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(outer, inner, 4, 2, 1, bias=False),
-        ]
+        layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
         joined = inner
         if inside is not None:
             layers += [nn.BatchNorm2d(inner), inside]

@@ -40,8 +40,8 @@ class ConvNorm(ConvBlock):
     """Convolution, batch norm, ReLU; a residual block adds its input before the ReLU.
 
     Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output; those of the input in a residual block.
+        inputs: Channels of the input.
+        outputs: Channels of the output; those of the input in a residual block.
         kernel: Side or (height, width) of the kernel.
         stride: Step along both axes or (down, across).
         padding: Zeros around the input.
@@ -50,21 +50,19 @@ class ConvNorm(ConvBlock):
 
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        inputs: int,
+        outputs: int,
         *,
         kernel: Size = 3,
         stride: Size = 1,
         padding: Size = 1,
         residual: bool = False,
     ) -> None:
-        if residual and channels_in != channels_out:
-            raise ValueError(
-                f"a residual block keeps its channels: {channels_in} in, {channels_out} out"
-            )
+        if residual and inputs != outputs:
+            raise ValueError(f"a residual block keeps its channels: {inputs} in, {outputs} out")
         super().__init__(
-            nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
-            nn.BatchNorm2d(channels_out),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding),
+            nn.BatchNorm2d(outputs),
             act=nn.ReLU(inplace=True),
             residual=residual,
         )

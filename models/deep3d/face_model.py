@@ -44,11 +44,7 @@ class Coefficients(NamedTuple):
 
 COEFFICIENTS: Mapping[str, int] = MappingProxyType(
     dict(
-        zip(
-            Coefficients._fields,
-            (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3),
-            strict=True,
-        )
+        zip(Coefficients._fields, (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3), strict=True)
     )
 )
 """Group → how many, in the order in which the regressor gives them."""

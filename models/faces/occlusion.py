@@ -64,11 +64,7 @@ def _layout(mean_bytes: bytes) -> tuple[Raster, _Bools]:
     vertices = np.concatenate([flat, mesh.border * LOOK_SIZE]).astype(np.float32)
     depth = np.concatenate([mean[mesh.points, 2], np.full(len(mesh.border), 1e6)])
     raster = rasterise(
-        vertices,
-        mesh.triangles,
-        depth=depth.astype(np.float32),
-        size=LOOK_SIZE,
-        grid=LOOK_SIZE,
+        vertices, mesh.triangles, depth=depth.astype(np.float32), size=LOOK_SIZE, grid=LOOK_SIZE
     )
     face = raster.interpolate(mesh.mask[:, None])[..., 0] > 0.3
     return raster, np.asarray(face & (_inner_lips(mean, grown=3) == 0))

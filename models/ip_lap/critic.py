@@ -52,11 +52,11 @@ class PatchCritic(nn.Module):
 def _blocks() -> list[nn.Sequential]:
     """Layers of one patch critic: kernel 4, padding 2."""
     blocks = [nn.Sequential(nn.Conv2d(3, _CHANNELS[0], 4, 2, 2), nn.LeakyReLU(0.2))]
-    for channels_in, channels in pairwise(_CHANNELS):
+    for inputs, channels in pairwise(_CHANNELS):
         stride = 1 if channels == _CHANNELS[-1] else 2
         blocks.append(
             nn.Sequential(
-                nn.Conv2d(channels_in, channels, 4, stride, 2),
+                nn.Conv2d(inputs, channels, 4, stride, 2),
                 nn.InstanceNorm2d(channels),
                 nn.LeakyReLU(0.2),
             )

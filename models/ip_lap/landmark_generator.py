@@ -23,8 +23,8 @@ class _ConvNorm1d(ConvBlock):
 
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        inputs: int,
+        outputs: int,
         *,
         kernel: int = 3,
         stride: int = 1,
@@ -32,8 +32,8 @@ class _ConvNorm1d(ConvBlock):
         residual: bool = False,
     ) -> None:
         super().__init__(
-            nn.Conv1d(channels_in, channels_out, kernel, stride, padding),
-            nn.BatchNorm1d(channels_out),
+            nn.Conv1d(inputs, outputs, kernel, stride, padding),
+            nn.BatchNorm1d(outputs),
             act=nn.ReLU(),
             residual=residual,
         )

@@ -67,11 +67,11 @@ class Vgg19(Backbone):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels_in = 3
+        inputs = 3
         for channels, count in _STAGES:
             for _ in range(count):
-                layers += [nn.Conv2d(channels_in, channels, 3, padding=1), nn.ReLU(inplace=True)]
-                channels_in = channels
+                layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = channels
             layers.append(nn.MaxPool2d(2))
         self.network = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)

@@ -107,10 +107,7 @@ def _fit_member(
     augment = augment_mel if size.input_features == "mel" else augment_features
     average = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(
-        net.parameters(),
-        recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
+        net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
     )
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:

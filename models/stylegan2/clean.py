@@ -26,18 +26,18 @@ class ModulatedConv2d(ModulatedWeight):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         style_dim: int,
         *,
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        fan_in = in_channels * kernel_size**2
-        weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
+        fan_in = inputs * kernel**2
+        weight = torch.randn(outputs, inputs, kernel, kernel)
         super().__init__(weight / math.sqrt(fan_in))
-        self.modulation = nn.Linear(style_dim, in_channels)
+        self.modulation = nn.Linear(style_dim, inputs)
         nn.init.kaiming_normal_(self.modulation.weight, nonlinearity="linear")
         nn.init.ones_(self.modulation.bias)
         self.demodulate = demodulate
@@ -57,14 +57,12 @@ class StyleConv(nn.Module):
     """Modulated convolution (3 x 3), sqrt(2), noise (fresh if none is given), bias, leaky ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, style_dim: int, *, upsample: bool = False
+        self, inputs: int, outputs: int, style_dim: int, *, upsample: bool = False
     ) -> None:
         super().__init__()
-        self.modulated_conv = ModulatedConv2d(
-            in_channels, out_channels, 3, style_dim, upsample=upsample
-        )
+        self.modulated_conv = ModulatedConv2d(inputs, outputs, 3, style_dim, upsample=upsample)
         self.weight = nn.Parameter(torch.zeros(1))
-        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, outputs, 1, 1))
 
     def forward(
         self,
@@ -83,9 +81,9 @@ class StyleConv(nn.Module):
 class ToRGB(nn.Module):
     """Features to colours, added to the colours of the level below, which are half as large."""
 
-    def __init__(self, in_channels: int, style_dim: int) -> None:
+    def __init__(self, inputs: int, style_dim: int) -> None:
         super().__init__()
-        self.modulated_conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.modulated_conv = ModulatedConv2d(inputs, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
     def forward(

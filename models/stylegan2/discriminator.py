@@ -18,11 +18,11 @@ STDDEV_GROUP = 4
 class ResBlock(nn.Module):
     """Two convolutions and a shortcut, half as large on output."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = ConvLayer(in_channels, in_channels, 3)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True)
-        self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
+        self.conv1 = ConvLayer(inputs, inputs, 3)
+        self.conv2 = ConvLayer(inputs, outputs, 3, downsample=True)
+        self.skip = ConvLayer(inputs, outputs, 1, downsample=True, activate=False)
 
     def forward(self, image: FeatureMaps) -> HalvedMaps:
         """Features at half the size."""

@@ -134,17 +134,17 @@ class EqualLinear(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        inputs: int,
+        outputs: int,
         *,
         bias_init: float = 0.0,
         lr_mul: float = 1.0,
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
-        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
-        self.scale = lr_mul / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.full((outputs,), bias_init))
+        self.scale = lr_mul / math.sqrt(inputs)
         self.lr_mul = lr_mul
         self.activate = activate
 
@@ -160,17 +160,11 @@ class EqualConv2d(nn.Module):
     """Equalised convolution, without a bias."""
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.stride = stride
         self.padding = padding
 
@@ -205,27 +199,27 @@ class ConvLayer(nn.Sequential):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         *,
         downsample: bool = False,
         activate: bool = True,
     ) -> None:
         layers: list[nn.Module] = []
         if downsample:
-            pad = kernel_size + 1
+            pad = kernel + 1
             layers.append(Blur(((pad + 1) // 2, pad // 2)))
         conv = EqualConv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
+            inputs,
+            outputs,
+            kernel,
             stride=2 if downsample else 1,
-            padding=0 if downsample else kernel_size // 2,
+            padding=0 if downsample else kernel // 2,
         )
         layers.append(conv)
         if activate:
-            layers.append(BiasedLeakyReLU(out_channels))
+            layers.append(BiasedLeakyReLU(outputs))
         super().__init__(*layers)
 
 
@@ -257,20 +251,20 @@ class ModulatedConv2d(ModulatedWeight):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         style_dim: int,
         *,
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        super().__init__(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        super().__init__(torch.randn(outputs, inputs, kernel, kernel))
         if upsample:
-            pad = 3 - kernel_size
+            pad = 3 - kernel
             self.blur = Blur(((pad + 1) // 2 + 1, pad // 2 + 1), gain=4.0)
-        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.demodulate = demodulate
         self.upsample = upsample
 
@@ -327,14 +321,14 @@ class StyledConv(nn.Module):
     """Modulated convolution (3 x 3), noise, bias, leaky ReLU.
 
     Args:
-        concat_noise: See NoiseInjection; the output then has twice out_channels channels.
+        concat_noise: See NoiseInjection; the output then has twice outputs channels.
         flat_bias: See BiasedLeakyReLU.
     """
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        inputs: int,
+        outputs: int,
         style_dim: int,
         *,
         upsample: bool = False,
@@ -342,9 +336,9 @@ class StyledConv(nn.Module):
         flat_bias: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
+        self.conv = ModulatedConv2d(inputs, outputs, 3, style_dim, upsample=upsample)
         self.noise = NoiseInjection(concat=concat_noise)
-        self.activate = BiasedLeakyReLU(out_channels * (1 + concat_noise), flat=flat_bias)
+        self.activate = BiasedLeakyReLU(outputs * (1 + concat_noise), flat=flat_bias)
 
     def forward(
         self,
@@ -360,11 +354,11 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """Features to colours, added to the colours of the level below, which are half as large."""
 
-    def __init__(self, in_channels: int, style_dim: int, *, upsample: bool = True) -> None:
+    def __init__(self, inputs: int, style_dim: int, *, upsample: bool = True) -> None:
         super().__init__()
         if upsample:
             self.upsample = Upsample()
-        self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.conv = ModulatedConv2d(inputs, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
     def forward(self, image: FeatureMaps, style: Styles, skip: ColourSkip | None = None) -> Images:

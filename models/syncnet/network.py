@@ -22,42 +22,30 @@ SIZE = 224
 
 
 def _conv2d(
-    channels_in: int, channels_out: int, kernel: int | tuple[int, int], padding: int = 0
+    inputs: int, outputs: int, kernel: int | tuple[int, int], padding: int = 0
 ) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels_in, channels_out, kernel, padding=padding),
-        nn.BatchNorm2d(channels_out),
+        nn.Conv2d(inputs, outputs, kernel, padding=padding),
+        nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]
 
 
 def _conv3d(
-    channels_in: int,
-    channels_out: int,
-    kernel: tuple[int, int, int],
-    *,
-    stride: int = 1,
-    padding: int = 0,
+    inputs: int, outputs: int, kernel: tuple[int, int, int], *, stride: int = 1, padding: int = 0
 ) -> list[nn.Module]:
     return [
         nn.Conv3d(
-            channels_in,
-            channels_out,
-            kernel,
-            stride=(1, stride, stride),
-            padding=(0, padding, padding),
+            inputs, outputs, kernel, stride=(1, stride, stride), padding=(0, padding, padding)
         ),
-        nn.BatchNorm3d(channels_out),
+        nn.BatchNorm3d(outputs),
         nn.ReLU(inplace=True),
     ]
 
 
 def _head(embedding: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(512, 512),
-        nn.BatchNorm1d(512),
-        nn.ReLU(inplace=True),
-        nn.Linear(512, embedding),
+        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, embedding)
     )
 
 

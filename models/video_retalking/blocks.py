@@ -35,8 +35,8 @@ class LayerNorm2d(nn.GroupNorm):
         )
 
 
-def _conv(channels_in: int, channels_out: int, *, kernel: int, spectral: bool) -> nn.Conv2d:
-    conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+def _conv(inputs: int, outputs: int, *, kernel: int, spectral: bool) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     return spectral_norm(conv) if spectral else conv
 
 
@@ -44,8 +44,8 @@ class ConvLayerNorm(nn.Module):
     """Convolution, layer norm, leaky ReLU.
 
     Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
         kernel: Side of the kernel, odd; the size is kept.
         resample: "down" averages 2 x 2 pixels at the end, "up" doubles pixels at the start.
         spectral: Divide the weights by their spectral norm.
@@ -53,8 +53,8 @@ class ConvLayerNorm(nn.Module):
 
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        inputs: int,
+        outputs: int,
         *,
         kernel: int = 3,
         resample: Literal["none", "down", "up"] = "none",
@@ -62,8 +62,8 @@ class ConvLayerNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            _conv(channels_in, channels_out, kernel=kernel, spectral=spectral),
-            LayerNorm2d(channels_out),
+            _conv(inputs, outputs, kernel=kernel, spectral=spectral),
+            LayerNorm2d(outputs),
             nn.LeakyReLU(SLOPE),
         )
         if resample == "down":

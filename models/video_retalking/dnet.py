@@ -62,12 +62,12 @@ class MappingNet(nn.Module):
 class DownBlock(nn.Module):
     """Halves the size: AdaIN, leaky ReLU, convolution, twice."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv_0 = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1)
-        self.conv_1 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        self.norm_0 = AdaIN(channels_in, VECTOR)
-        self.norm_1 = AdaIN(channels_out, VECTOR)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+        self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm_0 = AdaIN(inputs, VECTOR)
+        self.norm_1 = AdaIN(outputs, VECTOR)
 
     def forward(self, features: FeatureMaps, vector: Descriptor) -> HalvedMaps:
         """Features at half the size."""
@@ -79,14 +79,14 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the size: a residual block whose shortcut is a convolution too."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv_0 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.conv_1 = nn.ConvTranspose2d(channels_out, channels_out, 3, 2, 1, output_padding=1)
-        self.conv_s = nn.ConvTranspose2d(channels_in, channels_out, 3, 2, 1, output_padding=1)
-        self.norm_0 = AdaIN(channels_in, VECTOR)
-        self.norm_1 = AdaIN(channels_out, VECTOR)
-        self.norm_s = AdaIN(channels_in, VECTOR)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_1 = nn.ConvTranspose2d(outputs, outputs, 3, 2, 1, output_padding=1)
+        self.conv_s = nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1)
+        self.norm_0 = AdaIN(inputs, VECTOR)
+        self.norm_1 = AdaIN(outputs, VECTOR)
+        self.norm_s = AdaIN(inputs, VECTOR)
 
     def forward(
         self, features: FeatureMaps, vector: Descriptor

@@ -55,11 +55,11 @@ def _halved(features: Tensor) -> Tensor:
 class ResidualDown(nn.Module):
     """Halves the size between two convolutions; the shortcut is 1 x 1."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_in, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.skip = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, features: FeatureMaps) -> HalvedMaps:
         """Features at half the size."""

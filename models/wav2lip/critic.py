@@ -13,14 +13,14 @@ from models.tensors import Scalar
 
 
 def _conv(
-    channels_in: int,
-    channels_out: int,
+    inputs: int,
+    outputs: int,
     *,
     kernel: int = 3,
     stride: int | tuple[int, int] = 1,
     padding: int = 1,
 ) -> ConvBlock:
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
     return ConvBlock(conv, act=nn.LeakyReLU(0.01, inplace=True))
 
 
@@ -40,16 +40,16 @@ class QualityCritic(nn.Module):
                 nn.Sequential(_conv(512, 512, padding=0), _conv(512, 512, kernel=1, padding=0)),
             ]
         )
-        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, kernel_size=1), nn.Sigmoid())
+        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
 
     @staticmethod
     def _halved(
-        channels_in: int, channels_out: int, *, kernel: int, stride: int | tuple[int, int] = 2
+        inputs: int, outputs: int, *, kernel: int, stride: int | tuple[int, int] = 2
     ) -> nn.Sequential:
         half = kernel // 2
         return nn.Sequential(
-            _conv(channels_in, channels_out, kernel=kernel, stride=stride, padding=half),
-            _conv(channels_out, channels_out, kernel=kernel, padding=half),
+            _conv(inputs, outputs, kernel=kernel, stride=stride, padding=half),
+            _conv(outputs, outputs, kernel=kernel, padding=half),
         )
 
     def forward(

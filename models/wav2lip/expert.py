@@ -12,11 +12,8 @@ from models.blocks.conv_norm import ConvNorm, mel_encoder, residual_blocks
 from models.tensors import Embeddings, MelWindow, Scalar
 
 
-def _down(channels_in: int, channels_out: int, residuals: int) -> list[nn.Module]:
-    return [
-        ConvNorm(channels_in, channels_out, stride=2),
-        *residual_blocks(channels_out, residuals),
-    ]
+def _down(inputs: int, outputs: int, residuals: int) -> list[nn.Module]:
+    return [ConvNorm(inputs, outputs, stride=2), *residual_blocks(outputs, residuals)]
 
 
 class SyncExpert(nn.Module):
