@@ -1,5 +1,7 @@
 """AudioDVP's neural face renderer: a pix2pix U-Net with refinement (section 4.3)."""
 
+from collections import OrderedDict
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ class NeuralFaceRenderer(nn.Module):
             dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
             inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
         assert inside is not None
-        self.model = OutermostLevel(inputs, outputs, width=width, inside=inside)
+        self.model = _outermost(inputs, outputs, width=width, inside=inside)
 
     def forward(self, windows: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
@@ -46,24 +48,17 @@ class NeuralFaceRenderer(nn.Module):
         return out
 
 
-class OutermostLevel(nn.Module):
+def _outermost(inputs: int, outputs: int, *, width: int, inside: nn.Module) -> nn.Sequential:
     """The outermost level of the U-Net: image → features → inner levels → image in -1..1."""
-
-    def __init__(self, inputs: int, outputs: int, *, width: int, inside: nn.Module) -> None:
-        super().__init__()
-        self.model = nn.Sequential(
-            nn.Conv2d(inputs, width, 4, 2, 1, bias=False),
-            inside,
-            nn.ReLU(),
-            Refinement(2 * width, dropout=False),
-            nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1),
-            nn.Tanh(),
-        )
-
-    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
-        """The image that the renders become, -1..1."""
-        out: Tensor = self.model(image)
-        return out
+    layers = nn.Sequential(
+        nn.Conv2d(inputs, width, 4, 2, 1, bias=False),
+        inside,
+        nn.ReLU(),
+        Refinement(2 * width, dropout=False),
+        nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1),
+        nn.Tanh(),
+    )
+    return nn.Sequential(OrderedDict(model=layers))
 
 
 class SkipLevel(nn.Module):

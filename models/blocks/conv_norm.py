@@ -4,6 +4,8 @@ Prajwal et al., "A Lip Sync Expert Is All You Need", 2020; public repository Rud
 names `conv_block.0` (convolution) and `conv_block.1` (batch norm) are those of the published files.
 """
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -48,6 +50,8 @@ class ConvNorm(ConvBlock):
         residual: Add the input; the block must keep its shape.
     """
 
+    layers: tuple[Any, Any] = (nn.Conv2d, nn.BatchNorm2d)
+
     def __init__(
         self,
         inputs: int,
@@ -60,9 +64,10 @@ class ConvNorm(ConvBlock):
     ) -> None:
         if residual and inputs != outputs:
             raise ValueError(f"a residual block keeps its channels: {inputs} in, {outputs} out")
+        convolution, norm = self.layers
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, padding),
-            nn.BatchNorm2d(outputs),
+            convolution(inputs, outputs, kernel, stride, padding),
+            norm(outputs),
             act=nn.ReLU(inplace=True),
             residual=residual,
         )

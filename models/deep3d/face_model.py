@@ -18,6 +18,8 @@ from models.deep3d.basis import N_EXPRESSION, N_IDENTITY, N_TEXTURE, FaceBasis
 from models.deep3d.geometry import N_LIGHT, euler_rotation, shade, vertex_normals
 from models.tensors import PerVertex, Points68
 
+Light = Float[Tensor, "batch 27"]  # 9 spherical harmonics of red, then of green, then of blue
+
 AMBIENT = 0.8
 """Added to the first lighting coefficient of each colour."""
 
@@ -38,14 +40,13 @@ class Coefficients(NamedTuple):
     expression: Float[Tensor, "batch 64"]
     texture: Float[Tensor, "batch 80"]
     angles: Float[Tensor, "batch 3"]
-    light: Float[Tensor, "batch 27"]
+    light: Light
     translation: Float[Tensor, "batch 3"]
 
 
+_SIZES = (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3)
 COEFFICIENTS: Mapping[str, int] = MappingProxyType(
-    dict(
-        zip(Coefficients._fields, (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3), strict=True)
-    )
+    dict(zip(Coefficients._fields, _SIZES, strict=True))
 )
 """Group → how many, in the order in which the regressor gives them."""
 N_COEFFICIENTS = sum(COEFFICIENTS.values())
@@ -127,12 +128,12 @@ class Face(NamedTuple):
     landmarks: Points68
 
 
-class FaceModel(nn.Module):
-    """The parametric face model on a basis; it has no weights of its own.
+class BasisModule(nn.Module):
+    """Holds a basis as constants, so that they move to a device with the module.
 
     Args:
-        basis: As published; its mean is centred here.
-        camera: As published, for images of 224 x 224.
+        basis: Of the face.
+        others: Constants that differ from the basis, or beside it.
     """
 
     mean_shape: Tensor
@@ -142,30 +143,36 @@ class FaceModel(nn.Module):
     texture: Tensor
     triangles: Tensor
     vertex_triangles: Tensor
-    landmark_vertices: Tensor
+    landmarks: Tensor
     skin: Tensor
-    intrinsics: Tensor
     clip_matrix: Tensor
 
-    def __init__(self, basis: FaceBasis, camera: Camera | None = None) -> None:
+    def __init__(self, basis: FaceBasis, **others: Tensor) -> None:
         super().__init__()
-        self.distance = (camera or Camera()).distance
-        centred = basis.mean_shape.view(-1, 3)
-        constants = {
-            "mean_shape": (centred - centred.mean(0)).flatten(),
-            "identity": basis.identity,
-            "expression": basis.expression,
-            "mean_texture": basis.mean_texture,
-            "texture": basis.texture,
-            "triangles": basis.triangles,
-            "vertex_triangles": basis.vertex_triangles,
-            "landmark_vertices": basis.landmarks,
-            "skin": basis.skin,
-            "intrinsics": (camera or Camera()).intrinsics(),
-            "clip_matrix": (camera or Camera()).clip_matrix(),
-        }
-        for name, constant in constants.items():
+        for name, constant in (vars(basis) | others).items():
             self.register_buffer(name, constant, persistent=False)
+
+
+class FaceModel(BasisModule):
+    """The parametric face model on a basis; it has no weights of its own.
+
+    Args:
+        basis: As published; its mean is centred here.
+        camera: As published, for images of 224 x 224.
+    """
+
+    intrinsics: Tensor
+
+    def __init__(self, basis: FaceBasis, camera: Camera | None = None) -> None:
+        camera = camera or Camera()
+        centred = basis.mean_shape.view(-1, 3)
+        super().__init__(
+            basis,
+            mean_shape=(centred - centred.mean(0)).flatten(),
+            intrinsics=camera.intrinsics(),
+            clip_matrix=camera.clip_matrix(),
+        )
+        self.distance = camera.distance
 
     def shape(
         self, identity: Float[Tensor, "batch 80"], expression: Float[Tensor, "batch 64"]
@@ -185,9 +192,7 @@ class FaceModel(nn.Module):
             shape, self.triangles, vertex_triangles=self.vertex_triangles, by_area=False
         )
 
-    def color(
-        self, albedo: PerVertex, normals: PerVertex, light: Float[Tensor, "batch 27"]
-    ) -> PerVertex:
+    def color(self, albedo: PerVertex, normals: PerVertex, light: Light) -> PerVertex:
         """Lit colours, not clipped.
 
         Args:
@@ -195,10 +200,7 @@ class FaceModel(nn.Module):
             normals: Unit vectors in the pose.
             light: Colour major, without the ambient part.
         """
-        by_color = light.reshape(len(light), 3, -1).mT
-        ambient = torch.zeros_like(by_color)
-        ambient[:, 0] = AMBIENT
-        return shade(albedo, normals, by_color + ambient)
+        return shade(albedo, normals, light.reshape(len(light), 3, -1).mT, ambient=AMBIENT)
 
     def to_camera(self, world: PerVertex) -> PerVertex:
         """World coordinates with z turned into distance from the camera [dm]."""
@@ -231,5 +233,5 @@ class FaceModel(nn.Module):
         projection = self.project(camera)
         albedo = self.albedo(parts.texture)
         color = self.color(albedo, normals @ rotation, parts.light)
-        landmarks = projection[:, self.landmark_vertices]
+        landmarks = projection[:, self.landmarks]
         return Face(shape, albedo, normals, rotation, world, camera, projection, color, landmarks)

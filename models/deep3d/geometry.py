@@ -9,6 +9,11 @@ from torch.nn import functional
 
 from models.tensors import PerVertex
 
+LightByColour = Float[Tensor, "batch 9 3"]  # spherical harmonics of red, green and blue
+Triangles = Int64[Tensor, "triangle 3"]  # three vertices each
+# Triangles about each vertex, padded with the index one past the last
+VertexTriangles = Int64[Tensor, "vertex around"]
+
 N_LIGHT = 27
 """Lighting coefficients: 9 spherical harmonics for each of red, green and blue."""
 
@@ -34,11 +39,7 @@ def euler_rotation(angles: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3
 
 
 def vertex_normals(
-    vertices: PerVertex,
-    triangles: Int64[Tensor, "triangle 3"],
-    *,
-    vertex_triangles: Int64[Tensor, "vertex around"],
-    by_area: bool,
+    vertices: PerVertex, triangles: Triangles, *, vertex_triangles: VertexTriangles, by_area: bool
 ) -> PerVertex:
     """Unit normals out of a surface.
 
@@ -57,15 +58,20 @@ def vertex_normals(
     return functional.normalize(around.sum(2), dim=-1)
 
 
-def shade(albedo: PerVertex, normals: PerVertex, light: Float[Tensor, "batch 9 3"]) -> PerVertex:
+def shade(
+    albedo: PerVertex, normals: PerVertex, light: LightByColour, *, ambient: float
+) -> PerVertex:
     """Colours of vertices under distant light; not clipped.
 
     Args:
         albedo: RGB.
         normals: Unit vectors.
-        light: Spherical harmonics for each colour, with the ambient light in them.
+        light: Spherical harmonics for each colour, without the ambient light.
+        ambient: Added to the first of each colour.
     """
-    return albedo * (_harmonics(normals) @ light)
+    around = torch.zeros_like(light)
+    around[:, 0] = ambient
+    return albedo * (_harmonics(normals) @ (light + around))
 
 
 def _harmonics(normals: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ as lips that close for two frames only, and delays nothing. Cost is linear in th
 
 import numpy as np
 from jaxtyping import Float32
-from scipy.signal import savgol_filter
 
 from models.arrays import FrameMask
 from models.faces.mesh.align import Pose
@@ -44,6 +43,8 @@ def smooth_landmarks(
     window_s: float = LANDMARK_WINDOW_S,
 ) -> Float32[np.ndarray, " frame *rest"]:
     """Smooth any per-frame array along time; invalid rows stay as they are."""
+    from scipy.signal import savgol_filter  # takes a second to import
+
     out = values.astype(np.float32, copy=True)
     window = _odd_window(window_s, frame_rate_hz)
     for start, stop in valid_runs(valid, scene_start):

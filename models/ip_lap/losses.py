@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from models.tensors import AnyMaps, FeatureMaps, Scalar
 
-Landmarks = Float[Tensor, "frame 2 landmark"]  # of the frames of clips, clip by clip: x, y
+ClipLandmarks = Float[Tensor, "frame 2 landmark"]  # of the frames of clips, clip by clip: x, y
 
 Judged = list[list[AnyMaps]]
 """What the critic gives: for each scale the output of each layer, the last the verdict."""
@@ -20,7 +20,7 @@ def landmark_loss(
     return functional.l1_loss(prediction, target)
 
 
-def velocity_loss(prediction: Landmarks, target: Landmarks, *, frames: int = 5) -> Scalar:
+def velocity_loss(prediction: ClipLandmarks, target: ClipLandmarks, *, frames: int = 5) -> Scalar:
     """How much the motion from frame to frame differs: the paper's continuity loss.
 
     Args:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from models.ip_lap.landmarks import CONNECTIONS, FULL
 
-Landmarks = Float32[np.ndarray, "2 131"]  # x and y of the 131 landmarks, shares of the crop
+Landmarks131 = Float32[np.ndarray, "2 131"]  # x and y of the 131 landmarks, shares of the crop
 
 SIZE = 128
 """Side of a sketch [px]."""
@@ -20,7 +20,7 @@ _ENDS = np.array([[_COLUMN[start], _COLUMN[end]] for start, end in CONNECTIONS])
 
 
 def draw_canvas(
-    landmarks: Landmarks, crop_size: tuple[int, int]
+    landmarks: Landmarks131, crop_size: tuple[int, int]
 ) -> UInt8[np.ndarray, "height width"]:
     """The lines at the crop's own aspect, its shorter side SIZE.
 
@@ -51,7 +51,9 @@ def draw_canvas(
     return canvas
 
 
-def draw_sketch(landmarks: Landmarks, crop_size: tuple[int, int]) -> Float32[np.ndarray, "128 128"]:
+def draw_sketch(
+    landmarks: Landmarks131, crop_size: tuple[int, int]
+) -> Float32[np.ndarray, "128 128"]:
     """The canvas resized to SIZE x SIZE.
 
     Args:

@@ -104,9 +104,7 @@ def _width_of_rise(image: NDArray[np.float64]) -> NDArray[np.int64]:
     return around
 
 
-def _probability_of_blur(
-    widths: NDArray[np.int64], image: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _probability_of_blur(widths: NDArray[np.int64], image: Gray) -> NDArray[np.float64]:
     """Of each edge in a block; the wider edge is tolerated where contrast is low."""
     noticeable = 5 if int(np.ptp(image)) <= 50 else 3
     return np.asarray(1 - np.exp(-((widths[widths > 0] / noticeable) ** BETA)))

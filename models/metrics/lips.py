@@ -7,7 +7,7 @@ told of a frame is NaN.
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from models.arrays import FrameMask, FrameValues, Points2D, Samples, Seconds
+from models.arrays import FrameMask, FrameValues, Points2D, Seconds, Waveform
 
 LONGEST_STEP_SECONDS = 0.2
 """Frames further apart are not neighbours: the video stood still or was cut."""
@@ -96,7 +96,7 @@ def acceleration(points: Points2D, seconds: Seconds, joined: FrameMask) -> Frame
     return found
 
 
-def levels_db(samples: Samples, rate: int) -> Float64[np.ndarray, " window"]:
+def levels_db(samples: Waveform, rate: int) -> Float64[np.ndarray, " window"]:
     """Level [dB of full scale] of windows of LEVEL_SECONDS; the rest is left out.
 
     Args:

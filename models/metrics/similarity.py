@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from skimage.metrics import structural_similarity
 
-Image = UInt8[np.ndarray, "h w *channel"]  # gray, or colours in any order
+AnyPicture = UInt8[np.ndarray, "h w *channel"]  # gray, or colours in any order
 
 
-def psnr(image: Image, reference: Image) -> float:
+def psnr(image: AnyPicture, reference: AnyPicture) -> float:
     """Peak signal to noise ratio [dB] of gray or colour images; inf where equal."""
     _same_shape(image, reference)
     if np.array_equal(image, reference):
@@ -20,7 +20,7 @@ def psnr(image: Image, reference: Image) -> float:
 
 
 def ssim(
-    image: Image, reference: Image, *, window: Literal["uniform", "gaussian"] = "uniform"
+    image: AnyPicture, reference: AnyPicture, *, window: Literal["uniform", "gaussian"] = "uniform"
 ) -> float:
     """Structural similarity of gray or colour images, the mean over pixels and channels.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.stylegan2.layers import ConvLayer, EqualLinear
 from models.stylegan2.pyramid import Pyramid, channels_of
 
-Squares = Float[Tensor, "n 3 size size"]  # RGB in -1..1
+SquareImages = Float[Tensor, "n 3 size size"]  # RGB in -1..1
 
 
 class FullGenerator(nn.Module):
@@ -50,7 +50,7 @@ class FullGenerator(nn.Module):
         )
 
     def encode(
-        self, image: Squares
+        self, image: SquareImages
     ) -> tuple[Float[Tensor, "n style"], Sequence[Float[Tensor, "n _ _ _"]]]:
         """The code, and the features of each level from the smallest on."""
         features = []
@@ -61,8 +61,8 @@ class FullGenerator(nn.Module):
         return code, features[::-1]
 
     def forward(
-        self, inputs: Squares, return_latents: bool = False
-    ) -> tuple[Squares, Float[Tensor, "n latent style"] | None]:
+        self, inputs: SquareImages, return_latents: bool = False
+    ) -> tuple[SquareImages, Float[Tensor, "n latent style"] | None]:
         """Restores faces.
 
         Args:

@@ -18,6 +18,8 @@ from models.speech_to_lips.neutral import opening_row
 from models.speech_to_lips.recordings import Example
 from models.tensors import Scalar
 
+AnyMouths = Float32[np.ndarray, "*batch 57 3"]  # mouths or their motion, canonical
+
 WINDOW_TICKS = 30
 """Ticks of one training example: 1.2 s, the length of most clips."""
 
@@ -31,9 +33,7 @@ def mirrored_rows(mirror: Int32[np.ndarray, "478"]) -> MouthRows:
     return np.array([MOUTH.index(int(mirror[point])) for point in MOUTH])
 
 
-def mirrored(
-    motion: Float32[np.ndarray, "*batch 57 3"], rows: MouthRows
-) -> Float32[np.ndarray, "*batch 57 3"]:
+def mirrored(motion: AnyMouths, rows: MouthRows) -> AnyMouths:
     """Motion as seen in a mirror."""
     return np.asarray(motion[..., rows, :] * np.array([-1, 1, 1], np.float32))
 

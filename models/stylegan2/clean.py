@@ -12,7 +12,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.stylegan2.layers import GAIN, SLOPE, ModulatedWeight, modulated_conv2d
+from models.stylegan2.layers import (
+    GAIN,
+    SLOPE,
+    ColourSkip,
+    ModulatedWeight,
+    Styles,
+    modulated_conv2d,
+)
 from models.tensors import FeatureMaps, Images, OutputMaps
 
 
@@ -43,7 +50,7 @@ class ModulatedConv2d(ModulatedWeight):
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(self, image: FeatureMaps, style: Float[Tensor, "batch style"]) -> OutputMaps:
+    def forward(self, image: FeatureMaps, style: Styles) -> OutputMaps:
         """Convolved features."""
         return modulated_conv2d(
             twice(image) if self.upsample else image,
@@ -65,10 +72,7 @@ class StyleConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, outputs, 1, 1))
 
     def forward(
-        self,
-        image: FeatureMaps,
-        style: Float[Tensor, "batch style"],
-        noise: Float[Tensor, "..."] | None = None,
+        self, image: FeatureMaps, style: Styles, noise: Float[Tensor, "..."] | None = None
     ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.modulated_conv(image, style) * GAIN
@@ -86,12 +90,7 @@ class ToRGB(nn.Module):
         self.modulated_conv = ModulatedConv2d(inputs, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(
-        self,
-        image: FeatureMaps,
-        style: Float[Tensor, "batch style"],
-        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
-    ) -> Images:
+    def forward(self, image: FeatureMaps, style: Styles, skip: ColourSkip | None = None) -> Images:
         """RGB, -1..1, not clipped."""
         out: Tensor = self.modulated_conv(image, style) + self.bias
         return out if skip is None else out + twice(skip)

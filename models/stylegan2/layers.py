@@ -17,6 +17,7 @@ from models.tensors import FeatureMaps, Images, OutputMaps
 Styles = Float[Tensor, "batch style"]  # what modulates a layer, for each sample
 # The colours of the level below, half as large:
 ColourSkip = Float[Tensor, "batch 3 height//2 width//2"]
+OutputNoise = Float[Tensor, "#batch noise_channel out_height out_width"]  # as large as the output
 Weights = Float[Tensor, "out_channel channel kernel kernel"]  # of a convolution
 
 SLOPE = 0.2
@@ -157,16 +158,14 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Equalised convolution, without a bias."""
+    """Equalised convolution, without a bias; it halves the size, unpadded, or keeps it."""
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, downsample: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.scale = 1 / math.sqrt(inputs * kernel**2)
-        self.stride = stride
-        self.padding = padding
+        self.stride = 2 if downsample else 1
+        self.padding = 0 if downsample else kernel // 2
 
     def forward(self, image: FeatureMaps) -> OutputMaps:
         """Convolved features."""
@@ -210,14 +209,7 @@ class ConvLayer(nn.Sequential):
         if downsample:
             pad = kernel + 1
             layers.append(Blur(((pad + 1) // 2, pad // 2)))
-        conv = EqualConv2d(
-            inputs,
-            outputs,
-            kernel,
-            stride=2 if downsample else 1,
-            padding=0 if downsample else kernel // 2,
-        )
-        layers.append(conv)
+        layers.append(EqualConv2d(inputs, outputs, kernel, downsample=downsample))
         if activate:
             layers.append(BiasedLeakyReLU(outputs))
         super().__init__(*layers)
@@ -341,10 +333,7 @@ class StyledConv(nn.Module):
         self.activate = BiasedLeakyReLU(outputs * (1 + concat_noise), flat=flat_bias)
 
     def forward(
-        self,
-        image: FeatureMaps,
-        style: Styles,
-        noise: Float[Tensor, "#batch noise_channel out_height out_width"] | None = None,
+        self, image: FeatureMaps, style: Styles, noise: OutputNoise | None = None
     ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.activate(self.noise(self.conv(image, style), noise))

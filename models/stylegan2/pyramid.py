@@ -85,6 +85,12 @@ class Pyramid(nn.Module):
         for layer in range(self.num_layers):
             yield self.sides[(layer + 1) // 2]
 
+    def keep_noises(self) -> None:
+        """Adds the noise that files hold, `noises`: one for each styled convolution."""
+        self.noises = nn.Module()
+        for layer, side in enumerate(self.noise_sides()):
+            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+
     def mean_latent(self, n_latent: int) -> MeanLatent:
         """Mean of w over `n_latent` random z, for truncation."""
         z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models.syncnet.network import FRAMES, STEPS
 
-Embedded = Float[Tensor, "window feature"]  # embeddings of windows
+WindowEmbeddings = Float[Tensor, "window feature"]  # embeddings of windows
 
 SAMPLES_PER_FRAME = 640
 STEPS_PER_FRAME = 4
@@ -66,7 +66,7 @@ def mfcc_windows(
 
 
 def shifted_distances(
-    lips: Embedded, audio: Embedded, *, shift: int = SHIFT
+    lips: WindowEmbeddings, audio: WindowEmbeddings, *, shift: int = SHIFT
 ) -> Float[Tensor, "window 2*{shift}+1"]:
     """Distances of each window's lips to the sound around it.
 

@@ -3,6 +3,8 @@
 Attribute names are those of the published state dicts.
 """
 
+from collections import OrderedDict
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -55,37 +57,17 @@ class NormedAttention(nn.Module):
         return found
 
 
-class FeedForward(nn.Module):
-    """Two linear layers."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        # The published layers have a dropout of 0 at place 2.
-        self.net = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.GELU(approximate="tanh"),
-            nn.Identity(),
-            nn.Linear(hidden, width),
-        )
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Each token by itself through the layers."""
-        found: Tensor = self.net(tokens)
-        return found
-
-
-class NormedFeedForward(nn.Module):
-    """Feed-forward behind a layer norm."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.fn = FeedForward(width, hidden)
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Each token by itself through the layers."""
-        found: Tensor = self.fn(self.norm(tokens))
-        return found
+def _feed_forward(width: int, hidden: int) -> nn.Sequential:
+    """Two linear layers behind a layer norm, each token by itself."""
+    layers = nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.GELU(approximate="tanh"),
+        nn.Identity(),  # in the published layers a dropout of 0
+        nn.Linear(hidden, width),
+    )
+    return nn.Sequential(
+        OrderedDict(norm=nn.LayerNorm(width), fn=nn.Sequential(OrderedDict(net=layers)))
+    )
 
 
 class Transformer(nn.Module):
@@ -107,7 +89,7 @@ class Transformer(nn.Module):
                     NormedAttention(
                         width, CrossAttention(width, heads=heads, head_width=head_width)
                     ),
-                    NormedFeedForward(width, hidden),
+                    _feed_forward(width, hidden),
                 ]
             )
             for _ in range(depth)

@@ -23,8 +23,11 @@ from models.video_retalking.blocks import (
     SkipDecoder,
 )
 
-Descriptor = Float[Tensor, "batch 256 1"]  # what moves, and how
-Coefficients = Float[Tensor, "batch 73 frame"]  # of a window of frames
+DoubledMaps = Float[Tensor, "batch out_channel 2*height 2*width"]  # features at twice the size
+QuarterMaps = Float[Tensor, "batch 256 height//4 width//4"]  # features at a quarter of the size
+Flow = Float[Tensor, "batch 2 height//4 width//4"]  # x, y [px of its own size]
+Motion = Float[Tensor, "batch 256 1"]  # what moves, and how
+CoefficientWindow = Float[Tensor, "batch 73 frame"]  # of a window of frames
 
 COEFFICIENTS = 73
 """Expression 64, angles 3, translation 3, scale and shift of the crop 3."""
@@ -50,7 +53,7 @@ class MappingNet(nn.Module):
             block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
             self.add_module(f"encoder{layer}", block)
 
-    def forward(self, coefficients: Coefficients) -> Descriptor:
+    def forward(self, coefficients: CoefficientWindow) -> Motion:
         """The motion descriptor of a window of 25 frames or more."""
         found: Tensor = self.first(coefficients)
         for layer in range(3):
@@ -69,7 +72,7 @@ class DownBlock(nn.Module):
         self.norm_0 = AdaIN(inputs, VECTOR)
         self.norm_1 = AdaIN(outputs, VECTOR)
 
-    def forward(self, features: FeatureMaps, vector: Descriptor) -> HalvedMaps:
+    def forward(self, features: FeatureMaps, vector: Motion) -> HalvedMaps:
         """Features at half the size."""
         features = self.conv_0(_leaky(self.norm_0(features, vector)))
         features = self.conv_1(_leaky(self.norm_1(features, vector)))
@@ -88,9 +91,7 @@ class UpBlock(nn.Module):
         self.norm_1 = AdaIN(outputs, VECTOR)
         self.norm_s = AdaIN(inputs, VECTOR)
 
-    def forward(
-        self, features: FeatureMaps, vector: Descriptor
-    ) -> Float[Tensor, "batch out_channel 2*height 2*width"]:
+    def forward(self, features: FeatureMaps, vector: Motion) -> DoubledMaps:
         """Features at twice the size."""
         shortcut: Tensor = self.conv_s(_leaky(self.norm_s(features, vector)))
         found: Tensor = self.conv_0(_leaky(self.norm_0(features, vector)))
@@ -109,7 +110,7 @@ class HourglassEncoder(nn.Module):
             block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
             self.add_module(f"encoder{level}", block)
 
-    def forward(self, image: Images, vector: Descriptor) -> list[AnyMaps]:
+    def forward(self, image: Images, vector: Motion) -> list[AnyMaps]:
         """Features at six sizes, finest first, each half as large as the one before."""
         features = [self.input_layer(image)]
         for level in range(self.levels):
@@ -131,7 +132,7 @@ class HourglassDecoder(nn.Module):
         self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
 
     def forward(
-        self, features: list[AnyMaps], vector: Descriptor
+        self, features: list[AnyMaps], vector: Motion
     ) -> Float[Tensor, "batch 256 _height _width"]:
         """From the encoder's features, those at a quarter of the image's size."""
         found = features[-1]
@@ -149,9 +150,7 @@ class Hourglass(nn.Module):
         self.encoder = HourglassEncoder()
         self.decoder = HourglassDecoder()
 
-    def forward(
-        self, image: Images, vector: Descriptor
-    ) -> Float[Tensor, "batch 256 height//4 width//4"]:
+    def forward(self, image: Images, vector: Motion) -> QuarterMaps:
         """Features at a quarter of the image's size."""
         found: Tensor = self.decoder(self.encoder(image, vector), vector)
         return found
@@ -168,9 +167,7 @@ class WarpingNet(nn.Module):
             LayerNorm2d(channels), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 2, 7, padding=3)
         )
 
-    def forward(
-        self, image: Images, vector: Descriptor
-    ) -> tuple[Float[Tensor, "batch 2 height//4 width//4"], Images]:
+    def forward(self, image: Images, vector: Motion) -> tuple[Flow, Images]:
         """The flow, x first [px of its own size], and the warped image."""
         flow: Tensor = self.flow_out(self.hourglass(image, vector))
         return flow, warp(image, flow_to_grid(flow))
@@ -187,7 +184,7 @@ class EditResidual(nn.Module):
         self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
         self.norm2 = AdaIN(channels, VECTOR)
 
-    def forward(self, features: FeatureMaps, vector: Descriptor) -> FeatureMaps:
+    def forward(self, features: FeatureMaps, vector: Motion) -> FeatureMaps:
         """The features and their modulated change."""
         change: Tensor = self.norm2(self.conv2(features), vector)
         return change + features
@@ -225,7 +222,7 @@ class EditingNet(nn.Module):
             spectral=False,
         )
 
-    def forward(self, image: Images, warped: Images, vector: Descriptor) -> Images:
+    def forward(self, image: Images, warped: Images, vector: Motion) -> Images:
         """The final image, RGB in -1..1."""
         found: Tensor = self.decoder(self.encoder(torch.cat((image, warped), 1)), vector)
         return found
@@ -241,7 +238,7 @@ class DNet(nn.Module):
         self.editing_net = EditingNet()
 
     def forward(
-        self, image: Images, coefficients: Coefficients, stage: Literal["warp"] | None = None
+        self, image: Images, coefficients: CoefficientWindow, stage: Literal["warp"] | None = None
     ) -> dict[str, AnyMaps]:
         """The image re-posed.
 

@@ -25,6 +25,8 @@ from models.tensors import (
 )
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
 
+Noises = Sequence[Float[Tensor, "..."] | None]  # one for each styled convolution; None draws it
+
 SIDE = 384
 """Of the output [px]."""
 LOW_SIDE = 96
@@ -105,10 +107,7 @@ class ENet(nn.Module):
         return style
 
     def enlarge(
-        self,
-        small: Float[Tensor, "batch 3 96 96"],
-        style: Embeddings,
-        noise: Sequence[Float[Tensor, "..."] | None],
+        self, small: Float[Tensor, "batch 3 96 96"], style: Embeddings, noise: Noises
     ) -> Float[Tensor, "batch 3 384 384"]:
         """The faces at four times their size in the given style; noise as of `forward`."""
         features = functional.pad(small, (BORDER,) * 4, mode="reflect")
@@ -126,7 +125,7 @@ class ENet(nn.Module):
         faces: FaceSequences,
         target: ImageSequences,
         *,
-        noise: Sequence[Float[Tensor, "..."] | None] | None = None,
+        noise: Noises | None = None,
     ) -> tuple[Float[Tensor, "batch 3 *time 384 384"], Float[Tensor, "batch 3 *time small small"]]:
         """The faces with new lips, large and small, of frames or (with an axis of time) of clips.
 

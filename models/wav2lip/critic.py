@@ -8,17 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks.conv_norm import ConvBlock
+from models.blocks.conv_norm import ConvBlock, Size
 from models.tensors import Scalar
 
 
 def _conv(
-    inputs: int,
-    outputs: int,
-    *,
-    kernel: int = 3,
-    stride: int | tuple[int, int] = 1,
-    padding: int = 1,
+    inputs: int, outputs: int, *, kernel: int = 3, stride: Size = 1, padding: int = 1
 ) -> ConvBlock:
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
     return ConvBlock(conv, act=nn.LeakyReLU(0.01, inplace=True))
@@ -43,9 +38,7 @@ class QualityCritic(nn.Module):
         self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
 
     @staticmethod
-    def _halved(
-        inputs: int, outputs: int, *, kernel: int, stride: int | tuple[int, int] = 2
-    ) -> nn.Sequential:
+    def _halved(inputs: int, outputs: int, *, kernel: int, stride: Size = 2) -> nn.Sequential:
         half = kernel // 2
         return nn.Sequential(
             _conv(inputs, outputs, kernel=kernel, stride=stride, padding=half),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.arrays import Picture
 
-Points = Float[np.ndarray, "*batch k 2"]  # x, y
+FacePoints = Float[np.ndarray, "*batch k 2"]  # x, y
 
 CROP_SIDE_PX = 256
 HEATMAP_SIDE_PX = 64
@@ -102,7 +102,9 @@ def peaks(
 
 
 def to_frame(
-    points: Points, centre: Float64[np.ndarray, "*batch 2"], scale: Float64[np.ndarray, "*batch"]
+    points: FacePoints,
+    centre: Float64[np.ndarray, "*batch 2"],
+    scale: Float64[np.ndarray, "*batch"],
 ) -> Float64[np.ndarray, "*batch k 2"]:
     """Points in heatmap px → the same in frame px, not rounded.
 
