@@ -75,15 +75,9 @@ _NETWORKS = {
 NAMES = tuple(_NETWORKS)
 
 
-class _Trained(NamedTuple):
-    module: str
-    size: str
-    arguments: Mapping[str, Any] = MappingProxyType({})
-
-
 _TRAINED = {
-    "ip_lap_landmark_generator": _Trained("models.ip_lap.settings", "LandmarkSize"),
-    "ip_lap_renderer": _Trained("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
+    "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
+    "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
 }
 """Networks that `dubflow train` makes: the model of their size, and what else is not as published.
 """
@@ -123,5 +117,5 @@ def build_trained(name: str, config: Mapping[str, Any]) -> nn.Module:
     if name not in _TRAINED:
         raise ValueError(f"no network {name!r} is trained; there is {', '.join(TRAINED_NAMES)}")
     trained = _TRAINED[name]
-    size = getattr(importlib.import_module(trained.module), trained.size).model_validate(config)
+    size = getattr(importlib.import_module(trained.module), trained.name).model_validate(config)
     return build(name, size=size, **trained.arguments)

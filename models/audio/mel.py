@@ -11,8 +11,10 @@ from functools import cache
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 from numpy.typing import NDArray
+
+from models.arrays import Mel
 
 SAMPLE_RATE = 16_000
 """Samples a second [Hz]."""
@@ -53,7 +55,7 @@ def n_columns(samples: int) -> int:
     return 1 + samples // HOP if samples else 0
 
 
-def mel_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> Float32[np.ndarray, "column 80"]:
+def mel_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> Mel:
     """Log-mel columns of a waveform, in -4..4.
 
     Args:

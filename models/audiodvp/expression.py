@@ -2,7 +2,6 @@
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.audiodvp.atnet import FEATURES
 from models.deep3d.basis import N_EXPRESSION
@@ -36,22 +35,3 @@ class AudioToExpression(nn.Module):
         hidden = self.conv3(self.conv2(self.conv1(feature)))
         out: Tensor = self.fc(hidden.flatten(1)).unsqueeze(-1)
         return out
-
-
-def centred_windows(
-    values: Float[Tensor, " frame *value"], window: int = WINDOW
-) -> Float[Tensor, "frame {window} *value"]:
-    """Windows about every frame of a clip, with zeros outside it.
-
-    Of AT-net's features these feed AudioToExpression; of rendered frames in -1..1, merged with
-    the channels, the neural face renderer, for which zero is mid grey.
-
-    Args:
-        values: Of one clip.
-        window: Frames seen; odd.
-    """
-    if window % 2 == 0:
-        raise ValueError(f"a window of {window} frames has no middle")
-    half = window // 2
-    around = [0, 0] * (values.ndim - 1) + [half, half]
-    return functional.pad(values, around).unfold(0, window, 1).movedim(-1, 1)

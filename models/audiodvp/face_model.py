@@ -9,11 +9,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from models.deep3d.basis import FaceBasis
-from models.deep3d.geometry import euler_rotation, shade, vertex_normals
+from models.deep3d.face_model import BasisModule
+from models.deep3d.geometry import Triangles, euler_rotation, shade, vertex_normals
+from models.tensors import PerVertex, Points68, Scalar
+
+Gamma = Float[Tensor, "batch 27 1"]  # coefficient major, without the ambient part
 
 AMBIENT = 0.7
 """Added to the first lighting coefficient of each colour."""
@@ -54,19 +58,19 @@ class Face(NamedTuple):
         landmarks: In the image [px], y down.
     """
 
-    geometry: Float[Tensor, "batch vertex 3"]
-    albedo: Float[Tensor, "batch vertex 3"]
-    normals: Float[Tensor, "batch vertex 3"]
+    geometry: PerVertex
+    albedo: PerVertex
+    normals: PerVertex
     rotation_matrix: Float[Tensor, "batch 3 3"]
-    world: Float[Tensor, "batch vertex 3"]
-    world_normals: Float[Tensor, "batch vertex 3"]
+    world: PerVertex
+    world_normals: PerVertex
     clip: Float[Tensor, "batch vertex 4"]
     screen: Float[Tensor, "batch vertex 2"]
-    color: Float[Tensor, "batch vertex 3"]
-    landmarks: Float[Tensor, "batch 68 2"]
+    color: PerVertex
+    landmarks: Points68
 
 
-class FaceModel(nn.Module):
+class FaceModel(BasisModule):
     """The parametric face model on a basis; it has no weights of its own.
 
     Args:
@@ -74,47 +78,25 @@ class FaceModel(nn.Module):
         image_size: Side of the image that landmarks are given in [px].
     """
 
-    mean_shape: Tensor
-    identity: Tensor
-    expression: Tensor
-    mean_texture: Tensor
-    texture: Tensor
-    triangles: Tensor
-    vertex_triangles: Tensor
-    landmark_vertices: Tensor
     lower_triangles: Tensor
-    clip_matrix: Tensor
 
     def __init__(self, basis: FaceBasis, image_size: int = IMAGE_SIZE) -> None:
-        super().__init__()
+        super().__init__(
+            basis,
+            mean_texture=basis.mean_texture / 255,
+            texture=basis.texture / 255,
+            lower_triangles=lower_triangles(basis),
+            clip_matrix=clip_matrix(),
+        )
         self.image_size = image_size
-        constants = {
-            "mean_shape": basis.mean_shape,
-            "identity": basis.identity,
-            "expression": basis.expression,
-            "mean_texture": basis.mean_texture / 255,
-            "texture": basis.texture / 255,
-            "triangles": basis.triangles,
-            "vertex_triangles": basis.vertex_triangles,
-            "landmark_vertices": basis.landmarks,
-            "lower_triangles": lower_triangles(basis),
-            "clip_matrix": clip_matrix(),
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
 
-    def normals(self, geometry: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def normals(self, geometry: PerVertex) -> PerVertex:
         """The unit normal of each vertex."""
         return vertex_normals(
             geometry, self.triangles, vertex_triangles=self.vertex_triangles, by_area=True
         )
 
-    def color(
-        self,
-        albedo: Float[Tensor, "batch vertex 3"],
-        normals: Float[Tensor, "batch vertex 3"],
-        gamma: Float[Tensor, "batch 27 1"],
-    ) -> Float[Tensor, "batch vertex 3"]:
+    def color(self, albedo: PerVertex, normals: PerVertex, gamma: Gamma) -> PerVertex:
         """Lit colours, not clipped.
 
         Args:
@@ -122,10 +104,7 @@ class FaceModel(nn.Module):
             normals: Unit vectors in the pose.
             gamma: Light, coefficient major, without the ambient part.
         """
-        light = gamma.reshape(len(gamma), 9, 3)
-        ambient = torch.zeros_like(light)
-        ambient[:, 0] = AMBIENT
-        return shade(albedo, normals, light + ambient)
+        return shade(albedo, normals, gamma.reshape(len(gamma), 9, 3), ambient=AMBIENT)
 
     def forward(
         self,
@@ -134,7 +113,7 @@ class FaceModel(nn.Module):
         beta: Float[Tensor, "#batch 80 1"],
         rotation: Float[Tensor, "batch 3 1"],
         translation: Float[Tensor, "batch 3 1"],
-        gamma: Float[Tensor, "batch 27 1"],
+        gamma: Gamma,
     ) -> Face:
         """The face that coefficients describe, in full precision under autocast too.
 
@@ -150,15 +129,8 @@ class FaceModel(nn.Module):
         with torch.autocast(delta.device.type, enabled=False):  # half is off by pixels
             return self._face(*(each.to(self.mean_shape.dtype) for each in coefficients))
 
-    def _face(
-        self,
-        alpha: Tensor,
-        delta: Tensor,
-        beta: Tensor,
-        rotation: Tensor,
-        translation: Tensor,
-        gamma: Tensor,
-    ) -> Face:
+    def _face(self, *coefficients: Tensor) -> Face:
+        alpha, delta, beta, rotation, translation, gamma = coefficients
         batch = len(delta)
         flat = self.mean_shape[:, None] + self.identity @ alpha + self.expression @ delta
         geometry = flat.reshape(batch, -1, 3)
@@ -170,18 +142,9 @@ class FaceModel(nn.Module):
         world_normals = normals @ rotation_matrix.mT
         clip = torch.cat([world, torch.ones_like(world[..., :1])], -1) @ self.clip_matrix.T
         screen = (clip[..., :2] / clip[..., 3:] + 1) * (self.image_size / 2)
-        return Face(
-            geometry=geometry,
-            albedo=albedo,
-            normals=normals,
-            rotation_matrix=rotation_matrix,
-            world=world,
-            world_normals=world_normals,
-            clip=clip,
-            screen=screen,
-            color=self.color(albedo, world_normals, gamma),
-            landmarks=screen[:, self.landmark_vertices],
-        )
+        color = self.color(albedo, world_normals, gamma)
+        spatial = geometry, albedo, normals, rotation_matrix, world, world_normals
+        return Face(*spatial, clip, screen, color, screen[:, self.landmarks])
 
 
 def of_published(basis: FaceBasis) -> FaceBasis:
@@ -191,7 +154,7 @@ def of_published(basis: FaceBasis) -> FaceBasis:
     return replace(basis.scaled(UNIT), landmarks=torch.tensor(LANDMARKS))
 
 
-def lower_triangles(basis: FaceBasis) -> Int64[Tensor, "triangle 3"]:
+def lower_triangles(basis: FaceBasis) -> Triangles:
     """Triangles of the lower face: those with a vertex below the middle of the mean."""
     height = basis.mean_shape[1::3]
     return basis.triangles[(height < height.mean())[basis.triangles].any(1)]
@@ -219,9 +182,7 @@ def landmark_weights() -> Float[Tensor, "68"]:
     return weights
 
 
-def landmark_loss(
-    points: Float[Tensor, "batch 68 2"], target: Float[Tensor, "batch 68 2"]
-) -> Float[Tensor, ""]:
+def landmark_loss(points: Points68, target: Points68) -> Scalar:
     """Weighted sum of squares over the batch, divided by the number of points only.
 
     Args:

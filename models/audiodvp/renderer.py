@@ -1,10 +1,13 @@
 """AudioDVP's neural face renderer: a pix2pix U-Net with refinement (section 4.3)."""
 
+from collections import OrderedDict
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.audiodvp.expression import WINDOW
+from models.tensors import FeatureMaps
 
 _WIDTHS = (1, 2, 4, 8, 8, 8, 8, 8)
 _STRIDE = 2 ** len(_WIDTHS)
@@ -15,14 +18,12 @@ class NeuralFaceRenderer(nn.Module):
     """Seven consecutive renders of the lower face → the photo of the middle one.
 
     Args:
-        in_channels: 3 x frames seen.
-        out_channels: Of the photo.
+        inputs: 3 x frames seen.
+        outputs: Of the photo.
         width: Channels of the outermost level.
     """
 
-    def __init__(
-        self, in_channels: int = 3 * WINDOW, out_channels: int = 3, width: int = 64
-    ) -> None:
+    def __init__(self, inputs: int = 3 * WINDOW, outputs: int = 3, width: int = 64) -> None:
         super().__init__()
         widths = [width * factor for factor in _WIDTHS]
         inside: nn.Module | None = None
@@ -30,11 +31,9 @@ class NeuralFaceRenderer(nn.Module):
             dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
             inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
         assert inside is not None
-        self.model = OutermostLevel(in_channels, out_channels, width=width, inside=inside)
+        self.model = _outermost(inputs, outputs, width=width, inside=inside)
 
-    def forward(
-        self, windows: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height width"]:
+    def forward(self, windows: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
 
         Args:
@@ -49,28 +48,17 @@ class NeuralFaceRenderer(nn.Module):
         return out
 
 
-class OutermostLevel(nn.Module):
+def _outermost(inputs: int, outputs: int, *, width: int, inside: nn.Module) -> nn.Sequential:
     """The outermost level of the U-Net: image → features → inner levels → image in -1..1."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, *, width: int, inside: nn.Module
-    ) -> None:
-        super().__init__()
-        self.model = nn.Sequential(
-            nn.Conv2d(in_channels, width, 4, 2, 1, bias=False),
-            inside,
-            nn.ReLU(),
-            Refinement(2 * width, dropout=False),
-            nn.ConvTranspose2d(2 * width, out_channels, 4, 2, 1),
-            nn.Tanh(),
-        )
-
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height width"]:
-        """The image that the renders become, -1..1."""
-        out: Tensor = self.model(image)
-        return out
+    layers = nn.Sequential(
+        nn.Conv2d(inputs, width, 4, 2, 1, bias=False),
+        inside,
+        nn.ReLU(),
+        Refinement(2 * width, dropout=False),
+        nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1),
+        nn.Tanh(),
+    )
+    return nn.Sequential(OrderedDict(model=layers))
 
 
 class SkipLevel(nn.Module):
@@ -85,10 +73,7 @@ class SkipLevel(nn.Module):
 
     def __init__(self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [
-            nn.LeakyReLU(0.2),
-            nn.Conv2d(outer, inner, 4, 2, 1, bias=False),
-        ]
+        layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
         joined = inner
         if inside is not None:
             layers += [nn.BatchNorm2d(inner), inside]
@@ -132,9 +117,7 @@ class Refinement(nn.Module):
             )
         )
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """Refined features of the same shape."""
         out: Tensor = self.model(features)
         return out

@@ -1,9 +1,10 @@
 """Adaptive instance normalisation: statistics of a feature map set by a vector."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.tensors import FeatureMaps, Vectors
 
 HIDDEN = 128
 """Width of the MLP."""
@@ -26,11 +27,7 @@ class AdaIN(nn.Module):
         self.mlp_gamma = nn.Linear(HIDDEN, channels)
         self.mlp_beta = nn.Linear(HIDDEN, channels)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, " batch *vector"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps, vector: Vectors) -> FeatureMaps:
         """Modulated features.
 
         Args:

@@ -4,6 +4,8 @@ Prajwal et al., "A Lip Sync Expert Is All You Need", 2020; public repository Rud
 names `conv_block.0` (convolution) and `conv_block.1` (batch norm) are those of the published files.
 """
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -40,31 +42,32 @@ class ConvNorm(ConvBlock):
     """Convolution, batch norm, ReLU; a residual block adds its input before the ReLU.
 
     Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output; those of the input in a residual block.
+        inputs: Channels of the input.
+        outputs: Channels of the output; those of the input in a residual block.
         kernel: Side or (height, width) of the kernel.
         stride: Step along both axes or (down, across).
         padding: Zeros around the input.
         residual: Add the input; the block must keep its shape.
     """
 
+    layers: tuple[Any, Any] = (nn.Conv2d, nn.BatchNorm2d)
+
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        inputs: int,
+        outputs: int,
         *,
         kernel: Size = 3,
         stride: Size = 1,
         padding: Size = 1,
         residual: bool = False,
     ) -> None:
-        if residual and channels_in != channels_out:
-            raise ValueError(
-                f"a residual block keeps its channels: {channels_in} in, {channels_out} out"
-            )
+        if residual and inputs != outputs:
+            raise ValueError(f"a residual block keeps its channels: {inputs} in, {outputs} out")
+        convolution, norm = self.layers
         super().__init__(
-            nn.Conv2d(channels_in, channels_out, kernel, stride, padding),
-            nn.BatchNorm2d(channels_out),
+            convolution(inputs, outputs, kernel, stride, padding),
+            norm(outputs),
             act=nn.ReLU(inplace=True),
             residual=residual,
         )

@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from models.tensors import FeatureMaps
+
 
 def flow_to_grid(
     flow: Float[Tensor, "batch 2 height width"],
@@ -34,10 +36,7 @@ def flow_to_grid(
     return torch.stack((moved_x, moved_y), dim=-1)
 
 
-def warp(
-    image: Float[Tensor, "batch channel height width"],
-    grid: Float[Tensor, "batch grid_height grid_width 2"],
-) -> Float[Tensor, "batch channel height width"]:
+def warp(image: FeatureMaps, grid: Float[Tensor, "batch grid_height grid_width 2"]) -> FeatureMaps:
     """The image sampled at the grid, which is resized to the image first where they differ.
 
     Args:

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+SampleMaps = Float[Tensor, "sample channel height width"]  # several of one batch
+
 
 class Spade(nn.Module):
     """Instance norm, then a scale and shift per pixel that convolutions make from a map.
@@ -24,10 +26,8 @@ class Spade(nn.Module):
         self.beta = nn.Conv2d(hidden, channels, 3, padding=1)
 
     def forward(
-        self,
-        features: Float[Tensor, "sample channel height width"],
-        modulation: Float[Tensor, "batch map_channel height width"],
-    ) -> Float[Tensor, "sample channel height width"]:
+        self, features: SampleMaps, modulation: Float[Tensor, "batch map_channel height width"]
+    ) -> SampleMaps:
         """Modulated features.
 
         Args:

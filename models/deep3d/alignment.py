@@ -6,9 +6,12 @@ Convention: landmarks are in px with y UP, that is y = height - 1 - row; images 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 from PIL import Image as Pillow
 from skimage.transform import SimilarityTransform
+
+from models.arrays import Affine, Crop, FivePoints, Landmarks68, Picture
+from models.faces.recognition.alignment import TEMPLATE
 
 CROP_SIZE = 224
 """Side of what the regressor reads [px]."""
@@ -29,18 +32,6 @@ STANDARD_POINTS = np.array(
 """Left eye, right eye, nose and mouth corners of a mean face [dm], x right, y up, z to the front;
 `similarity_Lm3D_all.mat` of Deep3DFaceRecon, brought to five points."""
 
-ARCFACE_POINTS = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ],
-    np.float32,
-)
-"""Where ArcFace wants the five points, in an image of 112 x 112 [px], y down."""
-
 
 class Aligned(NamedTuple):
     """A face cut out for the regressor.
@@ -53,13 +44,11 @@ class Aligned(NamedTuple):
     """
 
     transform: Float64[np.ndarray, "5"]
-    image: UInt8[np.ndarray, "size size 3"]
+    image: Crop
     landmarks: Float64[np.ndarray, "68 2"]
 
 
-def five_points(
-    landmarks: Float[np.ndarray, "68 2"],
-) -> Float[np.ndarray, "5 2"]:
+def five_points(landmarks: Landmarks68) -> FivePoints:
     """Eyes (left and right in the image), nose tip and mouth corners of the 68 points."""
     if landmarks.shape != (68, 2):
         raise ValueError(f"five points are read from (68, 2) landmarks, not {landmarks.shape}")
@@ -68,8 +57,7 @@ def five_points(
 
 
 def orthographic_pose(
-    points: Float[np.ndarray, "point 2"],
-    solid: Float[np.ndarray, "point 3"],
+    points: Float[np.ndarray, "point 2"], solid: Float[np.ndarray, "point 3"]
 ) -> tuple[float, float, float]:
     """Scale and origin x, y of a solid in its scaled orthographic picture, by least squares.
 
@@ -84,10 +72,7 @@ def orthographic_pose(
 
 
 def align(
-    image: UInt8[np.ndarray, "height width 3"],
-    landmarks: Float[np.ndarray, "68 2"],
-    *,
-    standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS,
+    image: Picture, landmarks: Landmarks68, *, standard: Float[np.ndarray, "5 3"] = STANDARD_POINTS
 ) -> Aligned:
     """Resizes and cuts so that the face has one size and stands in the middle.
 
@@ -114,9 +99,7 @@ def align(
     return Aligned(transform, np.asarray(crop), moved * scale - corner)
 
 
-def arcface_transform(
-    landmarks: Float[np.ndarray, "68 2"], height: int
-) -> Float64[np.ndarray, "2 3"]:
+def arcface_transform(landmarks: Landmarks68, height: int) -> Affine:
     """Similarity transform from image px to ArcFace's 112 x 112 px, y down in both.
 
     Args:
@@ -125,7 +108,7 @@ def arcface_transform(
     """
     points = five_points(landmarks)
     points[:, 1] = height - 1 - points[:, 1]
-    found = SimilarityTransform.from_estimate(points, ARCFACE_POINTS)
+    found = SimilarityTransform.from_estimate(points, TEMPLATE.astype(np.float32))
     if not found:
         raise ValueError(f"cannot align to ArcFace's five points: {found}")
     return np.array(found.params[:2], np.float64)

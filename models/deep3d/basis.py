@@ -126,17 +126,8 @@ class FaceBasis:
 
 
 _PUBLISHED = {
-    "meanshape",
-    "idBase",
-    "exBase",
-    "meantex",
-    "texBase",
-    "tri",
-    "point_buf",
-    "keypoints",
-    "frontmask2_idx",
-    "tri_mask2",
-    "skinmask",
+    *("meanshape", "idBase", "exBase", "meantex", "texBase", "tri"),
+    *("point_buf", "keypoints", "frontmask2_idx", "tri_mask2", "skinmask"),
 }
 
 

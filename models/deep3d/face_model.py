@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from models.deep3d.basis import N_EXPRESSION, N_IDENTITY, N_TEXTURE, FaceBasis
 from models.deep3d.geometry import N_LIGHT, euler_rotation, shade, vertex_normals
+from models.tensors import PerVertex, Points68
+
+Light = Float[Tensor, "batch 27"]  # 9 spherical harmonics of red, then of green, then of blue
 
 AMBIENT = 0.8
 """Added to the first lighting coefficient of each colour."""
@@ -37,18 +40,13 @@ class Coefficients(NamedTuple):
     expression: Float[Tensor, "batch 64"]
     texture: Float[Tensor, "batch 80"]
     angles: Float[Tensor, "batch 3"]
-    light: Float[Tensor, "batch 27"]
+    light: Light
     translation: Float[Tensor, "batch 3"]
 
 
+_SIZES = (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3)
 COEFFICIENTS: Mapping[str, int] = MappingProxyType(
-    dict(
-        zip(
-            Coefficients._fields,
-            (N_IDENTITY, N_EXPRESSION, N_TEXTURE, 3, N_LIGHT, 3),
-            strict=True,
-        )
-    )
+    dict(zip(Coefficients._fields, _SIZES, strict=True))
 )
 """Group → how many, in the order in which the regressor gives them."""
 N_COEFFICIENTS = sum(COEFFICIENTS.values())
@@ -119,23 +117,23 @@ class Face(NamedTuple):
         landmarks: The 68 points of the projection.
     """
 
-    shape: Float[Tensor, "batch vertex 3"]
-    albedo: Float[Tensor, "batch vertex 3"]
-    normals: Float[Tensor, "batch vertex 3"]
+    shape: PerVertex
+    albedo: PerVertex
+    normals: PerVertex
     rotation: Float[Tensor, "batch 3 3"]
-    world: Float[Tensor, "batch vertex 3"]
-    camera: Float[Tensor, "batch vertex 3"]
+    world: PerVertex
+    camera: PerVertex
     projection: Float[Tensor, "batch vertex 2"]
-    color: Float[Tensor, "batch vertex 3"]
-    landmarks: Float[Tensor, "batch 68 2"]
+    color: PerVertex
+    landmarks: Points68
 
 
-class FaceModel(nn.Module):
-    """The parametric face model on a basis; it has no weights of its own.
+class BasisModule(nn.Module):
+    """Holds a basis as constants, so that they move to a device with the module.
 
     Args:
-        basis: As published; its mean is centred here.
-        camera: As published, for images of 224 x 224.
+        basis: Of the face.
+        others: Constants that differ from the basis, or beside it.
     """
 
     mean_shape: Tensor
@@ -145,55 +143,56 @@ class FaceModel(nn.Module):
     texture: Tensor
     triangles: Tensor
     vertex_triangles: Tensor
-    landmark_vertices: Tensor
+    landmarks: Tensor
     skin: Tensor
-    intrinsics: Tensor
     clip_matrix: Tensor
 
-    def __init__(self, basis: FaceBasis, camera: Camera | None = None) -> None:
+    def __init__(self, basis: FaceBasis, **others: Tensor) -> None:
         super().__init__()
-        self.distance = (camera or Camera()).distance
-        centred = basis.mean_shape.view(-1, 3)
-        constants = {
-            "mean_shape": (centred - centred.mean(0)).flatten(),
-            "identity": basis.identity,
-            "expression": basis.expression,
-            "mean_texture": basis.mean_texture,
-            "texture": basis.texture,
-            "triangles": basis.triangles,
-            "vertex_triangles": basis.vertex_triangles,
-            "landmark_vertices": basis.landmarks,
-            "skin": basis.skin,
-            "intrinsics": (camera or Camera()).intrinsics(),
-            "clip_matrix": (camera or Camera()).clip_matrix(),
-        }
-        for name, constant in constants.items():
+        for name, constant in (vars(basis) | others).items():
             self.register_buffer(name, constant, persistent=False)
+
+
+class FaceModel(BasisModule):
+    """The parametric face model on a basis; it has no weights of its own.
+
+    Args:
+        basis: As published; its mean is centred here.
+        camera: As published, for images of 224 x 224.
+    """
+
+    intrinsics: Tensor
+
+    def __init__(self, basis: FaceBasis, camera: Camera | None = None) -> None:
+        camera = camera or Camera()
+        centred = basis.mean_shape.view(-1, 3)
+        super().__init__(
+            basis,
+            mean_shape=(centred - centred.mean(0)).flatten(),
+            intrinsics=camera.intrinsics(),
+            clip_matrix=camera.clip_matrix(),
+        )
+        self.distance = camera.distance
 
     def shape(
         self, identity: Float[Tensor, "batch 80"], expression: Float[Tensor, "batch 64"]
-    ) -> Float[Tensor, "batch vertex 3"]:
+    ) -> PerVertex:
         """Vertices before the pose [dm]."""
         flat = identity @ self.identity.T + expression @ self.expression.T + self.mean_shape
         return flat.reshape(len(flat), -1, 3)
 
-    def albedo(self, texture: Float[Tensor, "batch 80"]) -> Float[Tensor, "batch vertex 3"]:
+    def albedo(self, texture: Float[Tensor, "batch 80"]) -> PerVertex:
         """Colours without light, RGB, about 0..1."""
         flat = (texture @ self.texture.T + self.mean_texture) / 255
         return flat.reshape(len(flat), -1, 3)
 
-    def normals(self, shape: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def normals(self, shape: PerVertex) -> PerVertex:
         """The unit normal of each vertex; every triangle counts alike."""
         return vertex_normals(
             shape, self.triangles, vertex_triangles=self.vertex_triangles, by_area=False
         )
 
-    def color(
-        self,
-        albedo: Float[Tensor, "batch vertex 3"],
-        normals: Float[Tensor, "batch vertex 3"],
-        light: Float[Tensor, "batch 27"],
-    ) -> Float[Tensor, "batch vertex 3"]:
+    def color(self, albedo: PerVertex, normals: PerVertex, light: Light) -> PerVertex:
         """Lit colours, not clipped.
 
         Args:
@@ -201,12 +200,9 @@ class FaceModel(nn.Module):
             normals: Unit vectors in the pose.
             light: Colour major, without the ambient part.
         """
-        by_color = light.reshape(len(light), 3, -1).mT
-        ambient = torch.zeros_like(by_color)
-        ambient[:, 0] = AMBIENT
-        return shade(albedo, normals, by_color + ambient)
+        return shade(albedo, normals, light.reshape(len(light), 3, -1).mT, ambient=AMBIENT)
 
-    def to_camera(self, world: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 3"]:
+    def to_camera(self, world: PerVertex) -> PerVertex:
         """World coordinates with z turned into distance from the camera [dm]."""
         return torch.cat([world[..., :2], self.distance - world[..., 2:]], -1)
 
@@ -215,9 +211,7 @@ class FaceModel(nn.Module):
         homogeneous = camera @ self.intrinsics
         return homogeneous[..., :2] / homogeneous[..., 2:]
 
-    def clip_coordinates(
-        self, camera: Float[Tensor, "batch vertex 3"]
-    ) -> Float[Tensor, "batch vertex 4"]:
+    def clip_coordinates(self, camera: PerVertex) -> Float[Tensor, "batch vertex 4"]:
         """Camera coordinates [dm] → clip space, for rasterisers.
 
         Row 0 of the rasterised image is the upper one when y of clip space points down.
@@ -239,5 +233,5 @@ class FaceModel(nn.Module):
         projection = self.project(camera)
         albedo = self.albedo(parts.texture)
         color = self.color(albedo, normals @ rotation, parts.light)
-        landmarks = projection[:, self.landmark_vertices]
+        landmarks = projection[:, self.landmarks]
         return Face(shape, albedo, normals, rotation, world, camera, projection, color, landmarks)

@@ -7,6 +7,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from models.tensors import PerVertex
+
+LightByColour = Float[Tensor, "batch 9 3"]  # spherical harmonics of red, green and blue
+Triangles = Int64[Tensor, "triangle 3"]  # three vertices each
+# Triangles about each vertex, padded with the index one past the last
+VertexTriangles = Int64[Tensor, "vertex around"]
+
 N_LIGHT = 27
 """Lighting coefficients: 9 spherical harmonics for each of red, green and blue."""
 
@@ -32,12 +39,8 @@ def euler_rotation(angles: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 3 3
 
 
 def vertex_normals(
-    vertices: Float[Tensor, "batch vertex 3"],
-    triangles: Int64[Tensor, "triangle 3"],
-    *,
-    vertex_triangles: Int64[Tensor, "vertex around"],
-    by_area: bool,
-) -> Float[Tensor, "batch vertex 3"]:
+    vertices: PerVertex, triangles: Triangles, *, vertex_triangles: VertexTriangles, by_area: bool
+) -> PerVertex:
     """Unit normals out of a surface.
 
     Args:
@@ -56,18 +59,19 @@ def vertex_normals(
 
 
 def shade(
-    albedo: Float[Tensor, "batch vertex 3"],
-    normals: Float[Tensor, "batch vertex 3"],
-    light: Float[Tensor, "batch 9 3"],
-) -> Float[Tensor, "batch vertex 3"]:
+    albedo: PerVertex, normals: PerVertex, light: LightByColour, *, ambient: float
+) -> PerVertex:
     """Colours of vertices under distant light; not clipped.
 
     Args:
         albedo: RGB.
         normals: Unit vectors.
-        light: Spherical harmonics for each colour, with the ambient light in them.
+        light: Spherical harmonics for each colour, without the ambient light.
+        ambient: Added to the first of each colour.
     """
-    return albedo * (_harmonics(normals) @ light)
+    around = torch.zeros_like(light)
+    around[:, 0] = ambient
+    return albedo * (_harmonics(normals) @ (light + around))
 
 
 def _harmonics(normals: Tensor) -> Tensor:

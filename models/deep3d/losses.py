@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.deep3d.face_model import Coefficients
+from models.tensors import Images, PerVertex, Points68, Scalar
 
 WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
@@ -26,10 +27,8 @@ _NOSE_AND_INNER_LIPS = (*range(28, 31), *range(60, 68))
 
 
 def photo_loss(
-    image: Float[Tensor, "batch 3 height width"],
-    target: Float[Tensor, "batch 3 height width"],
-    mask: Float[Tensor, "batch 1 height width"],
-) -> Float[Tensor, ""]:
+    image: Images, target: Images, mask: Float[Tensor, "batch 1 height width"]
+) -> Scalar:
     """Mean colour distance where the mask is.
 
     Args:
@@ -42,9 +41,7 @@ def photo_loss(
     return (distance * mask).sum() / mask.sum().clamp(min=1)
 
 
-def landmark_loss(
-    points: Float[Tensor, "batch 68 2"], target: Float[Tensor, "batch 68 2"]
-) -> Float[Tensor, ""]:
+def landmark_loss(points: Points68, target: Points68) -> Scalar:
     """Mean squared distance of the 68 points; nose and inner lips count 20 times.
 
     Args:
@@ -58,7 +55,7 @@ def landmark_loss(
 
 def feature_loss(
     feature: Float[Tensor, "batch feature"], target: Float[Tensor, "batch feature"]
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """1 - cosine of two faces' embeddings.
 
     Args:
@@ -68,7 +65,7 @@ def feature_loss(
     return (1 - (feature * target).sum(-1)).mean()
 
 
-def regularisation_loss(coefficients: Coefficients) -> Float[Tensor, ""]:
+def regularisation_loss(coefficients: Coefficients) -> Scalar:
     """How far a face is from the mean face: weighted sums of squares, mean over the batch."""
     total = (
         coefficients.identity.square().sum()
@@ -78,7 +75,7 @@ def regularisation_loss(coefficients: Coefficients) -> Float[Tensor, ""]:
     return total / len(coefficients.identity)
 
 
-def gamma_loss(light: Float[Tensor, "batch 27"]) -> Float[Tensor, ""]:
+def gamma_loss(light: Float[Tensor, "batch 27"]) -> Scalar:
     """How far the light is from white.
 
     Args:
@@ -88,9 +85,7 @@ def gamma_loss(light: Float[Tensor, "batch 27"]) -> Float[Tensor, ""]:
     return functional.mse_loss(by_color, by_color.mean(1, keepdim=True).expand_as(by_color))
 
 
-def reflectance_loss(
-    albedo: Float[Tensor, "batch vertex 3"], skin: Float[Tensor, " vertex"]
-) -> Float[Tensor, ""]:
+def reflectance_loss(albedo: PerVertex, skin: Float[Tensor, " vertex"]) -> Scalar:
     """How uneven the skin's albedo is.
 
     Args:

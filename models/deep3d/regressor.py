@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 
 from models.deep3d.face_model import COEFFICIENTS
+from models.tensors import Images
 
 _POOLED = 2048
 
@@ -31,7 +32,7 @@ class Regressor(nn.Module):
         for head in self.final_layers.parameters():
             nn.init.zeros_(head)
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 257"]:
+    def forward(self, image: Images) -> Float[Tensor, "batch 257"]:
         """Coefficients in the order of COEFFICIENTS.
 
         Args:

@@ -7,9 +7,11 @@ convolutions pad more on the right and below.
 """
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu6
+
+from models.tensors import AnyMaps, FeatureMaps, ImageBytes, Images, OutputMaps
 
 FEATURES = 320
 """Channels of the last block."""
@@ -61,9 +63,7 @@ class InvertedResidual(nn.Module):
         self._bn2 = nn.BatchNorm2d(outputs, eps=_NORM_EPSILON)
         self.adds = stride == 1 and inputs == outputs
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, features: FeatureMaps) -> OutputMaps:
         """The block's output; its sides are divided by the stride and rounded up."""
         hidden = features
         if self.expands:
@@ -93,9 +93,7 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(_HEAD, eps=_NORM_EPSILON)
         self._fc = nn.Linear(_HEAD, _CLASSES)
 
-    def features(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def features(self, image: Images) -> list[AnyMaps]:
         """Feature maps at a half, a quarter ... a 32nd of the size of images, RGB, -1..1."""
         hidden = relu6(self._bn0(self._conv_stem(image)))
         found = []
@@ -105,7 +103,7 @@ class EfficientNetLite0(nn.Module):
                 found.append(hidden)
         return found
 
-    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1000"]:
+    def forward(self, image: Images) -> Float[Tensor, "batch 1000"]:
         """Logits of ImageNet's classes for images, RGB, -1..1."""
         hidden = relu6(self._bn1(self._conv_head(self.features(image)[-1])))
         logits: Tensor = self._fc(hidden.mean((2, 3)))
@@ -124,11 +122,7 @@ class FeatureDistance(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        image: UInt8[Tensor, "batch height width 3"],
-        reference: UInt8[Tensor, "batch height width 3"],
-    ) -> Float[Tensor, " batch"]:
+    def forward(self, image: ImageBytes, reference: ImageBytes) -> Float[Tensor, " batch"]:
         """The distance of each image to its reference, both RGB."""
         maps = self.network.features(_prepared(torch.cat([image, reference])))
         shares = []
@@ -147,7 +141,7 @@ class PooledFeatures(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 320"]:
+    def forward(self, image: ImageBytes) -> Float[Tensor, "batch 320"]:
         """One feature vector for each image, RGB."""
         return self.network.features(_prepared(image))[-1].mean((2, 3))
 

@@ -1,22 +1,21 @@
 """Which frames of the source are kept to borrow mouths from."""
 
 import numpy as np
-from jaxtyping import Bool, Int32
+
+from models.arrays import BankRows, FrameMask
 
 RUN_FRAMES = 75
 """Length of the runs that a thinned bank keeps [frames]: long enough for words."""
 
 
-def bank_frames(
-    usable: Bool[np.ndarray, " frame"], *, limit: int = 3000
-) -> Int32[np.ndarray, " row"]:
+def bank_frames(usable: FrameMask, *, limit: int = 3000) -> BankRows:
     """Rising numbers of the frames to keep: all usable ones, or evenly spread runs of many.
 
     Args:
         usable: a valid face with a free mouth.
         limit: most frames to keep.
     """
-    frames: Int32[np.ndarray, " row"] = np.flatnonzero(usable).astype(np.int32)
+    frames: BankRows = np.flatnonzero(usable).astype(np.int32)
     if limit == 0:
         return frames[:0]
     if len(frames) <= limit:
@@ -28,9 +27,7 @@ def bank_frames(
     return np.asarray(frames[rows], np.int32)
 
 
-def bank_runs(
-    frames: Int32[np.ndarray, " row"], scene_start: Bool[np.ndarray, " frame"]
-) -> Int32[np.ndarray, " row"]:
+def bank_runs(frames: BankRows, scene_start: FrameMask) -> BankRows:
     """Run number of each bank row: rows of one number follow each other in the source.
 
     Args:

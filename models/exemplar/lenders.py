@@ -9,9 +9,10 @@ memory one block of it.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
+from models.arrays import BankRows, FrameMask, FrameRows, Mouth, Mouths, Seconds
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor
 from models.faces.mesh.align import Pose, pose_descriptor
@@ -42,7 +43,7 @@ class Bank:
     mouth: Float32[np.ndarray, "row 57 3"]
     pose: Pose
     time_s: Float64[np.ndarray, " row"]
-    run: Int32[np.ndarray, " row"]
+    run: BankRows
     quality: Float32[np.ndarray, " row"]
     interior: Float32[np.ndarray, "row pixel"] | None = None
 
@@ -61,16 +62,16 @@ class Bank:
 
 
 def choose_donors(
-    target_mouth: Float32[np.ndarray, "frame 57 3"],
+    target_mouth: Mouths,
     bank: Bank,
     *,
     target_pose: Pose,
-    scene_start: Bool[np.ndarray, " frame"],
-    neutral: Float32[np.ndarray, "57 3"],
+    scene_start: FrameMask,
+    neutral: Mouth,
     settings: LenderSettings | None = None,
-    target_time_s: Float64[np.ndarray, " frame"] | None = None,
+    target_time_s: Seconds | None = None,
     exclude_within_s: float | None = None,
-) -> Int32[np.ndarray, " frame"]:
+) -> FrameRows:
     """The bank row that each frame borrows.
 
     Args:

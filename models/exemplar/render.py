@@ -10,9 +10,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import (
+    BankRows,
+    Crop,
+    FrameMask,
+    FrameRows,
+    FrameValues,
+    Mesh,
+    Mouth,
+    Mouths,
+    Transform,
+    Transforms,
+)
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
 from models.faces.crop.lower_face import lower_face
@@ -42,18 +54,12 @@ class Mix:
         weight: 0..1, share of `second`.
     """
 
-    first: Int32[np.ndarray, " frame"]
-    second: Int32[np.ndarray, " frame"]
-    weight: Float32[np.ndarray, " frame"]
+    first: FrameRows
+    second: FrameRows
+    weight: FrameValues
 
 
-def mix_donors(
-    path: Int32[np.ndarray, " frame"],
-    run: Int32[np.ndarray, " row"],
-    *,
-    scene_start: Bool[np.ndarray, " frame"],
-    fade_frames: int,
-) -> Mix:
+def mix_donors(path: FrameRows, run: BankRows, *, scene_start: FrameMask, fade_frames: int) -> Mix:
     """Cross-fade where the path jumps: both runs go on a little under the fade.
 
     Args:
@@ -81,7 +87,7 @@ def mix_donors(
     return Mix(path, second, weight)
 
 
-def _walk(row: int, steps: int, run: Int32[np.ndarray, " row"]) -> int:
+def _walk(row: int, steps: int, run: BankRows) -> int:
     """The bank row `steps` on from `row`, as far as its run goes."""
     stride = 1 if steps > 0 else -1
     for _ in range(abs(steps)):
@@ -93,13 +99,13 @@ def _walk(row: int, steps: int, run: Int32[np.ndarray, " row"]) -> int:
 
 
 def mouth_displacement(
-    wanted: Float32[np.ndarray, "frame 57 3"],
-    borrowed: Float32[np.ndarray, "frame 57 3"],
-    own: Float32[np.ndarray, "frame 57 3"],
+    wanted: Mouths,
+    borrowed: Mouths,
+    own: Mouths,
     *,
-    neutral: Float32[np.ndarray, "57 3"],
+    neutral: Mouth,
     settings: RenderSettings | None = None,
-) -> Float32[np.ndarray, "frame 57 3"]:
+) -> Mouths:
     """How far the frame's own mouth points move; all arguments and the result are canonical.
 
     Args:
@@ -129,9 +135,7 @@ def mouth_displacement(
     return np.asarray(moved, np.float32)
 
 
-def canonical_to_crop(
-    pose: Pose, transform: Float32[np.ndarray, "frame 2 3"]
-) -> Float32[np.ndarray, "frame 2 3"]:
+def canonical_to_crop(pose: Pose, transform: Transforms) -> Transforms:
     """Linear maps that take canonical displacements to crop px, from transforms frame → crop px."""
     projected = pose.scale[:, None, None] * pose.rotation[:, :2]
     return np.asarray(np.einsum("fij,fjk->fik", transform[:, :, :2], projected), np.float32)
@@ -145,7 +149,7 @@ class MouthRenderer:
         size: side of the crops [px].
     """
 
-    def __init__(self, mean_face: Float32[np.ndarray, "478 3"], *, size: int) -> None:
+    def __init__(self, mean_face: Mesh, *, size: int) -> None:
         self._mesh, self._size = lower_face(mean_face), size
         self._grid = min(size // 2, MAX_GRID)
         self._border = self._mesh.border * np.float32(size)
@@ -153,13 +157,11 @@ class MouthRenderer:
 
     def render(
         self,
-        target: Float32[np.ndarray, "478 3"],
-        displacement: Float32[np.ndarray, "57 3"],
-        to_crop: Float32[np.ndarray, "2 3"],
+        target: Mesh,
+        displacement: Mouth,
+        to_crop: Transform,
         *,
-        donors: Sequence[
-            tuple[UInt8[np.ndarray, "size size 3"], Float32[np.ndarray, "478 3"], float]
-        ],
+        donors: Sequence[tuple[Crop, Mesh, float]],
         opacity: float = 1.0,
     ) -> Rendered:
         """One frame's patch, mask and own shift.

@@ -7,6 +7,7 @@ the distance of two descriptors is in face heights (root mean square over weight
 import numpy as np
 from jaxtyping import Float32
 
+from models.arrays import FrameValues, Mouth, Mouths
 from models.faces.mesh.indices import INNER_LIP, JAW, MOUTH, OUTER_LIP
 
 _JAW_N, _OUTER_N = len(JAW), len(OUTER_LIP)
@@ -29,22 +30,20 @@ CLOSED_GAP = 0.012
 """Inner-lip gap under which lips look shut [face heights]."""
 
 
-def lip_gap(mouth: Float32[np.ndarray, "frame 57 3"]) -> Float32[np.ndarray, " frame"]:
+def lip_gap(mouth: Mouths) -> FrameValues:
     """Mean inner-lip gap [face heights] over the middle five point pairs."""
     upper, lower = (list(rows) for rows in zip(*GAP_PAIRS, strict=True))
     gap = mouth[:, lower, :2] - mouth[:, upper, :2]
     return np.asarray(np.linalg.norm(gap, axis=-1).mean(-1), np.float32)
 
 
-def closure(gap: Float32[np.ndarray, " frame"], rest_gap: float) -> Float32[np.ndarray, " frame"]:
+def closure(gap: FrameValues, rest_gap: float) -> FrameValues:
     """How closed lips look, 0 (open) to 1 (shut), from their gaps and the neutral mouth's own."""
     excess = np.maximum(gap - rest_gap, 0.0) / CLOSED_GAP
     return np.asarray(np.exp(-(excess**2)), np.float32)
 
 
-def lip_descriptor(
-    mouth: Float32[np.ndarray, "frame 57 3"], neutral: Float32[np.ndarray, "57 3"]
-) -> Float32[np.ndarray, "frame d"]:
+def lip_descriptor(mouth: Mouths, neutral: Mouth) -> Float32[np.ndarray, "frame d"]:
     """Shape vectors of mouths, relative to the person's neutral mouth.
 
     Weighted point displacements, then the inner-lip gap and how closed it looks: people see a

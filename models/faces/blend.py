@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Mask, Picture, Transform
 from models.faces.crop.crop import covered, pixel_matrix
 from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
 from models.faces.crop.warp import Box, active_box
@@ -45,10 +46,10 @@ class Blended:
 
     x0: int
     y0: int
-    rgb: UInt8[np.ndarray, "h w 3"]
-    weight: Float32[np.ndarray, "h w"]
+    rgb: Picture
+    weight: Float32[np.ndarray, "height width"]
 
-    def onto(self, picture: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "y x 3"]:
+    def onto(self, picture: Picture) -> Picture:
         """A copy of the picture, RGB, with the new pixels in it."""
         out = picture.copy()
         h, w = self.weight.shape
@@ -59,10 +60,10 @@ class Blended:
 
 
 def blend(
-    area: UInt8[np.ndarray, "h w 3"],
+    area: Picture,
     rendered: Rendered,
     *,
-    transform: Float32[np.ndarray, "2 3"],
+    transform: Transform,
     settings: BlendSettings | None = None,
 ) -> Blended | None:
     """The part of a picture that a rendered mouth changes.
@@ -103,16 +104,12 @@ def blend(
     return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
 
 
-def pasted(patch: UInt8[np.ndarray, "y x 3"], box: Box) -> UInt8[np.ndarray, "h w 3"]:
+def pasted(patch: Picture, box: Box) -> Picture:
     """A patch, RGB, stretched over a box, to replace all in it: no blending."""
     return np.asarray(cv2.resize(patch, (box.x1 - box.x0, box.y1 - box.y0)), np.uint8)
 
 
-def match_colour(
-    patch: UInt8[np.ndarray, "h w 3"],
-    own: UInt8[np.ndarray, "h w 3"],
-    mask: UInt8[np.ndarray, "h w"],
-) -> Float32[np.ndarray, "48 48 3"]:
+def match_colour(patch: Picture, own: Picture, mask: Mask) -> Float32[np.ndarray, "48 48 3"]:
     """Colours [levels] to add to the patch, stretched over it, so that it meets the frame's.
 
     They meet at the mask's edge. Differences on the ring where the mask fades are carried inwards

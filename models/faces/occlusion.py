@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
+from models.arrays import Crop, FrameMask, FrameValues, Looks, Mesh
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
 from models.faces.crop.lower_face import lower_face
 from models.faces.crop.warp import Raster, rasterise
@@ -63,11 +64,7 @@ def _layout(mean_bytes: bytes) -> tuple[Raster, _Bools]:
     vertices = np.concatenate([flat, mesh.border * LOOK_SIZE]).astype(np.float32)
     depth = np.concatenate([mean[mesh.points, 2], np.full(len(mesh.border), 1e6)])
     raster = rasterise(
-        vertices,
-        mesh.triangles,
-        depth=depth.astype(np.float32),
-        size=LOOK_SIZE,
-        grid=LOOK_SIZE,
+        vertices, mesh.triangles, depth=depth.astype(np.float32), size=LOOK_SIZE, grid=LOOK_SIZE
     )
     face = raster.interpolate(mesh.mask[:, None])[..., 0] > 0.3
     return raster, np.asarray(face & (_inner_lips(mean, grown=3) == 0))
@@ -82,11 +79,7 @@ def _inner_lips(mean: _Floats, *, grown: int) -> _Image:
     return np.asarray(cv2.dilate(inside, np.ones((grown, grown), np.uint8)), np.uint8)
 
 
-def face_look(
-    crop: UInt8[np.ndarray, "size size 3"],
-    landmarks: Float32[np.ndarray, "478 3"],
-    mean_face: Float32[np.ndarray, "478 3"],
-) -> UInt8[np.ndarray, "32 32 3"]:
+def face_look(crop: Crop, landmarks: Mesh, mean_face: Mesh) -> UInt8[np.ndarray, "32 32 3"]:
     """A small RGB picture of a face, warped to the mean face's shape.
 
     Args:
@@ -106,9 +99,7 @@ def face_look(
     return np.asarray(look, np.uint8)
 
 
-def mouth_interior(
-    looks: UInt8[np.ndarray, "frame 32 32 3"], mean_face: Float32[np.ndarray, "478 3"]
-) -> Float32[np.ndarray, "frame pixel"]:
+def mouth_interior(looks: Looks, mean_face: Mesh) -> Float32[np.ndarray, "frame pixel"]:
     """Brightness 0..1 of the pixels between the lips: teeth, tongue or darkness.
 
     Args:
@@ -121,12 +112,8 @@ def mouth_interior(
 
 
 def covered_share(
-    looks: UInt8[np.ndarray, "frame 32 32 3"],
-    usable: Bool[np.ndarray, " frame"],
-    *,
-    mean_face: Float32[np.ndarray, "478 3"],
-    scene_start: Bool[np.ndarray, " frame"] | None = None,
-) -> Float32[np.ndarray, " frame"]:
+    looks: Looks, usable: FrameMask, *, mean_face: Mesh, scene_start: FrameMask | None = None
+) -> FrameValues:
     """Share 0..1 of the lower face that looks unlike the scene's usual one.
 
     Args:
@@ -179,9 +166,7 @@ def _unusual(apart: _Floats, basis: _Floats) -> _Floats:
     return np.asarray(far.mean(1), np.float32)
 
 
-def covered_frames(
-    share: Float32[np.ndarray, " frame"], usable: Bool[np.ndarray, " frame"]
-) -> Bool[np.ndarray, " frame"]:
+def covered_frames(share: FrameValues, usable: FrameMask) -> FrameMask:
     """Which frames show a covered mouth, with a margin around each."""
     marked = (share > COVERED_SHARE) & usable
     # One marked frame alone is noise as often as a hand; a hand stays.
@@ -191,24 +176,17 @@ def covered_frames(
     return np.asarray(near & usable)
 
 
-def facing(pose: Pose) -> Bool[np.ndarray, " frame"]:
+def facing(pose: Pose) -> FrameMask:
     """Whether the head is turned little enough to render its mouth."""
     return np.asarray(np.abs(pose_descriptor(pose)[:, 0]) < MAX_YAW_RAD)
 
 
-def mouth_quality(
-    share: Float32[np.ndarray, " frame"], usable: Bool[np.ndarray, " frame"]
-) -> Float32[np.ndarray, " frame"]:
+def mouth_quality(share: FrameValues, usable: FrameMask) -> FrameValues:
     """Quality 0..1 for `Bank.quality`: 1 a clear view of the mouth, 0 a covered one."""
     return np.where(usable, np.clip(1 - share / COVERED_SHARE, 0, 1), 0).astype(np.float32)
 
 
-def opacity(
-    shown: Bool[np.ndarray, " frame"],
-    *,
-    scene_start: Bool[np.ndarray, " frame"],
-    fade_frames: int,
-) -> Float32[np.ndarray, " frame"]:
+def opacity(shown: FrameMask, *, scene_start: FrameMask, fade_frames: int) -> FrameValues:
     """Opacity 0..1 of the rendered mouth, which falls to 0 before frames not to be rendered.
 
     Args:

@@ -8,8 +8,8 @@ either side of a cut stay two persons.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
 
+from models.arrays import Descriptor, Descriptors, FrameMask, Seconds
 from models.faces.tracks import MIN_SCORE, Track, link_score
 
 SAME_PERSON = 0.42
@@ -31,11 +31,7 @@ _SAME_PLACE = 0.3
 
 
 def join_tracks(
-    tracks: Sequence[Track],
-    descriptors: Float32[np.ndarray, "track feature"],
-    *,
-    scene_start: Bool[np.ndarray, " frame"],
-    time_s: Float64[np.ndarray, " frame"],
+    tracks: Sequence[Track], descriptors: Descriptors, *, scene_start: FrameMask, time_s: Seconds
 ) -> list[Track]:
     """Join tracks of the same person; two that are seen in one frame never are.
 
@@ -56,10 +52,7 @@ def join_tracks(
 
 
 def _join_by_place(
-    tracks: Sequence[Track],
-    descriptors: Float32[np.ndarray, "track feature"],
-    scene: np.ndarray,
-    time_s: Float64[np.ndarray, " frame"],
+    tracks: Sequence[Track], descriptors: Descriptors, scene: np.ndarray, time_s: Seconds
 ) -> list[list[int]]:
     """Indices of tracks of one scene that follow each other, by place and time."""
     chains: list[list[int]] = []
@@ -86,7 +79,7 @@ def _join_by_place(
     return chains
 
 
-def _resumes(earlier: Track, later: Track, time_s: Float64[np.ndarray, " frame"]) -> float:
+def _resumes(earlier: Track, later: Track, time_s: Seconds) -> float:
     """How well a track goes on where another of the same scene ended; 0 if it does not."""
     if later.frames[0] <= earlier.frames[-1]:
         return 0.0
@@ -95,12 +88,10 @@ def _resumes(earlier: Track, later: Track, time_s: Float64[np.ndarray, " frame"]
     return score if score >= (MIN_SCORE if gap <= QUICK_GAP_S else _SAME_PLACE) else 0.0
 
 
-def _join_by_appearance(
-    tracks: Sequence[Track], looks: Sequence[Float32[np.ndarray, " feature"]]
-) -> list[Track]:
+def _join_by_appearance(tracks: Sequence[Track], looks: Sequence[Descriptor]) -> list[Track]:
     """Largest first, each track joins the person who looks most like it, if one does."""
     persons: list[list[int]] = []
-    means: list[Float32[np.ndarray, " feature"]] = []
+    means: list[Descriptor] = []
     for index in sorted(range(len(tracks)), key=lambda each: -tracks[each].area):
         distances = [_distance(mean, looks[index]) for mean in means]
         for number in np.argsort(distances):
@@ -120,14 +111,12 @@ def _apart(a: Track, b: Track) -> bool:
     return len(np.intersect1d(a.frames, b.frames, assume_unique=True)) == 0
 
 
-def _distance(a: Float32[np.ndarray, " feature"], b: Float32[np.ndarray, " feature"]) -> float:
+def _distance(a: Descriptor, b: Descriptor) -> float:
     """Euclidean; NaN, which no bound holds for, if either is not known."""
     return float(np.linalg.norm(a - b))
 
 
-def _mean(
-    descriptors: Float32[np.ndarray, "track feature"],
-) -> Float32[np.ndarray, " feature"]:
+def _mean(descriptors: Descriptors) -> Descriptor:
     """Of those that are known; NaN if none is."""
     known = descriptors[~np.isnan(descriptors).any(axis=1)]
     if not len(known):

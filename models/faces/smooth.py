@@ -5,9 +5,9 @@ as lips that close for two frames only, and delays nothing. Cost is linear in th
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32
-from scipy.signal import savgol_filter
+from jaxtyping import Float32
 
+from models.arrays import FrameMask
 from models.faces.mesh.align import Pose
 
 LANDMARK_WINDOW_S = 0.13
@@ -17,9 +17,7 @@ POSE_WINDOW_S = 0.28
 """Window for the head's pose, which moves more slowly than lips."""
 
 
-def valid_runs(
-    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
-) -> list[tuple[int, int]]:
+def valid_runs(valid: FrameMask, scene_start: FrameMask) -> list[tuple[int, int]]:
     """Ranges [start, stop) of valid frames of one scene each.
 
     Args:
@@ -38,13 +36,15 @@ def valid_runs(
 
 def smooth_landmarks(
     values: Float32[np.ndarray, " frame *rest"],
-    valid: Bool[np.ndarray, " frame"],
+    valid: FrameMask,
     *,
-    scene_start: Bool[np.ndarray, " frame"],
+    scene_start: FrameMask,
     frame_rate_hz: float,
     window_s: float = LANDMARK_WINDOW_S,
 ) -> Float32[np.ndarray, " frame *rest"]:
     """Smooth any per-frame array along time; invalid rows stay as they are."""
+    from scipy.signal import savgol_filter  # takes a second to import
+
     out = values.astype(np.float32, copy=True)
     window = _odd_window(window_s, frame_rate_hz)
     for start, stop in valid_runs(valid, scene_start):
@@ -61,11 +61,7 @@ def smooth_landmarks(
 
 
 def smooth_pose(
-    pose: Pose,
-    valid: Bool[np.ndarray, " frame"],
-    *,
-    scene_start: Bool[np.ndarray, " frame"],
-    frame_rate_hz: float,
+    pose: Pose, valid: FrameMask, *, scene_start: FrameMask, frame_rate_hz: float
 ) -> Pose:
     """Smooth a pose's scale, rotation and translation along time."""
     packed = np.concatenate(

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Float32, Int32, Int64
 from numpy.typing import NDArray
+
+from models.arrays import FrameMask, FrameRows, Meshes, Seconds
 
 _Floats = NDArray[np.float32]
 _Bools = NDArray[np.bool_]
@@ -28,9 +30,7 @@ MIN_SCORE = 0.05
 """Link score below which two boxes are not the same face."""
 
 
-def face_boxes(
-    landmarks: Float32[np.ndarray, "*batch point 3"],
-) -> Float32[np.ndarray, "*batch 4"]:
+def face_boxes(landmarks: Float32[np.ndarray, "*batch point 3"]) -> Float32[np.ndarray, "*batch 4"]:
     """Boxes around face meshes, both in frame px."""
     xy = landmarks[..., :2]
     return np.asarray(np.concatenate([xy.min(-2), xy.max(-2)], axis=-1), np.float32)
@@ -65,13 +65,13 @@ class Track:
         sides = (self.boxes[:, 2:] - self.boxes[:, :2]).astype(np.float64)
         return float(sides.prod(axis=1).sum())
 
-    def slot(self, frames: int) -> Int32[np.ndarray, " frame"]:
+    def slot(self, frames: int) -> FrameRows:
         """The detector's slot in each of so many frames, -1 where the face is not seen."""
         slot = np.full(frames, -1, np.int32)
         slot[self.frames] = self.slots
         return slot
 
-    def describe(self, time_s: Float64[np.ndarray, " frame"]) -> str:
+    def describe(self, time_s: Seconds) -> str:
         """When it is seen, where and how large."""
         x0, y0, x1, y1 = np.median(self.boxes, axis=0)
         return (
@@ -110,8 +110,8 @@ def link_faces(
     boxes: Float32[np.ndarray, "frame slot 4"],
     scores: Float32[np.ndarray, "frame slot"],
     *,
-    scene_start: Bool[np.ndarray, " frame"],
-    time_s: Float64[np.ndarray, " frame"],
+    scene_start: FrameMask,
+    time_s: Seconds,
 ) -> list[Track]:
     """Link per-frame faces into tracks without interruption.
 
@@ -174,9 +174,7 @@ def _near(a: _Floats, b: _Floats) -> bool:
     return bool(ratio < 1.6 and distance < 0.8 * max(size_a, size_b))
 
 
-def choose_track(
-    tracks: Sequence[Track], face: str = "largest", *, time_s: Float64[np.ndarray, " frame"]
-) -> int:
+def choose_track(tracks: Sequence[Track], face: str = "largest", *, time_s: Seconds) -> int:
     """The index of the track that a user means.
 
     Args:
@@ -221,8 +219,8 @@ def _track_at(tracks: Sequence[Track], x: float, y: float, *, frame: int) -> int
 
 
 def gather_track(
-    landmarks: Float32[np.ndarray, "frame slot 478 3"], slot: Int32[np.ndarray, " frame"]
-) -> tuple[Float32[np.ndarray, "frame 478 3"], Bool[np.ndarray, " frame"]]:
+    landmarks: Float32[np.ndarray, "frame slot 478 3"], slot: FrameRows
+) -> tuple[Meshes, FrameMask]:
     """The chosen face out of the meshes of some frames.
 
     Args:

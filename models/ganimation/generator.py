@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.tensors import FeatureMaps, Images
+
 ACTION_UNITS = 17
 """Intensities of AU 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45."""
 
@@ -22,12 +24,10 @@ class Layers(NamedTuple):
         attention: Share of the original image, 0..1.
     """
 
-    color: Float[Tensor, "batch 3 height width"]
+    color: Images
     attention: Float[Tensor, "batch 1 height width"]
 
-    def over(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def over(self, image: Images) -> Images:
         """The changed image, -1..1."""
         return self.attention * image + (1 - self.attention) * self.color
 
@@ -45,9 +45,7 @@ class ResidualBlock(nn.Module):
             nn.InstanceNorm2d(channels),
         )
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """The features and their change."""
         change: Tensor = self.conv_block(features)
         return features + change
@@ -73,11 +71,7 @@ class Generator(nn.Module):
         self.color_top = nn.Sequential(nn.Conv2d(64, 3, 7, padding=3, bias=False), nn.Tanh())
         self.au_top = nn.Sequential(nn.Conv2d(64, 1, 7, padding=3, bias=False), nn.Sigmoid())
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        action_units: Float[Tensor, "batch 17"],
-    ) -> Layers:
+    def forward(self, image: Images, action_units: Float[Tensor, "batch 17"]) -> Layers:
         """The changed face, and where to keep the original.
 
         Args:

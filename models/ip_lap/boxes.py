@@ -6,12 +6,13 @@ shares of it, 0..1 from its left and its upper edge. Points are in the order of 
 """
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Boxes, FrameBoxes, Points2D
 from models.ip_lap.landmarks import FULL
 
-_Boxes = Float32[np.ndarray, "frame 4"] | Int64[np.ndarray, "frame 4"]
+_Boxes = FrameBoxes | Boxes
 
 PAD = 0.08
 """Room around the landmarks, as a share of the mean side of their bounds. In training IP-LAP leaves
@@ -20,7 +21,7 @@ PAD = 0.08
 
 def face_boxes(
     points: Float32[np.ndarray, "frame 131 coordinate"], *, pad: float = PAD
-) -> Float32[np.ndarray, "frame 4"]:
+) -> FrameBoxes:
     """The box of each frame.
 
     Args:
@@ -40,9 +41,7 @@ def face_boxes(
     return np.asarray(np.concatenate([low - room, high + room], axis=1), np.float32)
 
 
-def whole_boxes(
-    boxes: Float32[np.ndarray, "frame 4"], frame_size: tuple[int, int]
-) -> Int64[np.ndarray, "frame 4"]:
+def whole_boxes(boxes: FrameBoxes, frame_size: tuple[int, int]) -> Boxes:
     """The pixels to cut: boxes within the frame, fractions cut off as published.
 
     Args:
@@ -57,9 +56,7 @@ def whole_boxes(
     return np.clip(boxes, 0, limit).astype(np.int64)
 
 
-def to_box(
-    points: Float32[np.ndarray, "frame point coordinate"], boxes: _Boxes
-) -> Float32[np.ndarray, "frame point 2"]:
+def to_box(points: Float32[np.ndarray, "frame point coordinate"], boxes: _Boxes) -> Points2D:
     """Points as shares of their frame's box.
 
     Args:
@@ -73,9 +70,7 @@ def to_box(
     return np.asarray((points[..., :2] - corner) / side, np.float32)
 
 
-def from_box(
-    shares: Float32[np.ndarray, "frame point 2"], boxes: _Boxes
-) -> Float32[np.ndarray, "frame point 2"]:
+def from_box(shares: Points2D, boxes: _Boxes) -> Points2D:
     """Points [frame px] that are given as shares of boxes."""
     corner, side = _corner_and_side(boxes)
     return np.asarray(shares * side + corner, np.float32)

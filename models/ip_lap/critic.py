@@ -2,8 +2,9 @@
 
 from itertools import pairwise
 
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from models.tensors import AnyMaps, Images
 
 _CHANNELS = (64, 128, 256, 512)
 _SCALES = 2
@@ -26,9 +27,7 @@ class PatchCritic(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[list[Float[Tensor, "batch _channel _height _width"]]]:
+    def forward(self, image: Images) -> list[list[AnyMaps]]:
         """Features and verdicts, for the adversarial and the feature-matching loss.
 
         Args:
@@ -53,11 +52,11 @@ class PatchCritic(nn.Module):
 def _blocks() -> list[nn.Sequential]:
     """Layers of one patch critic: kernel 4, padding 2."""
     blocks = [nn.Sequential(nn.Conv2d(3, _CHANNELS[0], 4, 2, 2), nn.LeakyReLU(0.2))]
-    for channels_in, channels in pairwise(_CHANNELS):
+    for inputs, channels in pairwise(_CHANNELS):
         stride = 1 if channels == _CHANNELS[-1] else 2
         blocks.append(
             nn.Sequential(
-                nn.Conv2d(channels_in, channels, 4, stride, 2),
+                nn.Conv2d(inputs, channels, 4, stride, 2),
                 nn.InstanceNorm2d(channels),
                 nn.LeakyReLU(0.2),
             )

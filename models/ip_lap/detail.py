@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
+from models.arrays import Crop, CropMask, Transform
 from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.rendered import PATCH_MARGIN
 
@@ -12,12 +13,8 @@ CUT_PX = 2.0
 
 
 def with_detail(
-    face: UInt8[np.ndarray, "side side 3"],
-    own: UInt8[np.ndarray, "size size 3"],
-    mask: UInt8[np.ndarray, "size size"],
-    *,
-    transform: Float32[np.ndarray, "2 3"],
-) -> UInt8[np.ndarray, "size size 3"]:
+    face: UInt8[np.ndarray, "side side 3"], own: Crop, mask: CropMask, *, transform: Transform
+) -> Crop:
     """A patch with the coarse structure of the face and the fine structure of the own pixels.
 
     Args:

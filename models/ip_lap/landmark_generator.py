@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.blocks.conv_norm import ConvBlock, mel_encoder
+from models.blocks.conv_norm import ConvNorm, mel_encoder
 from models.faces.mesh.indices import JAW, LIPS
 from models.ip_lap.settings import LandmarkSize
 from models.ip_lap.windows import REFERENCES, WINDOW
@@ -18,25 +18,10 @@ _POSE, _AUDIO, _REFERENCE = 1, 2, 3
 """Rows of the modality embedding; row 0 is unused."""
 
 
-class _ConvNorm1d(ConvBlock):
+class _ConvNorm1d(ConvNorm):
     """Convolution along the landmarks, batch norm, activation after an optional residual."""
 
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        *,
-        kernel: int = 3,
-        stride: int = 1,
-        padding: int = 1,
-        residual: bool = False,
-    ) -> None:
-        super().__init__(
-            nn.Conv1d(channels_in, channels_out, kernel, stride, padding),
-            nn.BatchNorm1d(channels_out),
-            act=nn.ReLU(),
-            residual=residual,
-        )
+    layers = (nn.Conv1d, nn.BatchNorm1d)
 
 
 def _landmark_encoder(

@@ -5,23 +5,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-Judged = list[list[Float[Tensor, "batch _channel _height _width"]]]
+from models.tensors import AnyMaps, FeatureMaps, Scalar
+
+ClipLandmarks = Float[Tensor, "frame 2 landmark"]  # of the frames of clips, clip by clip: x, y
+
+Judged = list[list[AnyMaps]]
 """What the critic gives: for each scale the output of each layer, the last the verdict."""
 
 
 def landmark_loss(
     prediction: Float[Tensor, "*landmark"], target: Float[Tensor, "*landmark"]
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Mean absolute difference of landmarks."""
     return functional.l1_loss(prediction, target)
 
 
-def velocity_loss(
-    prediction: Float[Tensor, "frame 2 landmark"],
-    target: Float[Tensor, "frame 2 landmark"],
-    *,
-    frames: int = 5,
-) -> Float[Tensor, ""]:
+def velocity_loss(prediction: ClipLandmarks, target: ClipLandmarks, *, frames: int = 5) -> Scalar:
     """How much the motion from frame to frame differs: the paper's continuity loss.
 
     Args:
@@ -44,15 +43,13 @@ def velocity_loss(
     return functional.pairwise_distance(motions[0], motions[1]).mean()
 
 
-def gram_matrix(
-    features: Float[Tensor, "batch channel height width"],
-) -> Float[Tensor, "batch channel channel"]:
+def gram_matrix(features: FeatureMaps) -> Float[Tensor, "batch channel channel"]:
     """Correlations of channels, the style of a feature map, divided by the size of the map."""
     flat = features.flatten(2)
     return torch.bmm(flat, flat.transpose(1, 2)) / flat[0].numel()
 
 
-def adversarial_loss(judged: Judged, *, real: bool) -> Float[Tensor, ""]:
+def adversarial_loss(judged: Judged, *, real: bool) -> Scalar:
     """Least squares: how far the verdicts are from 1 for real or 0 for generated pictures.
 
     Args:
@@ -68,7 +65,7 @@ def adversarial_loss(judged: Judged, *, real: bool) -> Float[Tensor, ""]:
     return torch.stack(squares).sum()
 
 
-def feature_matching_loss(judged: Judged, real: Judged) -> Float[Tensor, ""]:
+def feature_matching_loss(judged: Judged, real: Judged) -> Scalar:
     """Mean absolute difference of the critic's features of two pictures (pix2pixHD).
 
     Args:

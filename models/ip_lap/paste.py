@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from models.arrays import Mask, MeshPoints, Picture, SizedMask
 from models.ip_lap.landmarks import CONTOUR
 
 _CONTOUR = (*range(17), *range(26, 16, -1))
@@ -33,11 +34,7 @@ def face_contour_mask(
     return mask
 
 
-def keep_contour(
-    frame: UInt8[np.ndarray, "height width 3"],
-    generated: UInt8[np.ndarray, "height width 3"],
-    mask: UInt8[np.ndarray, "height width"],
-) -> UInt8[np.ndarray, "height width 3"]:
+def keep_contour(frame: Picture, generated: Picture, mask: Mask) -> Picture:
     """The generated frame where the blurred mask is, the original elsewhere.
 
     Args:
@@ -68,9 +65,7 @@ def keep_contour(
     return result
 
 
-def crop_contour_mask(
-    points: Float32[np.ndarray, "478 coordinate"], size: int, *, zoom: float
-) -> UInt8[np.ndarray, "{size} {size}"]:
+def crop_contour_mask(points: MeshPoints, size: int, *, zoom: float) -> SizedMask:
     """The blurred mask of the face's contour from the face mesh, in a crop.
 
     The blur is as wide as that of `keep_contour` in the frame.

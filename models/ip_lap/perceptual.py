@@ -9,12 +9,12 @@ Convention: images are BGR in 0..1.
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.efficientnet.network import EfficientNetLite0
 from models.ip_lap.losses import gram_matrix
+from models.tensors import AnyMaps, Images, Scalar
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """Channels and convolutions of VGG19's stages."""
@@ -24,7 +24,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LEVELS = (3.0, 6.0, 5.0, 5.0, 2.0)
 """Mean magnitudes of EfficientNet-Lite0's maps on faces of 128 x 128."""
 
-Features = list[list[Float[Tensor, "batch _channel _height _width"]]]
+Features = list[list[AnyMaps]]
 """For each scale the feature maps, fine to coarse."""
 
 
@@ -47,15 +47,11 @@ class Backbone(nn.Module, ABC):
         return self
 
     @abstractmethod
-    def prepare(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def prepare(self, image: Images) -> Images:
         """Images, BGR in 0..1, as the network takes them."""
 
     @abstractmethod
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, image: Images) -> list[AnyMaps]:
         """Feature maps of what `prepare` gave, fine to coarse."""
 
 
@@ -71,25 +67,21 @@ class Vgg19(Backbone):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels_in = 3
+        inputs = 3
         for channels, count in _STAGES:
             for _ in range(count):
-                layers += [nn.Conv2d(channels_in, channels, 3, padding=1), nn.ReLU(inplace=True)]
-                channels_in = channels
+                layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = channels
             layers.append(nn.MaxPool2d(2))
         self.network = nn.Sequential(*layers)
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
         self.freeze()
 
-    def prepare(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def prepare(self, image: Images) -> Images:
         return ((image + 1) / 2 - self.mean) / self.std
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, image: Images) -> list[AnyMaps]:
         found = []
         for place in range(_TAPS[-1] + 1):
             image = self.network[place](image)
@@ -116,14 +108,10 @@ class EfficientNetFeatures(Backbone):
         self.network = network
         self.freeze()
 
-    def prepare(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def prepare(self, image: Images) -> Images:
         return image.flip(1) * 2 - 1
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, image: Images) -> list[AnyMaps]:
         maps = zip(self.network.features(image), _LEVELS, strict=True)
         return [image, *(found / level for found, level in maps)]
 
@@ -139,7 +127,7 @@ class PerceptualLoss(nn.Module):
         super().__init__()
         self.model = backbone or Vgg19()
 
-    def features(self, image: Float[Tensor, "batch 3 height width"]) -> Features:
+    def features(self, image: Images) -> Features:
         """Feature maps of an image, BGR in 0..1, at both sizes."""
         image = self.model.prepare(image)
         half = functional.interpolate(
@@ -151,9 +139,7 @@ class PerceptualLoss(nn.Module):
         )
         return [self.model(image), self.model(half)]
 
-    def forward(
-        self, image: Features, target: Features, *, style_weight: float = 0.0
-    ) -> Float[Tensor, ""]:
+    def forward(self, image: Features, target: Features, *, style_weight: float = 0.0) -> Scalar:
         """Mean absolute difference, summed over maps and scales.
 
         Args:
@@ -173,11 +159,8 @@ class PerceptualLoss(nn.Module):
 
 
 def rendering_losses(
-    perceptual: PerceptualLoss,
-    generated: Float[Tensor, "batch 3 height width"],
-    reference: Float[Tensor, "batch 3 height width"],
-    face: Float[Tensor, "batch 3 height width"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    perceptual: PerceptualLoss, generated: Images, reference: Images, face: Images
+) -> tuple[Scalar, Scalar]:
     """Perceptual losses of what the renderer returned.
 
     Args:
@@ -188,6 +171,7 @@ def rendering_losses(
 
     Returns:
         Loss of the warped reference and loss of the generated face with its style.
+        Trained with 2.5 of the first, then 2.5 and 4 of both beside the adversarial losses.
     """
     with torch.no_grad():
         wanted = perceptual.features(face)

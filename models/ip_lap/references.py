@@ -3,8 +3,9 @@
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Int64
 
+from models.arrays import FrameMask, FrameValues, Mouths
 from models.faces.mesh.indices import MOUTH
 from models.ip_lap.settings import MOST_IMAGES
 
@@ -12,18 +13,14 @@ _UPPER_LIP, _LOWER_LIP = MOUTH.index(0), MOUTH.index(17)
 """Outer middles of the lips."""
 
 
-def lip_distance(
-    mouth: Float32[np.ndarray, "frame 57 3"],
-) -> Float32[np.ndarray, " frame"]:
+def lip_distance(mouth: Mouths) -> FrameValues:
     """Distance of the lips' outer middles, in the unit of the mouth's points (face heights)."""
     apart = mouth[:, _LOWER_LIP, :2] - mouth[:, _UPPER_LIP, :2]
     return np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
 
 
 def choose_references(
-    distance: Float32[np.ndarray, " frame"],
-    usable: Bool[np.ndarray, " frame"],
-    count: int,
+    distance: FrameValues, usable: FrameMask, count: int
 ) -> Int64[np.ndarray, " {count}"]:
     """Frames at even steps from the most closed to the most open mouth.
 

@@ -1,5 +1,6 @@
 """IP-LAP's second network: sketches and reference images → the face (section 3.3)."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,41 +12,44 @@ from models.blocks.adain import AdaIN
 from models.blocks.conv_norm import mel_encoder
 from models.blocks.flow_warp import flow_to_grid, warp
 from models.blocks.spade import Spade
-from models.ip_lap.perceptual import PerceptualLoss, rendering_losses
+from models.ip_lap.perceptual import PerceptualLoss
 from models.ip_lap.settings import RendererSize
 from models.ip_lap.windows import WINDOW
+from models.tensors import Images, MelWindow
+
+# Pictures of a person, BGR in 0..1, or their sketches, 0..1:
+ReferenceImages = Float[Tensor, "batch reference 3 height width"]
+# Of the target's window, three channels each, 0..1:
+Sketches = Float[Tensor, "batch 15 height width"]
+# Faces with a black lower half, then their sketches:
+MaskedFaces = Float[Tensor, "batch 18 height width"]
+FineMaps = Float[Tensor, "batch fine height width"]  # features at the size of the image
+CoarseMaps = Float[Tensor, "batch coarse height//2 width//2"]  # features at half the size
 
 
-class _SpadeBlock(nn.Module):
-    """Twice: modulation by a map, leaky ReLU, convolution."""
+class _ModulatedBlock(nn.Module):
+    """Twice: modulation by a map or a vector, leaky ReLU, convolution."""
 
-    def __init__(self, channels: int, map_channels: int, *, hidden: int) -> None:
+    def __init__(self, channels: int, name: str, modulation: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.spade_layer_1 = Spade(channels, map_channels, hidden=hidden)
-        self.spade_layer_2 = Spade(channels, map_channels, hidden=hidden)
+        self.first, self.second = f"{name}_layer_1", f"{name}_layer_2"
+        self.add_module(self.first, modulation())
+        self.add_module(self.second, modulation())
 
-    def forward(self, features: Tensor, modulation: Tensor) -> Tensor:
-        features = self.conv_1(_leaky(self.spade_layer_1(features, modulation)))
-        changed: Tensor = self.conv_2(_leaky(self.spade_layer_2(features, modulation)))
+    def forward(self, features: Tensor, by: Tensor) -> Tensor:
+        features = self.conv_1(_leaky(self.get_submodule(self.first)(features, by)))
+        changed: Tensor = self.conv_2(_leaky(self.get_submodule(self.second)(features, by)))
         return changed
 
 
-class _AdaINBlock(nn.Module):
-    """Twice: modulation by a vector, leaky ReLU, convolution."""
+def _spade_block(channels: int, map_channels: int, *, hidden: int) -> _ModulatedBlock:
+    return _ModulatedBlock(channels, "spade", lambda: Spade(channels, map_channels, hidden=hidden))
 
-    def __init__(self, channels: int, vector_channels: int) -> None:
-        super().__init__()
-        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.adain_layer_1 = AdaIN(channels, vector_channels)
-        self.adain_layer_2 = AdaIN(channels, vector_channels)
 
-    def forward(self, features: Tensor, vector: Tensor) -> Tensor:
-        features = self.conv_1(_leaky(self.adain_layer_1(features, vector)))
-        changed: Tensor = self.conv_2(_leaky(self.adain_layer_2(features, vector)))
-        return changed
+def _adain_block(channels: int, vector_channels: int) -> _ModulatedBlock:
+    return _ModulatedBlock(channels, "adain", lambda: AdaIN(channels, vector_channels))
 
 
 class _Unmodulated(nn.Module):
@@ -90,9 +94,9 @@ class Alignment(nn.Module):
         if not self.warping:
             return
         shuffled = coarse // 4
-        self.spade_layer_1 = _SpadeBlock(coarse, sketched, hidden=coarse)
-        self.spade_layer_2 = _SpadeBlock(coarse, sketched, hidden=coarse)
-        self.spade_layer_4 = _SpadeBlock(shuffled, sketched, hidden=coarse)
+        self.spade_layer_1 = _spade_block(coarse, sketched, hidden=coarse)
+        self.spade_layer_2 = _spade_block(coarse, sketched, hidden=coarse)
+        self.spade_layer_4 = _spade_block(shuffled, sketched, hidden=coarse)
         self.conv_4 = nn.Conv2d(shuffled, 2, 7, padding=3)
         self.conv_5 = nn.Sequential(
             nn.Conv2d(shuffled, fine, 7, padding=3),
@@ -102,15 +106,8 @@ class Alignment(nn.Module):
         )
 
     def forward(
-        self,
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
-        sketches: Float[Tensor, "batch 15 height width"],
-    ) -> tuple[
-        Float[Tensor, "batch fine height width"],
-        Float[Tensor, "batch coarse height//2 width//2"],
-        Float[Tensor, "batch 3 height width"],
-    ]:
+        self, references: ReferenceImages, reference_sketches: ReferenceImages, sketches: Sketches
+    ) -> tuple[FineMaps, CoarseMaps, Images]:
         """Features and image, warped and summed over the references.
 
         Args:
@@ -123,11 +120,7 @@ class Alignment(nn.Module):
         """
         return self.align(self.see(references, reference_sketches), sketches)
 
-    def see(
-        self,
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
-    ) -> Seen:
+    def see(self, references: ReferenceImages, reference_sketches: ReferenceImages) -> Seen:
         """Features of references and their sketches, which no target changes."""
         image = references.flatten(0, 1)
         seen = torch.cat((image, reference_sketches.flatten(0, 1)), dim=1)
@@ -135,13 +128,7 @@ class Alignment(nn.Module):
         coarse = functional.relu(self.conv2_bn(self.conv2(fine)))
         return Seen(image, fine, coarse)
 
-    def align(
-        self, seen: Seen, sketches: Float[Tensor, "batch 15 height width"]
-    ) -> tuple[
-        Float[Tensor, "batch fine height width"],
-        Float[Tensor, "batch coarse height//2 width//2"],
-        Float[Tensor, "batch 3 height width"],
-    ]:
+    def align(self, seen: Seen, sketches: Sketches) -> tuple[FineMaps, CoarseMaps, Images]:
         """As `forward`, of references whose features are known already."""
         samples = len(sketches)
         if not self.warping:
@@ -181,21 +168,21 @@ class Translation(nn.Module):
         self.conv1_bn = nn.BatchNorm2d(fine)
         self.conv2 = nn.Conv2d(fine, coarse, 3, stride=2, padding=1, bias=False)
         self.conv2_bn = nn.BatchNorm2d(coarse)
-        self.spade_1 = _SpadeBlock(coarse, coarse, hidden=coarse)
-        self.adain_1 = _AdaINBlock(coarse, heard) if size.audio else _Unmodulated()
-        self.spade_2 = _SpadeBlock(shuffled, fine, hidden=coarse)
-        self.adain_2 = _AdaINBlock(shuffled, heard) if size.audio else _Unmodulated()
-        self.spade_4 = _SpadeBlock(shuffled, 3, hidden=coarse)
+        self.spade_1 = _spade_block(coarse, coarse, hidden=coarse)
+        self.adain_1 = _adain_block(coarse, heard) if size.audio else _Unmodulated()
+        self.spade_2 = _spade_block(shuffled, fine, hidden=coarse)
+        self.adain_2 = _adain_block(shuffled, heard) if size.audio else _Unmodulated()
+        self.spade_4 = _spade_block(shuffled, 3, hidden=coarse)
         self.conv_last = nn.Conv2d(shuffled, 3, 7, padding=3, bias=False)
 
     def forward(
         self,
-        masked_face_and_sketches: Float[Tensor, "batch 18 height width"],
-        warped_reference: Float[Tensor, "batch 3 height width"],
-        warped_fine: Float[Tensor, "batch fine height width"],
-        warped_coarse: Float[Tensor, "batch coarse height//2 width//2"],
-        mel: Float[Tensor, "batch 1 80 16"],
-    ) -> Float[Tensor, "batch 3 height width"]:
+        masked_face_and_sketches: MaskedFaces,
+        warped_reference: Images,
+        warped_fine: FineMaps,
+        warped_coarse: CoarseMaps,
+        mel: MelWindow,
+    ) -> Images:
         """The face, BGR in 0..1.
 
         Args:
@@ -234,10 +221,10 @@ class Renderer(nn.Module):
         self,
         face: Float[Tensor, "batch 1 3 height width"],
         target_sketches: Float[Tensor, "batch 5 3 height width"],
-        references: Float[Tensor, "batch reference 3 height width"],
-        reference_sketches: Float[Tensor, "batch reference 3 height width"],
+        references: ReferenceImages,
+        reference_sketches: ReferenceImages,
         mels: Float[Tensor, "batch 1 1 80 16"],
-    ) -> tuple[Float[Tensor, "batch 3 height width"], Float[Tensor, "batch 3 height width"]]:
+    ) -> tuple[Images, Images]:
         """The face that the middle sketch describes.
 
         Images and sketches are BGR in 0..1, published with 128 x 128 px.
@@ -270,34 +257,8 @@ class Renderer(nn.Module):
         generated = self.translation(seen, reference, fine, coarse, mels.flatten(0, 1))
         return generated, reference
 
-    def losses(
-        self,
-        generated: Float[Tensor, "batch 3 height width"],
-        reference: Float[Tensor, "batch 3 height width"],
-        face: Float[Tensor, "batch 3 height width"],
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Perceptual losses of what `forward` returned.
 
-        Args:
-            generated: BGR in 0..1.
-            reference: The warped references, BGR in 0..1.
-            face: The true face, BGR in 0..1.
-
-        Returns:
-            Loss of the warped reference and loss of the generated face with its style.
-            Trained with 2.5 of the first, then 2.5 and 4 of both beside the adversarial losses.
-
-        Raises:
-            ValueError: this renderer was made without its loss.
-        """
-        if self.perceptual is None:
-            raise ValueError("this renderer has no loss: give `rendering_losses` one of your own")
-        return rendering_losses(self.perceptual, generated, reference, face)
-
-
-def masked_with_sketches(
-    face: Float[Tensor, "batch 3 height width"], sketches: Float[Tensor, "batch 15 height width"]
-) -> Float[Tensor, "batch 18 height width"]:
+def masked_with_sketches(face: Images, sketches: Sketches) -> MaskedFaces:
     """Faces with a black lower half, then the sketches of their window: what is translated."""
     upper, lower = face.tensor_split([face.shape[-2] // 2], dim=2)
     return torch.cat((torch.cat((upper, torch.zeros_like(lower)), dim=2), sketches), dim=1)

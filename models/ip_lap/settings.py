@@ -12,11 +12,13 @@ IMAGES = 25
 MOST_IMAGES = 64
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """What no key may be added to, and nothing changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LandmarkSize(_Settings):
+class LandmarkSize(Settings):
     """Layout of the landmark generator; the defaults are the published one."""
 
     width: int = Field(default=512, ge=32, multiple_of=16, description="channels of a token")
@@ -39,7 +41,7 @@ class LandmarkSize(_Settings):
         return self
 
 
-class RendererSize(_Settings):
+class RendererSize(Settings):
     """Layout of the renderer; the defaults are the published one."""
 
     fine: int = Field(default=32, ge=4, multiple_of=4, description="channels at full resolution")
@@ -55,7 +57,7 @@ class RendererSize(_Settings):
     )
 
 
-class IpLapCropSettings(_Settings):
+class IpLapCropSettings(Settings):
     """How faces are cut out."""
 
     pad: float = Field(

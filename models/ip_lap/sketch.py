@@ -10,6 +10,8 @@ from jaxtyping import Float32, Int64, UInt8
 
 from models.ip_lap.landmarks import CONNECTIONS, FULL
 
+Landmarks131 = Float32[np.ndarray, "2 131"]  # x and y of the 131 landmarks, shares of the crop
+
 SIZE = 128
 """Side of a sketch [px]."""
 GREY = 224
@@ -18,7 +20,7 @@ _ENDS = np.array([[_COLUMN[start], _COLUMN[end]] for start, end in CONNECTIONS])
 
 
 def draw_canvas(
-    landmarks: Float32[np.ndarray, "2 131"], crop_size: tuple[int, int]
+    landmarks: Landmarks131, crop_size: tuple[int, int]
 ) -> UInt8[np.ndarray, "height width"]:
     """The lines at the crop's own aspect, its shorter side SIZE.
 
@@ -50,7 +52,7 @@ def draw_canvas(
 
 
 def draw_sketch(
-    landmarks: Float32[np.ndarray, "2 131"], crop_size: tuple[int, int]
+    landmarks: Landmarks131, crop_size: tuple[int, int]
 ) -> Float32[np.ndarray, "128 128"]:
     """The canvas resized to SIZE x SIZE.
 
@@ -66,8 +68,7 @@ def draw_sketch(
 
 
 def renderer_sketches(
-    landmarks: Float32[np.ndarray, "frame 2 131"],
-    crop_sizes: Int64[np.ndarray, "frame 2"],
+    landmarks: Float32[np.ndarray, "frame 2 131"], crop_sizes: Int64[np.ndarray, "frame 2"]
 ) -> Float32[np.ndarray, "frame 3 128 128"]:
     """Sketches of many frames as the renderer takes them.
 

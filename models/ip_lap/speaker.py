@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.landmarks import POSE
 from models.ip_lap.renderer import Renderer, Seen, masked_with_sketches
+from models.tensors import ImageBytes
 
 
 class Talker(nn.Module):
@@ -73,9 +74,9 @@ class Portrait(nn.Module):
     def forward(
         self,
         mel: Float[Tensor, "batch 80 16"],
-        faces: UInt8[Tensor, "batch height width 3"],
+        faces: ImageBytes,
         sketches: Float[Tensor, "batch 5 height width"],
-    ) -> UInt8[Tensor, "batch height width 3"]:
+    ) -> ImageBytes:
         """The faces that the middle sketches describe.
 
         Args:

@@ -8,41 +8,48 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int64
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from models.audio.mel import MAX_ABS
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.losses import (
+    ClipLandmarks,
     Judged,
     adversarial_loss,
     feature_matching_loss,
     landmark_loss,
     velocity_loss,
 )
+from models.ip_lap.settings import Settings
+from models.tensors import Scalar
 
-Losses = tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]
+WindowLandmarks = Float32[np.ndarray, "sample frame 131 2"]  # landmarks of windows [crop px]
+# Landmarks of references [crop px]
+ReferenceLandmarks = Float32[np.ndarray, "sample reference 131 2"]
+WindowPoints = Float32[np.ndarray, "sample frame point 2"]  # some points of windows [crop px]
+WindowBoxes = Float32[np.ndarray, "sample frame 4"]  # x1, y1, x2, y2 [crop px]
+Columns = Int64[np.ndarray, "131"]  # for each landmark the column of another
+MelBatch = Float32[Tensor, "sample frame 1 80 column"]  # -4..4
+
+Losses = tuple[Scalar, dict[str, Scalar]]
 """The sum, and its parts without their weights."""
 
 DECIBEL = 2 * MAX_ABS / 100
 """Of the mel scale."""
 
 
-class LandmarkWeights(BaseModel):
+class LandmarkWeights(Settings):
     """How much each loss of the landmark generator counts; as published."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     l1: float = Field(1.0, ge=0, description="distance of coordinates")
     velocity: float = Field(1.0, ge=0, description="distance of motions: the paper's continuity")
 
 
-class RendererWeights(BaseModel):
+class RendererWeights(Settings):
     """How much each loss of the renderer counts; as published."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     warping: float = Field(2.5, ge=0, description="features of the warped references")
     perceptual: float = Field(
@@ -54,10 +61,8 @@ class RendererWeights(BaseModel):
     matching: float = Field(2.5, ge=0, description="features of the critic")
 
 
-class Augmentation(BaseModel):
+class Augmentation(Settings):
     """What is changed at random in training; the defaults, as published, change nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mirror: float = Field(0.0, ge=0, le=1, description="share of windows seen in a mirror")
     roll_degrees: float = Field(
@@ -79,11 +84,7 @@ class Augmentation(BaseModel):
 
 
 def landmark_losses(
-    prediction: Float[Tensor, "frame 2 landmark"],
-    target: Float[Tensor, "frame 2 landmark"],
-    *,
-    weights: LandmarkWeights,
-    frames: int,
+    prediction: ClipLandmarks, target: ClipLandmarks, *, weights: LandmarkWeights, frames: int
 ) -> Losses:
     """The losses of the landmark generator.
 
@@ -101,8 +102,8 @@ def landmark_losses(
 
 
 def renderer_losses(
-    warping: Float[Tensor, ""],
-    perceptual: Float[Tensor, ""],
+    warping: Scalar,
+    perceptual: Scalar,
     judged: Judged,
     real: Judged,
     *,
@@ -144,9 +145,7 @@ def critic_losses(generated: Judged, real: Judged) -> Losses:
     return (parts["critic_generated"] + parts["critic_real"]) / 2, parts
 
 
-def mirror_columns(
-    mirror: Int[np.ndarray, "478"],
-) -> Int64[np.ndarray, "131"]:
+def mirror_columns(mirror: Int[np.ndarray, "478"]) -> Columns:
     """Column of each of the 131 landmarks' partner on the other side of the face.
 
     Args:
@@ -157,16 +156,16 @@ def mirror_columns(
 
 
 def augment_points(
-    windows: Float32[np.ndarray, "sample frame 131 2"],
-    references: Float32[np.ndarray, "sample reference 131 2"],
+    windows: WindowLandmarks,
+    references: ReferenceLandmarks,
     augmentation: Augmentation,
     *,
-    columns: Int64[np.ndarray, "131"],
+    columns: Columns,
     size: float,
     rng: np.random.Generator,
 ) -> tuple[
-    Float32[np.ndarray, "sample frame 131 2"],
-    Float32[np.ndarray, "sample reference 131 2"],
+    WindowLandmarks,
+    ReferenceLandmarks,
     Bool[np.ndarray, " sample"],
     Float64[np.ndarray, "sample 1+reference"],
 ]:
@@ -200,10 +199,7 @@ def augment_points(
     )
 
 
-def rolled(
-    points: Float32[np.ndarray, "sample frame point 2"],
-    angles: Float64[np.ndarray, " sample #frame"],
-) -> Float32[np.ndarray, "sample frame point 2"]:
+def rolled(points: WindowPoints, angles: Float64[np.ndarray, " sample #frame"]) -> WindowPoints:
     """Points turned about their mean over all frames of a window, or each frame's about its own.
 
     Args:
@@ -220,12 +216,8 @@ def rolled(
 
 
 def jittered_boxes(
-    boxes: Float32[np.ndarray, "sample frame 4"],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    *,
-    together: bool,
-) -> Float32[np.ndarray, "sample frame 4"]:
+    boxes: WindowBoxes, augmentation: Augmentation, rng: np.random.Generator, *, together: bool
+) -> WindowBoxes:
     """Boxes x1, y1, x2, y2 with edges moved at random; those of a window alike if `together`."""
     sides = np.tile(boxes[..., 2:] - boxes[..., :2], 2)
     shape = (len(boxes), 1 if together else boxes.shape[1], 4)
@@ -233,11 +225,7 @@ def jittered_boxes(
     return np.asarray(moved, np.float32)
 
 
-def augment_mel(
-    mel: Float32[Tensor, "sample frame 1 80 column"],
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-) -> Float32[Tensor, "sample frame 1 80 column"]:
+def augment_mel(mel: MelBatch, augmentation: Augmentation, rng: np.random.Generator) -> MelBatch:
     """Imitates other voices, rooms and microphones, alike in all frames of a window.
 
     Args:

@@ -8,8 +8,9 @@ Wav2Lip: a tick's 16 mel columns have it nearly in the middle.
 from fractions import Fraction
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 
+from models.arrays import FrameMask, Mel, Points2D, Seconds
 from models.audio.mel import CHUNK, COLUMNS_PER_SECOND, MAX_ABS
 
 WINDOW = 5
@@ -33,9 +34,7 @@ _SHARE_DIGITS = 6
 
 
 def mel_windows(
-    mel: Float32[np.ndarray, "column 80"],
-    pts: Int64[np.ndarray, " frame"],
-    time_base: Fraction,
+    mel: Mel, pts: Int64[np.ndarray, " frame"], time_base: Fraction
 ) -> Float32[np.ndarray, "frame 5 80 16"]:
     """The mel that is heard at each tick of each frame's window.
 
@@ -60,9 +59,9 @@ def mel_windows(
 
 
 def pose_windows(
-    points: Float32[np.ndarray, "frame point 2"],
+    points: Points2D,
     sizes: Int64[np.ndarray, "frame 2"],
-    seconds: Float64[np.ndarray, " frame"],
+    seconds: Seconds,
     *,
     run: Int64[np.ndarray, " frame"],
 ) -> tuple[Float32[np.ndarray, "frame 5 point 2"], Int64[np.ndarray, "frame 5 2"]]:
@@ -95,9 +94,7 @@ def pose_windows(
     return windows, near_sizes
 
 
-def face_runs(
-    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
-) -> Int64[np.ndarray, " frame"]:
+def face_runs(valid: FrameMask, scene_start: FrameMask) -> Int64[np.ndarray, " frame"]:
     """Number of the unbroken run of faces that each frame is in; -1 for none."""
     begins = valid & (scene_start | ~np.concatenate([[False], valid[:-1]]))
     return np.where(valid, np.cumsum(begins) - 1, -1).astype(np.int64)

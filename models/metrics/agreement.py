@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
-_Array = NDArray[np.float32]
+from models.arrays import Components
+from models.speech_to_lips.lag import between
+
 _Wide = NDArray[np.float64]
 
 TICKS_PER_SECOND = 25
@@ -67,7 +69,7 @@ class Agreement:
 
 def agree(
     expected: Float32[np.ndarray, "expected_tick component"],
-    seen_motion: Float32[np.ndarray, "tick component"],
+    seen_motion: Components,
     *,
     seen: Float32[np.ndarray, " seen_tick"],
 ) -> Agreement:
@@ -98,7 +100,7 @@ def agree(
     score = np.where(overlap >= MIN_OVERLAP_TICKS, curve * np.sqrt(overlap), -np.inf)
     best = int(score.argmax())
     return Agreement(
-        lag_ticks=best - MAX_LAG_TICKS + _between(score, best),
+        lag_ticks=best - MAX_LAG_TICKS + between(score, best),
         correlation=float(curve[best]),
         in_step=float(curve[MAX_LAG_TICKS]),
         confidence=_confidence(score, best),
@@ -107,7 +109,7 @@ def agree(
     )
 
 
-def _velocity(motion: _Array) -> _Wide:
+def _velocity(motion: NDArray[np.float32]) -> _Wide:
     """(tick, component) → (tick - 1, component)."""
     return np.diff(motion.astype(np.float64), axis=0)
 
@@ -133,15 +135,6 @@ def _curve(expected: _Wide, observed: _Wide, use: NDArray[np.bool_]) -> tuple[_W
         energy = np.sqrt((np.square(a).sum() + least) * (np.square(b).sum() + least))
         curve[row] = (a * b).sum() / energy
     return curve, overlap
-
-
-def _between(score: _Wide, best: int) -> float:
-    """Where between ticks the peak lies: the top of a parabola through three points, -0.5..0.5."""
-    if not 0 < best < len(score) - 1:
-        return 0.0
-    before, top, after = score[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend else 0.0
 
 
 def _confidence(score: _Wide, best: int) -> float:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
+
+from models.arrays import FrameValues, Seconds
 
 CLOSED = 0.2
 """Opening up to here is closed: 0 is the person's closed level, 1 the open one."""
@@ -22,16 +24,14 @@ class Phone:
     stop: float
 
 
-def levels(opening: Float32[np.ndarray, " frame"]) -> tuple[float, float]:
+def levels(opening: FrameValues) -> tuple[float, float]:
     """The person's closed and open level, from openings of frames with a face."""
     low, high = np.quantile(opening, [CLOSED_QUANTILE, OPEN_QUANTILE])
     return float(low), float(high)
 
 
 def closures(
-    opening: Float32[np.ndarray, " frame"],
-    seconds: Float64[np.ndarray, " frame"],
-    phones: list[Phone],
+    opening: FrameValues, seconds: Seconds, phones: list[Phone]
 ) -> Float32[np.ndarray, " phone"]:
     """The least opening within each phone; NaN where no frame with a face falls into it.
 
@@ -50,9 +50,7 @@ def closures(
 
 
 def closures_by_chance(
-    opening: Float32[np.ndarray, " frame"],
-    seconds: Float64[np.ndarray, " frame"],
-    phones: list[Phone],
+    opening: FrameValues, seconds: Seconds, phones: list[Phone]
 ) -> Float32[np.ndarray, " moved"]:
     """`closures` by chance: all phones moved by each of nine shifts, around the clip's end."""
     begin, end = float(seconds[0]), float(seconds[-1])

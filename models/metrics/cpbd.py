@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve
 from skimage.feature import canny
 
+Gray = Float64[np.ndarray, "h w"]  # 0..255
+Edges = Bool[np.ndarray, "h w"]  # whether a pixel is on an edge
+
 BLOCK_SIDE_PX = 64
 
 EDGE_BLOCK_SHARE = 0.002
@@ -50,12 +53,12 @@ def cpbd(gray: UInt8[np.ndarray, "h w"]) -> float:
     return float(np.mean(np.round(100 * noticed) < FINEST_BIN)) if noticed.size else 0.0
 
 
-def canny_edges(image: Float64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def canny_edges(image: Gray) -> Edges:
     """Edges that decide which blocks take part, of an image in 0..255."""
     return np.asarray(canny(image))
 
 
-def sobel_edges(image: Float64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def sobel_edges(image: Gray) -> Edges:
     """Edges whose width is measured, of an image in 0..255: thin, by horizontal gradient."""
     kernel = np.outer([1, 2, 1], [1, 0, -1]) / 8
     strength = convolve(image, kernel) ** 2
@@ -67,9 +70,7 @@ def sobel_edges(image: Float64[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     return np.asarray(across | along)
 
 
-def edge_widths(
-    image: Float64[np.ndarray, "h w"], edges: Bool[np.ndarray, "h w"]
-) -> Int64[np.ndarray, "h w"]:
+def edge_widths(image: Gray, edges: Edges) -> Int64[np.ndarray, "h w"]:
     """Width [px] of the edge at each pixel along its row, 0 where none was measured.
 
     How far the brightness goes on rising (or falling) to both sides (Marziliano et al. 2002); only
@@ -103,9 +104,7 @@ def _width_of_rise(image: NDArray[np.float64]) -> NDArray[np.int64]:
     return around
 
 
-def _probability_of_blur(
-    widths: NDArray[np.int64], image: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _probability_of_blur(widths: NDArray[np.int64], image: Gray) -> NDArray[np.float64]:
     """Of each edge in a block; the wider edge is tolerated where contrast is low."""
     noticeable = 5 if int(np.ptp(image)) <= 50 else 3
     return np.asarray(1 - np.exp(-((widths[widths > 0] / noticeable) ** BETA)))

@@ -3,10 +3,12 @@
 import numpy as np
 from jaxtyping import Float, Float64
 
+Features = Float[np.ndarray, "n d"]  # of images
+Mean = Float64[np.ndarray, " d"]  # of features
+Covariance = Float64[np.ndarray, "d d"]  # of features
 
-def statistics(
-    features: Float[np.ndarray, "n d"],
-) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"]]:
+
+def statistics(features: Features) -> tuple[Mean, Covariance]:
     """Mean and covariance (divided by n - 1) of features of n > 1 images."""
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"a covariance takes features (n > 1, d), not {features.shape}")
@@ -15,10 +17,7 @@ def statistics(
 
 
 def frechet_distance(
-    mean_a: Float64[np.ndarray, " d"],
-    covariance_a: Float64[np.ndarray, "d d"],
-    mean_b: Float64[np.ndarray, " d"],
-    covariance_b: Float64[np.ndarray, "d d"],
+    mean_a: Mean, covariance_a: Covariance, mean_b: Mean, covariance_b: Covariance
 ) -> float:
     """Squared Fréchet distance of two normal distributions, given by mean and covariance.
 
@@ -33,9 +32,7 @@ def frechet_distance(
     return float(np.sum((mean_a - mean_b) ** 2) + spread)
 
 
-def distance_of_features(
-    features: Float[np.ndarray, "n d"], reference: Float[np.ndarray, "m d"]
-) -> float:
+def distance_of_features(features: Features, reference: Float[np.ndarray, "m d"]) -> float:
     """Squared Fréchet distance of the normal distributions of two sets of features.
 
     For fewer images than features the trace of the root is the sum of the singular values of the

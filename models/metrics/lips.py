@@ -5,7 +5,9 @@ told of a frame is NaN.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
+
+from models.arrays import FrameMask, FrameValues, Points2D, Seconds, Waveform
 
 LONGEST_STEP_SECONDS = 0.2
 """Frames further apart are not neighbours: the video stood still or was cut."""
@@ -24,12 +26,7 @@ AFTER_SOUND_SECONDS, BEFORE_SOUND_SECONDS = 0.24, 0.2
 """A mouth needs time to close, and opens before it sounds: that much of a silence is left out."""
 
 
-def neighbours(
-    seconds: Float64[np.ndarray, " frame"],
-    *,
-    valid: Bool[np.ndarray, " frame"],
-    scene_start: Bool[np.ndarray, " frame"],
-) -> Bool[np.ndarray, " frame"]:
+def neighbours(seconds: Seconds, *, valid: FrameMask, scene_start: FrameMask) -> FrameMask:
     """Whether a frame and the one before it show the same face, one step apart."""
     joined = np.zeros(len(seconds), bool)
     step = np.diff(seconds)
@@ -38,10 +35,10 @@ def neighbours(
 
 
 def at_seconds(
-    points: Float32[np.ndarray, "frame point 2"],
-    seconds: Float64[np.ndarray, " frame"],
-    joined: Bool[np.ndarray, " frame"],
-    valid: Bool[np.ndarray, " frame"],
+    points: Points2D,
+    seconds: Seconds,
+    joined: FrameMask,
+    valid: FrameMask,
     wanted: Float64[np.ndarray, " row"],
 ) -> Float32[np.ndarray, "row point 2"]:
     """Points at wanted times, linear between frames; NaN where unknown.
@@ -68,18 +65,12 @@ def at_seconds(
     return np.where(known[:, None, None], mixed, np.nan).astype(np.float32)
 
 
-def distance(
-    points: Float32[np.ndarray, "frame point 2"], truth: Float32[np.ndarray, "frame point 2"]
-) -> Float32[np.ndarray, " frame"]:
+def distance(points: Points2D, truth: Points2D) -> FrameValues:
     """Mean distance between points and truth [face heights]."""
     return np.asarray(np.linalg.norm(points - truth, axis=-1).mean(-1), np.float32)
 
 
-def velocity(
-    points: Float32[np.ndarray, "frame point 2"],
-    seconds: Float64[np.ndarray, " frame"],
-    joined: Bool[np.ndarray, " frame"],
-) -> Float32[np.ndarray, "frame point 2"]:
+def velocity(points: Points2D, seconds: Seconds, joined: FrameMask) -> Points2D:
     """Motion since the frame before [face heights a second]; NaN where there is none."""
     moved = np.full(points.shape, np.nan, np.float32)
     step = np.maximum(np.diff(seconds), 1e-9)[:, None, None]
@@ -88,20 +79,12 @@ def velocity(
     return moved
 
 
-def speed(
-    points: Float32[np.ndarray, "frame point 2"],
-    seconds: Float64[np.ndarray, " frame"],
-    joined: Bool[np.ndarray, " frame"],
-) -> Float32[np.ndarray, " frame"]:
+def speed(points: Points2D, seconds: Seconds, joined: FrameMask) -> FrameValues:
     """Mean speed of the points [face heights a second]; NaN where unknown."""
     return np.asarray(np.linalg.norm(velocity(points, seconds, joined), axis=-1).mean(-1))
 
 
-def acceleration(
-    points: Float32[np.ndarray, "frame point 2"],
-    seconds: Float64[np.ndarray, " frame"],
-    joined: Bool[np.ndarray, " frame"],
-) -> Float32[np.ndarray, " frame"]:
+def acceleration(points: Points2D, seconds: Seconds, joined: FrameMask) -> FrameValues:
     """Mean size of the points' acceleration [face heights a second squared]; NaN where unknown."""
     found = np.full(len(points), np.nan, np.float32)
     if len(points) < 3:
@@ -113,7 +96,7 @@ def acceleration(
     return found
 
 
-def levels_db(samples: Float32[np.ndarray, " sample"], rate: int) -> Float64[np.ndarray, " window"]:
+def levels_db(samples: Waveform, rate: int) -> Float64[np.ndarray, " window"]:
     """Level [dB of full scale] of windows of LEVEL_SECONDS; the rest is left out.
 
     Args:
@@ -127,8 +110,8 @@ def levels_db(samples: Float32[np.ndarray, " sample"], rate: int) -> Float64[np.
 
 
 def silent_and_sounding(
-    levels: Float64[np.ndarray, " window"], seconds: Float64[np.ndarray, " frame"]
-) -> tuple[Bool[np.ndarray, " frame"], Bool[np.ndarray, " frame"]]:
+    levels: Float64[np.ndarray, " window"], seconds: Seconds
+) -> tuple[FrameMask, FrameMask]:
     """Which moments lie well within silence, and at which speech sounds.
 
     Args:

@@ -10,6 +10,8 @@ from typing import Literal
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
+Pictures = UInt8[Tensor, "n h w 3"]  # RGB
+
 
 def perceptual_distance(net: Literal["alex", "vgg"] = "alex") -> nn.Module:
     """LPIPS on a trunk with fresh weights.
@@ -42,9 +44,7 @@ class ImageDistance(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self, image: UInt8[Tensor, "n h w 3"], reference: UInt8[Tensor, "n h w 3"]
-    ) -> Float32[Tensor, " n"]:
+    def forward(self, image: Pictures, reference: Pictures) -> Float32[Tensor, " n"]:
         """Distance of each image from its reference."""
         first, second = (
             each.permute(0, 3, 1, 2).float() / 127.5 - 1 for each in (image, reference)

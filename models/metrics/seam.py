@@ -2,12 +2,13 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Crop, MeshPoints
 from models.faces.crop.masks import lower_face_mask
 
-_Floats = NDArray[np.float32]
+Normals = Float32[np.ndarray, "size size 2"]  # x, y at each pixel, of length 1 or 0
 
 _ALONG = 0.02
 """How far along the border gradients are averaged before their size counts, so that texture
@@ -15,7 +16,7 @@ cancels out and a step of one sign does not. A share of the crop's side."""
 
 
 def border(
-    points: Float32[np.ndarray, "478 xy"], size: int
+    points: MeshPoints, size: int
 ) -> tuple[Float32[np.ndarray, "{size} {size}"], Float32[np.ndarray, "{size} {size} 2"]]:
     """The border of the lower-face mask: its weight 0..1 and normal x, y at each pixel of the crop.
 
@@ -31,11 +32,7 @@ def border(
     return weight, np.asarray(normal, np.float32)
 
 
-def border_energy(
-    image: UInt8[np.ndarray, "size size 3"],
-    weight: Float32[np.ndarray, "size size"],
-    normal: Float32[np.ndarray, "size size 2"],
-) -> float:
+def border_energy(image: Crop, weight: Float32[np.ndarray, "size size"], normal: Normals) -> float:
     """Mean size [levels per px] of the gradient across a border; nan where there is no border.
 
     Args:
@@ -54,6 +51,6 @@ def border_energy(
     return float(np.mean(np.abs(smooth[inside] / share[inside])))
 
 
-def _slope(image: _Floats, x: int, y: int) -> _Floats:
+def _slope(image: NDArray[np.float32], x: int, y: int) -> NDArray[np.float32]:
     """Derivative [per px] along x or y (Sobel)."""
     return np.asarray(cv2.Sobel(image, cv2.CV_32F, x, y, scale=1 / 8), np.float32)

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from skimage.metrics import structural_similarity
 
+AnyPicture = UInt8[np.ndarray, "h w *channel"]  # gray, or colours in any order
 
-def psnr(
-    image: UInt8[np.ndarray, "h w *channel"], reference: UInt8[np.ndarray, "h w *channel"]
-) -> float:
+
+def psnr(image: AnyPicture, reference: AnyPicture) -> float:
     """Peak signal to noise ratio [dB] of gray or colour images; inf where equal."""
     _same_shape(image, reference)
     if np.array_equal(image, reference):
@@ -20,10 +20,7 @@ def psnr(
 
 
 def ssim(
-    image: UInt8[np.ndarray, "h w *channel"],
-    reference: UInt8[np.ndarray, "h w *channel"],
-    *,
-    window: Literal["uniform", "gaussian"] = "uniform",
+    image: AnyPicture, reference: AnyPicture, *, window: Literal["uniform", "gaussian"] = "uniform"
 ) -> float:
     """Structural similarity of gray or colour images, the mean over pixels and channels.
 

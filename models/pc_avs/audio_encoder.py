@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.pc_avs import CLASSES, FEATURES
+from models.tensors import Embeddings
 
 MELS = 80
 _CHANNELS = (32, 64, 128, 256)
@@ -38,17 +39,17 @@ class _SqueezeExcite(nn.Module):
 class _Block(nn.Module):
     """Residual block; its first half normalises after the ReLU."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
+    def __init__(self, inputs: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.se = _SqueezeExcite(channels)
         self.downsample = nn.Sequential()
-        if channels_in != channels:
+        if inputs != channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
             )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -64,12 +65,12 @@ class _ResNet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(1, _CHANNELS[0], 3, padding=1)
         self.bn1 = nn.BatchNorm2d(_CHANNELS[0])
-        channels_in = _CHANNELS[0]
+        inputs = _CHANNELS[0]
         for number, (channels, count) in enumerate(zip(_CHANNELS, _BLOCKS, strict=True), 1):
-            blocks = [_Block(channels_in, channels, 1 if number == 1 else 2)]
+            blocks = [_Block(inputs, channels, 1 if number == 1 else 2)]
             blocks += [_Block(channels, channels, 1) for _ in range(1, count)]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
-            channels_in = channels
+            inputs = channels
         self.attention = nn.Sequential(
             nn.Conv1d(_POOLED, 128, 1),
             nn.ReLU(),
@@ -103,7 +104,7 @@ class AudioEncoder(nn.Module):
         self.model = _ResNet()
         self.fc = nn.Linear(FEATURES, CLASSES)
 
-    def forward(self, mel: Float[Tensor, "batch 1 80 column"]) -> Float[Tensor, "batch 512"]:
+    def forward(self, mel: Float[Tensor, "batch 1 80 column"]) -> Embeddings:
         """The mouth feature; inference multiplies it by 1.2.
 
         Args:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.pc_avs import FEATURES
 from models.stylegan2.pyramid import Pyramid
@@ -19,9 +19,7 @@ class Generator(Pyramid):
 
     def __init__(self) -> None:
         super().__init__(_CHANNELS, _IDENTITY + FEATURES, 8, start=7, flat_bias=False)
-        self.noises = nn.Module()
-        for layer, side in enumerate(self.noise_sides()):
-            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+        self.keep_noises()
 
     def forward(
         self,

@@ -6,6 +6,7 @@ from torch.nn import functional
 from torchvision.models import resnext50_32x4d
 
 from models.pc_avs import CLASSES
+from models.tensors import Images
 
 _CHANNELS = 2048
 
@@ -20,11 +21,9 @@ class IdentityEncoder(nn.Module):
         self.fc = nn.Linear(_CHANNELS, CLASSES)
 
     def forward(
-        self, image: Float[Tensor, "batch 3 height width"]
+        self, image: Images
     ) -> tuple[
-        Float[Tensor, "batch 2048"],
-        Float[Tensor, "batch 512 7 7"],
-        Float[Tensor, "batch 5830"],
+        Float[Tensor, "batch 2048"], Float[Tensor, "batch 512 7 7"], Float[Tensor, "batch 5830"]
     ]:
         """Identity vector, identity map and class scores.
 

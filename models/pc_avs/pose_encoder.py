@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.pc_avs import CLASSES, FEATURES
+from models.tensors import Embeddings
 
 POSE = 12
 """Numbers that tell the head pose: so few that nothing else fits in."""
@@ -90,7 +91,7 @@ class PoseEncoder(nn.Module):
         self.headpose_embed = nn.Sequential(nn.ReLU(), nn.Linear(FEATURES, POSE))
         self.headpose_fc = nn.Sequential(nn.ReLU(), nn.Linear(POSE, CLASSES))
 
-    def forward(self, image: Float[Tensor, "batch 3 224 224"]) -> Float[Tensor, "batch 512"]:
+    def forward(self, image: Float[Tensor, "batch 3 224 224"]) -> Embeddings:
         """The feature of a frame, free of identity.
 
         Args:
@@ -104,9 +105,7 @@ class PoseEncoder(nn.Module):
         feature: Tensor = self.model(image)
         return feature
 
-    def merge(
-        self, mouth: Float[Tensor, "batch 512"], headpose: Float[Tensor, "batch 512"]
-    ) -> Float[Tensor, "batch 512"]:
+    def merge(self, mouth: Embeddings, headpose: Embeddings) -> Embeddings:
         """The generator's style less its identity, the head pose last.
 
         Args:

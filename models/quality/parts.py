@@ -1,22 +1,7 @@
 """A clip's usable parts: one scene, one face seen throughout."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
-
-
-def face_parts(
-    valid: Bool[np.ndarray, " frame"], scene_start: Bool[np.ndarray, " frame"]
-) -> Int64[np.ndarray, "part 2"]:
-    """Ranges of frames [start, stop) with a face, cut at every gap and every cut.
-
-    Args:
-        valid: the face is seen.
-        scene_start: true for the first frame after each cut.
-    """
-    goes_on = valid[1:] & valid[:-1] & ~scene_start[1:]
-    starts = np.flatnonzero(valid & ~np.append(False, goes_on))
-    stops = np.flatnonzero(valid & ~np.append(goes_on, False)) + 1
-    return np.asarray(np.stack([starts, stops], axis=1), np.int64)
+from jaxtyping import Float32
 
 
 def windows_between(first: float, last: float, window: float, count: int) -> slice:

@@ -2,8 +2,9 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
+from models.arrays import FrameValues, Mesh, Picture
 from models.faces.mesh.indices import LIPS
 
 PATCH_WIDTH, PATCH_HEIGHT = 80, 48
@@ -16,7 +17,7 @@ _LEAST_SPREAD = 2.0
 """Standard deviation [levels] that any patch is given: a flat one has no edges to judge."""
 
 
-def turn_degrees(rotation: Float32[np.ndarray, "frame 3 3"]) -> Float32[np.ndarray, " frame"]:
+def turn_degrees(rotation: Float32[np.ndarray, "frame 3 3"]) -> FrameValues:
     """Angle between where a head looks and the camera, 0..180 [degrees].
 
     Args:
@@ -25,9 +26,7 @@ def turn_degrees(rotation: Float32[np.ndarray, "frame 3 3"]) -> Float32[np.ndarr
     return np.asarray(np.degrees(np.arccos(np.clip(rotation[:, 2, 2], -1, 1))), np.float32)
 
 
-def mouth_sharpness(
-    face: UInt8[np.ndarray, "h w 3"], landmarks: Float32[np.ndarray, "478 3"], face_height: float
-) -> float:
+def mouth_sharpness(face: Picture, landmarks: Mesh, face_height: float) -> float:
     """Share of fine detail in the mouth region, at one size for all faces: 0 flat, ~1 very sharp.
 
     The standard deviation of a Laplacian over that of the region's brightness, so that neither

@@ -3,7 +3,10 @@
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from models.arrays import Waveform
 from models.metrics.lips import LEVEL_SECONDS, levels_db, silent_and_sounding
+
+Levels = Float32[np.ndarray, " window"]  # a number for each window
 
 CLIPPED_LEVEL = 0.999
 """Samples of this size and more are at the end of their scale."""
@@ -15,10 +18,8 @@ WINDOW_SECONDS = LEVEL_SECONDS
 
 
 def window_levels(
-    samples: Float32[np.ndarray, " sample"], rate: int
-) -> tuple[
-    Float32[np.ndarray, " window"], Float32[np.ndarray, " window"], Bool[np.ndarray, " window"]
-]:
+    samples: Waveform, rate: int
+) -> tuple[Levels, Levels, Bool[np.ndarray, " window"]]:
     """Level [dB of full scale], share of clipped samples 0..1, and presence of speech by window.
 
     Speech is a plain energy gate: what lies no more than 25 dB under the recording's loud parts.

@@ -9,8 +9,10 @@ Two procedures: GFPGAN's (facexlib) and GPEN's, which VideoReTalking uses.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, Integer, UInt8
+from jaxtyping import Float, Float64, Integer
 from numpy.typing import NDArray
+
+from models.arrays import Affine, Crop, FivePoints, Picture, SizedCrop
 
 SIZE = 512
 FFHQ_POINTS = np.array(
@@ -45,7 +47,7 @@ BLUR_SIZE = 101
 BLUR_SIGMA = 11
 
 
-def ffhq_affine(points: Float[np.ndarray, "5 2"], size: int = SIZE) -> Float64[np.ndarray, "2 3"]:
+def ffhq_affine(points: FivePoints, size: int = SIZE) -> Affine:
     """GFPGAN's similarity from the frame to its crop, by least median of squares.
 
     Args:
@@ -69,7 +71,7 @@ def gpen_points(size: int = SIZE) -> Float64[np.ndarray, "5 2"]:
     return points
 
 
-def gpen_affine(points: Float[np.ndarray, "5 2"], size: int = SIZE) -> Float64[np.ndarray, "2 3"]:
+def gpen_affine(points: FivePoints, size: int = SIZE) -> Affine:
     """GPEN's similarity from the frame to its crop, by least squares (Umeyama 1991).
 
     Args:
@@ -87,18 +89,14 @@ def gpen_affine(points: Float[np.ndarray, "5 2"], size: int = SIZE) -> Float64[n
     return np.column_stack([turn, target.mean(0) - turn @ source.mean(0)])
 
 
-def inverse(affine: Float64[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
+def inverse(affine: Affine) -> Affine:
     """The affine from the crop back to the frame."""
     return np.asarray(cv2.invertAffineTransform(affine), np.float64)
 
 
 def crop_face(
-    frame: UInt8[np.ndarray, "h w 3"],
-    affine: Float64[np.ndarray, "2 3"],
-    size: int = SIZE,
-    *,
-    border: tuple[int, int, int] = (0, 0, 0),
-) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    frame: Picture, affine: Affine, size: int = SIZE, *, border: tuple[int, int, int] = (0, 0, 0)
+) -> SizedCrop:
     """The crop of a frame.
 
     Args:
@@ -129,11 +127,8 @@ def paste_mask(labels: Integer[np.ndarray, "512 512"]) -> Float64[np.ndarray, "5
 
 
 def paste_face(
-    frame: UInt8[np.ndarray, "h w 3"],
-    face: UInt8[np.ndarray, "size size 3"],
-    affine: Float64[np.ndarray, "2 3"],
-    mask: Float64[np.ndarray, "side side"],
-) -> UInt8[np.ndarray, "h w 3"]:
+    frame: Picture, face: Crop, affine: Affine, mask: Float64[np.ndarray, "side side"]
+) -> Picture:
     """The frame with the restored face over it.
 
     Args:

@@ -76,12 +76,12 @@ class GfpganRestorer(nn.Module):
 
 
 def _ours(theirs: Any) -> clean.ModulatedConv2d:
-    _, out_channels, in_channels, kernel_size, _ = theirs.weight.shape
+    _, outputs, inputs, kernel, _ = theirs.weight.shape
     with torch.device("meta"):  # no weights: theirs are taken over
         conv = clean.ModulatedConv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
+            inputs,
+            outputs,
+            kernel,
             STYLE_DIM,
             demodulate=theirs.demodulate,
             upsample=theirs.sample_mode == "upsample",

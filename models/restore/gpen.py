@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from models.stylegan2.layers import ConvLayer, EqualLinear
 from models.stylegan2.pyramid import Pyramid, channels_of
 
+SquareImages = Float[Tensor, "n 3 size size"]  # RGB in -1..1
+
 
 class FullGenerator(nn.Module):
     """Encoder and generator.
@@ -48,7 +50,7 @@ class FullGenerator(nn.Module):
         )
 
     def encode(
-        self, image: Float[Tensor, "n 3 size size"]
+        self, image: SquareImages
     ) -> tuple[Float[Tensor, "n style"], Sequence[Float[Tensor, "n _ _ _"]]]:
         """The code, and the features of each level from the smallest on."""
         features = []
@@ -59,8 +61,8 @@ class FullGenerator(nn.Module):
         return code, features[::-1]
 
     def forward(
-        self, inputs: Float[Tensor, "n 3 size size"], return_latents: bool = False
-    ) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n latent style"] | None]:
+        self, inputs: SquareImages, return_latents: bool = False
+    ) -> tuple[SquareImages, Float[Tensor, "n latent style"] | None]:
         """Restores faces.
 
         Args:

@@ -5,12 +5,12 @@ its components got wrong. Its strength is chosen on parts of the source that the
 and if it is not better there than no adaptation, there is none.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 
+from models.arrays import Mel, SpeechFeatures, TickMouths, TickValues
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
@@ -64,11 +64,11 @@ class Adaptation:
 
 def adapt(
     model: SpeechToLips,
-    mel: Float32[np.ndarray, "column 80"],
+    mel: Mel,
     *,
-    speech: Float[np.ndarray, "step 512"] | None = None,
-    motion: Float32[np.ndarray, "tick 57 3"],
-    seen: Float32[np.ndarray, " tick"] | None = None,
+    speech: SpeechFeatures | None = None,
+    motion: TickMouths,
+    seen: TickValues | None = None,
     scale: float = 1.0,
 ) -> Adaptation:
     """Fit the model to a person whose speech and mouth are both at hand.
@@ -102,26 +102,18 @@ def adapt(
         reason = "the source's sound does not fit its picture"
         return Adaptation(plain, reason, 0.0, lag.correlation)
     useful = useful & (shifted(useful.astype(np.float32), lag.ticks) > 0.99)
-    return _fit(
+    fitted = _fit(
         plain,
         components=components[useful],
         features=features[useful],
         observed=shifted(observed.astype(np.float32), lag.ticks)[useful],
         row=row,
-        lag_seconds=seconds,
-        correlation=lag.correlation,
     )
+    return replace(fitted, lag_seconds=seconds, correlation=lag.correlation)
 
 
 def _fit(
-    plain: Adapter,
-    *,
-    components: _Array,
-    features: _Array,
-    observed: _Array,
-    row: _Array,
-    lag_seconds: float,
-    correlation: float,
+    plain: Adapter, *, components: _Array, features: _Array, observed: _Array, row: _Array
 ) -> Adaptation:
     """The best of no adaptation and ridge fits of several strengths, by held-out error."""
     before = plain(components, features)
@@ -138,15 +130,14 @@ def _fit(
             left[held] = wrong[held] - (features[held] @ weight + bias)
         errors.append(_error(left, row) if folds else np.inf)
     best = int(np.argmin(errors))
-    found = {"lag_seconds": lag_seconds, "correlation": correlation, "error_before": error_before}
     if errors[best] > (1 - MIN_GAIN) * error_before:
         reason = "the person's own speech did not improve on the model"
-        return Adaptation(plain, reason, **found, error_after=error_before)
+        return Adaptation(plain, reason, error_before=error_before, error_after=error_before)
     weight, bias = _ridge(features, wrong, weights, strength=RIDGE[best])
     bias = bias + (1 - BELIEF) * features.mean(0) @ weight
     weight = BELIEF * weight
     adapter = Adapter(plain.scale, weight.astype(np.float32), bias.astype(np.float32))
-    return Adaptation(adapter, "", **found, error_after=errors[best])
+    return Adaptation(adapter, "", error_before=error_before, error_after=errors[best])
 
 
 def _ridge(

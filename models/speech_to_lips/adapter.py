@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float32
 
+from models.arrays import Components, TickFeatures
+
 if TYPE_CHECKING:  # torch takes seconds to import
     from models.speech_to_lips.network import Size
 
@@ -41,11 +43,7 @@ class Adapter:
             np.zeros(size.components, np.float32),
         )
 
-    def __call__(
-        self,
-        components: Float32[np.ndarray, "tick component"],
-        features: Float32[np.ndarray, "tick feature"],
-    ) -> Float32[np.ndarray, "tick component"]:
+    def __call__(self, components: Components, features: TickFeatures) -> Components:
         """Components of this person's motion, from the reference person's."""
         return np.asarray(components * self.scale + features @ self.weight + self.bias, np.float32)
 

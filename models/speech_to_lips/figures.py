@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Mouth, TickMouths, TickValues
 from models.faces.mesh.indices import JAW
 from models.speech_to_lips.neutral import CLOSED_OPENING, opening
 
@@ -52,10 +53,10 @@ class Figures:
 
 def clip_figures(
     predicted: Float32[np.ndarray, "predicted_tick 57 3"],
-    truth: Float32[np.ndarray, "tick 57 3"],
+    truth: TickMouths,
     *,
-    neutral: Float32[np.ndarray, "57 3"],
-    seen: Float32[np.ndarray, " tick"],
+    neutral: Mouth,
+    seen: TickValues,
 ) -> Figures | None:
     """Compare predicted and true motion; None where there is nothing to compare.
 

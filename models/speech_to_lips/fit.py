@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.arrays import Components, MotionBasis, MouthRows, TickMouths
 from models.speech_to_lips.network import Level, Member, Size, SpeechToLips
 from models.speech_to_lips.recordings import Example
 from models.speech_to_lips.training import (
@@ -52,7 +52,7 @@ def fit(
     examples: Sequence[Example],
     level: Level,
     *,
-    rows: Int64[np.ndarray, "57"],
+    rows: MouthRows,
     recipe: FitSettings,
     size: Size,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
@@ -107,10 +107,7 @@ def _fit_member(
     augment = augment_mel if size.input_features == "mel" else augment_features
     average = copy.deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(
-        net.parameters(),
-        recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
+        net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
     )
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
@@ -133,11 +130,7 @@ def _fit_member(
     return average
 
 
-def symmetric_components(
-    motion: Float32[np.ndarray, "tick 57 3"],
-    basis: Float32[np.ndarray, "component 171"],
-    rows: Int64[np.ndarray, "57"],
-) -> Float32[np.ndarray, "tick component"]:
+def symmetric_components(motion: TickMouths, basis: MotionBasis, rows: MouthRows) -> Components:
     """Components of the symmetric half of motion."""
     half = (motion + mirrored(motion, rows)) / 2
     return np.asarray(half.reshape(len(half), -1) @ basis.T, np.float32)

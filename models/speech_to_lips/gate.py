@@ -5,9 +5,9 @@ loudness of the recording as a whole.
 """
 
 import numpy as np
-from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Mel, TickValues
 from models.audio.mel import COLUMNS_PER_SECOND
 from models.speech_to_lips.network import COLUMN_STEP, TICK_STEP, loudness_db
 
@@ -38,7 +38,7 @@ FADE_SECONDS = 0.24
 """From open to closed."""
 
 
-def speech_gate(mel: Float32[np.ndarray, "column 80"]) -> Float32[np.ndarray, " tick"]:
+def speech_gate(mel: Mel) -> TickValues:
     """Voice activity at each tick: 1 while there is speech, 0 in silence, smooth between.
 
     Args:

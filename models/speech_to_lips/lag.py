@@ -5,6 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from models.arrays import TickValues
+
+Curve = Float64[np.ndarray, "17"]  # correlation at each lag from -MAX_LAG_TICKS to MAX_LAG_TICKS
+
 MAX_LAG_TICKS = 8
 """Lags up to 0.32 s are looked for, more is another take."""
 MIN_TICKS = 50
@@ -30,11 +34,7 @@ class Lag:
     reliable: bool
 
 
-def lag_curve(
-    predicted: Float32[np.ndarray, " tick"],
-    observed: Float32[np.ndarray, " tick"],
-    seen: Float32[np.ndarray, " tick"],
-) -> Float64[np.ndarray, "17"]:
+def lag_curve(predicted: TickValues, observed: TickValues, seen: TickValues) -> Curve:
     """Correlation at each lag from -MAX_LAG_TICKS to MAX_LAG_TICKS; -1 where it can't be told.
 
     Args:
@@ -58,12 +58,7 @@ def lag_curve(
     return curve
 
 
-def find_lag(
-    predicted: Float32[np.ndarray, " tick"],
-    observed: Float32[np.ndarray, " tick"],
-    *,
-    seen: Float32[np.ndarray, " tick"],
-) -> Lag:
+def find_lag(predicted: TickValues, observed: TickValues, *, seen: TickValues) -> Lag:
     """The lag at which predicted and observed opening agree best; see `lag_curve`."""
     curve = lag_curve(predicted, observed, seen)
     best, at_zero = int(curve.argmax()), float(curve[MAX_LAG_TICKS])
@@ -77,14 +72,22 @@ def find_lag(
     return Lag(ticks, float(curve[best]), at_zero, bool(clear and inside and agrees))
 
 
-def peak(curve: Float64[np.ndarray, "17"]) -> float:
-    """Lag of a curve's highest point, to a fraction of a tick (parabola through three points)."""
+def peak(curve: Curve) -> float:
+    """Lag of a curve's highest point, to a fraction of a tick."""
     best = int(curve.argmax())
+    return best - MAX_LAG_TICKS + between(curve, best)
+
+
+def between(curve: Float64[np.ndarray, " lag"], best: int) -> float:
+    """Where between ticks the peak at `best` lies: the top of a parabola through three points.
+
+    From -0.5 to 0.5; 0 at the ends of the curve, beside what is not finite, and on a plain.
+    """
     if not 0 < best < len(curve) - 1:
-        return float(best - MAX_LAG_TICKS)
+        return 0.0
     before, top, after = curve[best - 1 : best + 2]
     bend = before - 2 * top + after
-    return float(best - MAX_LAG_TICKS + (0.5 * (before - after) / bend if bend else 0.0))
+    return float(0.5 * (before - after) / bend) if np.isfinite(bend) and bend else 0.0
 
 
 def shifted(

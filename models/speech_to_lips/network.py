@@ -19,9 +19,15 @@ from jaxtyping import Float, Float32
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.arrays import BandColumns, Bands, Mel, SpeechFeatures
 from models.audio.mel import COLUMNS_PER_SECOND, N_MELS
 from models.faces.mesh.indices import MOUTH
 from models.whisper.encoder import STEPS_PER_SECOND, WIDTH
+
+Heard = Float[Tensor, "batch column band"]  # input features
+Exists = Float[Tensor, "batch column"]  # 1 where there is sound, else 0
+Moved = Float[Tensor, "batch tick component"]  # components of motion
+Hidden = Float[Tensor, "batch channel time"]  # between layers
 
 TICKS_PER_SECOND = 25
 TICK_STEP = 5
@@ -104,13 +110,11 @@ class Level:
             taken off, drawn towards the mean.
     """
 
-    mean: Float32[np.ndarray, " band"]
-    scale: Float32[np.ndarray, " band"] | None = None
+    mean: Bands
+    scale: Bands | None = None
 
     def __call__(
-        self,
-        mel: Float32[np.ndarray, "column 80"],
-        speech: Float[np.ndarray, "step 512"] | None,
+        self, mel: Mel, speech: SpeechFeatures | None
     ) -> Float32[np.ndarray, "input_column band"]:
         """A recording as the network takes it.
 
@@ -135,9 +139,7 @@ class ChannelNorm(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
 
-    def forward(
-        self, x: Float[Tensor, "batch channel time"]
-    ) -> Float[Tensor, "batch channel time"]:
+    def forward(self, x: Hidden) -> Hidden:
         out: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
         return out
 
@@ -156,9 +158,7 @@ class TemporalBlock(nn.Module):
             nn.Conv1d(channels, channels, 1),
         )
 
-    def forward(
-        self, x: Float[Tensor, "batch channel time"]
-    ) -> Float[Tensor, "batch channel shorter"]:
+    def forward(self, x: Hidden) -> Float[Tensor, "batch channel shorter"]:
         out: Tensor = x[..., self.dilation : -self.dilation] + self.layers(x)
         return out
 
@@ -179,8 +179,8 @@ class Member(nn.Module):
         self.head = nn.Conv1d(size.hidden, size.components, 1)
 
     def forward(
-        self, inputs: Float[Tensor, "batch column band"], exists: Float[Tensor, "batch column"]
-    ) -> tuple[Float[Tensor, "batch tick component"], Float[Tensor, "batch tick hidden"]]:
+        self, inputs: Heard, exists: Exists
+    ) -> tuple[Moved, Float[Tensor, "batch tick hidden"]]:
         """Components [face heights] and features.
 
         Args:
@@ -239,8 +239,8 @@ class SpeechToLips(nn.Module):
             self.speech_scale.copy_(torch.from_numpy(level.scale))
 
     def forward(
-        self, inputs: Float[Tensor, "batch column band"], exists: Float[Tensor, "batch column"]
-    ) -> tuple[Float[Tensor, "batch tick component"], Float[Tensor, "batch tick feature"]]:
+        self, inputs: Heard, exists: Exists
+    ) -> tuple[Moved, Float[Tensor, "batch tick feature"]]:
         """Components [face heights] and features; see `Member`."""
         answers = [member(inputs, exists) for member in self.members]
         components = torch.stack([components for components, _ in answers]).mean(0)
@@ -274,9 +274,7 @@ def _feature_encoder(size: Size) -> nn.Sequential:
     )
 
 
-def loudness_db(
-    mel: Float32[np.ndarray, "column band"],
-) -> Float32[np.ndarray, " column"]:
+def loudness_db(mel: BandColumns) -> Float32[np.ndarray, " column"]:
     """Loudness of mel columns [dB]; -80 or less is silence.
 
     The mean power of the bands; white noise of a root mean square of 0.1 has about -22 dB.
@@ -298,12 +296,7 @@ GAIN_PRIOR_COLUMNS = 4.0
 """The same for its gain, which a few columns tell."""
 
 
-def speech_level(
-    mel: Float32[np.ndarray, "column band"],
-    mean: Float32[np.ndarray, " band"],
-    *,
-    prior: float = PRIOR_COLUMNS,
-) -> Float32[np.ndarray, " band"]:
+def speech_level(mel: BandColumns, mean: Bands, *, prior: float = PRIOR_COLUMNS) -> Bands:
     """Mean mel of a recording's speech: what microphone, room, voice and gain add.
 
     Args:

@@ -9,6 +9,7 @@ here.
 import numpy as np
 from jaxtyping import Float32
 
+from models.arrays import MotionBasis, Mouth, Mouths
 from models.faces.mesh.indices import LOWER_INNER_LIP, MOUTH, UPPER_INNER_LIP
 
 UPPER, LOWER = MOUTH.index(UPPER_INNER_LIP), MOUTH.index(LOWER_INNER_LIP)
@@ -36,15 +37,13 @@ def opening(mouth: Float32[np.ndarray, "*frame 57 3"]) -> Float32[np.ndarray, "*
     return np.asarray(np.linalg.norm(gap, axis=-1), np.float32)
 
 
-def opening_row(
-    basis: Float32[np.ndarray, "component 171"],
-) -> Float32[np.ndarray, " component"]:
+def opening_row(basis: MotionBasis) -> Float32[np.ndarray, " component"]:
     """How much each row of the basis of motion opens the middle inner lips."""
     points = basis.reshape(len(basis), len(MOUTH), 3)
     return np.asarray(points[:, LOWER, 1] - points[:, UPPER, 1])
 
 
-def neutral_mouth(mouth: Float32[np.ndarray, "frame 57 3"]) -> Float32[np.ndarray, "57 3"]:
+def neutral_mouth(mouth: Mouths) -> Mouth:
     """The closed, relaxed mouth: mean of the middle half of the most closed fifth of the frames.
 
     Args:
@@ -58,9 +57,7 @@ def neutral_mouth(mouth: Float32[np.ndarray, "frame 57 3"]) -> Float32[np.ndarra
     return np.asarray(closed[trim : count - trim].mean(0, dtype=np.float64), np.float32)
 
 
-def opening_scale(
-    mouth: Float32[np.ndarray, "frame 57 3"], neutral: Float32[np.ndarray, "57 3"]
-) -> float:
+def opening_scale(mouth: Mouths, neutral: Mouth) -> float:
     """How far this person opens the mouth, as a factor of the reference person.
 
     The ninth decile of the opening beyond neutral; drawn towards 1 when there are few frames,

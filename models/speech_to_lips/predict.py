@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 
+from models.arrays import BandColumns, Components, Mel, SpeechFeatures, TickFeatures, TickMouths
 from models.audio.mel import N_MELS
 from models.faces.mesh.indices import INNER_LIP, MOUTH
 from models.speech_to_lips.adapter import Adapter
@@ -46,12 +47,12 @@ def load_model(
 
 def predict_motion(
     model: SpeechToLips,
-    mel: Float32[np.ndarray, "column 80"],
+    mel: Mel,
     *,
-    speech: Float[np.ndarray, "step 512"] | None = None,
+    speech: SpeechFeatures | None = None,
     adapter: Adapter | None = None,
     block_ticks: int = BLOCK_TICKS,
-) -> Float32[np.ndarray, "tick 57 3"]:
+) -> TickMouths:
     """Mouth motion of a recording.
 
     Args:
@@ -75,9 +76,7 @@ def predict_motion(
     return lips_apart(motion.reshape(len(gate), len(MOUTH), 3))
 
 
-def smoothed(
-    components: Float32[np.ndarray, "tick component"],
-) -> Float32[np.ndarray, "tick component"]:
+def smoothed(components: Components) -> Components:
     """Components low-pass filtered, 1-2-1 over three ticks: what is faster is no motion of lips."""
     if not len(components):
         return components
@@ -91,7 +90,7 @@ _LOWER = _INNER + np.arange(19, 10, -1)
 """Rows of the inner lips between the corners, each upper point with the one below it."""
 
 
-def lips_apart(motion: Float32[np.ndarray, "tick 57 3"]) -> Float32[np.ndarray, "tick 57 3"]:
+def lips_apart(motion: TickMouths) -> TickMouths:
     """Motion whose inner lips meet where they would pass through each other.
 
     Neutral is closed, so lips that come nearer than in neutral share the difference.
@@ -105,13 +104,11 @@ def lips_apart(motion: Float32[np.ndarray, "tick 57 3"]) -> Float32[np.ndarray, 
 
 def predict_blocks(
     model: SpeechToLips,
-    mel: Float32[np.ndarray, "column band"],
-    speech: Float[np.ndarray, "step 512"] | None = None,
+    mel: BandColumns,
+    speech: SpeechFeatures | None = None,
     *,
     block_ticks: int = BLOCK_TICKS,
-) -> Iterator[
-    tuple[int, Float32[np.ndarray, "tick component"], Float32[np.ndarray, "tick feature"]]
-]:
+) -> Iterator[tuple[int, Components, TickFeatures]]:
     """The network's answers in blocks: first tick, components and features; silence moves too.
 
     Args:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float16, Float32, Float64
+from jaxtyping import Float16, Float32
 from numpy.typing import NDArray
 
+from models.arrays import BandColumns, Mel, Mouth, Mouths, Seconds, TickMouths, TickValues
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
 from models.speech_to_lips.network import (
     COLUMN_STEP,
@@ -48,9 +49,9 @@ class Recording:
 
     name: str
     person: str
-    mel: Float32[np.ndarray, "column 80"]
-    mouth: Float32[np.ndarray, "tick 57 3"]
-    seen: Float32[np.ndarray, " tick"]
+    mel: Mel
+    mouth: TickMouths
+    seen: TickValues
     speech: Float16[np.ndarray, "step 512"] | None = None
 
 
@@ -69,10 +70,10 @@ class Example:
     """
 
     person: str
-    inputs: Float32[np.ndarray, "column band"]
-    motion: Float32[np.ndarray, "tick 57 3"]
-    weight: Float32[np.ndarray, " tick"]
-    neutral: Float32[np.ndarray, "57 3"]
+    inputs: BandColumns
+    motion: TickMouths
+    weight: TickValues
+    neutral: Mouth
     scale: float
     recording: Recording
 
@@ -90,9 +91,7 @@ def cut(recording: Recording, start: int, stop: int) -> Recording:
     )
 
 
-def at_ticks(
-    times_seconds: Float64[np.ndarray, " frame"], mouth: Float32[np.ndarray, "frame 57 3"]
-) -> tuple[Float32[np.ndarray, "tick 57 3"], Float32[np.ndarray, " tick"]]:
+def at_ticks(times_seconds: Seconds, mouth: Mouths) -> tuple[TickMouths, TickValues]:
     """Mouth points of frames with a face, interpolated to 25 Hz, and which ticks are seen (1 or 0).
 
     Args:
@@ -132,10 +131,7 @@ def common_level(recordings: Sequence[Recording], input_features: InputFeatures)
 
 
 def examples(
-    recordings: Sequence[Recording],
-    level: Level,
-    *,
-    lags: Mapping[str, float | None],
+    recordings: Sequence[Recording], level: Level, *, lags: Mapping[str, float | None]
 ) -> list[Example]:
     """Recordings as training examples.
 

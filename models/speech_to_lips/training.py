@@ -8,19 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Int64
+from jaxtyping import Float, Float32, Int32
 from torch import Tensor
 
+from models.arrays import MotionBasis, MouthRows, Mouths
 from models.faces.mesh.indices import MOUTH
 from models.speech_to_lips.network import TICK_STEP, InputLayout
 from models.speech_to_lips.neutral import opening_row
 from models.speech_to_lips.recordings import Example
+from models.tensors import Scalar
+
+AnyMouths = Float32[np.ndarray, "*batch 57 3"]  # mouths or their motion, canonical
 
 WINDOW_TICKS = 30
 """Ticks of one training example: 1.2 s, the length of most clips."""
 
 
-def mirrored_rows(mirror: Int32[np.ndarray, "478"]) -> Int64[np.ndarray, "57"]:
+def mirrored_rows(mirror: Int32[np.ndarray, "478"]) -> MouthRows:
     """Row among the 57 of each MOUTH point's partner on the other side of the face.
 
     Args:
@@ -29,20 +33,12 @@ def mirrored_rows(mirror: Int32[np.ndarray, "478"]) -> Int64[np.ndarray, "57"]:
     return np.array([MOUTH.index(int(mirror[point])) for point in MOUTH])
 
 
-def mirrored(
-    motion: Float32[np.ndarray, "*batch 57 3"], rows: Int64[np.ndarray, "57"]
-) -> Float32[np.ndarray, "*batch 57 3"]:
+def mirrored(motion: AnyMouths, rows: MouthRows) -> AnyMouths:
     """Motion as seen in a mirror."""
     return np.asarray(motion[..., rows, :] * np.array([-1, 1, 1], np.float32))
 
 
-def motion_basis(
-    motion: Float32[np.ndarray, "frame 57 3"],
-    rows: Int64[np.ndarray, "57"],
-    *,
-    symmetric: int,
-    skewed: int,
-) -> Float32[np.ndarray, "component 171"]:
+def motion_basis(motion: Mouths, rows: MouthRows, *, symmetric: int, skewed: int) -> MotionBasis:
     """Orthonormal basis of motion, first its symmetric rows.
 
     Speech moves both sides alike, so the network predicts the symmetric rows; the skewed rows
@@ -223,7 +219,7 @@ def motion_loss(
     *,
     basis: Float32[Tensor, "component 171"],
     weights: LossWeights,
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Error of predicted components; all terms in face heights."""
     weight = batch.weight[..., None]
     total = weight.sum().clamp(min=1)

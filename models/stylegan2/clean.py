@@ -12,12 +12,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.stylegan2.layers import GAIN, SLOPE, ModulatedWeight, modulated_conv2d
+from models.stylegan2.layers import (
+    GAIN,
+    SLOPE,
+    ColourSkip,
+    ModulatedWeight,
+    Styles,
+    modulated_conv2d,
+)
+from models.tensors import FeatureMaps, Images, OutputMaps
 
 
-def twice(
-    image: Float[Tensor, "batch channel height width"],
-) -> Float[Tensor, "batch channel 2*height 2*width"]:
+def twice(image: FeatureMaps) -> Float[Tensor, "batch channel 2*height 2*width"]:
     """The image at twice its size, interpolated bilinearly."""
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
@@ -27,28 +33,24 @@ class ModulatedConv2d(ModulatedWeight):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         style_dim: int,
         *,
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        fan_in = in_channels * kernel_size**2
-        weight = torch.randn(out_channels, in_channels, kernel_size, kernel_size)
+        fan_in = inputs * kernel**2
+        weight = torch.randn(outputs, inputs, kernel, kernel)
         super().__init__(weight / math.sqrt(fan_in))
-        self.modulation = nn.Linear(style_dim, in_channels)
+        self.modulation = nn.Linear(style_dim, inputs)
         nn.init.kaiming_normal_(self.modulation.weight, nonlinearity="linear")
         nn.init.ones_(self.modulation.bias)
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps, style: Styles) -> OutputMaps:
         """Convolved features."""
         return modulated_conv2d(
             twice(image) if self.upsample else image,
@@ -62,21 +64,16 @@ class StyleConv(nn.Module):
     """Modulated convolution (3 x 3), sqrt(2), noise (fresh if none is given), bias, leaky ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, style_dim: int, *, upsample: bool = False
+        self, inputs: int, outputs: int, style_dim: int, *, upsample: bool = False
     ) -> None:
         super().__init__()
-        self.modulated_conv = ModulatedConv2d(
-            in_channels, out_channels, 3, style_dim, upsample=upsample
-        )
+        self.modulated_conv = ModulatedConv2d(inputs, outputs, 3, style_dim, upsample=upsample)
         self.weight = nn.Parameter(torch.zeros(1))
-        self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, outputs, 1, 1))
 
     def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-        noise: Float[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        self, image: FeatureMaps, style: Styles, noise: Float[Tensor, "..."] | None = None
+    ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.modulated_conv(image, style) * GAIN
         if noise is None:
@@ -88,17 +85,12 @@ class StyleConv(nn.Module):
 class ToRGB(nn.Module):
     """Features to colours, added to the colours of the level below, which are half as large."""
 
-    def __init__(self, in_channels: int, style_dim: int) -> None:
+    def __init__(self, inputs: int, style_dim: int) -> None:
         super().__init__()
-        self.modulated_conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.modulated_conv = ModulatedConv2d(inputs, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, image: FeatureMaps, style: Styles, skip: ColourSkip | None = None) -> Images:
         """RGB, -1..1, not clipped."""
         out: Tensor = self.modulated_conv(image, style) + self.bias
         return out if skip is None else out + twice(skip)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.stylegan2.layers import EPS, ConvLayer, EqualLinear
 from models.stylegan2.pyramid import channels_of
+from models.tensors import FeatureMaps, HalvedMaps
 
 STDDEV_GROUP = 4
 """Samples among which the standard deviation is taken."""
@@ -17,23 +18,19 @@ STDDEV_GROUP = 4
 class ResBlock(nn.Module):
     """Two convolutions and a shortcut, half as large on output."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = ConvLayer(in_channels, in_channels, 3)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, downsample=True)
-        self.skip = ConvLayer(in_channels, out_channels, 1, downsample=True, activate=False)
+        self.conv1 = ConvLayer(inputs, inputs, 3)
+        self.conv2 = ConvLayer(inputs, outputs, 3, downsample=True)
+        self.skip = ConvLayer(inputs, outputs, 1, downsample=True, activate=False)
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+    def forward(self, image: FeatureMaps) -> HalvedMaps:
         """Features at half the size."""
         out: Tensor = self.conv2(self.conv1(image)) + self.skip(image)
         return out / math.sqrt(2)
 
 
-def append_stddev(
-    features: Float[Tensor, "batch channel height width"],
-) -> Float[Tensor, "batch channel+1 height width"]:
+def append_stddev(features: FeatureMaps) -> Float[Tensor, "batch channel+1 height width"]:
     """Appends the minibatch standard deviation as a channel.
 
     Samples i, i + N / G, i + 2 N / G, ... form a group of G = min(N, 4) (Karras et al. 2018,

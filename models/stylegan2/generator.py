@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.stylegan2.pyramid import Pyramid, channels_of
 
@@ -23,9 +22,7 @@ class Generator(Pyramid):
         self, size: int, style_dim: int = 512, n_mlp: int = 8, channel_multiplier: int = 2
     ) -> None:
         super().__init__(channels_of(size, channel_multiplier), style_dim, n_mlp)
-        self.noises = nn.Module()
-        for layer, side in enumerate(self.noise_sides()):
-            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+        self.keep_noises()
 
     def forward(
         self,

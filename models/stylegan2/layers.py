@@ -12,6 +12,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.tensors import FeatureMaps, Images, OutputMaps
+
+Styles = Float[Tensor, "batch style"]  # what modulates a layer, for each sample
+# The colours of the level below, half as large:
+ColourSkip = Float[Tensor, "batch 3 height//2 width//2"]
+OutputNoise = Float[Tensor, "#batch noise_channel out_height out_width"]  # as large as the output
+Weights = Float[Tensor, "out_channel channel kernel kernel"]  # of a convolution
+
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 """Of a leaky ReLU, so that it keeps the variance."""
@@ -28,13 +36,13 @@ def leaky_relu(
 
 
 def modulated_conv2d(
-    image: Float[Tensor, "batch channel height width"],
-    weight: Float[Tensor, "out_channel channel kernel kernel"],
+    image: FeatureMaps,
+    weight: Weights,
     style: Float[Tensor, "batch channel"],
     *,
     demodulate: bool = True,
     transposed: bool = False,
-) -> Float[Tensor, "batch out_channel out_height out_width"]:
+) -> OutputMaps:
     """A convolution whose input channels are scaled by a style (Karras et al. 2020, section 2.2).
 
     Scales the activations instead of the weights, so that a batch shares one convolution: the same
@@ -95,9 +103,7 @@ class Blur(_Filter):
         super().__init__(gain)
         self.pad = pad
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel out_height out_width"]:
+    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch channel out_height out_width"]:
         """The filtered image."""
         channels = image.shape[1]
         image = F.pad(image, self.pad * 2)
@@ -110,9 +116,7 @@ class Upsample(_Filter):
     def __init__(self) -> None:
         super().__init__(gain=4.0)
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel 2*height 2*width"]:
+    def forward(self, image: FeatureMaps) -> Float[Tensor, "batch channel 2*height 2*width"]:
         """The image at twice its size."""
         channels = image.shape[1]
         return F.conv_transpose2d(
@@ -131,17 +135,17 @@ class EqualLinear(nn.Module):
 
     def __init__(
         self,
-        in_features: int,
-        out_features: int,
+        inputs: int,
+        outputs: int,
         *,
         bias_init: float = 0.0,
         lr_mul: float = 1.0,
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
-        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
-        self.scale = lr_mul / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.full((outputs,), bias_init))
+        self.scale = lr_mul / math.sqrt(inputs)
         self.lr_mul = lr_mul
         self.activate = activate
 
@@ -154,26 +158,16 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Equalised convolution, without a bias."""
+    """Equalised convolution, without a bias; it halves the size, unpadded, or keeps it."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, downsample: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
-        self.stride = stride
-        self.padding = padding
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
+        self.stride = 2 if downsample else 1
+        self.padding = 0 if downsample else kernel // 2
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps) -> OutputMaps:
         """Convolved features."""
         weight = self.weight * self.scale
         return F.conv2d(image, weight, stride=self.stride, padding=self.padding)
@@ -190,9 +184,7 @@ class BiasedLeakyReLU(nn.Module):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(channels if flat else (1, channels, 1, 1)))
 
-    def forward(
-        self, image: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, image: FeatureMaps) -> FeatureMaps:
         """Activated features."""
         return leaky_relu(image, self.bias.view(-1, 1, 1))
 
@@ -206,27 +198,20 @@ class ConvLayer(nn.Sequential):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         *,
         downsample: bool = False,
         activate: bool = True,
     ) -> None:
         layers: list[nn.Module] = []
         if downsample:
-            pad = kernel_size + 1
+            pad = kernel + 1
             layers.append(Blur(((pad + 1) // 2, pad // 2)))
-        conv = EqualConv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=2 if downsample else 1,
-            padding=0 if downsample else kernel_size // 2,
-        )
-        layers.append(conv)
+        layers.append(EqualConv2d(inputs, outputs, kernel, downsample=downsample))
         if activate:
-            layers.append(BiasedLeakyReLU(out_channels))
+            layers.append(BiasedLeakyReLU(outputs))
         super().__init__(*layers)
 
 
@@ -236,7 +221,7 @@ class ModulatedWeight(nn.Module):
     With five axes no network that has them could be made channels-last.
     """
 
-    def __init__(self, weight: Float[Tensor, "out_channel channel kernel kernel"]) -> None:
+    def __init__(self, weight: Weights) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.register_state_dict_post_hook(_add_axis)  # type: ignore[no-untyped-call]
@@ -258,28 +243,24 @@ class ModulatedConv2d(ModulatedWeight):
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
         style_dim: int,
         *,
         demodulate: bool = True,
         upsample: bool = False,
     ) -> None:
-        super().__init__(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        super().__init__(torch.randn(outputs, inputs, kernel, kernel))
         if upsample:
-            pad = 3 - kernel_size
+            pad = 3 - kernel
             self.blur = Blur(((pad + 1) // 2 + 1, pad // 2 + 1), gain=4.0)
-        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.modulation = EqualLinear(style_dim, inputs, bias_init=1.0)
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
         self.demodulate = demodulate
         self.upsample = upsample
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, image: FeatureMaps, style: Styles) -> OutputMaps:
         """Convolved features."""
         out = modulated_conv2d(
             image,
@@ -305,7 +286,7 @@ class NoiseInjection(nn.Module):
 
     def forward(
         self,
-        image: Float[Tensor, "batch channel height width"],
+        image: FeatureMaps,
         noise: Float[Tensor, "#batch noise_channel height width"] | None = None,
     ) -> Float[Tensor, "batch out_channel height width"]:
         """Noisy features, or features and noise."""
@@ -332,14 +313,14 @@ class StyledConv(nn.Module):
     """Modulated convolution (3 x 3), noise, bias, leaky ReLU.
 
     Args:
-        concat_noise: See NoiseInjection; the output then has twice out_channels channels.
+        concat_noise: See NoiseInjection; the output then has twice outputs channels.
         flat_bias: See BiasedLeakyReLU.
     """
 
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
+        inputs: int,
+        outputs: int,
         style_dim: int,
         *,
         upsample: bool = False,
@@ -347,16 +328,13 @@ class StyledConv(nn.Module):
         flat_bias: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, style_dim, upsample=upsample)
+        self.conv = ModulatedConv2d(inputs, outputs, 3, style_dim, upsample=upsample)
         self.noise = NoiseInjection(concat=concat_noise)
-        self.activate = BiasedLeakyReLU(out_channels * (1 + concat_noise), flat=flat_bias)
+        self.activate = BiasedLeakyReLU(outputs * (1 + concat_noise), flat=flat_bias)
 
     def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-        noise: Float[Tensor, "#batch noise_channel out_height out_width"] | None = None,
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+        self, image: FeatureMaps, style: Styles, noise: OutputNoise | None = None
+    ) -> OutputMaps:
         """Activated features."""
         out: Tensor = self.activate(self.noise(self.conv(image, style), noise))
         return out
@@ -365,19 +343,14 @@ class StyledConv(nn.Module):
 class ToRGB(nn.Module):
     """Features to colours, added to the colours of the level below, which are half as large."""
 
-    def __init__(self, in_channels: int, style_dim: int, *, upsample: bool = True) -> None:
+    def __init__(self, inputs: int, style_dim: int, *, upsample: bool = True) -> None:
         super().__init__()
         if upsample:
             self.upsample = Upsample()
-        self.conv = ModulatedConv2d(in_channels, 3, 1, style_dim, demodulate=False)
+        self.conv = ModulatedConv2d(inputs, 3, 1, style_dim, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch channel height width"],
-        style: Float[Tensor, "batch style"],
-        skip: Float[Tensor, "batch 3 height//2 width//2"] | None = None,
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, image: FeatureMaps, style: Styles, skip: ColourSkip | None = None) -> Images:
         """RGB, -1..1, not clipped."""
         out: Tensor = self.conv(image, style) + self.bias
         return out if skip is None else out + self.upsample(skip)

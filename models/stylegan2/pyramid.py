@@ -1,6 +1,7 @@
 """The body of a StyleGAN2 generator, which PC-AVS and GPEN share."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -8,6 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.stylegan2.layers import ConstantInput, EqualLinear, PixelNorm, StyledConv, ToRGB
+
+Latents = Float[Tensor, "batch layer style_dim"]  # the styles of all layers
+MeanLatent = Float[Tensor, "1 style_dim"]  # the mean of w
 
 MAPPING_LR_MUL = 0.01
 
@@ -57,16 +61,9 @@ class Pyramid(nn.Module):
         self.style_dim = style_dim
         wider = 1 + concat_noise
 
-        def styled(before: int, after: int, *, upsample: bool = False) -> StyledConv:
-            return StyledConv(
-                before,
-                after,
-                style_dim,
-                upsample=upsample,
-                concat_noise=concat_noise,
-                flat_bias=flat_bias,
-            )
-
+        styled = partial(
+            StyledConv, style_dim=style_dim, concat_noise=concat_noise, flat_bias=flat_bias
+        )
         self.input = ConstantInput(channels[0], start)
         self.conv1 = styled(channels[0], channels[0])
         self.to_rgb1 = ToRGB(channels[0] * wider, style_dim, upsample=False)
@@ -88,7 +85,13 @@ class Pyramid(nn.Module):
         for layer in range(self.num_layers):
             yield self.sides[(layer + 1) // 2]
 
-    def mean_latent(self, n_latent: int) -> Float[Tensor, "1 style_dim"]:
+    def keep_noises(self) -> None:
+        """Adds the noise that files hold, `noises`: one for each styled convolution."""
+        self.noises = nn.Module()
+        for layer, side in enumerate(self.noise_sides()):
+            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+
+    def mean_latent(self, n_latent: int) -> MeanLatent:
         """Mean of w over `n_latent` random z, for truncation."""
         z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
         w: Tensor = self.style(z)
@@ -100,9 +103,9 @@ class Pyramid(nn.Module):
         inject_index: int | None = None,
         *,
         truncation: float = 1.0,
-        truncation_latent: Float[Tensor, "1 style_dim"] | None = None,
+        truncation_latent: MeanLatent | None = None,
         input_is_latent: bool = False,
-    ) -> Float[Tensor, "batch layer style_dim"]:
+    ) -> Latents:
         """Styles of all layers.
 
         Args:
@@ -131,7 +134,7 @@ class Pyramid(nn.Module):
 
     def synthesise(
         self,
-        latents: Float[Tensor, "batch layer style_dim"],
+        latents: Latents,
         noise: Sequence[Float[Tensor, "#batch _channel _side _side"] | None],
         start: Float[Tensor, "batch channel start start"] | None = None,
     ) -> Float[Tensor, "batch 3 side side"]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
+from models.arrays import Boxes, FrameMask, Picture
 from models.syncnet.network import SIZE
 
 RATE = 25
@@ -51,9 +52,7 @@ class Track:
 
 
 def find_tracks(
-    boxes: Float64[np.ndarray, "frame 4"],
-    valid: Bool[np.ndarray, " frame"],
-    scene_start: Bool[np.ndarray, " frame"],
+    boxes: Float64[np.ndarray, "frame 4"], valid: FrameMask, scene_start: FrameMask
 ) -> list[Track]:
     """Runs of frames with a face within a scene, over short gaps too, where boxes are interpolated.
 
@@ -75,9 +74,7 @@ def find_tracks(
     return tracks
 
 
-def crop_windows(
-    boxes: Float64[np.ndarray, "frame 4"],
-) -> Int64[np.ndarray, "frame 4"]:
+def crop_windows(boxes: Float64[np.ndarray, "frame 4"]) -> Boxes:
     """Windows x0, y0, x1, y1 [px], ends excluded, which may reach outside the frame."""
     from scipy.signal import medfilt  # takes seconds to import
 
@@ -103,9 +100,7 @@ def inside(window: Int64[np.ndarray, "4"], frame_size: tuple[int, int]) -> Int64
 
 
 def crop_face(
-    part: UInt8[np.ndarray, "height width 3"],
-    window: Int64[np.ndarray, "4"],
-    frame_size: tuple[int, int],
+    part: Picture, window: Int64[np.ndarray, "4"], frame_size: tuple[int, int]
 ) -> UInt8[np.ndarray, "224 224 3"]:
     """The square crop of a window, grey outside the frame, scaled bilinearly.
 

@@ -25,9 +25,7 @@ class PieceEmbedder(nn.Module):
         self.network = network
 
     def forward(
-        self,
-        frames: UInt8[Tensor, "piece 16 224 224 3"],
-        mfcc: Float[Tensor, "piece 64 13"],
+        self, frames: UInt8[Tensor, "piece 16 224 224 3"], mfcc: Float[Tensor, "piece 64 13"]
     ) -> Float[Tensor, "piece 12 embeddings"]:
         """Embeddings of PIECE windows: of the lips, then of the sound.
 

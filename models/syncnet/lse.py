@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from models.syncnet.network import FRAMES, STEPS
 
+WindowEmbeddings = Float[Tensor, "window feature"]  # embeddings of windows
+
 SAMPLES_PER_FRAME = 640
 STEPS_PER_FRAME = 4
 """MFCC steps from one frame to the next."""
@@ -64,10 +66,7 @@ def mfcc_windows(
 
 
 def shifted_distances(
-    lips: Float[Tensor, "window feature"],
-    audio: Float[Tensor, "window feature"],
-    *,
-    shift: int = SHIFT,
+    lips: WindowEmbeddings, audio: WindowEmbeddings, *, shift: int = SHIFT
 ) -> Float[Tensor, "window 2*{shift}+1"]:
     """Distances of each window's lips to the sound around it.
 

@@ -7,6 +7,12 @@ joonson/syncnet_python, class S. Names are those of the published file.
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.tensors import Embeddings
+
+Mfcc = Float[Tensor, "batch 1 13 20"]  # windows of sound, raw cepstra of int16 sound
+Faces = Float[Tensor, "batch 3 5 224 224"]  # windows of faces, BGR in 0..255
+Embedded = Float[Tensor, "batch embedding"]  # not normalised
+
 FRAMES = 5
 """Video frames in a window (25 a second)."""
 STEPS = 20
@@ -16,42 +22,30 @@ SIZE = 224
 
 
 def _conv2d(
-    channels_in: int, channels_out: int, kernel: int | tuple[int, int], padding: int = 0
+    inputs: int, outputs: int, kernel: int | tuple[int, int], padding: int = 0
 ) -> list[nn.Module]:
     return [
-        nn.Conv2d(channels_in, channels_out, kernel, padding=padding),
-        nn.BatchNorm2d(channels_out),
+        nn.Conv2d(inputs, outputs, kernel, padding=padding),
+        nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     ]
 
 
 def _conv3d(
-    channels_in: int,
-    channels_out: int,
-    kernel: tuple[int, int, int],
-    *,
-    stride: int = 1,
-    padding: int = 0,
+    inputs: int, outputs: int, kernel: tuple[int, int, int], *, stride: int = 1, padding: int = 0
 ) -> list[nn.Module]:
     return [
         nn.Conv3d(
-            channels_in,
-            channels_out,
-            kernel,
-            stride=(1, stride, stride),
-            padding=(0, padding, padding),
+            inputs, outputs, kernel, stride=(1, stride, stride), padding=(0, padding, padding)
         ),
-        nn.BatchNorm3d(channels_out),
+        nn.BatchNorm3d(outputs),
         nn.ReLU(inplace=True),
     ]
 
 
 def _head(embedding: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(512, 512),
-        nn.BatchNorm1d(512),
-        nn.ReLU(inplace=True),
-        nn.Linear(512, embedding),
+        nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, embedding)
     )
 
 
@@ -89,29 +83,23 @@ class SyncNet(nn.Module):
             *_conv3d(256, 512, (1, 6, 6)),
         )
 
-    def forward(
-        self, mfcc: Float[Tensor, "batch 1 13 20"], frames: Float[Tensor, "batch 3 5 224 224"]
-    ) -> tuple[Float[Tensor, "batch embedding"], Float[Tensor, "batch embedding"]]:
+    def forward(self, mfcc: Mfcc, frames: Faces) -> tuple[Embedded, Embedded]:
         """Embeddings of the sound and of the lips; arguments as of the two methods below."""
         return self.embed_audio(mfcc), self.embed_lips(frames)
 
-    def embed_audio(self, mfcc: Float[Tensor, "batch 1 13 20"]) -> Float[Tensor, "batch embedding"]:
+    def embed_audio(self, mfcc: Mfcc) -> Embedded:
         """Embeddings of windows of sound, raw cepstra of int16 sound."""
         if mfcc.shape[1:] != (1, 13, STEPS):
             raise ValueError(f"expected mfcc (n, 1, 13, {STEPS}), got {tuple(mfcc.shape)}")
         found: Tensor = self.netfcaud(self.netcnnaud(mfcc).flatten(1))
         return found
 
-    def embed_lips(
-        self, frames: Float[Tensor, "batch 3 5 224 224"]
-    ) -> Float[Tensor, "batch embedding"]:
+    def embed_lips(self, frames: Faces) -> Embedded:
         """Embeddings of windows of faces, BGR in 0..255."""
         found: Tensor = self.netfclip(self.lip_features(frames))
         return found
 
-    def lip_features(
-        self, frames: Float[Tensor, "batch 3 5 224 224"]
-    ) -> Float[Tensor, "batch 512"]:
+    def lip_features(self, frames: Faces) -> Embeddings:
         """What the embedding of the lips is made of, from windows of faces, BGR in 0..255."""
         if frames.shape[1:] != (3, FRAMES, SIZE, SIZE):
             raise ValueError(

@@ -15,6 +15,10 @@ from jaxtyping import Float, Float64, Real, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.arrays import Picture
+
+Quad = Float[np.ndarray, "4 2"]  # top left, bottom left, bottom right, top right: x, y [px]
+
 _Floats = NDArray[np.floating[Any]]
 
 LEFT_EYE = slice(36, 42)
@@ -47,9 +51,7 @@ class FaceCut(NamedTuple):
         return frame
 
 
-def face_quads(
-    landmarks: Float[np.ndarray, "*face 68 2"],
-) -> Float[np.ndarray, "*face 4 2"]:
+def face_quads(landmarks: Float[np.ndarray, "*face 68 2"]) -> Float[np.ndarray, "*face 4 2"]:
     """The upright square around each face: FFHQ's oriented crop.
 
     Args:
@@ -107,9 +109,7 @@ def ffhq_cut(landmarks: Real[np.ndarray, "68 2"], frame_size: tuple[int, int]) -
     return FaceCut(outer, (float(inner[0]), float(inner[1]), float(inner[2]), float(inner[3])))
 
 
-def crop_face(
-    image: UInt8[np.ndarray, "height width 3"], quad: Float[np.ndarray, "4 2"]
-) -> UInt8[np.ndarray, "256 256 3"]:
+def crop_face(image: Picture, quad: Quad) -> UInt8[np.ndarray, "256 256 3"]:
     """The face in the quad, upright.
 
     Args:
@@ -133,9 +133,7 @@ def crop_face(
     return np.asarray(face)
 
 
-def face_coefficients(
-    quad: Float[np.ndarray, "4 2"],
-) -> Float64[np.ndarray, "8"]:
+def face_coefficients(quad: Quad) -> Float64[np.ndarray, "8"]:
     """The perspective transform that takes the image back to the upright face.
 
     Args:
@@ -154,10 +152,8 @@ def face_coefficients(
 
 
 def paste_face(
-    image: UInt8[np.ndarray, "height width 3"],
-    face: UInt8[np.ndarray, "side side 3"],
-    coefficients: Float[np.ndarray, "8"],
-) -> UInt8[np.ndarray, "height width 3"]:
+    image: Picture, face: UInt8[np.ndarray, "side side 3"], coefficients: Float[np.ndarray, "8"]
+) -> Picture:
     """The image with the upright face warped back into it, edges hard.
 
     Args:

@@ -3,9 +3,15 @@
 Attribute names are those of the published state dicts.
 """
 
+from collections import OrderedDict
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.tensors import FeatureMaps
+
+Tokens = Float[Tensor, "batch token width"]  # pixels of a feature map, one after the other
 
 
 class CrossAttention(nn.Module):
@@ -25,11 +31,7 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(width, heads * head_width, bias=False)
         self.to_out = nn.Sequential(nn.Linear(heads * head_width, width))
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch token width"],
-        reference: Float[Tensor, "batch token width"],
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, masked: Tokens, reference: Tokens) -> Tokens:
         """Tokens fetched from the reference for those of the masked face."""
         query, key, value = (
             tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
@@ -49,51 +51,23 @@ class NormedAttention(nn.Module):
         self.normy = nn.LayerNorm(width)
         self.fn = attention
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch token width"],
-        reference: Float[Tensor, "batch token width"],
-    ) -> Float[Tensor, "batch token width"]:
+    def forward(self, masked: Tokens, reference: Tokens) -> Tokens:
         """Tokens fetched from the reference for those of the masked face."""
         found: Tensor = self.fn(self.normx(masked), self.normy(reference))
         return found
 
 
-class FeedForward(nn.Module):
-    """Two linear layers."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        # The published layers have a dropout of 0 at place 2.
-        self.net = nn.Sequential(
-            nn.Linear(width, hidden),
-            nn.GELU(approximate="tanh"),
-            nn.Identity(),
-            nn.Linear(hidden, width),
-        )
-
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "batch token width"]:
-        """Each token by itself through the layers."""
-        found: Tensor = self.net(tokens)
-        return found
-
-
-class NormedFeedForward(nn.Module):
-    """Feed-forward behind a layer norm."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.fn = FeedForward(width, hidden)
-
-    def forward(
-        self, tokens: Float[Tensor, "batch token width"]
-    ) -> Float[Tensor, "batch token width"]:
-        """Each token by itself through the layers."""
-        found: Tensor = self.fn(self.norm(tokens))
-        return found
+def _feed_forward(width: int, hidden: int) -> nn.Sequential:
+    """Two linear layers behind a layer norm, each token by itself."""
+    layers = nn.Sequential(
+        nn.Linear(width, hidden),
+        nn.GELU(approximate="tanh"),
+        nn.Identity(),  # in the published layers a dropout of 0
+        nn.Linear(hidden, width),
+    )
+    return nn.Sequential(
+        OrderedDict(norm=nn.LayerNorm(width), fn=nn.Sequential(OrderedDict(net=layers)))
+    )
 
 
 class Transformer(nn.Module):
@@ -115,17 +89,13 @@ class Transformer(nn.Module):
                     NormedAttention(
                         width, CrossAttention(width, heads=heads, head_width=head_width)
                     ),
-                    NormedFeedForward(width, hidden),
+                    _feed_forward(width, hidden),
                 ]
             )
             for _ in range(depth)
         )
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch channel height width"],
-        reference: Float[Tensor, "batch channel height width"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, masked: FeatureMaps, reference: FeatureMaps) -> FeatureMaps:
         """Features of the masked face, with what was fetched from the reference."""
         tokens = masked.flatten(2).transpose(1, 2)
         other = reference.flatten(2).transpose(1, 2)

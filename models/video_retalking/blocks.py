@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.spectral_norm import spectral_norm
 
+from models.tensors import FeatureMaps, Images, OutputMaps, Vectors
+
 SLOPE = 0.1
 """Of the leaky ReLUs outside the Fourier convolutions."""
 
@@ -26,17 +28,15 @@ class LayerNorm2d(nn.GroupNorm):
         self.weight = nn.Parameter(self.weight.detach().view(channels, 1, 1))
         self.bias = nn.Parameter(self.bias.detach().view(channels, 1, 1))
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """Normalised features."""
         return functional.group_norm(
             features, 1, self.weight.flatten(), self.bias.flatten(), self.eps
         )
 
 
-def _conv(channels_in: int, channels_out: int, *, kernel: int, spectral: bool) -> nn.Conv2d:
-    conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+def _conv(inputs: int, outputs: int, *, kernel: int, spectral: bool) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
     return spectral_norm(conv) if spectral else conv
 
 
@@ -44,8 +44,8 @@ class ConvLayerNorm(nn.Module):
     """Convolution, layer norm, leaky ReLU.
 
     Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
         kernel: Side of the kernel, odd; the size is kept.
         resample: "down" averages 2 x 2 pixels at the end, "up" doubles pixels at the start.
         spectral: Divide the weights by their spectral norm.
@@ -53,8 +53,8 @@ class ConvLayerNorm(nn.Module):
 
     def __init__(
         self,
-        channels_in: int,
-        channels_out: int,
+        inputs: int,
+        outputs: int,
         *,
         kernel: int = 3,
         resample: Literal["none", "down", "up"] = "none",
@@ -62,17 +62,15 @@ class ConvLayerNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.model = nn.Sequential(
-            _conv(channels_in, channels_out, kernel=kernel, spectral=spectral),
-            LayerNorm2d(channels_out),
+            _conv(inputs, outputs, kernel=kernel, spectral=spectral),
+            LayerNorm2d(outputs),
             nn.LeakyReLU(SLOPE),
         )
         if resample == "down":
             self.model.append(nn.AvgPool2d(2))
         self.doubled = resample == "up"
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel out_height out_width"]:
+    def forward(self, features: FeatureMaps) -> OutputMaps:
         """Activated features, resampled as the layer was made to."""
         if self.doubled:
             features = functional.interpolate(features, scale_factor=2, mode="nearest")
@@ -93,9 +91,7 @@ class OutputConv(nn.Module):
         super().__init__()
         self.model = nn.Sequential(_conv(channels, 3, kernel=7, spectral=spectral), activation)
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, features: FeatureMaps) -> Images:
         """The image, in the range of the activation."""
         image: Tensor = self.model(features)
         return image
@@ -113,11 +109,7 @@ class ModulatedStage(nn.Module):
         for place, block in enumerate(blocks):
             self.add_module(f"res{place}", block)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, " batch *vector"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps, vector: Vectors) -> FeatureMaps:
         """Modulated features."""
         for block in self.children():
             features = block(features, vector)
@@ -153,10 +145,8 @@ class SkipDecoder(nn.Module):
         self.final = OutputConv(widths[0], activation=activation, spectral=spectral)
 
     def forward(
-        self,
-        features: Sequence[Float[Tensor, "batch _width _height _width"]],
-        vector: Float[Tensor, " batch *vector"],
-    ) -> Float[Tensor, "batch 3 height width"]:
+        self, features: Sequence[Float[Tensor, "batch _width _height _width"]], vector: Vectors
+    ) -> Images:
         """The image, in the range of the activation.
 
         Args:

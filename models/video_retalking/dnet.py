@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from models.blocks.adain import AdaIN
 from models.blocks.flow_warp import flow_to_grid, warp
+from models.tensors import AnyMaps, FeatureMaps, HalvedMaps, Images
 from models.video_retalking.blocks import (
     SLOPE,
     ConvLayerNorm,
@@ -21,6 +22,12 @@ from models.video_retalking.blocks import (
     ModulatedStage,
     SkipDecoder,
 )
+
+DoubledMaps = Float[Tensor, "batch out_channel 2*height 2*width"]  # features at twice the size
+QuarterMaps = Float[Tensor, "batch 256 height//4 width//4"]  # features at a quarter of the size
+Flow = Float[Tensor, "batch 2 height//4 width//4"]  # x, y [px of its own size]
+Motion = Float[Tensor, "batch 256 1"]  # what moves, and how
+CoefficientWindow = Float[Tensor, "batch 73 frame"]  # of a window of frames
 
 COEFFICIENTS = 73
 """Expression 64, angles 3, translation 3, scale and shift of the crop 3."""
@@ -46,9 +53,7 @@ class MappingNet(nn.Module):
             block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
             self.add_module(f"encoder{layer}", block)
 
-    def forward(
-        self, coefficients: Float[Tensor, "batch 73 frame"]
-    ) -> Float[Tensor, "batch 256 1"]:
+    def forward(self, coefficients: CoefficientWindow) -> Motion:
         """The motion descriptor of a window of 25 frames or more."""
         found: Tensor = self.first(coefficients)
         for layer in range(3):
@@ -60,18 +65,14 @@ class MappingNet(nn.Module):
 class DownBlock(nn.Module):
     """Halves the size: AdaIN, leaky ReLU, convolution, twice."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv_0 = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1)
-        self.conv_1 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        self.norm_0 = AdaIN(channels_in, VECTOR)
-        self.norm_1 = AdaIN(channels_out, VECTOR)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+        self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm_0 = AdaIN(inputs, VECTOR)
+        self.norm_1 = AdaIN(outputs, VECTOR)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+    def forward(self, features: FeatureMaps, vector: Motion) -> HalvedMaps:
         """Features at half the size."""
         features = self.conv_0(_leaky(self.norm_0(features, vector)))
         features = self.conv_1(_leaky(self.norm_1(features, vector)))
@@ -81,20 +82,16 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the size: a residual block whose shortcut is a convolution too."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv_0 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.conv_1 = nn.ConvTranspose2d(channels_out, channels_out, 3, 2, 1, output_padding=1)
-        self.conv_s = nn.ConvTranspose2d(channels_in, channels_out, 3, 2, 1, output_padding=1)
-        self.norm_0 = AdaIN(channels_in, VECTOR)
-        self.norm_1 = AdaIN(channels_out, VECTOR)
-        self.norm_s = AdaIN(channels_in, VECTOR)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv_1 = nn.ConvTranspose2d(outputs, outputs, 3, 2, 1, output_padding=1)
+        self.conv_s = nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1)
+        self.norm_0 = AdaIN(inputs, VECTOR)
+        self.norm_1 = AdaIN(outputs, VECTOR)
+        self.norm_s = AdaIN(inputs, VECTOR)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch out_channel 2*height 2*width"]:
+    def forward(self, features: FeatureMaps, vector: Motion) -> DoubledMaps:
         """Features at twice the size."""
         shortcut: Tensor = self.conv_s(_leaky(self.norm_s(features, vector)))
         found: Tensor = self.conv_0(_leaky(self.norm_0(features, vector)))
@@ -113,9 +110,7 @@ class HourglassEncoder(nn.Module):
             block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
             self.add_module(f"encoder{level}", block)
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, image: Images, vector: Motion) -> list[AnyMaps]:
         """Features at six sizes, finest first, each half as large as the one before."""
         features = [self.input_layer(image)]
         for level in range(self.levels):
@@ -137,9 +132,7 @@ class HourglassDecoder(nn.Module):
         self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
 
     def forward(
-        self,
-        features: list[Float[Tensor, "batch _channel _height _width"]],
-        vector: Float[Tensor, "batch 256 1"],
+        self, features: list[AnyMaps], vector: Motion
     ) -> Float[Tensor, "batch 256 _height _width"]:
         """From the encoder's features, those at a quarter of the image's size."""
         found = features[-1]
@@ -157,9 +150,7 @@ class Hourglass(nn.Module):
         self.encoder = HourglassEncoder()
         self.decoder = HourglassDecoder()
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
-    ) -> Float[Tensor, "batch 256 height//4 width//4"]:
+    def forward(self, image: Images, vector: Motion) -> QuarterMaps:
         """Features at a quarter of the image's size."""
         found: Tensor = self.decoder(self.encoder(image, vector), vector)
         return found
@@ -176,9 +167,7 @@ class WarpingNet(nn.Module):
             LayerNorm2d(channels), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 2, 7, padding=3)
         )
 
-    def forward(
-        self, image: Float[Tensor, "batch 3 height width"], vector: Float[Tensor, "batch 256 1"]
-    ) -> tuple[Float[Tensor, "batch 2 height//4 width//4"], Float[Tensor, "batch 3 height width"]]:
+    def forward(self, image: Images, vector: Motion) -> tuple[Flow, Images]:
         """The flow, x first [px of its own size], and the warped image."""
         flow: Tensor = self.flow_out(self.hourglass(image, vector))
         return flow, warp(image, flow_to_grid(flow))
@@ -195,11 +184,7 @@ class EditResidual(nn.Module):
         self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
         self.norm2 = AdaIN(channels, VECTOR)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps, vector: Motion) -> FeatureMaps:
         """The features and their modulated change."""
         change: Tensor = self.norm2(self.conv2(features), vector)
         return change + features
@@ -216,9 +201,7 @@ class EditEncoder(nn.Module):
             block = ConvLayerNorm(EDIT_WIDTHS[level], EDIT_WIDTHS[level + 1], resample="down")
             self.add_module(f"down{level}", block)
 
-    def forward(
-        self, images: Float[Tensor, "batch 6 height width"]
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, images: Float[Tensor, "batch 6 height width"]) -> list[AnyMaps]:
         """Features at four sizes, finest first, each half as large as the one before."""
         features = [self.first(images)]
         for level in range(self.levels):
@@ -239,12 +222,7 @@ class EditingNet(nn.Module):
             spectral=False,
         )
 
-    def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        warped: Float[Tensor, "batch 3 height width"],
-        vector: Float[Tensor, "batch 256 1"],
-    ) -> Float[Tensor, "batch 3 height width"]:
+    def forward(self, image: Images, warped: Images, vector: Motion) -> Images:
         """The final image, RGB in -1..1."""
         found: Tensor = self.decoder(self.encoder(torch.cat((image, warped), 1)), vector)
         return found
@@ -260,11 +238,8 @@ class DNet(nn.Module):
         self.editing_net = EditingNet()
 
     def forward(
-        self,
-        image: Float[Tensor, "batch 3 height width"],
-        coefficients: Float[Tensor, "batch 73 frame"],
-        stage: Literal["warp"] | None = None,
-    ) -> dict[str, Float[Tensor, "batch _channel _height _width"]]:
+        self, image: Images, coefficients: CoefficientWindow, stage: Literal["warp"] | None = None
+    ) -> dict[str, AnyMaps]:
         """The image re-posed.
 
         Args:

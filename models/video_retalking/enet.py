@@ -14,7 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.stylegan2.clean import StyleConv, ToRGB
+from models.tensors import (
+    Embeddings,
+    FaceSequences,
+    FeatureMaps,
+    HalvedMaps,
+    Images,
+    ImageSequences,
+    MelWindows,
+)
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
+
+Noises = Sequence[Float[Tensor, "..."] | None]  # one for each styled convolution; None draws it
 
 SIDE = 384
 """Of the output [px]."""
@@ -46,15 +57,13 @@ def _halved(features: Tensor) -> Tensor:
 class ResidualDown(nn.Module):
     """Halves the size between two convolutions; the shortcut is 1 x 1."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_in, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.skip = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch out_channel height//2 width//2"]:
+    def forward(self, features: FeatureMaps) -> HalvedMaps:
         """Features at half the size."""
         found = _leaky(self.conv2(_halved(_leaky(self.conv1(features)))))
         shortcut: Tensor = self.skip(_halved(features))
@@ -89,7 +98,7 @@ class ENet(nn.Module):
             self.to_rgbs.append(ToRGB(width, STYLE))
             before = width
 
-    def style(self, reference: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 512"]:
+    def style(self, reference: Images) -> Embeddings:
         """The style of references, BGR in 0..1."""
         features = _leaky(self.conv_body_first(_resized(reference, STYLE_SIDE)))
         for block in self.conv_body_down:
@@ -98,10 +107,7 @@ class ENet(nn.Module):
         return style
 
     def enlarge(
-        self,
-        small: Float[Tensor, "batch 3 96 96"],
-        style: Float[Tensor, "batch 512"],
-        noise: Sequence[Float[Tensor, "..."] | None],
+        self, small: Float[Tensor, "batch 3 96 96"], style: Embeddings, noise: Noises
     ) -> Float[Tensor, "batch 3 384 384"]:
         """The faces at four times their size in the given style; noise as of `forward`."""
         features = functional.pad(small, (BORDER,) * 4, mode="reflect")
@@ -115,11 +121,11 @@ class ENet(nn.Module):
 
     def forward(
         self,
-        mel: Float[Tensor, " batch *time 1 80 16"],
-        faces: Float[Tensor, "batch 6 *time height width"],
-        target: Float[Tensor, "batch 3 *time height width"],
+        mel: MelWindows,
+        faces: FaceSequences,
+        target: ImageSequences,
         *,
-        noise: Sequence[Float[Tensor, "..."] | None] | None = None,
+        noise: Noises | None = None,
     ) -> tuple[Float[Tensor, "batch 3 *time 384 384"], Float[Tensor, "batch 3 *time small small"]]:
         """The faces with new lips, large and small, of frames or (with an axis of time) of clips.
 

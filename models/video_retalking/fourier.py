@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.blocks.adain import AdaIN
+from models.tensors import FeatureMaps, Vectors
+
+Local = Float[Tensor, "batch local height width"]  # the local channels
+Wide = Float[Tensor, "batch wide height width"]  # the global channels
 
 GLOBAL_SHARE = 0.75
 """Of the channels, the last ones; the first are local."""
@@ -23,9 +27,7 @@ class FourierUnit(nn.Module):
         self.conv_layer = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(2 * channels)
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """Features in which each pixel depends on the whole image."""
         size = features.shape[-2:]
         # Transforms know no bfloat16, and float16 only for powers of two; autocast leaves them be.
@@ -51,9 +53,7 @@ class SpectralTransform(nn.Module):
         self.fu = FourierUnit(hidden)
         self.conv2 = nn.Conv2d(hidden, channels, 1, bias=False)
 
-    def forward(
-        self, features: Float[Tensor, "batch channel height width"]
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps) -> FeatureMaps:
         """Features in which each pixel depends on the whole image."""
         hidden: Tensor = self.conv1(features)
         found: Tensor = self.conv2(hidden + self.fu(hidden))
@@ -70,11 +70,7 @@ class FourierConv(nn.Module):
         self.convg2l = nn.Conv2d(wide, local, 3, bias=False)
         self.convg2g = SpectralTransform(wide)
 
-    def forward(
-        self,
-        local: Float[Tensor, "batch local height width"],
-        wide: Float[Tensor, "batch wide height width"],
-    ) -> tuple[Float[Tensor, "batch local height width"], Float[Tensor, "batch wide height width"]]:
+    def forward(self, local: Local, wide: Wide) -> tuple[Local, Wide]:
         """Convolved local and global features."""
         padded = functional.pad(local, (1, 1, 1, 1), mode="reflect")
         padded_wide = functional.pad(wide, (1, 1, 1, 1), mode="reflect")
@@ -96,12 +92,7 @@ class ModulatedFourierConv(nn.Module):
         self.bn_l = AdaIN(local, vector_channels)
         self.bn_g = AdaIN(wide, vector_channels)
 
-    def forward(
-        self,
-        local: Float[Tensor, "batch local height width"],
-        wide: Float[Tensor, "batch wide height width"],
-        vector: Float[Tensor, " batch *vector"],
-    ) -> tuple[Float[Tensor, "batch local height width"], Float[Tensor, "batch wide height width"]]:
+    def forward(self, local: Local, wide: Wide, vector: Vectors) -> tuple[Local, Wide]:
         """Convolved and modulated local and global features."""
         local, wide = self.ffc(local, wide)
         return (
@@ -125,11 +116,7 @@ class FourierResidual(nn.Module):
         self.conv1 = ModulatedFourierConv(channels - wide, wide, vector_channels)
         self.conv2 = ModulatedFourierConv(channels - wide, wide, vector_channels)
 
-    def forward(
-        self,
-        features: Float[Tensor, "batch channel height width"],
-        vector: Float[Tensor, " batch *vector"],
-    ) -> Float[Tensor, "batch channel height width"]:
+    def forward(self, features: FeatureMaps, vector: Vectors) -> FeatureMaps:
         """The features and their modulated change."""
         local, wide = torch.split(features, self.split, dim=1)
         local, wide = self.conv1(local, wide, vector)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import mel_encoder
+from models.tensors import AnyMaps, FaceSequences, Images, ImageSequences, MelWindows
 from models.video_retalking.attention import Transformer
 from models.video_retalking.blocks import ConvLayerNorm, ModulatedStage, SkipDecoder
 from models.video_retalking.fourier import FourierResidual
@@ -40,11 +41,7 @@ class VisualEncoder(nn.Module):
                 )
                 self.add_module(f"{side}_down{level}", down)
 
-    def forward(
-        self,
-        masked: Float[Tensor, "batch 3 height width"],
-        reference: Float[Tensor, "batch 3 height width"],
-    ) -> list[Float[Tensor, "batch _channel _height _width"]]:
+    def forward(self, masked: Images, reference: Images) -> list[AnyMaps]:
         """Features at four sizes, finest first, each half as large as the one before."""
         seen, other = self.first_inp(masked), self.first_ref(reference)
         features = [seen]
@@ -74,11 +71,7 @@ class LNet(nn.Module):
         )
         self.audio_encoder = mel_encoder()
 
-    def forward(
-        self,
-        mel: Float[Tensor, " batch *time 1 80 16"],
-        faces: Float[Tensor, "batch 6 *time height width"],
-    ) -> Float[Tensor, "batch 3 *time height width"]:
+    def forward(self, mel: MelWindows, faces: FaceSequences) -> ImageSequences:
         """The faces with new lips, of single frames or (with an axis of time) of clips.
 
         Args:

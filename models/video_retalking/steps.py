@@ -11,6 +11,12 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from numpy.typing import ArrayLike, NDArray
 
+from models.arrays import FrameValues
+
+_Floats = NDArray[np.float32]
+AnyPicture = UInt8[np.ndarray, "height width channel"]  # A picture of any colour order
+SoftMask = Float[np.ndarray, "height width"]  # 0..1 for each pixel
+
 WINDOW = (-13, 13)
 """First frame of a window, and the one behind its last, as seen from the window's frame."""
 EXPRESSION = slice(80, 144)
@@ -54,15 +60,14 @@ def coefficient_windows(
     places = np.clip(wanted[:, None] + np.arange(*WINDOW), 0, len(coefficients) - 1)
     windows = coefficients[places]
     parts = [windows[..., part] for part in (EXPRESSION, ANGLES, TRANSLATION, CROP)]
-    found: NDArray[np.float32] = np.concatenate(parts, -1).swapaxes(1, 2).astype(np.float32)
+    found: _Floats = np.concatenate(parts, -1).swapaxes(1, 2).astype(np.float32)
     found[:, -3] *= np.broadcast_to(np.asarray(scale_ratios, np.float32), wanted.shape)[:, None]
     return found
 
 
 def crop_scale_ratio(
-    source: Float[np.ndarray, "frame 262"],
-    coefficients: Float[np.ndarray, "video_frame 262"],
-) -> Float32[np.ndarray, " frame"]:
+    source: Float[np.ndarray, "frame 262"], coefficients: Float[np.ndarray, "video_frame 262"]
+) -> FrameValues:
     """How much larger each source is in its crop than the frame of the video that is most like it.
 
     1 for frames of the video itself. Likeness is 0.3 of the mean absolute difference of the
@@ -87,9 +92,7 @@ def crop_scale_ratio(
     return np.asarray(ratio, np.float32)
 
 
-def soften_mask(
-    mask: Float[np.ndarray, "height width"],
-) -> Float32[np.ndarray, "height width"]:
+def soften_mask(mask: SoftMask) -> Float32[np.ndarray, "height width"]:
     """The mask with a border of 20 pixels cleared, then blurred twice (101 pixels, sigma 11)."""
     inner = slice(MASK_BORDER_PX, -MASK_BORDER_PX)
     cleared = np.zeros(mask.shape, np.float32)
@@ -102,11 +105,7 @@ def soften_mask(
 
 
 def laplacian_blend(
-    inside: UInt8[np.ndarray, "height width channel"],
-    outside: UInt8[np.ndarray, "height width channel"],
-    mask: Float[np.ndarray, "height width"],
-    *,
-    levels: int,
+    inside: AnyPicture, outside: AnyPicture, mask: SoftMask, *, levels: int
 ) -> Float32[np.ndarray, "height width channel"]:
     """One image over the other, each frequency band with its own softness of the mask.
 
@@ -144,15 +143,13 @@ def laplacian_blend(
     return found
 
 
-def _mixed(
-    inside: NDArray[np.float32], outside: NDArray[np.float32], mask: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _mixed(inside: _Floats, outside: _Floats, mask: _Floats) -> _Floats:
     """(H, W, C) twice and (H, W) → (H, W, C)."""
     share = mask[..., None]
     return np.asarray(inside * share + outside * (np.float32(1) - share), np.float32)
 
 
-def _gaussian(image: NDArray[Any], levels: int) -> list[NDArray[np.float32]]:
+def _gaussian(image: NDArray[Any], levels: int) -> list[_Floats]:
     """Levels of the pyramid, finest first, in float."""
     pyramid = [image]
     for _ in range(levels - 1):
@@ -160,14 +157,14 @@ def _gaussian(image: NDArray[Any], levels: int) -> list[NDArray[np.float32]]:
     return [level.astype(np.float32) for level in pyramid]
 
 
-def _laplacian(image: NDArray[np.uint8], levels: int) -> list[NDArray[np.float32]]:
+def _laplacian(image: NDArray[np.uint8], levels: int) -> list[_Floats]:
     """Bands of the image, finest first; the last is what remains."""
     pyramid = _gaussian(image, levels)
     bands = [fine - _doubled(coarse, fine.shape) for fine, coarse in pairwise(pyramid)]
     return [*bands, pyramid[-1]]
 
 
-def _doubled(image: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _doubled(image: _Floats, shape: tuple[int, ...]) -> _Floats:
     """Twice as large, to the pixel that the finer level has."""
     return np.asarray(cv2.pyrUp(image, dstsize=(shape[1], shape[0])), np.float32)
 

@@ -8,18 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks.conv_norm import ConvBlock
+from models.blocks.conv_norm import ConvBlock, Size
+from models.tensors import Scalar
 
 
 def _conv(
-    channels_in: int,
-    channels_out: int,
-    *,
-    kernel: int = 3,
-    stride: int | tuple[int, int] = 1,
-    padding: int = 1,
+    inputs: int, outputs: int, *, kernel: int = 3, stride: Size = 1, padding: int = 1
 ) -> ConvBlock:
-    conv = nn.Conv2d(channels_in, channels_out, kernel, stride, padding)
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
     return ConvBlock(conv, act=nn.LeakyReLU(0.01, inplace=True))
 
 
@@ -39,16 +35,14 @@ class QualityCritic(nn.Module):
                 nn.Sequential(_conv(512, 512, padding=0), _conv(512, 512, kernel=1, padding=0)),
             ]
         )
-        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, kernel_size=1), nn.Sigmoid())
+        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
 
     @staticmethod
-    def _halved(
-        channels_in: int, channels_out: int, *, kernel: int, stride: int | tuple[int, int] = 2
-    ) -> nn.Sequential:
+    def _halved(inputs: int, outputs: int, *, kernel: int, stride: Size = 2) -> nn.Sequential:
         half = kernel // 2
         return nn.Sequential(
-            _conv(channels_in, channels_out, kernel=kernel, stride=stride, padding=half),
-            _conv(channels_out, channels_out, kernel=kernel, padding=half),
+            _conv(inputs, outputs, kernel=kernel, stride=stride, padding=half),
+            _conv(outputs, outputs, kernel=kernel, padding=half),
         )
 
     def forward(
@@ -74,7 +68,7 @@ class QualityCritic(nn.Module):
         return probability.flatten(1)
 
 
-def critic_loss(probability: Float[Tensor, "sample 1"], *, real: bool) -> Float[Tensor, ""]:
+def critic_loss(probability: Float[Tensor, "sample 1"], *, real: bool) -> Scalar:
     """Mean cross-entropy of the critic's probabilities with faces that are all real or all made.
 
     With `real` it also is the generator's perceptual loss (weight 0.07 in the paper).

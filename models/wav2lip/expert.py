@@ -9,13 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.blocks.conv_norm import ConvNorm, mel_encoder, residual_blocks
+from models.tensors import Embeddings, MelWindow, Scalar
 
 
-def _down(channels_in: int, channels_out: int, residuals: int) -> list[nn.Module]:
-    return [
-        ConvNorm(channels_in, channels_out, stride=2),
-        *residual_blocks(channels_out, residuals),
-    ]
+def _down(inputs: int, outputs: int, residuals: int) -> list[nn.Module]:
+    return [ConvNorm(inputs, outputs, stride=2), *residual_blocks(outputs, residuals)]
 
 
 class SyncExpert(nn.Module):
@@ -42,10 +40,8 @@ class SyncExpert(nn.Module):
         self.audio_encoder = mel_encoder(residuals_256=2)
 
     def forward(
-        self,
-        audio_sequences: Float[Tensor, "batch 1 80 16"],
-        face_sequences: Float[Tensor, "batch 15 48 96"],
-    ) -> tuple[Float[Tensor, "batch 512"], Float[Tensor, "batch 512"]]:
+        self, audio_sequences: MelWindow, face_sequences: Float[Tensor, "batch 15 48 96"]
+    ) -> tuple[Embeddings, Embeddings]:
         """Embeddings of the sound and of the faces.
 
         Args:
@@ -66,7 +62,7 @@ def sync_loss(
     audio: Float[Tensor, "batch feature"],
     faces: Float[Tensor, "batch feature"],
     in_sync: Shaped[Tensor, " batch"],
-) -> Float[Tensor, ""]:
+) -> Scalar:
     """Mean cross-entropy of the embeddings' cosines with what is true.
 
     The expert trains on it with pairs of both kinds, the generator with `in_sync` all one (weight

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.blocks.conv_norm import ConvBlock, ConvNorm, mel_encoder, residual_blocks
+from models.tensors import MelWindows
 
 SIZE = 96
 """Side of a face [px]; the encoder ends at 1 x 1 for this size only."""
@@ -16,24 +17,20 @@ MEL_WINDOW = 16
 """Mel columns under one frame: 0.2 s."""
 
 
-def _halved(channels_in: int, channels_out: int, residuals: int) -> nn.Sequential:
-    return nn.Sequential(
-        ConvNorm(channels_in, channels_out, stride=2), *residual_blocks(channels_out, residuals)
-    )
+def _halved(inputs: int, outputs: int, residuals: int) -> nn.Sequential:
+    return nn.Sequential(ConvNorm(inputs, outputs, stride=2), *residual_blocks(outputs, residuals))
 
 
-def _transposed(
-    channels_in: int, channels_out: int, *, stride: int = 2, padding: int = 1
-) -> ConvBlock:
+def _transposed(inputs: int, outputs: int, *, stride: int = 2, padding: int = 1) -> ConvBlock:
     return ConvBlock(
-        nn.ConvTranspose2d(channels_in, channels_out, 3, stride, padding, output_padding=padding),
-        nn.BatchNorm2d(channels_out),
+        nn.ConvTranspose2d(inputs, outputs, 3, stride, padding, output_padding=padding),
+        nn.BatchNorm2d(outputs),
         act=nn.ReLU(inplace=True),
     )
 
 
-def _doubled(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(_transposed(channels_in, channels_out), *residual_blocks(channels_out, 2))
+def _doubled(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(_transposed(inputs, outputs), *residual_blocks(outputs, 2))
 
 
 class Generator(nn.Module):
@@ -74,14 +71,10 @@ class Generator(nn.Module):
                 _doubled(128 + 32, 64),
             ]
         )
-        self.output_block = nn.Sequential(
-            ConvNorm(64 + 16, 32), nn.Conv2d(32, 3, kernel_size=1), nn.Sigmoid()
-        )
+        self.output_block = nn.Sequential(ConvNorm(64 + 16, 32), nn.Conv2d(32, 3, 1), nn.Sigmoid())
 
     def forward(
-        self,
-        audio_sequences: Float[Tensor, " batch *time 1 80 16"],
-        face_sequences: Float[Tensor, "batch 6 *time 96 96"],
+        self, audio_sequences: MelWindows, face_sequences: Float[Tensor, "batch 6 *time 96 96"]
     ) -> Float[Tensor, "batch 3 *time 96 96"]:
         """Faces that speak, BGR in 0..1, of single frames or (with an axis of time) of sequences.
 

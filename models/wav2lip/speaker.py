@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from models.wav2lip.steps import as_bytes, network_faces
 
+Faces = UInt8[Tensor, "batch 96 96 3"]  # BGR
+
 
 class Speaker(nn.Module):
     """The generator from and to images of 8 bits, so that little travels to the device and back.
@@ -17,9 +19,7 @@ class Speaker(nn.Module):
         super().__init__()
         self.generator = generator
 
-    def forward(
-        self, mel: Float[Tensor, "batch 80 16"], faces: UInt8[Tensor, "batch 96 96 3"]
-    ) -> UInt8[Tensor, "batch 96 96 3"]:
+    def forward(self, mel: Float[Tensor, "batch 80 16"], faces: Faces) -> Faces:
         """Faces that say what the mel holds, BGR.
 
         Args:

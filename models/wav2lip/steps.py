@@ -7,10 +7,12 @@ predictions are BGR. Facts from the inference script of the public repository Ru
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, Real, UInt8
+from jaxtyping import Float32, Int64, Real, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.arrays import Boxes, Picture, SizedCrop
+from models.tensors import ImageBytes, Images
 from models.wav2lip.generator import SIZE
 from models.wav2lip.settings import PADS, SMOOTHING
 
@@ -20,7 +22,7 @@ def pad_boxes(
     frame_size: tuple[int, int],
     *,
     pads: tuple[int, int, int, int] = PADS,
-) -> Int64[np.ndarray, "frame 4"]:
+) -> Boxes:
     """Detections grown by the pads and clipped to the frame.
 
     Args:
@@ -36,9 +38,7 @@ def pad_boxes(
     return np.concatenate([low, high], axis=1)
 
 
-def smooth_boxes(
-    boxes: Int64[np.ndarray, "frame 4"], *, window: int = SMOOTHING
-) -> Int64[np.ndarray, "frame 4"]:
+def smooth_boxes(boxes: Boxes, *, window: int = SMOOTHING) -> Boxes:
     """Each box becomes the mean of itself and those after it, fractions cut off.
 
     The published procedure writes into the array that it reads: boxes nearer to the end than the
@@ -65,21 +65,14 @@ def source_frames(chunks: int, frames: int) -> Int64[np.ndarray, " {chunks}"]:
     return np.arange(chunks) % frames
 
 
-def crop_face(
-    frame: UInt8[np.ndarray, "height width 3"],
-    box: Int64[np.ndarray, "4"],
-    *,
-    size: int = SIZE,
-) -> UInt8[np.ndarray, "{size} {size} 3"]:
+def crop_face(frame: Picture, box: Int64[np.ndarray, "4"], *, size: int = SIZE) -> SizedCrop:
     """The box of a frame, resized bilinearly to a square, whatever its aspect."""
     x1, y1, x2, y2 = _checked(frame, box)
     resized = cv2.resize(frame[y1:y2, x1:x2], (size, size))
     return np.asarray(resized, np.uint8)
 
 
-def network_faces(
-    crops: UInt8[Tensor, "batch height width 3"],
-) -> Float32[Tensor, "batch 6 height width"]:
+def network_faces(crops: ImageBytes) -> Float32[Tensor, "batch 6 height width"]:
     """Crops → the generator's second argument, on the device of the crops.
 
     Returns:
@@ -95,9 +88,7 @@ def network_faces(
     return torch.cat((hidden, whole), dim=1)
 
 
-def as_bytes(
-    predictions: Float[Tensor, "batch 3 height width"],
-) -> UInt8[Tensor, "batch height width 3"]:
+def as_bytes(predictions: Images) -> ImageBytes:
     """The generator's predictions, 0..1, as images of 8 bits.
 
     Fractions are cut off, not rounded, as in the published procedure.
@@ -106,10 +97,8 @@ def as_bytes(
 
 
 def paste_face(
-    frame: UInt8[np.ndarray, "height width 3"],
-    face: UInt8[np.ndarray, "face_height face_width 3"],
-    box: Int64[np.ndarray, "4"],
-) -> UInt8[np.ndarray, "height width 3"]:
+    frame: Picture, face: UInt8[np.ndarray, "face_height face_width 3"], box: Int64[np.ndarray, "4"]
+) -> Picture:
     """A copy of the frame with the face, resized bilinearly, in the box; no blending.
 
     Args:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.arrays import Waveform
 from models.whisper.log_mel import BANDS, context, log_power, scaled
 
 WIDTH = 512
@@ -87,12 +88,7 @@ class SpeechEncoder(nn.Module):
 
 
 def encode(
-    encoder: SpeechEncoder,
-    samples: Float32[np.ndarray, " sample"],
-    *,
-    loudest: float,
-    start: int = 0,
-    stop: int,
+    encoder: SpeechEncoder, samples: Waveform, *, loudest: float, start: int = 0, stop: int
 ) -> Iterator[Float32[np.ndarray, "step 512"]]:
     """Features of steps [start, stop) of a recording, in blocks.
 

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from models.arrays import Waveform
+
 _Array = NDArray[np.float32]
 
 SAMPLE_RATE = 16_000
@@ -23,9 +25,7 @@ _FLOOR = 1e-10
 _BLOCK = 6000
 
 
-def log_power(
-    samples: Float32[np.ndarray, " sample"],
-) -> Float32[np.ndarray, "column 80"]:
+def log_power(samples: Waveform) -> Float32[np.ndarray, "column 80"]:
     """Decades of power in each band, of samples whose ends are context.
 
     Args:
@@ -37,9 +37,7 @@ def log_power(
     return decades
 
 
-def context(
-    samples: Float32[np.ndarray, " sample"], start: int, columns: int
-) -> Float32[np.ndarray, " part"]:
+def context(samples: Waveform, start: int, columns: int) -> Float32[np.ndarray, " part"]:
     """The samples that `log_power` needs for columns [start, start + columns), or silence."""
     first = start * HOP - _WINDOW // 2
     last = first + (columns - 1) * HOP + _WINDOW
@@ -67,7 +65,7 @@ def n_steps(samples: int) -> int:
     return -(-samples // (2 * HOP))
 
 
-def loudest(samples: Float32[np.ndarray, " sample"]) -> float:
+def loudest(samples: Waveform) -> float:
     """Decades of power of the loudest band of a recording; of silence: -10."""
     found, total = -10.0, 1 + len(samples) // HOP
     for start in range(0, total, _BLOCK):

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.quality.parts import face_parts, mean_or_nan, windows_between
+from models.faces.smooth import valid_runs
+from models.quality.parts import mean_or_nan, windows_between
 from models.quality.sound import LOUD_QUANTILE, WINDOW_SECONDS
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema, series
@@ -71,8 +72,9 @@ def parts(
     """
     clip = load_timeline(timeline)
     valid = landmarks.read("valid")
-    ranges = face_parts(valid, clip.scene_start)
-    ranges = ranges[ranges[:, 1] - ranges[:, 0] >= SHORTEST_FRAMES]
+    runs = valid_runs(valid, clip.scene_start)
+    long = [(start, stop) for start, stop in runs if stop - start >= SHORTEST_FRAMES]
+    ranges = np.array(long, np.int64).reshape(-1, 2)
     begins = clip.seconds
     ends = np.append(begins[1:], float(clip.end_pts * clip.time_base))
     scores = {name: np.full(len(ranges), np.nan, np.float32) for name in SCORES}

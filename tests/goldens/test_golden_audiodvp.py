@@ -25,7 +25,7 @@ def test_golden_audiodvp_nfr_generator() -> None:
     golden = load("audiodvp_nfr_generator")
     about = golden.manifest["constructor"]
     network = golden.network(
-        in_channels=about["input_nc"], out_channels=about["output_nc"], width=about["ngf"]
+        inputs=about["input_nc"], outputs=about["output_nc"], width=about["ngf"]
     )
     stored = tensor(golden.inputs["windows"])
     repeats = golden.manifest["outputs"]["image"]["shape"][-1] // stored.shape[-1]
@@ -36,7 +36,7 @@ def test_golden_audiodvp_nfr_generator() -> None:
 def test_golden_audiodvp_nfr_discriminator() -> None:
     golden = load("audiodvp_nfr_discriminator")
     about = golden.manifest["constructor"]
-    network = golden.network(in_channels=about["input_nc"], width=about["ndf"])
+    network = golden.network(inputs=about["input_nc"], width=about["ndf"])
     prediction = network(tensor(golden.inputs["pair"]) / 127.5 - 1)
     golden.compare(
         {

@@ -7,6 +7,7 @@ from models.ip_lap import landmarks, sketch
 from models.ip_lap.landmark_generator import LandmarkGenerator
 from models.ip_lap.losses import gram_matrix, landmark_loss, velocity_loss
 from models.ip_lap.paste import face_contour_mask, keep_contour
+from models.ip_lap.perceptual import rendering_losses
 from models.ip_lap.renderer import Renderer
 from models.ip_lap.windows import WINDOW
 from tests.goldens.golden import load, tensor
@@ -38,7 +39,9 @@ def test_golden_ip_lap_renderer() -> None:
     names = ("face", "target_sketches", "ref_faces", "ref_sketches")
     images = [tensor(golden.inputs[name]) / 255 for name in names]
     generated, reference = network(*images, tensor(golden.inputs["mel"]))
-    warp_loss, generation_loss = network.losses(generated, reference, images[0].squeeze(1))
+    face, perceptual = images[0].squeeze(1), network.perceptual
+    assert perceptual is not None
+    warp_loss, generation_loss = rendering_losses(perceptual, generated, reference, face)
     golden.compare(
         {
             "generated": generated,

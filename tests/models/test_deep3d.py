@@ -182,7 +182,7 @@ def test_alignment_refuses_what_is_no_face() -> None:
 
 
 def test_arcface_transform_of_its_own_template() -> None:
-    template = alignment.ARCFACE_POINTS.astype(np.float64) * [1, -1] + [0, 111]
+    template = alignment.TEMPLATE * [1, -1] + [0, 111]
     points = np.zeros((68, 2))
     points[[36, 39]], points[[42, 45]], points[30], points[48], points[54] = template
     kept = points.copy()

@@ -7,8 +7,18 @@ and maps frame px to crop px (see `models.faces`) unless said otherwise.
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
+from models.arrays import (
+    Affine,
+    Boxes,
+    FrameMask,
+    FrameValues,
+    Picture,
+    Points3D,
+    SizedCrop,
+    Transform,
+    Transforms,
+)
 from models.faces.crop.warp import Box
 from models.faces.mesh.align import Pose
 
@@ -22,9 +32,7 @@ SIZE_STEP = 32
 """Crop sizes are multiples of this [px]."""
 
 
-def crop_size(
-    scale: Float32[np.ndarray, " frame"], valid: Bool[np.ndarray, " frame"], *, max_size: int = 512
-) -> int:
+def crop_size(scale: FrameValues, valid: FrameMask, *, max_size: int = 512) -> int:
     """Side [px] that keeps the median face at native sharpness: a multiple of 32 up to max_size.
 
     Args:
@@ -38,7 +46,7 @@ def crop_size(
     return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
 
 
-def crop_transforms(pose: Pose, *, size: int) -> Float32[np.ndarray, "frame 2 3"]:
+def crop_transforms(pose: Pose, *, size: int) -> Transforms:
     """Similarity transforms, frame px → crop px, from the head's pose."""
     centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(pose.scale), 1, 3))
     at = pose.to_image(centre)[:, 0, :2]
@@ -50,9 +58,7 @@ def crop_transforms(pose: Pose, *, size: int) -> Float32[np.ndarray, "frame 2 3"
     return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
 
 
-def to_crop(
-    points: Float32[np.ndarray, "frame point 3"], transform: Float32[np.ndarray, "frame 2 3"]
-) -> Float32[np.ndarray, "frame point 3"]:
+def to_crop(points: Points3D, transform: Transforms) -> Points3D:
     """Points in frame px → the same in crop px; z scales along."""
     zoom = np.hypot(transform[:, 0, 0], transform[:, 1, 0])
     xy = np.einsum("fij,fpj->fpi", transform[:, :, :2], points[..., :2])
@@ -60,16 +66,14 @@ def to_crop(
     return np.asarray(np.concatenate([xy, points[..., 2:] * zoom[:, None, None]], -1), np.float32)
 
 
-def pixel_matrix(transform: Float32[np.ndarray, "2 3"]) -> Float64[np.ndarray, "2 3"]:
+def pixel_matrix(transform: Transform) -> Affine:
     """The same map for cv2, whose pixel centres lie on integers."""
-    matrix: Float64[np.ndarray, "2 3"] = transform.astype(np.float64)
+    matrix: Affine = transform.astype(np.float64)
     matrix[:, 2] += matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     return matrix
 
 
-def box_transforms(
-    boxes: Int64[np.ndarray, "frame 4"], valid: Bool[np.ndarray, " frame"], *, size: int
-) -> Float32[np.ndarray, "frame 2 3"]:
+def box_transforms(boxes: Boxes, valid: FrameMask, *, size: int) -> Transforms:
     """Transforms that stretch a box over a crop: frame px → crop px.
 
     Args:
@@ -85,7 +89,7 @@ def box_transforms(
     return np.asarray(transforms * valid[:, None, None], np.float32)
 
 
-def upright_box(transform: Float32[np.ndarray, "2 3"], size: int) -> Box:
+def upright_box(transform: Transform, size: int) -> Box:
     """The box of whole frame px that an upright crop was cut from.
 
     Args:
@@ -98,9 +102,7 @@ def upright_box(transform: Float32[np.ndarray, "2 3"], size: int) -> Box:
     return Box(y0, y1, x0, x1)
 
 
-def cut(
-    image: UInt8[np.ndarray, "h w 3"], transform: Float32[np.ndarray, "2 3"], size: int
-) -> UInt8[np.ndarray, "{size} {size} 3"]:
+def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     """The crop of a picture, both RGB.
 
     Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
@@ -121,7 +123,7 @@ def cut(
 
 
 def covered(
-    box: Box, transform: Float32[np.ndarray, "2 3"], shape: tuple[int, ...], *, margin: int = 0
+    box: Box, transform: Transform, shape: tuple[int, ...], *, margin: int = 0
 ) -> Box | None:
     """The rectangle of a picture (frame or area) that a box of the crop covers; None if outside it.
 

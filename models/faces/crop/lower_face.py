@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Int32
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
+from models.arrays import Mesh
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
 from models.faces.mesh.indices import JAW, LIPS, MOUTH
 
@@ -60,7 +61,7 @@ def _build(mean_bytes: bytes) -> LowerFace:
     return LowerFace(points, triangles, _spread(mean, points), mask, border.astype(np.float32))
 
 
-def lower_face(mean_face: Float32[np.ndarray, "478 3"]) -> LowerFace:
+def lower_face(mean_face: Mesh) -> LowerFace:
     """The mesh of a canonical mean face; built once per mean face."""
     return _build(np.ascontiguousarray(mean_face, np.float32).tobytes())
 

@@ -2,9 +2,9 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
+from models.arrays import MeshPoints, SizedMask
 from models.faces.mesh.indices import JAW
 
 _Floats = NDArray[np.float32]
@@ -18,9 +18,7 @@ _ROOM = 0.06
 which it fades. A share of the crop's side."""
 
 
-def lower_face_mask(
-    points: Float32[np.ndarray, "478 xy"], size: int
-) -> UInt8[np.ndarray, "{size} {size}"]:
+def lower_face_mask(points: MeshPoints, size: int) -> SizedMask:
     """Mask of jaw, cheeks and mouth in the crop: 255 inside, 0 outside and on the border.
 
     Args:
@@ -35,9 +33,7 @@ def lower_face_mask(
     return _faded(mask, room)
 
 
-def face_mask(
-    points: Float32[np.ndarray, "478 xy"], size: int
-) -> UInt8[np.ndarray, "{size} {size}"]:
+def face_mask(points: MeshPoints, size: int) -> SizedMask:
     """Mask of the whole face from chin to hairline in the crop: 255 inside, fading inwards to 0.
 
     Args:

@@ -2,15 +2,13 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
+from models.arrays import Transform
 from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.rendered import SHIFT_GRID, Rendered
 
 
-def between(
-    start: Float32[np.ndarray, "2 3"], end: Float32[np.ndarray, "2 3"]
-) -> Float32[np.ndarray, "2 3"]:
+def between(start: Transform, end: Transform) -> Transform:
     """The transform from one crop's px to another's, from those of both, frame px → crop px."""
     whole = np.eye(3)
     whole[:2] = start
@@ -19,7 +17,7 @@ def between(
     return np.asarray((there @ np.linalg.inv(whole))[:2], np.float32)
 
 
-def recast(rendered: Rendered, transform: Float32[np.ndarray, "2 3"], size: int) -> Rendered:
+def recast(rendered: Rendered, transform: Transform, size: int) -> Rendered:
     """The same mouth in a crop of `size` px.
 
     Args:

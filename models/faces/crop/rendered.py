@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
+
+from models.arrays import Crop, CropMask
 
 SHIFT_GRID = 32
 """Cells along a side of `Rendered.own_shift`."""
@@ -23,6 +25,6 @@ class Rendered:
             p + own_shift(p), before the patch goes on top. 0 on the border.
     """
 
-    patch: UInt8[np.ndarray, "size size 3"]
-    mask: UInt8[np.ndarray, "size size"]
+    patch: Crop
+    mask: CropMask
     own_shift: Float32[np.ndarray, "32 32 2"]

@@ -11,6 +11,10 @@ import numpy as np
 from jaxtyping import Float32, Int32, Shaped, UInt8
 from numpy.typing import NDArray
 
+from models.arrays import Mask
+
+GridField = Float32[np.ndarray, "grid grid c"]  # numbers for each cell of the raster
+
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int32]
 
@@ -31,9 +35,7 @@ class Raster:
     weight: Float32[np.ndarray, "grid grid 3"]
     triangles: Int32[np.ndarray, "triangle 3"]
 
-    def interpolate(
-        self, values: Float32[np.ndarray, "vertex c"]
-    ) -> Float32[np.ndarray, "grid grid c"]:
+    def interpolate(self, values: Float32[np.ndarray, "vertex c"]) -> GridField:
         """Values at the vertices → values at the grid's cells, linear in each triangle."""
         corners = values[self.triangles[self.triangle]]
         return np.asarray(np.einsum("yxk,yxkc->yxc", self.weight, corners), np.float32)
@@ -82,9 +84,7 @@ def _weights(index: _Ints, corners: _Floats) -> _Floats:
     return np.asarray(np.stack([1 - v - w, v, w], axis=-1), np.float32)
 
 
-def full_size(
-    field: Float32[np.ndarray, "grid grid c"], size: int
-) -> Float32[np.ndarray, "{size} {size} c"]:
+def full_size(field: GridField, size: int) -> Float32[np.ndarray, "{size} {size} c"]:
     """A field of the grid's cells → one of the crop's pixels, by linear interpolation."""
     large = np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     return large.reshape(size, size, field.shape[2])
@@ -104,7 +104,7 @@ class Box:
         return array[self.y0 : self.y1, self.x0 : self.x1]
 
 
-def active_box(amount: UInt8[np.ndarray, "h w"], *, margin: int) -> Box | None:
+def active_box(amount: Mask, *, margin: int) -> Box | None:
     """The smallest box around all values above 0, grown by a margin [px]; None if there is none."""
     rows = np.flatnonzero(cv2.reduce(amount, 1, cv2.REDUCE_MAX))
     columns = np.flatnonzero(cv2.reduce(amount, 0, cv2.REDUCE_MAX))

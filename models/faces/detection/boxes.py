@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+Outputs = Float[Tensor, "n _ _ _"]  # of one layer of the network
+Found = Float64[np.ndarray, "_ 5"]  # faces of one picture: x0, y0, x1, y1 [px], score
+
 STRIDES = (4, 8, 16, 32, 64, 128)
 """Of the six detection layers [px]."""
 
@@ -48,9 +51,7 @@ def decode(
     return torch.cat([centre - size / 2, centre + size / 2], -1)
 
 
-def candidates(
-    outputs: Sequence[Float[Tensor, "n _ _ _"]],
-) -> list[Float64[np.ndarray, "_ 5"]]:
+def candidates(outputs: Sequence[Outputs]) -> list[Found]:
     """Every box that might be a face, per image, before suppression.
 
     Args:
@@ -62,7 +63,7 @@ def candidates(
     """
     if len(outputs) != 2 * len(STRIDES):
         raise ValueError(f"S3FD gives {2 * len(STRIDES)} maps, not {len(outputs)}")
-    found: list[list[Float64[np.ndarray, "_ 5"]]] = [[] for _ in range(outputs[0].shape[0])]
+    found: list[list[Found]] = [[] for _ in range(outputs[0].shape[0])]
     for stride, classes, offsets in zip(STRIDES, outputs[::2], outputs[1::2], strict=True):
         scores = torch.softmax(classes.float(), 1)[:, 1]
         image, row, column = (index.cpu() for index in torch.where(scores > CANDIDATE_SCORE))
@@ -101,9 +102,7 @@ def suppress(
     return np.array(kept, np.intp)
 
 
-def faces(
-    outputs: Sequence[Float[Tensor, "n _ _ _"]], *, min_score: float = 0.5
-) -> list[Float64[np.ndarray, "_ 5"]]:
+def faces(outputs: Sequence[Outputs], *, min_score: float = 0.5) -> list[Found]:
     """Faces as face-alignment and Wav2Lip find them, per image.
 
     Args:

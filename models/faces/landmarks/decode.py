@@ -9,6 +9,10 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
+from models.arrays import Picture
+
+FacePoints = Float[np.ndarray, "*batch k 2"]  # x, y
+
 CROP_SIDE_PX = 256
 HEATMAP_SIDE_PX = 64
 SQUARE_SIDE_PX = 200
@@ -50,7 +54,7 @@ def square_of_box(
 
 
 def crop(
-    rgb: UInt8[np.ndarray, "h w 3"], centre: Float64[np.ndarray, "2"], scale: float
+    rgb: Picture, centre: Float64[np.ndarray, "2"], scale: float
 ) -> UInt8[np.ndarray, "256 256 3"]:
     """The square of a frame that FAN sees, RGB; black outside of the frame.
 
@@ -98,7 +102,7 @@ def peaks(
 
 
 def to_frame(
-    points: Float[np.ndarray, "*batch k 2"],
+    points: FacePoints,
     centre: Float64[np.ndarray, "*batch 2"],
     scale: Float64[np.ndarray, "*batch"],
 ) -> Float64[np.ndarray, "*batch k 2"]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Integer
 
+from models.arrays import FrameValues, Mesh, Meshes, Points3D
 from models.faces.mesh.indices import RIGID
 
 
@@ -22,7 +23,7 @@ class Pose:
         translation: where the canonical origin lies [frame px].
     """
 
-    scale: Float32[np.ndarray, " frame"]
+    scale: FrameValues
     rotation: Float32[np.ndarray, "frame 3 3"]
     translation: Float32[np.ndarray, "frame 3"]
 
@@ -38,25 +39,19 @@ class Pose:
         """The pose in some frames, in their order."""
         return Pose(self.scale[rows], self.rotation[rows], self.translation[rows])
 
-    def to_image(
-        self, points: Float32[np.ndarray, "frame point 3"]
-    ) -> Float32[np.ndarray, "frame point 3"]:
+    def to_image(self, points: Points3D) -> Points3D:
         """Canonical points → the same in frame px."""
         turned = np.einsum("fij,fpj->fpi", self.rotation, points)
         placed = self.scale[:, None, None] * turned + self.translation[:, None]
         return np.asarray(placed, np.float32)
 
-    def to_canonical(
-        self, points: Float32[np.ndarray, "frame point 3"]
-    ) -> Float32[np.ndarray, "frame point 3"]:
+    def to_canonical(self, points: Points3D) -> Points3D:
         """Points in frame px → the same in canonical coordinates."""
         centred = (points - self.translation[:, None]) / self.scale[:, None, None]
         return np.asarray(np.einsum("fji,fpj->fpi", self.rotation, centred), np.float32)
 
 
-def estimate_pose(
-    landmarks: Float32[np.ndarray, "frame 478 3"], mean_face: Float32[np.ndarray, "478 3"]
-) -> Pose:
+def estimate_pose(landmarks: Meshes, mean_face: Mesh) -> Pose:
     """Least-squares similarity from the mean face's rigid points to each mesh (Umeyama 1991).
 
     Args:

@@ -6,8 +6,9 @@ image), right eye, nose, left and right corner of the mouth; a similarity maps t
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, UInt8
 
+from models.arrays import Affine, FivePoints, Picture
 from models.faces.recognition.arcface import IMAGE_SIZE
 
 TEMPLATE = np.array(
@@ -22,9 +23,7 @@ TEMPLATE = np.array(
 """Where ArcFace wants the five points, in 112 x 112 px, pixel centres on integers."""
 
 
-def similarity(
-    points: Float[np.ndarray, "n 2"], target: Float[np.ndarray, "n 2"]
-) -> Float64[np.ndarray, "2 3"]:
+def similarity(points: Float[np.ndarray, "n 2"], target: Float[np.ndarray, "n 2"]) -> Affine:
     """The similarity transform that moves points nearest to a target.
 
     By least squares; without reflection that is the estimate of Umeyama 1991.
@@ -41,9 +40,7 @@ def similarity(
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def aligned(
-    image: UInt8[np.ndarray, "h w 3"], points: Float[np.ndarray, "5 2"]
-) -> UInt8[np.ndarray, "112 112 3"]:
+def aligned(image: Picture, points: FivePoints) -> UInt8[np.ndarray, "112 112 3"]:
     """The face as insightface cuts it: bilinear, black outside the image.
 
     Args:
