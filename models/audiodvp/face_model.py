@@ -142,9 +142,18 @@ class FaceModel(BasisModule):
         world_normals = normals @ rotation_matrix.mT
         clip = torch.cat([world, torch.ones_like(world[..., :1])], -1) @ self.clip_matrix.T
         screen = (clip[..., :2] / clip[..., 3:] + 1) * (self.image_size / 2)
-        color = self.color(albedo, world_normals, gamma)
-        spatial = geometry, albedo, normals, rotation_matrix, world, world_normals
-        return Face(*spatial, clip, screen, color, screen[:, self.landmarks])
+        return Face(
+            geometry=geometry,
+            albedo=albedo,
+            normals=normals,
+            rotation_matrix=rotation_matrix,
+            world=world,
+            world_normals=world_normals,
+            clip=clip,
+            screen=screen,
+            color=self.color(albedo, world_normals, gamma),
+            landmarks=screen[:, self.landmarks],
+        )
 
 
 def of_published(basis: FaceBasis) -> FaceBasis:
