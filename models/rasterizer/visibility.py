@@ -10,8 +10,9 @@ from torch import Tensor
 
 _INDEX_BITS, _DEPTH_BITS = 22, 40
 """Of a number that is least where a triangle is nearest: its index below, its depth above."""
-_CANDIDATES = 1 << 17
-"""Pixels tested at once, which bounds memory; so few that a processor's cache holds them."""
+_TRIANGLES, _CANDIDATES = 1 << 15, 1 << 15
+"""Triangles, and pixels in their boxes, that are looked at together: this bounds memory, and as
+little as this stays in a processor's cache."""
 _MARGIN_PX = 1e-6
 """Bounding boxes are larger by this than they come out: the edges decide."""
 _NOTHING = torch.iinfo(torch.int64).max
@@ -63,6 +64,16 @@ def visible_triangles(
     """
     if len(triangles) > 1 << _INDEX_BITS:
         raise ValueError(f"{len(triangles)} triangles, but only 2^{_INDEX_BITS} can be numbered")
+    at_once = max(1, _TRIANGLES // max(1, len(triangles)))
+    nearest = torch.cat([_nearest(part, triangles, side) for part in torch.split(clip, at_once)])
+    pixel = torch.nonzero(nearest != _NOTHING)[:, 0]
+    return Visible(pixel, nearest[pixel] & ((1 << _INDEX_BITS) - 1), len(clip), side)
+
+
+def _nearest(
+    clip: Float[Tensor, "batch vertex 4"], triangles: Int64[Tensor, "triangle 3"], side: int
+) -> Int64[Tensor, " pixel"]:
+    """Depth and index of the nearest triangle, packed; _NOTHING where there is none."""
     # Products of float32 are exact in float64: both triangles agree which side of an edge is whose.
     x, y, z, w = clip.double().permute(2, 0, 1)[..., triangles.T]  # each (batch, corner, triangle)
     edges = torch.stack([_cross(y, w), _cross(w, x), _cross(x, y)])
@@ -85,8 +96,7 @@ def visible_triangles(
         depth = ((at[seen, 3] + 1) * 2 ** (_DEPTH_BITS - 1)).long() << _INDEX_BITS
         pixel = (picture[part][box] * side + row) * side + column
         nearest.scatter_reduce_(0, pixel, depth | triangle[part][box], "amin")
-    pixel = torch.nonzero(nearest != _NOTHING)[:, 0]
-    return Visible(pixel, nearest[pixel] & ((1 << _INDEX_BITS) - 1), len(clip), side)
+    return nearest
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
