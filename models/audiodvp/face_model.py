@@ -70,7 +70,7 @@ class FaceModel(nn.Module):
     """The parametric face model on a basis; it has no weights of its own.
 
     Args:
-        basis: From `of_published`.
+        basis: From `of_published`, or the own one of `models.face_basis`.
         image_size: Side of the image that landmarks are given in [px].
     """
 

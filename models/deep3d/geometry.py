@@ -67,11 +67,11 @@ def shade(
         normals: Unit vectors.
         light: Spherical harmonics for each colour, with the ambient light in them.
     """
-    return albedo * (_harmonics(normals) @ light)
+    return albedo * (harmonics(normals) @ light)
 
 
-def _harmonics(normals: Tensor) -> Tensor:
-    """The nine harmonics (batch, vertex, 9) in each direction."""
+def harmonics(normals: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 9"]:
+    """The nine spherical harmonics in each direction, as light falls on it."""
     x, y, z = normals.unbind(-1)
     return torch.stack(
         [
