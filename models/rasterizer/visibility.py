@@ -79,12 +79,12 @@ def _nearest(
     edges = torch.stack([_cross(y, w), _cross(w, x), _cross(x, y)])
     volume = (edges[:, :, 0] * torch.stack([x, y, w])[:, :, 0]).sum(0)
     depth = (edges * z).sum(2, keepdim=True) / volume[:, None]
-    planes = torch.cat([edges * volume.sign()[:, None], depth], 2).permute(1, 3, 0, 2)
+    planes = torch.cat([edges * volume.sign()[:, None], depth], 2)
     first, size = _bounding_boxes(torch.stack([x, y]), w, side)
     found = torch.nonzero((size.prod(0) * (volume != 0)).flatten())[:, 0]
-    planes = planes.reshape(-1, 3, 4)[found]
-    first, size = first.flatten(1)[:, found], size.flatten(1)[:, found]
     picture, triangle = found // len(triangles), found % len(triangles)
+    planes = planes.permute(1, 3, 0, 2)[picture, triangle]  # (box, x y 1, three edges and depth)
+    first, size = first.flatten(1)[:, found], size.flatten(1)[:, found]
 
     nearest = torch.full((len(clip) * side**2,), _NOTHING, device=clip.device)
     for part in _parts(size.prod(0)):
@@ -104,8 +104,8 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 
     Not torch.cross: fused products would differ between the two triangles at an edge.
     """
-    j, k = [1, 2, 0], [2, 0, 1]
-    return a[:, j] * b[:, k] - b[:, j] * a[:, k]
+    corners = ((a[:, j] * b[:, k], b[:, j] * a[:, k]) for j, k in ((1, 2), (2, 0), (0, 1)))
+    return torch.stack([one - other for one, other in corners], 1)
 
 
 def _bounding_boxes(
