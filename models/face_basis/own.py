@@ -71,7 +71,7 @@ class Surface:
         return table
 
 
-def of_own(arrays: Mapping[str, np.ndarray], levels: int = LEVELS) -> FaceBasis:
+def basis_of(arrays: Mapping[str, np.ndarray], levels: int = LEVELS) -> FaceBasis:
     """The basis from the arrays of `face_basis.safetensors`.
 
     Components that it does not have are 0. Lengths are dm: a face is 1.66 dm from forehead (point

@@ -21,7 +21,7 @@ from benchmarks.face_basis import (
     triangles,
 )
 from models.face_basis.components import Mirror, coefficients
-from models.face_basis.own import N_POINTS, of_own
+from models.face_basis.own import N_POINTS, basis_of
 from models.faces.mesh.indices import LIPS, LOWER_INNER_LIP, UPPER_INNER_LIP
 from stores.shipped import shipped_file
 from tasks.source.face_basis import own_basis
@@ -87,7 +87,7 @@ def test_a_basis_is_made_of_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
     main(["--clips", str(tmp_path), "-o", str(tmp_path / "basis.safetensors")])
     assert '"persons": 2, "faces": 12, "pictures": 4' in capsys.readouterr().out
-    basis = of_own(load_file(tmp_path / "basis.safetensors"))
+    basis = basis_of(load_file(tmp_path / "basis.safetensors"))
     shipped = own_basis()
     assert (basis.mean_shape - shipped.mean_shape).abs().max() < 0.2
     assert 60 < basis.mean_texture.mean() < 200

@@ -10,8 +10,9 @@ from safetensors.numpy import load_file
 from scipy.ndimage import binary_fill_holes
 from scipy.spatial import cKDTree
 
-from models.audiodvp.face_model import clip_matrix, lower_triangles
+from models.audiodvp.face_model import UNIT, FaceModel, clip_matrix, lower_triangles, of_own
 from models.deep3d.basis import FaceBasis
+from models.deep3d.face_model import FaceModel as Deep3DFaceModel
 from models.deep3d.geometry import euler_rotation, harmonics, vertex_normals
 from models.face_basis.albedo import MEAN_SHADE, albedos
 from models.face_basis.components import Mirror, coefficients, components, turned
@@ -139,6 +140,26 @@ def test_landmarks_lie_where_they_should(basis: FaceBasis) -> None:
     assert np.linalg.norm(eyes[1] - eyes[0]) == pytest.approx(0.6213, abs=1e-3)
     brows, lips = points[17:27, 1].min(), points[48:, 1].max()
     assert brows > eyes[:, 1].max() and lips < points[33, 1]
+
+
+def test_faces_look_into_both_cameras(basis: FaceBasis) -> None:
+    """The subject's right side is left in the picture, the chin is below."""
+    own = of_own(basis)
+    still = (torch.zeros(1, n, 1) for n in (80, 64, 80, 3, 3, 27))
+    audiodvp = FaceModel(own)(*still)
+    deep3d = Deep3DFaceModel(basis)(torch.zeros(1, 257))
+    down = torch.tensor([1.0, -1])
+    for points, normals in (
+        (audiodvp.landmarks[0], audiodvp.world_normals),
+        (deep3d.landmarks[0] * down, deep3d.normals),
+    ):
+        assert (points[:17, 0].diff() > 0).all() and points[:, 1].argmax() == 8
+        assert (points[36:48, 0].reshape(2, 6).mean(1).diff() > 0).all()
+        assert normals[0, :, 2].mean() > 0.5
+    flipped = own.mean_shape.reshape(-1, 3) * torch.tensor([-1.0, 1, 1]) / UNIT
+    torch.testing.assert_close(flipped, basis.mean_shape.reshape(-1, 3))
+    faces = lower_triangles(own).sort(1).values, lower_triangles(basis).sort(1).values
+    assert torch.equal(*faces)
 
 
 def test_regions_are_parts_of_the_face(basis: FaceBasis) -> None:
