@@ -14,6 +14,7 @@ from stores.shipped import shipped_file
 from stores.weights.registry import records
 
 SHIPPED = (
+    "models/face_basis/face_basis.safetensors",
     "models/speech_to_lips/speech_to_lips.safetensors",
     "models/faces/mesh/mean_face.safetensors",
     "examples/cap13.mp4",

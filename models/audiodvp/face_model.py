@@ -74,7 +74,7 @@ class FaceModel(BasisModule):
     """The parametric face model on a basis; it has no weights of its own.
 
     Args:
-        basis: From `of_published`.
+        basis: From `of_published` or `of_own`.
         image_size: Side of the image that landmarks are given in [px].
     """
 
@@ -161,6 +161,25 @@ def of_published(basis: FaceBasis) -> FaceBasis:
     if basis.n_vertices <= max(LANDMARKS):
         raise ValueError(f"AudioDVP's landmarks are not on a mesh of {basis.n_vertices} vertices")
     return replace(basis.scaled(UNIT), landmarks=torch.tensor(LANDMARKS))
+
+
+def of_own(basis: FaceBasis) -> FaceBasis:
+    """The basis of `models.face_basis` in AudioDVP's unit, and with x to the left.
+
+    Its camera stands on its head and its image is turned round again, so x runs left in it: it is
+    the mirror image of a face whose x is right (its landmarks of the published mesh are in that
+    order). Turning x round instead leaves each vertex and landmark on its own side.
+    """
+    scaled = basis.scaled(UNIT)
+    left = torch.tensor([-1.0, 1, 1]).repeat(basis.n_vertices)
+    return replace(
+        scaled,
+        mean_shape=scaled.mean_shape * left,
+        identity=scaled.identity * left[:, None],
+        expression=scaled.expression * left[:, None],
+        triangles=basis.triangles.flip(1),
+        front_triangles=basis.front_triangles.flip(1),
+    )
 
 
 def lower_triangles(basis: FaceBasis) -> Triangles:

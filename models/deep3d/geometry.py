@@ -71,11 +71,11 @@ def shade(
     """
     around = torch.zeros_like(light)
     around[:, 0] = ambient
-    return albedo * (_harmonics(normals) @ (light + around))
+    return albedo * (harmonics(normals) @ (light + around))
 
 
-def _harmonics(normals: Tensor) -> Tensor:
-    """The nine harmonics (batch, vertex, 9) in each direction."""
+def harmonics(normals: Float[Tensor, "batch vertex 3"]) -> Float[Tensor, "batch vertex 9"]:
+    """The nine spherical harmonics in each direction, as light falls on it."""
     x, y, z = normals.unbind(-1)
     return torch.stack(
         [

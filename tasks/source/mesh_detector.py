@@ -1,4 +1,4 @@
-"""Finding faces in frames: the only module that imports mediapipe.
+"""Finding faces in frames: the only module of Dubflow's own rooms that imports mediapipe.
 
 Two networks of its wheel are used, both on images of 192 x 192: the full-range detector finds
 faces, the face mesh with attention reads 478 points from a square, upright region around each. The

@@ -7,6 +7,8 @@ from models.audiodvp.critic import adversarial_loss
 from models.audiodvp.face_model import FaceModel, clip_matrix, landmark_loss, landmark_weights
 from models.audiodvp.regressor import MEAN
 from models.deep3d.basis import FaceBasis
+from models.rasterizer.interpolation import rasterize
+from models.rasterizer.visibility import visible_triangles
 from tests.goldens.golden import load, tensor
 
 
@@ -70,3 +72,22 @@ def test_golden_audiodvp_face_model() -> None:
         in_pixels = name in {"screen", "landmarks"}
         atol = allowed["screen"]["atol"] if in_pixels else allowed["atol"]
         golden.equal(name, value, atol=atol, rtol=allowed["rtol"])
+
+
+def test_vertices_are_drawn_in_their_colours() -> None:
+    """Each vertex of the golden face, moved to a pixel's centre, if nothing lies before it."""
+    golden = load("audiodvp_face_model")
+    basis = FaceBasis.from_arrays(load("deep3d_face_model").part("basis"))
+    clip, color = (torch.from_numpy(golden.outputs[name])[0] for name in ("clip", "color"))
+    number, side = len(clip), 64
+    moved = clip.expand(number, -1, -1).clone()
+    offset = 1 / side - clip[:, :2] / clip[:, 3:]  # each to the pixel below and right of the middle
+    moved[..., :2] += offset[:, None] * clip[:, 3:]
+    visible = visible_triangles(moved, basis.triangles, side)
+    drawn = rasterize(moved, basis.triangles, color.expand(number, -1, -1), side).image
+    shown = torch.full((number * side**2,), -1).index_copy(0, visible.pixel, visible.triangle)
+    shown = shown.reshape(number, side, side)[:, side // 2, side // 2]
+    seen = (basis.triangles[shown] == torch.arange(number)[:, None]).any(1) & (shown >= 0)
+    assert seen.sum() > number / 4
+    pixel = drawn[:, :, side // 2, side // 2]
+    torch.testing.assert_close(pixel[seen], color[seen].clamp(0, 1), atol=1e-4, rtol=0)
