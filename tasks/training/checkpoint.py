@@ -10,7 +10,6 @@ Written beside under another name, fsynced, renamed: a reader finds the old ones
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from stores.backends.backend import explain_full_disk
+from stores.whole_files import to_disk
 
 _PREFIX = "step-"
 _PART = ".part"
@@ -93,10 +93,9 @@ class Checkpoints:
             save_file(tensors, part / "optimizers.safetensors")
             told = {"state": asdict(state), "optimizers": numbers}
             (part / "state.json").write_text(json.dumps(told, indent=1))
-            for path in [*part.iterdir(), part]:
-                _to_disk(path)
+            to_disk(*part.iterdir(), part)
             part.rename(final)
-            _to_disk(self._folder)
+            to_disk(self._folder)
 
     def load(
         self,
@@ -191,11 +190,3 @@ def unpack_optimizers(
             if owner == phase:
                 state.setdefault(int(number), {})[name] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": told["groups"]})
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
