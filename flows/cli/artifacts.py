@@ -10,6 +10,7 @@ from typing import Annotated
 import zarr
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import track
 from rich.table import Table
 from rich.tree import Tree
@@ -57,11 +58,11 @@ def list_artifacts(
             table.add_row(row["kind"], row["key"][:12], "[red]damaged", "", "")
             continue
         made, seconds = row["created"][:19].replace("T", " "), f"{row['wall_seconds']:.1f} s"
-        table.add_row(row["kind"], row["key"][:12], made, seconds, human_size(row["stored_bytes"]))
+        table.add_row(row["kind"], row["key"][:12], made, seconds, decimal(row["stored_bytes"]))
     console = Console(highlight=False)
     console.print(table)
     total = sum(row["stored_bytes"] or 0 for row in rows)
-    console.print(f"[dim]{len(rows)} artifacts, {human_size(total)}")
+    console.print(f"[dim]{len(rows)} artifacts, {decimal(total)}")
 
 
 @artifacts.command
@@ -144,7 +145,7 @@ def gc(
     verb = "removed" if yes else "would be removed (add --yes)"
     console.print(
         f"{len(found.artifacts)} artifacts, {len(found.runs)} run records, "
-        f"{len(found.leftovers)} leftovers, {human_size(found.freed_bytes)}: {verb}"
+        f"{len(found.leftovers)} leftovers, {decimal(found.freed_bytes)}: {verb}"
     )
 
 
@@ -181,19 +182,9 @@ def _tree(artifact: Artifact) -> Tree:
             text = value if isinstance(value, str) else json.dumps(value)
             assert branch is not None
             branch.add(f"{name}: {text if len(text) < 200 else text[:200] + ' …'}")
-    files, size = len(manifest.files), human_size(manifest.stored_bytes)
+    files, size = len(manifest.files), decimal(manifest.stored_bytes)
     tree.add(
         f"stage version {manifest.stage_version}, made {manifest.created} in "
         f"{manifest.wall_seconds:.2f} s, {size} in {files} files"
     )
     return tree
-
-
-def human_size(count: int) -> str:
-    """Bytes as people read them."""
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.2f} GB"

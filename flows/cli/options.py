@@ -60,25 +60,19 @@ DEVICE = Option("--device", RUNNING)
 WORKERS = Option("--workers", RUNNING)
 
 OutputOption = Annotated[Path, Parameter(name=("--output", "-o"))]
-StoreOption = Annotated[
-    str | None,
-    Parameter(
-        name="--store",
-        group=RUNNING,
-        metavar=STORE.metavar,
-        help="Where artifacts are kept.",
-        show_default=STORE.default or False,
-    ),
-]
+
+
+def _text(option: Option, help: str, default: str | None = None) -> Parameter:
+    shown: dict[str, Any] = {
+        "metavar": option.metavar,
+        "show_default": option.default or default or False,
+    }
+    return Parameter(option.names.split(), group=option.panel, help=help, **shown)
+
+
+StoreOption = Annotated[str | None, _text(STORE, "Where artifacts are kept.")]
 ClusterOption = Annotated[
-    str | None,
-    Parameter(
-        name="--cluster",
-        group=RUNNING,
-        metavar=CLUSTER.metavar,
-        help="Dask workers that compute.",
-        show_default="threads of this process",
-    ),
+    str | None, _text(CLUSTER, "Dask workers that compute.", "threads of this process")
 ]
 PrefectOption = Annotated[
     bool | None,

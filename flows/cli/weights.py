@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
+from rich import progress
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-from flows.cli.artifacts import human_size, open_store
+from flows.cli.artifacts import open_store
 from flows.cli.errors import when_stopped
 from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
 from stores.artifacts.store import Store
@@ -178,7 +172,7 @@ def add(
         added = add_weights(opened, name, file, replace=replace)
     console = Console(stderr=True, highlight=False)
     console.print(
-        f"[green]{name} is there[/] ({human_size(added.manifest.stored_bytes)}, SHA-256 "
+        f"[green]{name} is there[/] ({decimal(added.manifest.stored_bytes)}, SHA-256 "
         f"{added.manifest.inputs['file'][1][:16]}…)"
     )
     entry = read_registry()[name]
@@ -219,7 +213,7 @@ def _table(rows: list[dict[str, Any]], width: int) -> Table:
         "name": [row["name"] for row in rows],
         "state": [_coloured(row["state"]) for row in rows],
         "commercial": [_said(row["commercial"]) for row in rows],
-        "size": [human_size(row["size"]) if row["size"] else "" for row in rows],
+        "size": [decimal(row["size"]) if row["size"] else "" for row in rows],
         "get by": ["pull" if row["address"] else "browser" for row in rows],
         "network": [row["network"] for row in rows],
         "licence": [escape(row["licence"]) for row in rows],
@@ -285,13 +279,13 @@ def _with_parts(names: list[str]) -> list[str]:
 
 
 @contextmanager
-def _bars(console: Console) -> Iterator[Progress]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+def _bars(console: Console) -> Iterator[progress.Progress]:
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
         console=console,
         transient=True,
     ) as bars:

@@ -18,10 +18,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from stores.backends.backend import explain_full_disk
 from stores.whole_files import to_disk
+from tasks.training.recipe import Networks
+
+Optimizers = Mapping[str, torch.optim.Optimizer]
+"""By phase."""
 
 _PREFIX = "step-"
 _PART = ".part"
@@ -72,11 +76,7 @@ class Checkpoints:
         return self._folder / f"{_PREFIX}{step:07d}"
 
     def save(
-        self,
-        state: State,
-        networks: Mapping[str, nn.Module],
-        averages: Mapping[str, nn.Module],
-        optimizers: Mapping[str, torch.optim.Optimizer],
+        self, state: State, networks: Networks, averages: Networks, optimizers: Optimizers
     ) -> None:
         """Write one, at once; does nothing if that step is there."""
         final = self.path(state.step)
@@ -98,11 +98,7 @@ class Checkpoints:
             to_disk(self._folder)
 
     def load(
-        self,
-        step: int,
-        networks: Mapping[str, nn.Module],
-        averages: Mapping[str, nn.Module],
-        optimizers: Mapping[str, torch.optim.Optimizer],
+        self, step: int, networks: Networks, averages: Networks, optimizers: Optimizers
     ) -> State:
         """Put one into networks, averages and optimizers; gives the rest."""
         folder = self.path(step)
@@ -118,7 +114,7 @@ class Checkpoints:
         """What a checkpoint holds beside tensors."""
         return State(**json.loads((self.path(step) / "state.json").read_text())["state"])
 
-    def load_judged(self, step: int, networks: Mapping[str, nn.Module]) -> None:
+    def load_judged(self, step: int, networks: Networks) -> None:
         """Put the weights that were judged into networks: the averages, if there are any."""
         averages = self.path(step) / "averages.safetensors"
         found = averages if averages.exists() else self.path(step) / "networks.safetensors"
@@ -139,7 +135,7 @@ class Checkpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def pack_networks(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+def pack_networks(networks: Networks) -> dict[str, Tensor]:
     """State of several networks as "phase/parameter", in memory of its own."""
     return {
         f"{phase}/{name}": tensor.detach().contiguous().cpu()
@@ -148,7 +144,7 @@ def pack_networks(networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def unpack_networks(tensors: Mapping[str, Tensor], networks: Mapping[str, nn.Module]) -> None:
+def unpack_networks(tensors: Mapping[str, Tensor], networks: Networks) -> None:
     """The other way."""
     for phase, network in networks.items():
         start = f"{phase}/"
@@ -158,7 +154,7 @@ def unpack_networks(tensors: Mapping[str, Tensor], networks: Mapping[str, nn.Mod
 
 
 def pack_optimizers(
-    optimizers: Mapping[str, torch.optim.Optimizer],
+    optimizers: Optimizers,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by "phase/parameter number/name", and everything else as JSON by phase."""
     tensors: dict[str, Tensor] = {}
@@ -179,7 +175,7 @@ def pack_optimizers(
 def unpack_optimizers(
     tensors: Mapping[str, Tensor],
     numbers: Mapping[str, Any],
-    optimizers: Mapping[str, torch.optim.Optimizer],
+    optimizers: Optimizers,
 ) -> None:
     """The other way."""
     for phase, optimizer in optimizers.items():
