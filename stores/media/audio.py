@@ -23,7 +23,7 @@ from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
-from stores.media.source import MAX_SECONDS, only, open_source, sound_streams
+from stores.media.source import MAX_SECONDS, check_structure, only, open_source, sound_streams
 
 Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
@@ -79,6 +79,7 @@ def audio_blocks(
     """
     path = Path(path)
     with open_source(path) as container:
+        check_structure(container, path)
         stream = _audio_stream(container, path)
         only(container, stream)
         out_rate = rate or int(stream.codec_context.sample_rate)
@@ -326,7 +327,10 @@ def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:
         return samples
     # In surround sound speech comes from the centre; the deep effects channel says nothing.
     weights = np.array(_MONO_WEIGHTS.get(channels, (1.0,) * channels), np.float32)
-    mean: Block = samples @ (weights / weights.sum())
+    with np.errstate(
+        invalid="ignore"
+    ):  # `_checked` refuses what comes of values that are no numbers
+        mean: Block = samples @ (weights / weights.sum())
     return mean[:, None]
 
 

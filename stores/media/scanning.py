@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from stores.errors import MediaError
 from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
-from stores.media.isomedia import find_cut
-from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
     MAX_SECONDS,
+    check_structure,
     demuxed,
     limited_metadata,
     open_source,
@@ -83,14 +82,7 @@ class Scanner:
         with open_source(self._path) as container:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
-            if "matroska" in container.format.name:
-                damage = find_damage(self._path)
-                if damage:
-                    raise self._damage(damage)
-            if "mp4" in container.format.name.split(","):
-                cut = find_cut(self._path)
-                if cut:
-                    raise self._damage(cut)
+            check_structure(container, self._path)
             audio = next(iter(sound_streams(container)), None)
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (

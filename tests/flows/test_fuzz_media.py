@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -76,32 +77,69 @@ SOUND_ONLY = {"wav", "mp3"}
 
 
 @dataclass
+class Reference:
+    """What ffmpeg finds of pictures or sound.
+
+    Attributes:
+        frames: number of pictures, or of blocks of sound.
+        first: seconds at which the first one begins.
+        last: seconds at which the last one begins.
+        end: seconds at which the last one ends.
+        seconds: of all, as they follow each other.
+        silent: Whether no fault is reported.
+        errors: What is reported.
+    """
+
+    frames: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    end: float = 0.0
+    seconds: float = 0.0
+    silent: bool = False
+    errors: str = ""
+
+    def add(self, at: float, seconds: float) -> None:
+        """Count one more."""
+        self.first = self.first if self.frames else at
+        self.frames, self.last, self.end = self.frames + 1, at, at + seconds
+        self.seconds += seconds
+
+
+@dataclass
 class Finding:
     """What became of one file.
 
     Attributes:
         changes: What was done to it.
-        frames: number of its pictures, or None if it was refused.
+        frames: number of its pictures, or None if they were refused.
         span: seconds from the first picture to the last.
-        samples: number of samples of its sound at its own rate, or None if it was refused.
-        rate: Hz.
+        seconds_of_sound: or None if it was refused.
         refused: By which step, in which line.
         faults: What must not happen.
-        seconds: of processor time.
-        bytes: of memory, at most.
-        reference: What ffmpeg makes of it.
+        processor_seconds: spent on it.
+        memory_bytes: in use at most.
+        pictures: `Reference` of its pictures.
+        sound: `Reference` of its sound.
     """
 
     changes: str
     frames: int | None = None
     span: float = 0.0
-    samples: int | None = None
-    rate: int = 0
+    seconds_of_sound: float | None = None
     refused: dict[str, str] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    bytes: int = 0
-    reference: dict[str, Any] = field(default_factory=dict)
+    processor_seconds: float = 0.0
+    memory_bytes: int = 0
+    pictures: dict[str, Any] = field(default_factory=dict)
+    sound: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def strict(self) -> bool:
+        """Whether something is refused that ffmpeg reads without a word."""
+        pictures, sound = self.pictures.get("silent", False), self.sound.get("silent", False)
+        return ("scan" in self.refused and pictures and sound) or (
+            "decode" in self.refused and sound
+        )
 
 
 @cache
@@ -135,8 +173,8 @@ def examine(path: Path, found: Finding, *, dubbing: bool) -> None:
             found.frames = len(timeline)
             found.span = float(timeline.seconds[-1] - timeline.seconds[0])
     with _step(found, "decode"):
-        found.samples = sum(len(block) for block in audio_blocks(path))
-        found.rate = audio_facts(path).rate
+        samples = sum(len(block) for block in audio_blocks(path))
+        found.seconds_of_sound = samples / audio_facts(path).rate
     if dubbing:
         if suffix not in SOUND_ONLY:
             with _step(found, "dub"):
@@ -149,9 +187,10 @@ def examine(path: Path, found: Finding, *, dubbing: bool) -> None:
             if (frames := _dub(video, path, folder / "as speech")) != 12:
                 found.faults.append(f"dub as speech writes {frames} of 12 frames")
     used = resource.getrusage(resource.RUSAGE_SELF)
-    found.seconds = used.ru_utime + used.ru_stime
-    found.bytes = used.ru_maxrss * 1024
-    found.reference = reference(path)
+    found.processor_seconds = used.ru_utime + used.ru_stime
+    found.memory_bytes = used.ru_maxrss * 1024
+    read = references(path, "a" if suffix in SOUND_ONLY else "va")
+    found.pictures, found.sound = asdict(read.get("v", Reference())), asdict(read["a"])
     found.faults += differences(found)
 
 
@@ -185,84 +224,77 @@ class _step:
         return True
 
 
-def reference(path: Path) -> dict[str, Any]:
-    """What ffmpeg reads in a file: by the program, or where there is none by PyAV.
+def references(path: Path, kinds: str) -> dict[str, Reference]:
+    """What ffmpeg reads of a file's pictures ("v") and sound ("a").
 
-    Returns:
-        `times`, seconds of the pictures; `samples`, number of samples as they follow each other;
-        `sound_end`, seconds at which the sound ends by its times; `silent`, whether it finds no
-        fault; `errors`, what it finds.
+    Tells the program, or where there is none the same libraries through PyAV.
     """
     program = shutil.which("ffmpeg")
     if program is None:
-        return _reference_by_pyav(path)
-    lists = {kind: path.with_suffix(f".{kind}.txt") for kind in "va"}
+        return {kind: _reference_by_pyav(path, kind) for kind in kinds}
     command = [program, "-nostdin", "-y", "-v", "error", "-i", str(path)]
-    for kind, listed in lists.items():
-        options = ["-fps_mode", "passthrough", "-enc_time_base", "-1"] if kind == "v" else []
-        command += ["-map", f"0:{kind}:0?", *options, "-f", "framecrc", str(listed)]
+    listed = {kind: path.with_suffix(f".{kind}.txt") for kind in kinds}
+    for kind, target in listed.items():
+        command += ["-map", f"0:{kind}:0", "-f", "framecrc"]
+        if kind == "v":
+            command += ["-fps_mode", "passthrough", "-enc_time_base", "-1"]
+        command.append(str(target))
     ended = subprocess.run(command, capture_output=True, timeout=HUNG_SECONDS)
-    times, samples, sound_end = [], 0, 0.0
-    for kind, listed in lists.items():
-        lines = listed.read_text().splitlines() if listed.exists() else []
-        tick = Fraction(0)
-        for line in lines:
-            if line.startswith("#tb"):
-                tick = Fraction(line.split()[-1])
-            elif not line.startswith("#"):
-                _, _, pts, duration, _ = map(int, line.split(",")[:5])
-                if kind == "v":
-                    times.append(float(pts * tick))
-                else:
-                    samples += duration
-                    sound_end = float((pts + duration) * tick)
-    errors = ended.stderr.decode(errors="replace")
-    return {
-        "times": times,
-        "samples": samples,
-        "sound_end": sound_end,
-        "silent": not errors and ended.returncode == 0,
-        "errors": errors[-500:],
-    }
+    if ended.returncode and len(kinds) > 1:  # what lacks one of them may hold the other
+        return {kind: references(path, kind)[kind] for kind in kinds}
+    errors = ended.stderr.decode(errors="replace")[-500:]
+    silent = not errors and ended.returncode == 0
+    return {kind: _listed(target, errors, silent) for kind, target in listed.items()}
 
 
-def _reference_by_pyav(path: Path) -> dict[str, Any]:
-    read: dict[str, Any] = {"times": [], "samples": 0, "sound_end": 0.0, "silent": True}
-    read["errors"] = ""
+def _listed(target: Path, errors: str, silent: bool) -> Reference:
+    read = Reference(errors=errors, silent=silent)
+    tick = Fraction(0)
+    for line in target.read_text().splitlines() if target.exists() else []:
+        if line.startswith("#tb"):
+            tick = Fraction(line.split()[-1])
+        elif not line.startswith("#"):
+            _, _, pts, duration, _ = map(int, line.split(",")[:5])
+            read.add(float(pts * tick), float(duration * tick))
+    return read
+
+
+def _reference_by_pyav(path: Path, kind: str) -> Reference:
+    read = Reference(silent=True)
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            streams = [*container.streams.video[:1], *container.streams.audio[:1]]
+            streams = container.streams
+            stream: Any = (streams.video if kind == "v" else streams.audio)[0]
             start = (container.start_time or 0) / av.time_base
-            for packet in container.demux(streams):
+            for packet in container.demux(stream):
                 frames: list[Any] = []
                 with suppress(av.error.FFmpegError):
                     frames = list(packet.decode())
                 for frame in frames:
-                    at = (frame.time or 0.0) - start
-                    if isinstance(frame, av.VideoFrame):
-                        read["times"].append(at)
-                    else:
-                        read["samples"] += frame.samples
-                        read["sound_end"] = at + frame.samples / frame.sample_rate
-    except (av.error.FFmpegError, ValueError) as error:
-        read |= {"silent": False, "errors": str(error)}
+                    seconds = frame.samples / frame.sample_rate if kind == "a" else 0.0
+                    read.add((frame.time or 0.0) - start, seconds)
+    except (av.error.FFmpegError, IndexError, ValueError) as error:
+        return Reference(errors=str(error) or "damaged")
     return read
 
 
 def differences(found: Finding) -> list[str]:
     """Where a file that was accepted holds something else than ffmpeg finds in it."""
-    read, faults = found.reference, []
-    times = read["times"]
+    faults = []
     if found.frames is not None:
-        if found.frames != len(times):
-            faults.append(f"{found.frames} frames, ffmpeg: {len(times)}")
-        elif abs(found.span - (times[-1] - times[0])) > SECONDS_OFF:
-            faults.append(f"{found.span:.3f} s of pictures, ffmpeg: {times[-1] - times[0]:.3f}")
-    if found.samples is not None:
-        plain, timed = read["samples"] / found.rate, read["sound_end"]
-        seconds = found.samples / found.rate
-        if not min(plain, timed) - SECONDS_OFF <= seconds <= max(plain, timed) + SECONDS_OFF:
-            faults.append(f"{seconds:.3f} s of sound, ffmpeg: {plain:.3f}, by times {timed:.3f}")
+        read = Reference(**found.pictures)
+        if found.frames != read.frames:
+            faults.append(f"{found.frames} frames, ffmpeg: {read.frames}")
+        elif abs(found.span - (read.last - read.first)) > SECONDS_OFF:
+            faults.append(f"{found.span:.3f} s of pictures, ffmpeg: {read.last - read.first:.3f}")
+    if found.seconds_of_sound is not None:
+        read = Reference(**found.sound)
+        low, high = sorted((read.seconds, read.end))
+        if not low - SECONDS_OFF <= found.seconds_of_sound <= high + SECONDS_OFF:
+            faults.append(
+                f"{found.seconds_of_sound:.3f} s of sound, ffmpeg: {read.seconds:.3f}, by its "
+                f"times {read.end:.3f}"
+            )
     return faults
 
 
@@ -274,6 +306,7 @@ def _examine_apart(
     # Address space is not memory in use; twice the limit only keeps the machine from swapping.
     resource.setrlimit(resource.RLIMIT_AS, (virtual + 2 * BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 2))
+    warnings.simplefilter("error")
     found = Finding(changes)
     with TemporaryDirectory(dir=folder) as own:
         path = Path(own, name)
@@ -325,14 +358,13 @@ def examine_all(suffix: str, numbers: range, folder: Path, jobs: int) -> Iterato
 def summary(suffix: str, findings: list[Finding]) -> str:
     """One line of figures."""
     steps = Counter(step for found in findings for step in found.refused)
-    strict = sum(bool(found.refused) and found.reference["silent"] for found in findings)
     return (
         f"{suffix}: {len(findings)} files, "
         f"{sum(found.frames is not None for found in findings)} scanned, "
-        f"{sum(found.samples is not None for found in findings)} decoded, "
-        f"refused: {dict(steps)}, of which ffmpeg reads {strict} without a word; "
-        f"{max(found.seconds for found in findings):.1f} s, "
-        f"{max(found.bytes for found in findings) / 2**20:.0f} MiB at most"
+        f"{sum(found.seconds_of_sound is not None for found in findings)} decoded, "
+        f"refused: {dict(steps)}; ffmpeg reads {sum(found.strict for found in findings)} of these "
+        f"without a word; {max(found.processor_seconds for found in findings):.1f} s, "
+        f"{max(found.memory_bytes for found in findings) / 2**20:.0f} MiB at most"
     )
 
 
@@ -341,7 +373,7 @@ def test_damaged_files_are_refused_or_are_what_ffmpeg_says(suffix: str, tmp_path
     findings = list(examine_all(suffix, range(FILES), tmp_path, jobs=2))
     sys.stdout.write(summary(suffix, findings) + "\n")
     assert [fault for found in findings for fault in found.faults] == []
-    assert max(found.bytes for found in findings) < BYTES
+    assert max(found.memory_bytes for found in findings) < BYTES
 
 
 if __name__ == "__main__":
