@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 import pytest
 
@@ -118,8 +119,7 @@ class Finding:
         faults: What must not happen.
         processor_seconds: spent on it.
         memory_bytes: in use at most.
-        pictures: `Reference` of its pictures.
-        sound: `Reference` of its sound.
+        read: `Reference` of its pictures ("v") and of its sound ("a").
     """
 
     changes: str
@@ -130,15 +130,13 @@ class Finding:
     faults: list[str] = field(default_factory=list)
     processor_seconds: float = 0.0
     memory_bytes: int = 0
-    pictures: dict[str, Any] = field(default_factory=dict)
-    sound: dict[str, Any] = field(default_factory=dict)
+    read: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def strict(self) -> bool:
-        """Whether something is refused that ffmpeg reads without a word."""
-        pictures, sound = self.pictures.get("silent", False), self.sound.get("silent", False)
-        return ("scan" in self.refused and pictures and sound) or (
-            "decode" in self.refused and sound
+        """Whether it is refused although ffmpeg reads all of it without a word."""
+        return (
+            bool(self.refused) and bool(self.read) and all(r["silent"] for r in self.read.values())
         )
 
 
@@ -189,8 +187,8 @@ def examine(path: Path, found: Finding, *, dubbing: bool) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     found.processor_seconds = used.ru_utime + used.ru_stime
     found.memory_bytes = used.ru_maxrss * 1024
-    read = references(path, "a" if suffix in SOUND_ONLY else "va")
-    found.pictures, found.sound = asdict(read.get("v", Reference())), asdict(read["a"])
+    for kind, read in references(path, "a" if suffix in SOUND_ONLY else "va", found).items():
+        found.read[kind] = asdict(read)
     found.faults += differences(found)
 
 
@@ -224,13 +222,13 @@ class _step:
         return True
 
 
-def references(path: Path, kinds: str) -> dict[str, Reference]:
+def references(path: Path, kinds: str, found: Finding) -> dict[str, Reference]:
     """What ffmpeg reads of a file's pictures ("v") and sound ("a").
 
-    Tells the program, or where there is none the same libraries through PyAV.
+    Tells the program; where there is none, and of what was refused, the same libraries by PyAV.
     """
     program = shutil.which("ffmpeg")
-    if program is None:
+    if program is None or (found.frames is None and found.seconds_of_sound is None):
         return {kind: _reference_by_pyav(path, kind) for kind in kinds}
     command = [program, "-nostdin", "-y", "-v", "error", "-i", str(path)]
     listed = {kind: path.with_suffix(f".{kind}.txt") for kind in kinds}
@@ -241,7 +239,7 @@ def references(path: Path, kinds: str) -> dict[str, Reference]:
         command.append(str(target))
     ended = subprocess.run(command, capture_output=True, timeout=HUNG_SECONDS)
     if ended.returncode and len(kinds) > 1:  # what lacks one of them may hold the other
-        return {kind: references(path, kind)[kind] for kind in kinds}
+        return {kind: references(path, kind, found)[kind] for kind in kinds}
     errors = ended.stderr.decode(errors="replace")[-500:]
     silent = not errors and ended.returncode == 0
     return {kind: _listed(target, errors, silent) for kind, target in listed.items()}
@@ -260,35 +258,43 @@ def _listed(target: Path, errors: str, silent: bool) -> Reference:
 
 
 def _reference_by_pyav(path: Path, kind: str) -> Reference:
-    read = Reference(silent=True)
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            streams = container.streams
-            stream: Any = (streams.video if kind == "v" else streams.audio)[0]
-            start = (container.start_time or 0) / av.time_base
-            for packet in container.demux(stream):
-                frames: list[Any] = []
-                with suppress(av.error.FFmpegError):
-                    frames = list(packet.decode())
-                for frame in frames:
-                    seconds = frame.samples / frame.sample_rate if kind == "a" else 0.0
-                    read.add((frame.time or 0.0) - start, seconds)
-    except (av.error.FFmpegError, IndexError, ValueError) as error:
-        return Reference(errors=str(error) or "damaged")
+    read = Reference()
+    with av.logging.Capture(local=False) as messages:
+        try:
+            with av.open(str(path), metadata_errors="replace") as container:
+                streams = container.streams
+                stream: Any = (streams.video if kind == "v" else streams.audio)[0]
+                start = (container.start_time or 0) / av.time_base
+                for packet in container.demux(stream):
+                    for frame in _decoded(packet, read):
+                        seconds = frame.samples / frame.sample_rate if kind == "a" else 0.0
+                        read.add((frame.time or 0.0) - start, seconds)
+        except (av.error.FFmpegError, IndexError, ValueError) as error:
+            read.errors += f"{error}; "
+    read.errors += "; ".join(text for level, _, text in messages if level <= av.logging.ERROR)
+    read.silent = not read.errors
     return read
+
+
+def _decoded(packet: Any, read: Reference) -> list[Any]:
+    try:
+        return list(packet.decode())
+    except av.error.FFmpegError as error:
+        read.errors += f"{error}; "
+        return []
 
 
 def differences(found: Finding) -> list[str]:
     """Where a file that was accepted holds something else than ffmpeg finds in it."""
     faults = []
     if found.frames is not None:
-        read = Reference(**found.pictures)
+        read = Reference(**found.read["v"])
         if found.frames != read.frames:
             faults.append(f"{found.frames} frames, ffmpeg: {read.frames}")
         elif abs(found.span - (read.last - read.first)) > SECONDS_OFF:
             faults.append(f"{found.span:.3f} s of pictures, ffmpeg: {read.last - read.first:.3f}")
     if found.seconds_of_sound is not None:
-        read = Reference(**found.sound)
+        read = Reference(**found.read["a"])
         low, high = sorted((read.seconds, read.end))
         if not low - SECONDS_OFF <= found.seconds_of_sound <= high + SECONDS_OFF:
             faults.append(
@@ -318,7 +324,7 @@ def _examine_apart(
 def examine_all(suffix: str, numbers: range, folder: Path, jobs: int) -> Iterator[Finding]:
     """Examine files side by side, each in a process forked from one that has all imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "mediapipe", "flows.methods.exemplar"])
     waiting = list(reversed(numbers))
     running: dict[int, tuple[Any, Any, float, str]] = {}
     while waiting or running:
