@@ -22,7 +22,7 @@ from stores.errors import MediaError
 from stores.media.clock import clock_zero
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
-from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
+from stores.media.sound_headers import counts_mp3_frames, is_tag, wav_share
 from stores.media.source import MAX_SECONDS, check_structure, only, open_source, sound_streams
 
 Block = Float32[np.ndarray, "_sample _channel"]
@@ -302,8 +302,8 @@ def _end_sample(
 def _frames(
     container: av.container.InputContainer, stream: AudioStream, path: Path
 ) -> Iterator[AudioFrame]:
-    # The last packet of a recording that was piped is shorter than others, which is no damage.
-    piped = _is_piped_wav(container, path)
+    # The last packet of a WAV whose length is stated wrong, or not at all, is marked as damaged.
+    marks = container.format.name != "wav"
     for number, packet in enumerate(container.demux(stream)):
         try:
             frames = stream.decode(packet)
@@ -314,7 +314,7 @@ def _frames(
                 f"{path}: damaged (its sound, packet {number}, can't be decoded); export or copy "
                 "the file again"
             ) from error
-        if (packet.is_corrupt and not piped) or any(frame.is_corrupt for frame in frames):
+        if (packet.is_corrupt and marks) or any(frame.is_corrupt for frame in frames):
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}); export or copy the file again"
             )
@@ -351,6 +351,8 @@ def _check_length(
     if not stream.duration or stream.time_base is None or not _states_length(container, path):
         return
     promised = float(stream.duration * stream.time_base)
+    if container.format.name == "wav":  # to libraries, a cut one is as long as the file
+        promised = seconds / wav_share(path)
     if promised - seconds > _SHORT_SECONDS + _SHORT_SHARE * promised:
         raise MediaError(
             f"{path}: cut short, its sound holds {seconds:.1f} of {promised:.1f} seconds; copy or "
@@ -358,15 +360,9 @@ def _check_length(
         )
 
 
-def _is_piped_wav(container: av.container.InputContainer, path: Path) -> bool:
-    return container.format.name == "wav" and is_streamed(path)
-
-
 def _states_length(container: av.container.InputContainer, path: Path) -> bool:
     """Whether the header says how long the sound is; what others give is an estimate."""
     names = set(container.format.name.split(","))
-    if _is_piped_wav(container, path):
-        return False
     if "mp3" in names:
         return counts_mp3_frames(path)
     return bool(_STATED_LENGTHS & names)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from stores.errors import MediaError
+from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.media.source import probe
@@ -118,6 +119,26 @@ def test_damage_is_found_unless_it_decodes_like_any_picture(tmp_path: Path, suff
             passed[kind] += 1
     assert passed["flip"] <= 6
     assert sum(passed.values()) - passed["flip"] <= 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_broken_structure_is_refused_as_speech_too(tmp_path: Path, suffix: str) -> None:
+    """The sound that is left decodes without an error, whole or not."""
+    codec, audio, rate = "libx264", "aac", 16000
+    if suffix == ".webm":
+        codec, audio, rate = "libvpx", "libopus", 48000
+    path = make_video(
+        tmp_path / f"a{suffix}",
+        frames=50,
+        codec=codec,
+        audio=audio,
+        audio_rate=rate,
+        container_options={"movflags": "faststart"} if suffix == ".mp4" else {},
+    )
+    assert len(decode_audio(path)) > 1.9 * rate
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MediaError, match=r"cut short|are missing"):
+        decode_audio(path)
 
 
 def test_damage_after_the_scan_is_found_when_reading(tmp_path: Path) -> None:

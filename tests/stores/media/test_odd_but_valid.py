@@ -119,3 +119,10 @@ def test_the_track_that_the_file_calls_default_is_heard(tmp_path: Path) -> None:
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     assert np.abs(decode_audio(path, rate=RATE, mono=True)).max() > 0.2
+
+
+@pytest.mark.parametrize("bytes_off", [-8, -1, 1, 8, 44])
+def test_a_wav_whose_length_is_stated_a_little_wrong(bytes_off: int, tmp_path: Path) -> None:
+    sound = tone(2 * RATE, rate=RATE)
+    path = write_wav(tmp_path / "off.wav", sound, length=4 * RATE + bytes_off)
+    assert len(decode_audio(path)) == 2 * RATE + min(0, bytes_off // 2)
