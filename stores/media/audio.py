@@ -19,11 +19,11 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
-from stores.media.clock import clock_zero
+from stores.media.clock import clock_zero, longest_silence
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_headers import counts_mp3_frames, is_tag, wav_share
-from stores.media.source import MAX_SECONDS, check_structure, only, open_source, sound_streams
+from stores.media.source import check_structure, only, open_source, sound_streams
 
 Block = Float32[np.ndarray, "_sample _channel"]
 """A piece of sound, full scale -1..1."""
@@ -243,9 +243,10 @@ def _timed(
             ahead = round((frame.pts * frame.time_base - zero) * rate) - taken
         if taken and ahead <= gap:
             ahead = 0  # times of some containers jitter; the samples themselves follow each other
-        if ahead > MAX_SECONDS * rate:
+        if ahead > longest_silence(container) * rate:
             raise MediaError(
-                f"{path}: a gap of {ahead / rate:.0f} seconds in its sound; the file is damaged"
+                f"{path}: a gap of {ahead / rate:.0f} seconds in its sound; the file is damaged or "
+                "was joined badly, re-encode it first"
             )
         while ahead > 0:
             silence = _silence(frame, min(ahead, BLOCK_SAMPLES))

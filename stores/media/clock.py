@@ -7,11 +7,14 @@ first is time 0 for everything else in the project.
 from fractions import Fraction
 
 import av.container
+import av.format
 
-from stores.media.source import picture_streams
+from stores.media.source import MAX_SECONDS, picture_streams
 
 _RUNNING = {"mpegts", "mpeg", "flv", "asf", "rm"}
 """Formats whose clocks say nothing but distances: even a negative start is just a start."""
+
+_RESTART_SECONDS, _SILENCE_SECONDS = 10, 3600
 
 
 def clock_zero(container: av.container.InputContainer) -> Fraction:
@@ -28,3 +31,17 @@ def clock_zero(container: av.container.InputContainer) -> Fraction:
     zero = min(starts, default=Fraction(0))
     running = _RUNNING & set(container.format.name.split(","))
     return zero if zero > 0 or running else Fraction(0)
+
+
+def longest_step(container: av.container.InputContainer) -> int:
+    """Seconds that may pass from one picture to the next.
+
+    Clocks of streams may start anew on the way, and ffmpeg takes steps of more than 10 s for that.
+    """
+    restarts = container.format.flags & av.format.Flags.ts_discont.value
+    return _RESTART_SECONDS if restarts else MAX_SECONDS
+
+
+def longest_silence(container: av.container.InputContainer) -> int:
+    """Seconds that may pass without sound: it is filled up, and hours of it fill the memory."""
+    return min(longest_step(container), _SILENCE_SECONDS)

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
-from stores.media.clock import clock_zero
+from stores.media.clock import clock_zero, longest_step
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
@@ -107,7 +107,7 @@ class Scanner:
             if packet.size:
                 self._packets[index] = self._packets.get(index, 0) + 1
             if packet.is_corrupt:
-                raise self._damage(f"packet {self._packets[index]} is marked as such")
+                raise self._damage(f"packet {self._packets.get(index, 0)} is marked as such")
             if index == stream.index:
                 self._shown += bool(packet.size and not packet.is_discard)
                 try:
@@ -122,7 +122,7 @@ class Scanner:
                 try:
                     audio.decode(packet)
                 except av.error.FFmpegError as error:
-                    number = self._packets[index]
+                    number = self._packets.get(index, 0)
                     raise self._damage(f"packet {number} of its sound can't be decoded") from error
 
     def _damage(self, where: str) -> MediaError:
@@ -211,6 +211,7 @@ class Scanner:
             zero = round(clock_zero(container) / time_base)
             nominal = max(1, self._nominal_ticks(stream, time_base))
             pts = _increasing(raw, nominal, self._path)
+            _check_steps(pts, round(longest_step(container) / time_base), self._path)
             end = int(pts[-1]) + self._last_ticks(stream, pts, nominal) - zero
             pts = pts - zero
         seconds = float((end - int(pts[0])) * time_base)
@@ -290,6 +291,16 @@ def _increasing(raw: NDArray[np.int64], nominal: int, path: Path) -> NDArray[np.
                 )
             pts[index] = before + 1
     return pts
+
+
+def _check_steps(pts: NDArray[np.int64], longest: int, path: Path) -> None:
+    """Refuse times that jump ahead by more than `longest` ticks."""
+    jumps = np.flatnonzero(np.diff(pts) > longest)
+    if len(jumps):
+        raise MediaError(
+            f"{path}: times jump ahead after frame {jumps[0]}; the file was joined or cut badly, "
+            "re-encode it first"
+        )
 
 
 def _frame_thumbnail(frame: VideoFrame) -> Thumbnail:

@@ -61,8 +61,8 @@ SEEDS: dict[str, list[dict[str, Any]]] = {
         {"codec": "prores_ks", "pix_fmt": "yuv422p10le", "audio": "pcm_s16le"},
     ],
     "mkv": [
-        {"audio": "flac"},
-        {"audio": "libopus", "audio_rate": 48000},
+        {"audio": "flac", "container_options": {"write_crc32": "0"}},
+        {"audio": "libopus", "audio_rate": 48000, "container_options": {"write_crc32": "0"}},
         {"codec": "ffv1", "audio": "pcm_s16le"},
     ],
     "webm": [
@@ -85,7 +85,7 @@ class Reference:
         frames: number of pictures, or of blocks of sound.
         first: seconds at which the first one begins.
         last: seconds at which the last one begins.
-        end: seconds at which the last one ends.
+        end: seconds at which all have ended.
         seconds: of all, as they follow each other.
         silent: Whether no fault is reported.
         errors: What is reported.
@@ -102,7 +102,8 @@ class Reference:
     def add(self, at: float, seconds: float) -> None:
         """Count one more."""
         self.first = self.first if self.frames else at
-        self.frames, self.last, self.end = self.frames + 1, at, at + seconds
+        self.frames, self.last = self.frames + 1, at
+        self.end = max(self.end, at + seconds)
         self.seconds += seconds
 
 
@@ -238,9 +239,9 @@ def references(path: Path, kinds: str, found: Finding) -> dict[str, Reference]:
             command += ["-fps_mode", "passthrough", "-enc_time_base", "-1"]
         command.append(str(target))
     ended = subprocess.run(command, capture_output=True, timeout=HUNG_SECONDS)
-    if ended.returncode and len(kinds) > 1:  # what lacks one of them may hold the other
-        return {kind: references(path, kind, found)[kind] for kind in kinds}
     errors = ended.stderr.decode(errors="replace")[-500:]
+    if (errors or ended.returncode) and len(kinds) > 1:  # damage of one may hide the other
+        return {kind: references(path, kind, found)[kind] for kind in kinds}
     silent = not errors and ended.returncode == 0
     return {kind: _listed(target, errors, silent) for kind, target in listed.items()}
 
@@ -259,6 +260,7 @@ def _listed(target: Path, errors: str, silent: bool) -> Reference:
 
 def _reference_by_pyav(path: Path, kind: str) -> Reference:
     read = Reference()
+    av.logging.set_level(av.logging.ERROR)
     with av.logging.Capture(local=False) as messages:
         try:
             with av.open(str(path), metadata_errors="replace") as container:
@@ -271,8 +273,8 @@ def _reference_by_pyav(path: Path, kind: str) -> Reference:
                         read.add((frame.time or 0.0) - start, seconds)
         except (av.error.FFmpegError, IndexError, ValueError) as error:
             read.errors += f"{error}; "
-    read.errors += "; ".join(text for level, _, text in messages if level <= av.logging.ERROR)
-    read.silent = not read.errors
+    read.errors += "; ".join(text for _, _, text in messages)
+    read.silent, read.errors = not read.errors, read.errors[-500:]
     return read
 
 
