@@ -233,11 +233,6 @@ def _timed(
     gap = 0 if exact else round(_GAP_SECONDS * rate)
     taken = 0
     for frame in _frames(container, stream, path):
-        if frame.sample_rate != rate:
-            raise MediaError(
-                f"{path}: the sound changes from {rate} to {frame.sample_rate} Hz on the way; "
-                "convert it to one rate first"
-            )
         ahead = 0
         if frame.pts is not None and frame.time_base is not None:
             ahead = round((frame.pts * frame.time_base - zero) * rate) - taken
@@ -305,6 +300,7 @@ def _frames(
 ) -> Iterator[AudioFrame]:
     # The last packet of a WAV whose length is stated wrong, or not at all, is marked as damaged.
     marks = container.format.name != "wav"
+    kind = ""
     for number, packet in enumerate(container.demux(stream)):
         try:
             frames = stream.decode(packet)
@@ -319,7 +315,14 @@ def _frames(
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}); export or copy the file again"
             )
-        yield from frames
+        for frame in frames:
+            before, kind = kind, f"{frame.sample_rate} Hz {frame.layout.name} {frame.format.name}"
+            if before not in ("", kind):
+                raise MediaError(
+                    f"{path}: the sound changes from {before} to {kind} on the way; convert it to "
+                    "one kind first"
+                )
+            yield frame
 
 
 def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:

@@ -7,13 +7,14 @@ first is time 0 for everything else in the project.
 from fractions import Fraction
 
 import av.container
-import av.format
 
 from stores.media.source import MAX_SECONDS, picture_streams
 
 _RUNNING = {"mpegts", "mpeg", "flv", "asf", "rm"}
 """Formats whose clocks say nothing but distances: even a negative start is just a start."""
 
+_RESTARTING = {"mpegts", "mpeg", "ogg"}
+"""Formats whose clocks may start anew on the way."""
 _RESTART_SECONDS, _SILENCE_SECONDS = 10, 3600
 
 
@@ -36,10 +37,10 @@ def clock_zero(container: av.container.InputContainer) -> Fraction:
 def longest_step(container: av.container.InputContainer) -> int:
     """Seconds that may pass from one picture to the next.
 
-    Clocks of streams may start anew on the way, and ffmpeg takes steps of more than 10 s for that.
+    Where clocks may start anew on the way, ffmpeg takes steps of more than 10 s for that.
     """
-    restarts = container.format.flags & av.format.Flags.ts_discont.value
-    return _RESTART_SECONDS if restarts else MAX_SECONDS
+    restarting = _RESTARTING & set(container.format.name.split(","))
+    return _RESTART_SECONDS if restarting else MAX_SECONDS
 
 
 def longest_silence(container: av.container.InputContainer) -> int:

@@ -187,6 +187,18 @@ def test_silence_fills_a_gap_that_is_no_broken_clock(
             decode_audio(path)
 
 
+@pytest.mark.parametrize("other", [{"channels": 2}, {"rate": 22050}])
+def test_sound_that_changes_on_the_way_is_refused(tmp_path: Path, other: dict[str, int]) -> None:
+    parts = [
+        make_audio(tmp_path / f"{number}.mp3", codec="libmp3lame", **given)
+        for number, given in enumerate(({}, other))
+    ]
+    path = tmp_path / "joined.mp3"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(MediaError, match="changes from 16000 Hz mono"):
+        decode_audio(path, rate=16000, mono=True)
+
+
 def test_sound_that_no_decoder_opens_is_refused(tmp_path: Path) -> None:
     path = make_video(
         tmp_path / "a.webm", codec="libvpx", audio="libopus", audio_rate=48000, frames=10
