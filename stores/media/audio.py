@@ -35,6 +35,8 @@ their difference, one is the other inverted."""
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
 _GAP_SECONDS = 0.05  # time stamps of some containers jitter by milliseconds; MP4 counts samples
+_LOUDEST = 1e6
+"""Larger values than this are damage, and no encoder takes them; loud ones are clipped."""
 _STATED_LENGTHS = {
     *("mov", "mp4", "matroska", "webm", "avi", "wav", "w64"),
     *("aiff", "caf", "flac", "ape", "tta", "wv"),
@@ -340,9 +342,10 @@ def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:
 
 def _checked(blocks: Iterable[Block], path: Path) -> Iterator[Block]:
     for block in blocks:
-        if not np.isfinite(block).all():
+        if not (np.abs(block) < _LOUDEST).all():
             raise MediaError(
-                f"{path}: its sound holds values that are no numbers; export it again as WAV"
+                f"{path}: its sound holds values that are no numbers, or far beyond full scale; "
+                "export it again as WAV"
             )
         if len(block):
             yield block

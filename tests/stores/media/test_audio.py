@@ -130,7 +130,9 @@ def _float_wav(path: Path, samples: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("channels", "values"), [(1, [np.nan]), (2, [np.inf, -np.inf])])
+@pytest.mark.parametrize(
+    ("channels", "values"), [(1, [np.nan]), (2, [np.inf, -np.inf]), (1, [1e30])]
+)
 def test_sound_that_is_no_number_is_refused(
     channels: int, values: list[float], tmp_path: Path
 ) -> None:
