@@ -131,13 +131,15 @@ class Finding:
     faults: list[str] = field(default_factory=list)
     processor_seconds: float = 0.0
     memory_bytes: int = 0
-    read: dict[str, dict[str, Any]] = field(default_factory=dict)
+    read: dict[str, Reference] = field(default_factory=dict)
 
     @property
     def strict(self) -> bool:
         """Whether it is refused although ffmpeg reads all of it without a word."""
         return (
-            bool(self.refused) and bool(self.read) and all(r["silent"] for r in self.read.values())
+            bool(self.refused)
+            and bool(self.read)
+            and all(each.silent for each in self.read.values())
         )
 
 
@@ -188,9 +190,12 @@ def examine(path: Path, found: Finding, *, dubbing: bool) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     found.processor_seconds = used.ru_utime + used.ru_stime
     found.memory_bytes = used.ru_maxrss * 1024
-    for kind, read in references(path, "a" if suffix in SOUND_ONLY else "va", found).items():
-        found.read[kind] = asdict(read)
-    found.faults += differences(found)
+    kinds = "a" if suffix in SOUND_ONLY else "va"
+    found.read = references(path, kinds, found)
+    faults = differences(found, found.read)
+    # The program may be of another version than the libraries, and read damaged files otherwise.
+    if faults and differences(found, {kind: _reference_by_pyav(path, kind) for kind in kinds}):
+        found.faults += faults
 
 
 def _dub(video: Path, speech: Path, folder: Path) -> int:
@@ -266,6 +271,7 @@ def _reference_by_pyav(path: Path, kind: str) -> Reference:
             with av.open(str(path), metadata_errors="replace") as container:
                 streams = container.streams
                 stream: Any = (streams.video if kind == "v" else streams.audio)[0]
+                stream.thread_type = "AUTO"  # as ffmpeg has it; damage shows otherwise without
                 start = (container.start_time or 0) / av.time_base
                 for packet in container.demux(stream):
                     for frame in _decoded(packet, read):
@@ -286,22 +292,21 @@ def _decoded(packet: Any, read: Reference) -> list[Any]:
         return []
 
 
-def differences(found: Finding) -> list[str]:
+def differences(found: Finding, read: dict[str, Reference]) -> list[str]:
     """Where a file that was accepted holds something else than ffmpeg finds in it."""
     faults = []
     if found.frames is not None:
-        read = Reference(**found.read["v"])
-        if found.frames != read.frames:
-            faults.append(f"{found.frames} frames, ffmpeg: {read.frames}")
-        elif abs(found.span - (read.last - read.first)) > SECONDS_OFF:
-            faults.append(f"{found.span:.3f} s of pictures, ffmpeg: {read.last - read.first:.3f}")
+        frames, span = read["v"].frames, read["v"].last - read["v"].first
+        if found.frames != frames:
+            faults.append(f"{found.frames} frames, ffmpeg: {frames}")
+        elif abs(found.span - span) > SECONDS_OFF:
+            faults.append(f"{found.span:.3f} s of pictures, ffmpeg: {span:.3f}")
     if found.seconds_of_sound is not None:
-        read = Reference(**found.read["a"])
-        low, high = sorted((read.seconds, read.end))
+        low, high = sorted((read["a"].seconds, read["a"].end))
         if not low - SECONDS_OFF <= found.seconds_of_sound <= high + SECONDS_OFF:
             faults.append(
-                f"{found.seconds_of_sound:.3f} s of sound, ffmpeg: {read.seconds:.3f}, by its "
-                f"times {read.end:.3f}"
+                f"{found.seconds_of_sound:.3f} s of sound, ffmpeg: {read['a'].seconds:.3f}, by "
+                f"its times {read['a'].end:.3f}"
             )
     return faults
 
@@ -320,7 +325,7 @@ def _examine_apart(
         path = Path(own, name)
         path.write_bytes(data)
         examine(path, found, dubbing=dubbing)
-    pipe.send(asdict(found))
+    pipe.send(found)
 
 
 def examine_all(suffix: str, numbers: range, folder: Path) -> Iterator[Finding]:
@@ -355,7 +360,7 @@ def examine_all(suffix: str, numbers: range, folder: Path) -> Iterator[Finding]:
             process.join(HUNG_SECONDS)
             ours.close()
             del running[sentinel]
-            found = Finding(**result) if result else Finding(label)
+            found = result or Finding(label)
             if result is None or process.exitcode:
                 name = signal.Signals(-process.exitcode).name if process.exitcode < 0 else "error"
                 found.faults.append(f"its process ended by {name}")
