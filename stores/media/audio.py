@@ -21,8 +21,8 @@ from stores.media.alike import alike
 from stores.media.facts import AudioFacts
 from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_clock import on_clock
-from stores.media.sound_headers import counts_mp3_frames, is_streamed, is_tag
-from stores.media.source import only, open_source
+from stores.media.sound_headers import counts_mp3_frames, is_tag, wav_share
+from stores.media.source import check_structure, only, open_source
 from stores.media.tracks import sound_stream
 
 Block = Float32[np.ndarray, "_sample _channel"]
@@ -34,6 +34,8 @@ _QUIET, _CANCELLED = 0.01, 0.1
 their difference, one is the other inverted."""
 _MONO_WEIGHTS = {6: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5), 8: (1.0, 1.0, 2.0, 0.0, 0.5, 0.5, 0.5, 0.5)}
 """Shares of the channels of 5.1 and 7.1 (left, right, centre, deep effects, the others)."""
+_LOUDEST = 1e6
+"""Larger values than this are damage, and no encoder takes them; loud ones are clipped."""
 _STATED_LENGTHS = {
     *("mov", "mp4", "matroska", "webm", "avi", "wav", "w64"),
     *("aiff", "caf", "flac", "ape", "tta", "wv"),
@@ -86,6 +88,7 @@ def audio_blocks(
     """
     path = Path(path)
     with open_source(path) as container:
+        check_structure(container, path)
         stream = _audio_stream(container, path, track)
         only(container, stream)
         out_rate = rate or int(stream.codec_context.sample_rate)
@@ -238,8 +241,8 @@ def _frames(
     path: Path,
     notes: list[str] | None,
 ) -> Iterator[AudioFrame]:
-    # The last packet of a recording that was piped is shorter than others, which is no damage.
-    piped = _is_piped_wav(container, path)
+    # The last packet of a WAV whose length is stated wrong, or not at all, is marked as damaged.
+    marks = container.format.name != "wav"
     skipped = 0
     for number, packet in enumerate(container.demux(stream)):
         try:
@@ -252,7 +255,7 @@ def _frames(
                 f"{path}: damaged (its sound, packet {number}, can't be decoded); export or copy "
                 "the file again"
             ) from error
-        if (packet.is_corrupt and not piped) or any(frame.is_corrupt for frame in frames):
+        if (packet.is_corrupt and marks) or any(frame.is_corrupt for frame in frames):
             raise MediaError(
                 f"{path}: damaged (its sound, packet {number}); export or copy the file again"
             )
@@ -269,15 +272,19 @@ def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:
         return samples
     # In surround sound speech comes from the centre; the deep effects channel says nothing.
     weights = np.array(_MONO_WEIGHTS.get(channels, (1.0,) * channels), np.float32)
-    mean: Block = samples @ (weights / weights.sum())
+    with np.errstate(
+        invalid="ignore"
+    ):  # `_checked` refuses what comes of values that are no numbers
+        mean: Block = samples @ (weights / weights.sum())
     return mean[:, None]
 
 
 def _checked(blocks: Iterable[Block], path: Path) -> Iterator[Block]:
     for block in blocks:
-        if not np.isfinite(block).all():
+        if not (np.abs(block) < _LOUDEST).all():
             raise MediaError(
-                f"{path}: its sound holds values that are no numbers; export it again as WAV"
+                f"{path}: its sound holds values that are no numbers, or far beyond full scale; "
+                "export it again as WAV"
             )
         if len(block):
             yield block
@@ -290,6 +297,8 @@ def _check_length(
     if not stream.duration or stream.time_base is None or not _states_length(container, path):
         return
     promised = float(stream.duration * stream.time_base)
+    if container.format.name == "wav":  # to libraries, a cut one is as long as the file
+        promised = seconds / wav_share(path)
     if promised - seconds > _SHORT_SECONDS + _SHORT_SHARE * promised:
         raise MediaError(
             f"{path}: cut short, its sound holds {seconds:.1f} of {promised:.1f} seconds; copy or "
@@ -297,15 +306,9 @@ def _check_length(
         )
 
 
-def _is_piped_wav(container: av.container.InputContainer, path: Path) -> bool:
-    return container.format.name == "wav" and is_streamed(path)
-
-
 def _states_length(container: av.container.InputContainer, path: Path) -> bool:
     """Whether the header says how long the sound is; what others give is an estimate."""
     names = set(container.format.name.split(","))
-    if _is_piped_wav(container, path):
-        return False
     if "mp3" in names:
         return counts_mp3_frames(path)
     return bool(_STATED_LENGTHS & names)

@@ -12,10 +12,14 @@ import av.error
 import av.stream
 from av.audio.stream import AudioStream
 
-from stores.media.source import only, open_source, picture_streams, sound_streams
+from stores.media.source import MAX_SECONDS, only, open_source, picture_streams, sound_streams
 
 _RUNNING = {"mpegts", "mpeg", "flv", "asf", "rm"}
 """Formats whose clocks say nothing but distances: even a negative start is just a start."""
+
+_RESTARTING = {"mpegts", "mpeg", "ogg"}
+"""Formats whose clocks may start anew on the way."""
+_RESTART_SECONDS, _SILENCE_SECONDS = 10, 3600
 
 
 def clock_zero(path: Path) -> Fraction:
@@ -58,3 +62,17 @@ def _first_heard(container: av.container.InputContainer, stream: AudioStream) ->
     except av.error.FFmpegError:  # whoever decodes the whole says where it is damaged
         pass
     return _start(stream)
+
+
+def longest_step(container: av.container.InputContainer) -> int:
+    """Seconds that may pass from one picture to the next.
+
+    Where clocks may start anew on the way, ffmpeg takes steps of more than 10 s for that.
+    """
+    restarting = _RESTARTING & set(container.format.name.split(","))
+    return _RESTART_SECONDS if restarting else MAX_SECONDS
+
+
+def longest_silence(container: av.container.InputContainer) -> int:
+    """Seconds that may pass without sound: it is filled up, and hours of it fill the memory."""
+    return min(longest_step(container), _SILENCE_SECONDS)

@@ -22,8 +22,10 @@ def find_cut(path: Path) -> str | None:
                 return None  # up to the end of the file
             if size < 8:
                 return None  # no box: bytes that some other program appended
+            name = head[4:8].decode("latin-1")
+            if at + size > end:
+                if not name.isprintable():
+                    return f"no box begins at byte {at}, where one should"
+                return f"{at + size - end} bytes of its box {name!r} are missing"
             at += size
-            if at > end:
-                name = head[4:8].decode("ascii", "replace")
-                return f"{at - end} bytes of its box {name!r} are missing"
     return None

@@ -18,16 +18,15 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
-from stores.media.clock import clock_zero
+from stores.media.clock import clock_zero, longest_step
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
 from stores.media.fields import PROGRESSIVE, field_order
-from stores.media.isomedia import find_cut
-from stores.media.matroska import find_damage
 from stores.media.planes import plane_view
 from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
     MAX_SECONDS,
     check_size,
+    check_structure,
     demuxed,
     limited_metadata,
     open_source,
@@ -96,14 +95,7 @@ class Scanner:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
             self._declared = ColorTags.declared(stream)
-            if "matroska" in container.format.name:
-                damage = find_damage(self._path)
-                if damage:
-                    raise self._damage(damage)
-            if "mp4" in container.format.name.split(","):
-                cut = find_cut(self._path)
-                if cut:
-                    raise self._damage(cut)
+            check_structure(container, self._path)
             audio = next(iter(sound_streams(container)), None)
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (
@@ -128,7 +120,7 @@ class Scanner:
             if packet.size:
                 self._packets[index] = self._packets.get(index, 0) + 1
             if packet.is_corrupt:
-                raise self._damage(f"packet {self._packets[index]} is marked as such")
+                raise self._damage(f"packet {self._packets.get(index, 0)} is marked as such")
             if index == stream.index:
                 self._shown += bool(packet.size and not packet.is_discard)
                 try:
@@ -143,7 +135,7 @@ class Scanner:
                 try:
                     audio.decode(packet)
                 except av.error.FFmpegError as error:
-                    number = self._packets[index]
+                    number = self._packets.get(index, 0)
                     raise self._damage(f"packet {number} of its sound can't be decoded") from error
 
     def _note_skipped(self) -> None:
@@ -243,6 +235,7 @@ class Scanner:
             zero = round(clock_zero(self._path) / time_base)
             nominal = max(1, self._nominal_ticks(stream, time_base))
             pts = _increasing(raw, nominal, self._path)
+            _check_steps(pts, round(longest_step(container) / time_base), self._path)
             end = int(pts[-1]) + self._last_ticks(stream, pts, nominal) - zero
             pts = pts - zero
         seconds = float((end - int(pts[0])) * time_base)
@@ -372,6 +365,16 @@ def _increasing(raw: NDArray[np.int64], nominal: int, path: Path) -> NDArray[np.
                 )
             pts[index] = before + 1
     return pts
+
+
+def _check_steps(pts: NDArray[np.int64], longest: int, path: Path) -> None:
+    """Refuse times that jump ahead by more than `longest` ticks."""
+    jumps = np.flatnonzero(np.diff(pts) > longest)
+    if len(jumps):
+        raise MediaError(
+            f"{path}: times jump ahead after frame {jumps[0]}; the file was joined or cut badly, "
+            "re-encode it first"
+        )
 
 
 def _frame_thumbnail(frame: VideoFrame) -> Thumbnail:

@@ -19,7 +19,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from stores.errors import MediaError
-from stores.media.clock import clock_zero
+from stores.media.clock import clock_zero, longest_silence
 from stores.media.source import MAX_SECONDS
 
 _PIECE_SAMPLES = 1 << 14
@@ -96,9 +96,10 @@ def _timed(
         away = 0
         if not given or abs(begin - end) > max(gap, _SOFT_COMPENSATION * frame.samples):
             away = begin - (given if abs(end - given) <= drift else end)
-        if away > MAX_SECONDS * rate:
+        if away > longest_silence(container) * rate:
             raise MediaError(
-                f"{path}: a gap of {away / rate:.0f} seconds in its sound; the file is damaged"
+                f"{path}: a gap of {away / rate:.0f} seconds in its sound; the file is damaged or "
+                "was joined badly, re-encode it first"
             )
         first = max(0, -away)
         last = frame.samples

@@ -15,30 +15,28 @@ _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN")
 """First bytes of what music players put before, behind and, in joined files, between the sound."""
 
 
-def is_streamed(path: Path) -> bool:
-    """Whether a WAV file was written to a pipe: its header does not know how long it is."""
+def wav_share(path: Path) -> float:
+    """Share that is there of the sound that a WAV file's header promises, 0..1.
+
+    1 also where it promises nothing: written to a pipe, it does not know how long it is.
+    """
+    end = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
-        if head[:4] == b"RF64":
-            at = 12
-            while (chunk := file.read(8)) and len(chunk) == 8:
-                size = int.from_bytes(chunk[4:], "little")
-                if chunk[:4] == b"ds64":
-                    length = int.from_bytes(file.read(16)[8:], "little")
-                    return _is_unknown(length & 0xFFFFFFFF) or length > path.stat().st_size
-                at += 8 + size + size % 2
-                file.seek(at)
-            return True
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return False
-        at = 12
-        while len(chunk := file.read(8)) == 8:
+        at, long = 12, 0
+        while head[8:] == b"WAVE" and len(chunk := file.read(8)) == 8:
             size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"ds64":
+                long = int.from_bytes(file.read(16)[8:], "little")
             if chunk[:4] == b"data":
-                return _is_unknown(size)
+                is_long = head[:4] == b"RF64"
+                unknown = long > end or _is_unknown(long & 0xFFFFFFFF)
+                if unknown if is_long else _is_unknown(size):
+                    return 1.0
+                return min(1.0, (end - at - 8) / (long if is_long else size))
             at += 8 + size + size % 2
             file.seek(at)
-    return False
+    return 1.0
 
 
 def counts_mp3_frames(path: Path) -> bool:

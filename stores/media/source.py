@@ -18,6 +18,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from stores.errors import MediaError
+from stores.media.isomedia import find_cut
+from stores.media.matroska import find_damage
 
 MAX_SIDE_PX = 16384
 MAX_PIXELS = 2**27
@@ -167,6 +169,22 @@ def open_source(path: Path, *, strict: bool = True) -> Iterator[av.container.Inp
         ) from error
     with media_errors(path), container:
         yield container
+
+
+def check_structure(container: av.container.InputContainer, path: Path) -> None:
+    """Refuse damage that a demuxer passes over, whatever is read of the file.
+
+    Raises:
+        MediaError: Parts of an MP4, MOV, Matroska or WebM file are missing or broken.
+    """
+    names = container.format.name.split(",")
+    damage = None
+    if "matroska" in names:
+        damage = find_damage(path)
+    elif "mp4" in names:
+        damage = find_cut(path)
+    if damage:
+        raise MediaError(f"{path}: damaged ({damage}); export or copy the file again")
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:

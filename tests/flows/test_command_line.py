@@ -148,7 +148,13 @@ def test_help_is_the_settings() -> None:
     told = " ".join(invoke("dub", "--help").stdout.replace("│", " ").split())
     for panel in ("What is dubbed", "Encoding", "Settings", "Running"):
         assert f"─ {panel} ─" in told
-    for words in ("[0 to 40]", "[default: 17]", "[choices: auto, h264, hevc]", "[-60 to 20]", "--direct"):
+    for words in (
+        "[0 to 40]",
+        "[default: 17]",
+        "[choices: auto, h264, hevc]",
+        "[-60 to 20]",
+        "--direct",
+    ):
         assert words in told
     method = DubSettings.model_fields["method"].description
     assert method and method[1:] in told

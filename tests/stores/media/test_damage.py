@@ -1,5 +1,6 @@
 """What can't be used is refused in one line that names the file, and never concealed."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from stores.errors import MediaError
+from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.media.source import probe
@@ -118,6 +120,81 @@ def test_damage_is_found_unless_it_decodes_like_any_picture(tmp_path: Path, suff
             passed[kind] += 1
     assert passed["flip"] <= 6
     assert sum(passed.values()) - passed["flip"] <= 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_broken_structure_is_refused_as_speech_too(tmp_path: Path, suffix: str) -> None:
+    """The sound that is left decodes without an error, whole or not."""
+    codec, audio, rate = "libx264", "aac", 16000
+    if suffix == ".webm":
+        codec, audio, rate = "libvpx", "libopus", 48000
+    path = make_video(
+        tmp_path / f"a{suffix}",
+        frames=50,
+        codec=codec,
+        audio=audio,
+        audio_rate=rate,
+        container_options={"movflags": "faststart"} if suffix == ".mp4" else {},
+    )
+    assert len(decode_audio(path)) > 1.9 * rate
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MediaError, match=r"cut short|are missing"):
+        decode_audio(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "step", "fits"),
+    [(".ts", 8, True), (".ts", 12, False), (".mkv", 12, True), (".mkv", 3500, True)],
+)
+def test_pictures_may_be_held_but_a_stream_that_jumps_is_refused(
+    tmp_path: Path, suffix: str, step: int, fits: bool
+) -> None:
+    ticks = [*range(10), *range(25 * step, 25 * step + 10)]
+    path = make_video(tmp_path / f"a{suffix}", pts=ticks, time_base=Fraction(1, 25))
+    if fits:
+        assert scan(path).seconds[10] == pytest.approx(step, abs=0.1)
+    else:
+        assert "jump ahead after frame 9" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "step", "fits"),
+    [
+        (".ts", "mp2", 8, True),
+        (".ts", "mp2", 12, False),
+        (".mkv", "flac", 12, True),
+        (".mkv", "flac", 3700, False),
+    ],
+)
+def test_silence_fills_a_gap_that_is_no_broken_clock(
+    tmp_path: Path, suffix: str, codec: str, step: int, fits: bool
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        voice = container.add_stream(codec, rate=16000, layout="mono")
+        for begin in (0, step * 16000):
+            for at in range(begin, begin + 16000, 1000):
+                sound = av.AudioFrame.from_ndarray(
+                    np.full((1, 1000), 999, np.int16), format="s16", layout="mono"
+                )
+                sound.sample_rate, sound.pts, sound.time_base = 16000, at, Fraction(1, 16000)
+                container.mux(voice.encode(sound))
+        container.mux(voice.encode(None))
+    if fits:
+        assert len(decode_audio(path)) / 16000 == pytest.approx(step + 1, abs=0.1)
+    else:
+        with pytest.raises(MediaError, match=f"a gap of {step - 1} seconds"):
+            decode_audio(path)
+
+
+def test_sound_that_no_decoder_opens_is_refused(tmp_path: Path) -> None:
+    path = make_video(
+        tmp_path / "a.webm", codec="libvpx", audio="libopus", audio_rate=48000, frames=10
+    )
+    data = bytearray(path.read_bytes())
+    data[data.find(b"OpusHead") + 9] = 0  # channels
+    path.write_bytes(data)
+    assert "sound can't be decoded" in refusal(path)
 
 
 def test_damage_after_the_scan_is_found_when_reading(tmp_path: Path) -> None:

@@ -292,3 +292,10 @@ def test_a_recording_that_begins_between_keyframes_says_so(tmp_path: Path) -> No
     path.write_bytes(data[: 188 * 3] + data[188 * 8 :])
     (note,) = scan(path).notes
     assert "begins between two keyframes" in note
+
+
+@pytest.mark.parametrize("bytes_off", [-8, -1, 1, 8, 44])
+def test_a_wav_whose_length_is_stated_a_little_wrong(bytes_off: int, tmp_path: Path) -> None:
+    sound = tone(2 * RATE, rate=RATE)
+    path = write_wav(tmp_path / "off.wav", sound, length=4 * RATE + bytes_off)
+    assert len(decode_audio(path)) == 2 * RATE + min(0, bytes_off // 2)
