@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.arrays import Mask, Picture, Transform
@@ -104,7 +104,7 @@ def blend(
     return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
 
 
-def pasted(patch: Picture, box: Box) -> Picture:
+def pasted(patch: UInt8[np.ndarray, "y x 3"], box: Box) -> Picture:
     """A patch, RGB, stretched over a box, to replace all in it: no blending."""
     return np.asarray(cv2.resize(patch, (box.x1 - box.x0, box.y1 - box.y0)), np.uint8)
 
