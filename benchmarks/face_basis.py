@@ -117,6 +117,8 @@ def triangles() -> Ints:
     # one on each side of the nose is no triangle, but the border of three
     real = [c for c in cliques if any(number[edge] < 3 for edge in combinations(c, 2))]
     side = mean_face()[:, 0]
+    # The left half is the right one's mirror image, not mediapipe's own:
+    # findings/face_mesh_is_not_its_mirror_image.sh.
     half = [list(c) for c in real if side[list(c)].max() <= 0]
     upper, lower = RIGHT_EYE[:9], (RIGHT_EYE[0], *RIGHT_EYE[:7:-1])
     for i in range(8):

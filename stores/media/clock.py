@@ -51,7 +51,8 @@ def _start(stream: av.stream.Stream) -> Fraction | None:
 def _first_heard(container: av.container.InputContainer, stream: AudioStream) -> Fraction | None:
     """When the first sample that a decoder gives is heard.
 
-    The header may count what only gets the decoder going, such as the first packet of Vorbis.
+    The header may count what only gets the decoder going, such as the first packet of Vorbis, and
+    may count it wrong (findings/matroska_opus_start_time_is_late.sh).
     """
     only(container, stream)
     try:

@@ -407,7 +407,9 @@ def _side_data(frame: VideoFrame, kind: SideDataType) -> bytes | None:
     """What comes with a frame; None where PyAV can't tell, empty where there is none."""
     try:
         return bytes(cast(Mapping[SideDataType, Buffer], frame.side_data).get(kind, b""))
-    except ValueError:  # a sort that it has no name for, such as EXIF; it then gives none at all
+    except ValueError:
+        # A sort that it has no name for, such as EXIF; it then gives none at all
+        # (findings/pyav_exif_hides_the_display_matrix.sh).
         return None
 
 
@@ -457,6 +459,7 @@ class ColorTags:
     @classmethod
     def declared(cls, stream: VideoStream) -> "ColorTags":
         """Read them before anything is decoded: decoders put what frames say in their place."""
+        # Even where they say nothing: findings/prores_decoder_forgets_the_files_colours.sh.
         context = stream.codec_context
         tags = (context.color_range, context.color_primaries, context.color_trc, context.colorspace)
         return cls(*map(int, tags))

@@ -39,7 +39,8 @@ _HARD_SECONDS = 0.1
 """What runs away by more, in spite of that, is cut or filled."""
 _LABEL = 10
 """aresample closes a deviation within about a second of the rate that frames are labelled with; at
-a tenth of theirs, within a tenth of a second."""
+a tenth of theirs, within a tenth of a second. Its option for that has no effect
+(findings/aresample_comp_duration_changes_no_pace.sh)."""
 
 
 def on_clock(
