@@ -60,9 +60,7 @@ class BatchBars:
         told = f": {result.reason}" if result.reason else ""
         style = "red" if result.state is State.FAILED else "dim"
         if result.state is State.FAILED or not self._console.is_terminal:
-            self._bars.console.print(
-                f"[{style}]row {row.name}: {result.state.value}{told}", highlight=False
-            )
+            self._bars.console.print(f"[{style}]row {row.name}: {result.state.value}{told}")
 
 
 class _RowBar:
@@ -83,7 +81,7 @@ class _RowBar:
         return
 
     def note(self, text: str) -> None:
-        self._bars.console.print(f"[yellow]row {self._name}: {text}", highlight=False)
+        self._bars.console.print(f"[yellow]row {self._name}: {text}")
 
     def close(self) -> None:
         self._bars.remove_task(self._task)

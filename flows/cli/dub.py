@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 
 from flows.cli import options
 from flows.cli.options import Option
+from flows.cli.outcome import show_computed, show_notes
 from flows.settings import DubSettings, read_settings
 
 if TYPE_CHECKING:
@@ -113,12 +113,8 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
     if report.no_face_ranges:
         ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
         console.print(f"  left as they were: frames {ranges}")
-    for note in report.notes:
-        console.print(f"  [yellow]note[/]: {escape(note)}", soft_wrap=True)
-    computed = [stage.name for stage in report.stages if stage.computed]
-    console.print(
-        f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
-    )
+    show_notes(report.notes, console)
+    show_computed([stage.name for stage in report.stages if stage.computed], console)
     console.print(
         f"  look at the artifacts: dubflow artifacts list --store {store}\n"
         f"                         dubflow artifacts show {report.stages[-1].key[:12]} "

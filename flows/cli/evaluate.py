@@ -8,6 +8,7 @@ from rich.console import Console
 
 from flows.cli import options
 from flows.cli.options import Option
+from flows.cli.outcome import show_failures
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked, nested
 from stores.errors import SettingsError
@@ -108,8 +109,7 @@ def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     for how in dict.fromkeys(done.unavailable.values()):
         names = [name for name, why in done.unavailable.items() if why == how]
         console.print(f"  not available: {', '.join(names)}: {how}")
-    for system, item, why in done.failures[:10]:
-        console.print(f"  [red]failed[/]: {system}, {item}: {why}")
-    if done.failures:
-        console.print(f"  {len(done.failures)} failed in all; see the report")
+    failures = [(f"{system}, {item}", why) for system, item, why in done.failures]
+    show_failures(failures, "the report", console)
+    if failures:
         sys.exit(2)

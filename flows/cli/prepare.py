@@ -1,16 +1,15 @@
 """`dubflow prepare`: a data set, made ready for training."""
 
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from flows.cli import options
 from flows.cli.options import Option
+from flows.cli.outcome import show_computed, show_failures, show_notes
 from flows.preparation.settings import Filters, PrepareSettings
 from flows.presets import checked, merge, nested
 
@@ -124,18 +123,6 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
         )
     show_notes(report.notes, console)
     computed = [f"{stage.name} {stage.computed}" for stage in report.stages if stage.computed]
-    console.print(
-        f"  computed: {', '.join(computed) or 'nothing, all came from the store'}", highlight=False
-    )
-    for failure in report.failures[:10]:
-        console.print(f"  [red]failed[/]: {failure.clip}: {failure.reason}")
-    if len(report.failures) > 10:
-        console.print(
-            f"  {len(report.failures)} failed in all; see {report.failures_file}", highlight=False
-        )
-
-
-def show_notes(notes: Iterable[str], console: Console) -> None:
-    """Print what is to be known, each on a line."""
-    for note in notes:
-        console.print(f"  [yellow]note[/]: {escape(note)}", soft_wrap=True)
+    show_computed(computed, console)
+    failures = [(failure.clip, failure.reason) for failure in report.failures]
+    show_failures(failures, report.failures_file, console)

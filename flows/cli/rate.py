@@ -58,44 +58,30 @@ def rate(
     if show_results:
         _show_results(answers, as_json=as_json)
         return
-    folders = named_folders(results or [], example="ours=results/ours")
-    if not folders:
-        raise SettingsError("name what is to be rated: dubflow rate NAME=FOLDER NAME=FOLDER")
-    with when_stopped("answers are kept"):
-        _serve(folders, answers, ask, questions, seed, host, port)
-
-
-def _serve(
-    folders: dict[str, Path],
-    answers: Path,
-    ask: Ask,
-    questions: Path | None,
-    seed: int,
-    host: str,
-    port: int,
-) -> None:
     import uvicorn
 
     from stores.shipped import shipped_file
     from viewer.ratings.server import create_app
     from viewer.ratings.study import make_study, read_questions
 
+    folders = named_folders(results or [], example="ours=results/ours")
+    if not folders:
+        raise SettingsError("name what is to be rated: dubflow rate NAME=FOLDER NAME=FOLDER")
     known = read_questions(questions or shipped_file("configs/ratings.yaml"))
     asked = {kind: texts for kind, texts in known.items() if ask in (kind, "both")}
     if not any(asked.values()):
         raise SettingsError(f"{questions}: no questions for --ask {ask}")
     study = make_study(folders, asked, seed=seed)
-    listening = _listen(host, port)
-    shown = "localhost" if host == "127.0.0.1" else host
     trials = len(study.trials("someone"))
-    console = Console(stderr=True, highlight=False)
-    console.print(
-        f"[bold]http://{shown}:{listening.getsockname()[1]}[/]  {trials} to rate for each person, "
-        f"answers go to {answers}; stop with Ctrl+C",
-        soft_wrap=True,
-    )
-    config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
-    uvicorn.Server(config).run(sockets=[listening])
+    with when_stopped("answers are kept"), _listen(host, port) as listening:
+        shown = "localhost" if host == "127.0.0.1" else host
+        Console(stderr=True, highlight=False).print(
+            f"[bold]http://{shown}:{listening.getsockname()[1]}[/]  {trials} to rate for each "
+            f"person, answers go to {answers}; stop with Ctrl+C",
+            soft_wrap=True,
+        )
+        config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

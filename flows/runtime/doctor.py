@@ -91,9 +91,9 @@ def show(findings: Findings, console: Console) -> None:
     table.add_row("weights", ", ".join(store.weights) or "none; see `dubflow weights list`")
     server = findings.prefect_server or "none known; `--prefect` starts one for the run"
     table.add_row("Prefect server", server)
-    console.print(table, highlight=False)
+    console.print(table)
     for problem in findings.problems:
-        console.print(f"[red]problem: {problem}", highlight=False)
+        console.print(f"[red]problem: {problem}")
     if findings.healthy:
         console.print("[green]healthy")
 

@@ -61,7 +61,7 @@ class Bars:
             self._console.print(f"{stage}: {'from the store' if cached else 'computed'}")
 
     def note(self, text: str) -> None:
-        self._bars.console.print(f"[yellow]{text}", highlight=False)
+        self._bars.console.print(f"[yellow]{text}")
 
 
 _watcher: ContextVar[object] = ContextVar("dubflow_watcher", default=None)

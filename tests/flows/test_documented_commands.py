@@ -23,7 +23,7 @@ WORK = {
     "evaluate": ("flows.cli.evaluate._evaluate", "flows.cli.evaluate._list"),
     "faces": ("flows.gallery.find_persons",),
     "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
-    "rate": ("flows.cli.rate._serve", "flows.cli.rate._show_results"),
+    "rate": ("viewer.ratings.study.make_study", "flows.cli.rate._show_results"),
     "up": ("flows.runtime.local_server.local_server",),
     "weights": ("flows.cli.weights.open_store",),
 }
