@@ -28,8 +28,8 @@ from tasks.training.settings import TrainerSettings
 
 INDEX = "index.parquet"
 """Name of the index of a folder that was prepared for a run."""
-TOLD = ("dataset", "splits", "person", "basis")
-"""What weights files say of the data."""
+TOLD = ("dataset", "splits", "person", "basis", "faces")
+"""What weights files say of the data, as far as it is known."""
 
 
 def train(
@@ -93,7 +93,7 @@ def prepared_index(
         return settings.data, []
     if not find_recipe(settings.recipe).clips:
         raise InputError(
-            f"{settings.data} is a folder; {settings.recipe} learns from a list of pairs"
+            f"{settings.data} is a folder of clips, which {settings.recipe} does not learn from"
         )
     index = settings.output / INDEX
     given = {

@@ -60,7 +60,7 @@ def open_pairs(job: Job) -> Data:
         "licence": None,
         "splits": dict(zip(("train", "validation"), map(_counted, parts), strict=True)),
         "person": person,
-        "basis": own_basis_key(),
+        "basis": {"name": "own", "key": own_basis_key()},
         "key": (key := "-".join(block.fingerprint() for block in blocks)),
     }
     return Data(

@@ -39,7 +39,6 @@ def fitted_pairs(
     features: Artifact,
     face_fit: Artifact,
     *,
-    face_fit_person: Artifact,
     timeline: Artifact,
     labels: Labels,
     speaker: str,
@@ -49,7 +48,6 @@ def fitted_pairs(
     Args:
         features: `speech_windows` or `atnet_features` of the speech.
         face_fit: Of the video that says it.
-        face_fit_person: That the fit is based on.
         timeline: Of that video.
         labels: Whether the speech is the video's own.
         speaker: Who speaks.
@@ -64,7 +62,8 @@ def fitted_pairs(
         scene_start=clip.scene_start,
         ticks=features.sizes["tick"],
     )
-    facts = {"basis": face_fit_person.attributes["basis_key"], "person": face_fit_person.key}
+    _, person = face_fit.manifest.inputs["person"]
+    facts = {"basis": face_fit.attributes["basis_key"], "person": person}
     return Made({"delta": delta, "valid": valid}, {"labels": labels, "speaker": speaker, **facts})
 
 
