@@ -1,73 +1,35 @@
 """One training from start to end: settings, data, the loop in all its processes, weights, card."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
 from flows.presets import checked
 from flows.recipes import find_recipe, recipe_settings
+from flows.training.job import Job
 from flows.training.settings import TrainSettings
-from models.audio.mel import SAMPLE_RATE
 from stores.artifacts.store import Store
-from stores.dataset_index import ClipPart, index_facts, read_parts
-from stores.errors import InputError, SettingsError
-from stores.media.facts import VideoFacts
+from stores.errors import InputError
 from tasks.engine.run import Progress
 from tasks.inference.device import choose_device
 from tasks.training.board import Board
 from tasks.training.card import write_card, write_weights
 from tasks.training.checkpoint import State
-from tasks.training.dataset import BlockDataset, WindowLoader, WindowSettings
 from tasks.training.loop import Training, judged_networks
 from tasks.training.ranks import Rank, launched_by_torchrun, run_ranks
-from tasks.training.recipe import Data, NoTrainingObserver, Sample, TrainingObserver
+from tasks.training.recipe import Data, NoTrainingObserver, TrainingObserver
 from tasks.training.run_folder import RunFolder
 from tasks.training.settings import TrainerSettings
 
-HEARD_SECONDS = 30.0
-"""Of a validation clip on TensorBoard."""
 INDEX = "index.parquet"
 """Name of the index of a folder that was prepared for a run."""
-TRAINED_ON, JUDGED_ON = "train", "validation"
-
-UNJUDGED = (
-    "no person of the index is for validation: nothing tells when the network stops learning, and "
-    "the weights of the last step are taken, good or bad; prepare more persons, or give some of "
-    "them the split validation in manifest.csv"
-)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What each process of a training is given; can be pickled.
-
-    Attributes:
-        recipe: Its name.
-        settings: Of the recipe.
-        trainer: How it is trained.
-        index: Of the data.
-        store: URL.
-        folder: Of the run.
-        watch: Makes who looks on, in the leading process.
-    """
-
-    recipe: str
-    settings: BaseModel
-    trainer: TrainerSettings
-    index: Path
-    store: str
-    folder: Path
-    watch: Callable[[], TrainingObserver]
+TOLD = ("dataset", "splits", "person", "basis", "faces")
+"""What weights files say of the data, as far as it is known."""
 
 
 def train(
@@ -122,9 +84,17 @@ def train(
 def prepared_index(
     settings: TrainSettings, progress: Progress | None = None
 ) -> tuple[Path, list[str]]:
-    """The index to train on, and what is to be known of it; a folder of clips is prepared first."""
+    """The index to train on, and what is to be known of it; a folder of clips is prepared first.
+
+    Raises:
+        InputError: the recipe does not learn from clips.
+    """
     if not settings.data.is_dir():
         return settings.data, []
+    if not find_recipe(settings.recipe).clips:
+        raise InputError(
+            f"{settings.data} is a folder of clips, which {settings.recipe} does not learn from"
+        )
     index = settings.output / INDEX
     given = {
         "dataset": "folder",
@@ -138,95 +108,8 @@ def prepared_index(
 
 
 def open_data(job: Job) -> Data:
-    """Loaders of a data set's training and validation split."""
-    spec = find_recipe(job.recipe)
-    windows, judged = spec.windows(job.settings), spec.judged_windows(job.settings)
-    trainer = job.trainer
-    facts = index_facts(job.index)
-    training = read_parts(job.index, splits=[TRAINED_ON])
-    validation = _validation_segments(job.index)
-    try:
-        blocks = [BlockDataset(training, job.store, windows)]
-        if validation:
-            blocks.append(BlockDataset(validation, job.store, judged))
-    except ValueError as error:
-        raise InputError(f"{job.index}: {error}; train on longer clips") from None
-
-    def training_loader(rank: int, world: int) -> WindowLoader:
-        try:
-            return _loader(job, windows, training, rank=rank, world=world)
-        except ValueError as error:
-            raise SettingsError(f"{job.index}: {error}") from None
-
-    def validation_loader() -> Iterable[Sample]:
-        return WindowLoader(
-            validation, job.store, judged, batch_size=trainer.part_size, shuffle=False
-        )
-
-    told = {
-        "index": job.index.name,
-        "dataset": facts["dataset"]["title"],
-        "licence": facts["dataset"].get("licence"),
-        "splits": {
-            TRAINED_ON: _counted(training),
-            JUDGED_ON: _counted(validation) if validation else None,
-        },
-        "filters": facts["filters"],
-        **({} if validation else {"note": UNJUDGED}),
-        "key": (key := "-".join(block.fingerprint() for block in blocks)),
-    }
-    return Data(
-        training_loader,
-        validation_loader if validation else None,
-        told,
-        key,
-        lambda: {"speech of the first validation clip": _speech(job.store, validation[0])},
-    )
-
-
-def _loader(
-    job: Job, windows: WindowSettings, segments: Sequence[ClipPart], *, rank: int, world: int
-) -> WindowLoader:
-    return WindowLoader(
-        segments,
-        job.store,
-        windows,
-        batch_size=job.trainer.part_size,
-        seed=job.trainer.seed,
-        mixed_blocks=job.trainer.mixed_blocks,
-        workers=job.trainer.workers,
-        rank=rank,
-        world=world,
-    )
-
-
-def _speech(url: str, segment: ClipPart) -> tuple[NDArray[np.float32], int]:
-    """What is heard in a part, at most HEARD_SECONDS of it."""
-    store = Store(url)
-    timeline = store.get("timeline", segment.keys["timeline"])
-    facts = VideoFacts.from_dict(timeline.attributes["video"])
-    start = float(timeline.read("pts", segment.start, segment.start + 1)[0] * facts.time_base)
-    waveform = store.get("waveform", segment.keys["waveform"])
-    first = max(round(start * SAMPLE_RATE), 0)
-    last = first + round(min(segment.seconds, HEARD_SECONDS) * SAMPLE_RATE)
-    total = waveform.sizes["sample"]
-    return waveform.read("sample", min(first, total), min(last, total)), SAMPLE_RATE
-
-
-def _validation_segments(index: Path) -> list[ClipPart]:
-    try:
-        return read_parts(index, splits=[JUDGED_ON])
-    except InputError:
-        return []
-
-
-def _counted(segments: Sequence[ClipPart]) -> dict[str, float]:
-    persons = Counter(segment.person for segment in segments)
-    return {
-        "persons": len(persons),
-        "parts": len(segments),
-        "seconds": round(sum(segment.seconds for segment in segments), 1),
-    }
+    """What a job is trained and judged on."""
+    return find_recipe(job.recipe).open(job)
 
 
 def train_rank(job: Job, rank: Rank) -> None:
@@ -271,7 +154,7 @@ def finish(job: Job, given: dict[str, Any], data: Data, *, licence: str | None) 
         exports,
         precision=job.trainer.weights,
         licence=told,
-        trained_on={key: data.facts[key] for key in ("dataset", "splits")},
+        trained_on={key: data.facts[key] for key in TOLD if key in data.facts},
         recipe={**given, "step": state.best_step or state.step, "facts": recipe.facts()},
     )
     return write_card(

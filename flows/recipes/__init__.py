@@ -20,8 +20,8 @@ from stores.shipped import shipped_file
 from tasks.training.settings import TrainerSettings
 
 if TYPE_CHECKING:
-    from tasks.training.dataset import WindowSettings
-    from tasks.training.recipe import Recipe
+    from flows.training.job import Job
+    from tasks.training.recipe import Data, Recipe
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class RecipeSpec:
 
     Attributes:
         settings: Model of its own settings.
-        windows: What it needs of each window of a clip, to learn.
-        judged_windows: And to be judged, in the clips' order.
+        open: What a job is trained and judged on.
         make: The recipe, from its settings and the URL of the store that holds weights.
+        clips: It learns from prepared clips, so that a folder of clips will do.
     """
 
     settings: type[BaseModel]
-    windows: Callable[[Any], "WindowSettings"]
-    judged_windows: Callable[[Any], "WindowSettings"]
+    open: Callable[["Job"], "Data"]
     make: Callable[[Any, str], "Recipe"]
+    clips: bool = True
 
 
 @cache

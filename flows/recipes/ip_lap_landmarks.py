@@ -1,6 +1,9 @@
 """`ip_lap.landmarks`: IP-LAP's first network, from speech and pose to landmarks of jaw and lips."""
 
+from functools import partial
+
 from flows.recipes import RecipeSpec
+from flows.training.index_data import open_index
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.windows import MEL_START_SECONDS
 from tasks.training.dataset import WindowSettings
@@ -27,5 +30,7 @@ def judged_windows(settings: LandmarkSettings) -> WindowSettings:
 
 
 RECIPE = RecipeSpec(
-    LandmarkSettings, windows, judged_windows, lambda settings, store: LandmarkRecipe(settings)
+    LandmarkSettings,
+    partial(open_index, windows=windows, judged_windows=judged_windows),
+    lambda settings, store: LandmarkRecipe(settings),
 )

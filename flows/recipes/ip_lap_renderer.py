@@ -1,6 +1,9 @@
 """`ip_lap.renderer`: IP-LAP's second network, from sketches and references to the face."""
 
+from functools import partial
+
 from flows.recipes import RecipeSpec
+from flows.training.index_data import open_index
 from models.ip_lap.landmarks import FULL
 from models.ip_lap.windows import MEL_START_SECONDS, WINDOW
 from tasks.training.dataset import WindowSettings
@@ -27,4 +30,8 @@ def judged_windows(settings: RendererSettings) -> WindowSettings:
     return windows(settings.model_copy(update={"stride": settings.judged_stride}))
 
 
-RECIPE = RecipeSpec(RendererSettings, windows, judged_windows, RendererRecipe)
+RECIPE = RecipeSpec(
+    RendererSettings,
+    partial(open_index, windows=windows, judged_windows=judged_windows),
+    RendererRecipe,
+)

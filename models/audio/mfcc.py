@@ -1,7 +1,7 @@
-"""Mel-frequency cepstral coefficients (MFCC) of python_speech_features 0.6: 13, 100 times a second.
+"""Mel-frequency cepstral coefficients (MFCC) of python_speech_features 0.6, 100 times a second.
 
-SyncNet feeds on int16 sound, AudioDVP's AT-net on float sound in -1..1; only coefficient 0, the log
-energy, depends on the scale (but for digital silence).
+SyncNet feeds on int16 sound, AudioDVP's AT-net and Meta Talk on float sound in -1..1; of the
+cepstra only coefficient 0, the log energy, depends on the scale (but for digital silence).
 """
 
 from functools import cache
@@ -31,12 +31,67 @@ def n_steps(samples: int) -> int:
     return 1 + max(0, -(-(samples - WINDOW) // HOP))
 
 
-def mfcc(waveform: Num[np.ndarray, " sample"]) -> Float32[np.ndarray, "step 13"]:
+def mfcc(
+    waveform: Num[np.ndarray, " sample"],
+    *,
+    filters: int = N_FILTERS,
+    cepstra: int = N_CEPSTRA,
+    transform: int = TRANSFORM,
+) -> Float32[np.ndarray, "step {cepstra}"]:
     """Cepstral coefficients; coefficient 0 is the logarithm of the step's energy.
 
     Args:
         waveform: int16 or float at 16 kHz, taken as it is.
+        filters: Bands of the spectrum (`nfilt`).
+        cepstra: Coefficients that are kept, at most `filters` (`numcep`).
+        transform: Length of the Fourier transform (`nfft`), long enough for `filter_bank`.
     """
+    power = _power(waveform, transform)
+    bands = np.log(_above_zero(power @ filter_bank(filters, transform).T))
+    found = dct(bands, type=2, axis=1, norm="ortho")[:, :cepstra]
+    found *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(cepstra) / LIFTER)
+    found[:, 0] = np.log(_above_zero(power.sum(axis=1)))
+    return np.asarray(found, np.float32)
+
+
+def log_mel(
+    waveform: Num[np.ndarray, " sample"], *, filters: int, transform: int
+) -> Float32[np.ndarray, "step {filters}"]:
+    """The logarithms of the bands' energies, of which `mfcc` makes its coefficients.
+
+    Args:
+        waveform: int16 or float at 16 kHz, taken as it is.
+        filters: Bands of the spectrum.
+        transform: Length of the Fourier transform, long enough for `filter_bank`.
+    """
+    bands = _power(waveform, transform) @ filter_bank(filters, transform).T
+    return np.asarray(np.log(_above_zero(bands)), np.float32)
+
+
+@cache
+def filter_bank(
+    filters: int = N_FILTERS, transform: int = TRANSFORM
+) -> Float64[np.ndarray, "{filters} bin"]:
+    """Triangular filters over frequency bins, evenly spaced in mel from 0 to 8 kHz.
+
+    Raises:
+        ValueError: the bins are too coarse for so many filters.
+    """
+    top_mel = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
+    corners_hz = 700 * (10 ** (np.linspace(0, top_mel, filters + 2) / 2595) - 1)
+    corners = np.floor((transform + 1) * corners_hz / SAMPLE_RATE)[:, None]
+    if (np.diff(corners, axis=0) < 1).any():
+        raise ValueError(f"{filters} filters need a Fourier transform longer than {transform}")
+    bins = np.arange(transform // 2 + 1)
+    low, middle, high = corners[:-2], corners[1:-1], corners[2:]
+    rising = (bins - low) / (middle - low)
+    falling = (high - bins) / (high - middle)
+    found: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling))
+    return found
+
+
+def _power(waveform: Num[np.ndarray, " sample"], transform: int) -> NDArray[np.float64]:
+    """Power spectrum (step, bin) of the sound with its treble raised."""
     if waveform.ndim != 1 or not len(waveform):
         raise ValueError(f"a waveform is (sample,) and not empty, got {waveform.shape}")
     sound = waveform.astype(np.float64)
@@ -44,26 +99,7 @@ def mfcc(waveform: Num[np.ndarray, " sample"]) -> Float32[np.ndarray, "step 13"]
     steps = n_steps(len(sound))
     sound = np.pad(sound, (0, (steps - 1) * HOP + WINDOW - len(sound)))
     windows = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]
-    power = np.abs(np.fft.rfft(windows, TRANSFORM)) ** 2 / TRANSFORM
-    bands = np.log(_above_zero(power @ filter_bank().T))
-    cepstra = dct(bands, type=2, axis=1, norm="ortho")[:, :N_CEPSTRA]
-    cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(N_CEPSTRA) / LIFTER)
-    cepstra[:, 0] = np.log(_above_zero(power.sum(axis=1)))
-    return np.asarray(cepstra, np.float32)
-
-
-@cache
-def filter_bank() -> Float64[np.ndarray, "26 257"]:
-    """Triangular filters over frequency bins, evenly spaced in mel from 0 to 8 kHz."""
-    top_mel = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
-    corners_hz = 700 * (10 ** (np.linspace(0, top_mel, N_FILTERS + 2) / 2595) - 1)
-    corners = np.floor((TRANSFORM + 1) * corners_hz / SAMPLE_RATE)[:, None]
-    bins = np.arange(TRANSFORM // 2 + 1)
-    low, middle, high = corners[:-2], corners[1:-1], corners[2:]
-    rising = (bins - low) / (middle - low)
-    falling = (high - bins) / (high - middle)
-    filters: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling))
-    return filters
+    return np.asarray(np.abs(np.fft.rfft(windows, transform)) ** 2 / transform)
 
 
 def _above_zero(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ from models.face_basis.subdivision import subdivide
 
 N_POINTS = 468
 """Points of the face mesh, without the irises."""
+FACE_HEIGHT = 1.665
+"""Of the canonical coordinates, as long as the basis has it [dm]."""
 LEVELS = 2
 """How often each triangle is divided in four, for a surface that looks smooth."""
 

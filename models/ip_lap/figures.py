@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.faces.mesh.indices import JAW, LOWER_INNER_LIP, UPPER_INNER_LIP
 from models.ip_lap.landmarks import CONTENT
+from models.metrics.correlation import correlation
 
 Floats = NDArray[np.float32]
 
@@ -71,15 +72,8 @@ class LandmarkFigures:
         }
         rows, openings = np.concatenate(self._rows), np.concatenate(self._openings)
         series = [openings[rows == row] for row in np.unique(rows)]
-        found = [_correlation(pair) for pair in series if len(pair) >= _LEAST_SERIES]
+        found = [correlation(*pair.T) for pair in series if len(pair) >= _LEAST_SERIES]
         known = [value for value in found if math.isfinite(value)]
         if known:
             figures["opening_correlation"] = float(np.mean(known))
         return figures
-
-
-def _correlation(pair: Floats) -> float:
-    """Of the columns of (frame, 2); no number where one of them does not move."""
-    if (pair.std(axis=0) < 1e-6).any():
-        return math.nan
-    return float(np.corrcoef(pair.T)[0, 1])

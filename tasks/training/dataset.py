@@ -1,7 +1,8 @@
 """Prepared data streamed from the store into training: windows of speech, landmarks and faces.
 
     segments = read_segments(Path("lrs2.parquet"), splits=["train"])
-    loader = WindowLoader(segments, store, WindowSettings(), batch_size=32, seed=0, workers=4)
+    blocks = BlockDataset(segments, store, WindowSettings())
+    loader = WindowLoader(blocks, batch_size=32, seed=0, workers=4)
     for batch in loader:            # one epoch; the next `for` is the next epoch
         ...
         state = loader.state_dict() # goes on with the very next batch, in any other process
@@ -13,6 +14,7 @@ the number of workers.
 
 import multiprocessing
 import signal
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,7 +91,52 @@ class _Block:
     ticks: int
 
 
-class BlockDataset(Dataset[Sample]):
+class Blocks(Dataset[Sample]):
+    """Stretches of data by number, each read at once, out of which windows are cut.
+
+    Attributes:
+        ticks: (block,) length of each, at least that of a window.
+        frames: Ticks of a window.
+        stride: Ticks from a window to the next.
+        references: Other ticks of the block, at random, that come with a window.
+    """
+
+    ticks: NDArray[np.int64]
+    frames: int
+    stride: int
+    references: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @abstractmethod
+    def row(self, number: int) -> int:
+        """Number of what a block is a part of."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Key of all that decides what the blocks hold."""
+
+    @abstractmethod
+    def __getitem__(self, number: int) -> Sample:
+        """Read one block.
+
+        Raises:
+            StoreError: an artifact is gone or damaged.
+        """
+
+    @abstractmethod
+    def cut(self, block: Arrays, start: int, others: NDArray[np.int64]) -> Arrays:
+        """The window of a block that begins at a tick, with its references.
+
+        Args:
+            block: Of `__getitem__`.
+            start: First tick of the window.
+            others: (references,) ticks of the block outside the window.
+        """
+
+
+class BlockDataset(Blocks):
     """Blocks of prepared clips by number. Each is read from the store when it is asked for.
 
     A block's arrays, on the model's clock: `landmarks` (tick, point, 3) in shares of the face
@@ -100,6 +147,8 @@ class BlockDataset(Dataset[Sample]):
     def __init__(self, segments: Sequence[ClipPart], store: str, settings: WindowSettings) -> None:
         self._store_url = store
         self._settings = settings
+        self.frames, self.stride = settings.frames, settings.stride
+        self.references = settings.references
         self._blocks = [b for segment in segments for b in _blocks(segment, settings)]
         if not self._blocks:
             raise ValueError(
@@ -107,20 +156,12 @@ class BlockDataset(Dataset[Sample]):
                 f"{len(segments)} parts"
             )
 
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-    @property
-    def ticks(self) -> NDArray[np.int64]:
-        """(block,) length of each."""
-        return np.array([block.ticks for block in self._blocks], np.int64)
+        self.ticks = np.array([block.ticks for block in self._blocks], np.int64)
 
     def row(self, number: int) -> int:
-        """Row of the index that a block belongs to."""
-        return self._blocks[number].segment.row
+        return self._blocks[number].segment.row  # of the index
 
     def fingerprint(self) -> str:
-        """Key of all that decides what the blocks hold."""
         return content_key(
             {
                 "settings": self._settings.model_dump(mode="json"),
@@ -131,12 +172,10 @@ class BlockDataset(Dataset[Sample]):
             }
         )
 
-    def __getitem__(self, number: int) -> Sample:
-        """Read one block.
+    def cut(self, block: Arrays, start: int, others: NDArray[np.int64]) -> Arrays:
+        return cut_sample(block, start, others, self._settings)
 
-        Raises:
-            StoreError: an artifact is gone or damaged.
-        """
+    def __getitem__(self, number: int) -> Sample:
         block, settings = self._blocks[number], self._settings
         times, rows = self._clock(block)
         crops = self._artifact(block, "face_crops")
@@ -205,14 +244,13 @@ class BlockDataset(Dataset[Sample]):
 class WindowLoader:
     """Batches of windows, epoch after epoch, in an order that can be taken up anywhere.
 
-    A batch holds, for each of its samples: `mel` (B, frames, 1, 80, mel_columns), `landmarks` (B,
+    A batch holds, for each of its samples, what `Blocks.cut` gives, and `row` (B,), its number. Of
+    a `BlockDataset` that is `mel` (B, frames, 1, 80, mel_columns), `landmarks` (B,
     frames, point, 3), `mouth` (B, frames, 57, 3), `face` (B, frames or 1, 3, side, side) uint8 RGB;
-    `reference_landmarks` and `reference_face`, the same of other frames; `row` (B,) of the index.
+    `reference_landmarks` and `reference_face`, the same of other frames; `row` of the index.
 
     Args:
-        segments: Rows of an index.
-        store: URL of the store that they were prepared in.
-        settings: What a sample holds.
+        blocks: What windows are cut out of.
         batch_size: Samples.
         seed: With the epoch, decides the order.
         shuffle: False: in the index's order, for validation; the last batch may be smaller.
@@ -224,9 +262,7 @@ class WindowLoader:
 
     def __init__(
         self,
-        segments: Sequence[ClipPart],
-        store: str,
-        settings: WindowSettings,
+        blocks: Blocks,
         *,
         batch_size: int,
         seed: int = 0,
@@ -236,12 +272,9 @@ class WindowLoader:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self._settings = settings
-        self._blocks = BlockDataset(segments, store, settings)
-        ticks, windows = self._blocks.ticks, (settings.frames, settings.stride)
-        self._order = WindowOrder(
-            ticks, *windows, mixed_blocks, seed, shuffle, rank=rank, world=world
-        )
+        self._blocks = blocks
+        windows = blocks.ticks, blocks.frames, blocks.stride
+        self._order = WindowOrder(*windows, mixed_blocks, seed, shuffle, rank=rank, world=world)
         self._batch_size, self._whole_batches = batch_size, shuffle
         self._epoch, self._batch = 0, 0
         self._reads = _Reads()
@@ -335,8 +368,8 @@ class WindowLoader:
         return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
     def _sample(self, epoch: Epoch, block: int, read: Arrays, start: int) -> Arrays:
-        others = self._order.others(epoch, block, start, self._settings.references)
-        sample = cut_sample(read, start, others, self._settings)
+        others = self._order.others(epoch, block, start, self._blocks.references)
+        sample = self._blocks.cut(read, start, others)
         return {**sample, "row": np.array(self._blocks.row(block))}
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,14 @@ from models.ip_lap.training import LandmarkWeights, landmark_losses
 from models.ip_lap.windows import REFERENCES, WINDOW
 from tasks.source.face_crops import SIDE
 from tasks.training.ip_lap import CROP_PX, IpLapSettings, inputs_of, load_mirror, shares
-from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample
+from tasks.training.recipe import (
+    Batch,
+    BoardMedia,
+    Export,
+    Networks,
+    Sample,
+    shown_curves,
+)
 
 Floats = NDArray[np.float32]
 
@@ -120,7 +126,7 @@ class LandmarkRecipe:
         return BoardMedia(
             {
                 "landmarks/predicted red, true green": np.concatenate(drawn, axis=2),
-                "landmarks/opening, predicted red, true green": _curves(*openings),
+                "landmarks/opening, predicted red, true green": shown_curves(*openings),
             }
         )
 
@@ -154,16 +160,3 @@ def points_of(content: Tensor, batch: Batch) -> Floats:
     flat = content.reshape(-1, *content.shape[-2:]).cpu().numpy().swapaxes(1, 2)
     points = from_box(flat, batch["boxes"].flatten(0, 1).cpu().numpy())
     return np.asarray(points * (SIDE / CROP_PX), np.float32)
-
-
-def _curves(predicted: Floats, true: Floats) -> NDArray[np.uint8]:
-    """Two curves (frame,) as a picture (3, h, w)."""
-    height, step = 128, 4
-    top = max(float(true.max()), float(predicted.max()), 1e-3)
-    picture = np.zeros((height, step * len(true), 3), np.uint8)
-    for values, colour in ((true, (0, 255, 0)), (predicted, (255, 0, 0))):
-        x = np.arange(len(values)) * step
-        y = (height - 1) * (1 - values / top)
-        line = np.stack([x, y], axis=1).round().astype(np.int32)
-        cv2.polylines(picture, [line], False, colour, 1, cv2.LINE_AA)
-    return picture.transpose(2, 0, 1)

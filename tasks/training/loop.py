@@ -78,6 +78,8 @@ class Training:
             raise SettingsError(f"precision float16 needs CUDA, not {device.type}; take bfloat16")
         torch.manual_seed(_drawn(settings.seed, 0, 0, "networks"))
         self._networks = {name: n.to(device) for name, n in recipe.networks().items()}
+        if not checkpoints.steps():
+            _begin_with(data.initial(), self._networks)
         self._frozen = {name: n.to(device).eval() for name, n in recipe.frozen().items()}
         for network in self._frozen.values():
             network.requires_grad_(False)
@@ -379,6 +381,14 @@ def _arithmetic(settings: TrainerSettings) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
         torch.set_float32_matmul_precision(before[2])
+
+
+@torch.no_grad()
+def _begin_with(values: Mapping[str, Tensor], networks: Mapping[str, nn.Module]) -> None:
+    """Set what new networks know of their data, by phase/key."""
+    for name, value in values.items():
+        phase, _, key = name.partition("/")
+        networks[phase].state_dict()[key].copy_(value)
 
 
 class _Stop:

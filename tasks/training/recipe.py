@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -129,6 +130,7 @@ class Data:
         facts: For the card: where it is from, persons, seconds.
         key: Content key of all that decides what the loaders give.
         sounds: What is said in the first validation batches, for TensorBoard.
+        initial: Values of new networks that follow from the data, by phase/key of their state.
     """
 
     training: Callable[[int, int], Loader]
@@ -136,6 +138,7 @@ class Data:
     facts: Mapping[str, Any]
     key: str
     sounds: Callable[[], Sounds] = dict
+    initial: Callable[[], Mapping[str, Tensor]] = dict
 
 
 @dataclass(frozen=True)
@@ -182,3 +185,16 @@ class NoTrainingObserver:
 def shown_sheet(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """Pictures (3, h, w) of one size in rows, as one picture."""
     return np.concatenate([np.concatenate(list(row), axis=2) for row in rows], axis=1)
+
+
+def shown_curves(predicted: NDArray[np.float32], true: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Two curves (frame,) of numbers above 0 as a picture (3, h, w): red, and green below it."""
+    height, step = 128, 4
+    top = max(float(true.max()), float(predicted.max()), 1e-3)
+    picture = np.zeros((height, step * len(true), 3), np.uint8)
+    for values, colour in ((true, (0, 255, 0)), (predicted, (255, 0, 0))):
+        x = np.arange(len(values)) * step
+        y = (height - 1) * (1 - values / top)
+        line = np.stack([x, y], axis=1).round().astype(np.int32)
+        cv2.polylines(picture, [line], False, colour, 1, cv2.LINE_AA)
+    return picture.transpose(2, 0, 1)

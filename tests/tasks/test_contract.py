@@ -28,8 +28,11 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.result import restored
 from tasks.source.face_crops import FaceCropSettings, face_crops
+from tasks.speech.atnet_features import atnet_features
 from tasks.speech.speech_features import speech_features
+from tasks.speech.speech_windows import speech_windows
 from tasks.speech.waveform import waveform
+from tasks.weights.networks import find_weights
 from tests.flows.conftest import cut_wav
 from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
 from tests.media_factory import EXAMPLE, make_video
@@ -103,9 +106,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
     """Arguments of every ranged stage in real dubs, by all methods and with restoration."""
     folder = tmp_path_factory.mktemp("contract")
     store, speech = Store(folder / "store"), EXAMPLE.with_name("jfk.wav")
+    networks = ("wav2lip_gan", "audiodvp_atnet")
+    registry = write_registry(folder / "own.yaml", *networks)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DUBFLOW_WEIGHTS", str(write_registry(folder / "own.yaml", "wav2lip_gan")))
-        add_filled(store, "wav2lip_gan", folder)
+        patch.setenv("DUBFLOW_WEIGHTS", str(registry))
+        for name in networks:
+            add_filled(store, name, folder)
         trained = {
             "landmarks": str(write_trained(LANDMARKS, {}, folder)),
             "renderer": str(write_trained(RENDERER, {}, folder)),
@@ -133,7 +139,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
                 face_crops(**seen, settings=FaceCropSettings())
-                speech_features(waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0))))
+                heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
+                speech_features(heard)
+                speech_windows(heard, features="logmel80")
+                atnet_features(heard, weights=find_weights("audiodvp_atnet"))
         recorded["tasks.result.restored:restored"] = seen | {
             "output_frames": recorded[_COMPOSITE]["output_frames"],
             "render": recorded[_COMPOSITE]["render"],

@@ -1,6 +1,7 @@
 """Both networks learn one clip by heart: slow, and the proof that the recipes learn at all."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import torch
 
 from flows.prepare import PrepareSettings, prepare
 from flows.recipes import find_recipe, recipe_settings
-from flows.train import Job, open_data
+from flows.train import open_data
+from flows.training.job import Job
 from stores.dataset_index import read_parts
 from tasks.training.checkpoint import Checkpoints, State
-from tasks.training.dataset import WindowLoader
+from tasks.training.dataset import BlockDataset, WindowLoader
 from tasks.training.loop import Training
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Data, NoTrainingObserver
@@ -73,21 +75,14 @@ def overfitted(
     settings, chosen = recipe_settings(recipe, "small", trainer=trainer, settings=own)
     job = Job(recipe, chosen, settings, index, str(store), folder, NoTrainingObserver)
     data = open_data(job)
-    spec = find_recipe(recipe)
+    judged = import_module(f"flows.recipes.{recipe.replace('.', '_')}").judged_windows(chosen)
 
     def same_clip() -> Iterator[Any]:
-        return iter(
-            WindowLoader(
-                read_parts(index),
-                str(store),
-                spec.judged_windows(chosen),
-                batch_size=8,
-                shuffle=False,
-            )
-        )
+        blocks = BlockDataset(read_parts(index), str(store), judged)
+        return iter(WindowLoader(blocks, batch_size=8, shuffle=False))
 
     return Training(
-        spec.make(chosen, str(store)),
+        find_recipe(recipe).make(chosen, str(store)),
         Data(data.training, same_clip, data.facts, data.key),
         settings,
         checkpoints=Checkpoints(folder),

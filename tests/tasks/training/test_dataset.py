@@ -105,7 +105,8 @@ def row(
 
 def loader(prepared: tuple[str, list[ClipPart]], **changes: Any) -> WindowLoader:
     given = {"batch_size": 4, "mixed_blocks": 2, "seed": 5} | changes
-    return WindowLoader(prepared[1], prepared[0], given.pop("settings", SMALL), **given)
+    blocks = BlockDataset(prepared[1], prepared[0], given.pop("settings", SMALL))
+    return WindowLoader(blocks, **given)
 
 
 def shown(batches: Iterator[dict[str, torch.Tensor]] | WindowLoader) -> list[list[tuple[int, int]]]:

@@ -1,0 +1,99 @@
+"""Pairs of speech and expression that Meta Talk and AudioDVP are trained on."""
+
+from typing import Literal
+
+import numpy as np
+
+from models.deep3d.basis import N_EXPRESSION
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import ArraySpec, Schema, series
+from tasks.engine.stage import Made, stage
+from tasks.source.face_basis import own_basis, own_basis_key
+from tasks.source.timeline import load_timeline
+from tasks.speech.lips_model import lips_model
+
+Labels = Literal["real", "pseudo"]
+
+EXPRESSION_PAIRS = Schema(
+    "expression_pairs",
+    {
+        "delta": ArraySpec(
+            ("tick", "coefficient"),
+            "float32",
+            "standard deviations",
+            "expression at tick t / 25 s; 0 where it is not known",
+            chunk=1500,
+            shard=45_000,
+        ),
+        "valid": series("the expression is known", dtype="bool", dim="tick"),
+    },
+    {"coefficient": N_EXPRESSION},
+    "One row per tick of the input `features`. Attributes: `labels` real (the speech of the fitted "
+    "video) or pseudo, `speaker`, `basis` (key) and `person` (key of `face_fit_person`, whose face "
+    "it is; none: anyone's).",
+)
+
+
+@stage(EXPRESSION_PAIRS, version=1)
+def fitted_pairs(
+    features: Artifact,
+    face_fit: Artifact,
+    *,
+    timeline: Artifact,
+    labels: Labels,
+    speaker: str,
+) -> Made:
+    """Expressions of a video's frames at the ticks of its speech.
+
+    Args:
+        features: `speech_windows` or `atnet_features` of the speech.
+        face_fit: Of the video that says it.
+        timeline: Of that video.
+        labels: Whether the speech is the video's own.
+        speaker: Who speaks.
+    """
+    from models.meta_talk.labels import at_ticks
+
+    clip = load_timeline(timeline)
+    delta, valid = at_ticks(
+        clip.seconds,
+        face_fit.read("delta"),
+        valid=face_fit.read("valid"),
+        scene_start=clip.scene_start,
+        ticks=features.sizes["tick"],
+    )
+    _, person = face_fit.manifest.inputs["person"]
+    facts = {"basis": face_fit.attributes["basis_key"], "person": person}
+    return Made({"delta": delta, "valid": valid}, {"labels": labels, "speaker": speaker, **facts})
+
+
+@stage(EXPRESSION_PAIRS, version=1)
+def spoken_pairs(
+    features: Artifact,
+    mel: Artifact,
+    *,
+    speech_features: Artifact,
+    speaker: str,
+    model: str,
+) -> Made:
+    """Expressions of the own basis that the shipped network from speech to lips asks for.
+
+    They need no video, and fit any face of that basis.
+
+    Args:
+        features: `speech_windows` or `atnet_features` of the speech.
+        mel: Of the same speech.
+        speech_features: Likewise.
+        speaker: Who speaks.
+        model: `model_key()`, so that the result follows the weights.
+    """
+    from models.meta_talk.labels import mouth_expression
+    from models.speech_to_lips.predict import predict_motion
+
+    motion = predict_motion(lips_model(), mel.read("mel"), speech=speech_features.read("feature"))
+    ticks = features.sizes["tick"]
+    found = mouth_expression(motion[:ticks], own_basis(1))
+    delta = np.zeros((ticks, N_EXPRESSION), np.float32)
+    delta[: len(found)] = found
+    facts = {"labels": "pseudo", "speaker": speaker, "basis": own_basis_key(), "person": None}
+    return Made({"delta": delta, "valid": np.arange(ticks) < len(found)}, facts)
