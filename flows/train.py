@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
 from flows.presets import checked
 from flows.recipes import find_recipe, recipe_settings
+from flows.training.job import Job
 from flows.training.settings import TrainSettings
 from models.audio.mel import SAMPLE_RATE
 from stores.artifacts.store import Store
@@ -39,35 +38,14 @@ HEARD_SECONDS = 30.0
 INDEX = "index.parquet"
 """Name of the index of a folder that was prepared for a run."""
 TRAINED_ON, JUDGED_ON = "train", "validation"
+TOLD = ("dataset", "splits", "person", "basis", "faces")
+"""What weights files say of the data, as far as it is known."""
 
 UNJUDGED = (
     "no person of the index is for validation: nothing tells when the network stops learning, and "
     "the weights of the last step are taken, good or bad; prepare more persons, or give some of "
     "them the split validation in manifest.csv"
 )
-
-
-@dataclass(frozen=True)
-class Job:
-    """What each process of a training is given; can be pickled.
-
-    Attributes:
-        recipe: Its name.
-        settings: Of the recipe.
-        trainer: How it is trained.
-        index: Of the data.
-        store: URL.
-        folder: Of the run.
-        watch: Makes who looks on, in the leading process.
-    """
-
-    recipe: str
-    settings: BaseModel
-    trainer: TrainerSettings
-    index: Path
-    store: str
-    folder: Path
-    watch: Callable[[], TrainingObserver]
 
 
 def train(
@@ -123,7 +101,7 @@ def prepared_index(
     settings: TrainSettings, progress: Progress | None = None
 ) -> tuple[Path, list[str]]:
     """The index to train on, and what is to be known of it; a folder of clips is prepared first."""
-    if not settings.data.is_dir():
+    if not settings.data.is_dir() or not find_recipe(settings.recipe).clips:
         return settings.data, []
     index = settings.output / INDEX
     given = {
@@ -140,6 +118,9 @@ def prepared_index(
 def open_data(job: Job) -> Data:
     """Loaders of a data set's training and validation split."""
     spec = find_recipe(job.recipe)
+    if spec.open is not None:
+        return spec.open(job)
+    assert spec.windows is not None and spec.judged_windows is not None
     windows, judged = spec.windows(job.settings), spec.judged_windows(job.settings)
     trainer = job.trainer
     facts = index_facts(job.index)
@@ -271,7 +252,7 @@ def finish(job: Job, given: dict[str, Any], data: Data, *, licence: str | None) 
         exports,
         precision=job.trainer.weights,
         licence=told,
-        trained_on={key: data.facts[key] for key in ("dataset", "splits")},
+        trained_on={key: data.facts[key] for key in TOLD if key in data.facts},
         recipe={**given, "step": state.best_step or state.step, "facts": recipe.facts()},
     )
     return write_card(

@@ -66,6 +66,8 @@ _NETWORKS = {
     "audiodvp_nfr_generator": _Maker("models.audiodvp.renderer", "NeuralFaceRenderer"),
     "audiodvp_nfr_discriminator": _Maker("models.audiodvp.critic", "PatchCritic"),
     "audiodvp_resnet50_vggface2": _Maker("models.audiodvp.regressor", "vggface2_resnet50"),
+    # Meta Talk
+    "meta_talk_renderer": _Maker("models.meta_talk.renderer", "neural_renderer"),
     # Metrics
     "lpips_alex": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "alex"}),
     "lpips_vgg": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "vgg"}),
@@ -78,6 +80,7 @@ NAMES = tuple(_NETWORKS)
 _TRAINED = {
     "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
     "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
+    "meta_talk_renderer": _Maker("models.meta_talk.settings", "NeuralRendererSize"),
 }
 """Networks that `dubflow train` makes: the model of their size, and what else is not as published.
 """

@@ -20,25 +20,32 @@ from stores.shipped import shipped_file
 from tasks.training.settings import TrainerSettings
 
 if TYPE_CHECKING:
+    from flows.training.job import Job
     from tasks.training.dataset import WindowSettings
-    from tasks.training.recipe import Recipe
+    from tasks.training.recipe import Data, Recipe
 
 
 @dataclass(frozen=True)
 class RecipeSpec:
     """A recipe that can be trained.
 
+    Either `open`, or `windows` and `judged_windows` for a recipe that learns from an index.
+
     Attributes:
         settings: Model of its own settings.
+        make: The recipe, from its settings and the URL of the store that holds weights.
         windows: What it needs of each window of a clip, to learn.
         judged_windows: And to be judged, in the clips' order.
-        make: The recipe, from its settings and the URL of the store that holds weights.
+        open: What a job of a recipe that learns from something else is trained and judged on.
+        clips: It learns from prepared clips, so that a folder of clips will do.
     """
 
     settings: type[BaseModel]
-    windows: Callable[[Any], "WindowSettings"]
-    judged_windows: Callable[[Any], "WindowSettings"]
     make: Callable[[Any, str], "Recipe"]
+    windows: Callable[[Any], "WindowSettings"] | None = None
+    judged_windows: Callable[[Any], "WindowSettings"] | None = None
+    open: Callable[["Job"], "Data"] | None = None
+    clips: bool = True
 
 
 @cache

@@ -27,5 +27,5 @@ def judged_windows(settings: LandmarkSettings) -> WindowSettings:
 
 
 RECIPE = RecipeSpec(
-    LandmarkSettings, windows, judged_windows, lambda settings, store: LandmarkRecipe(settings)
+    LandmarkSettings, lambda settings, store: LandmarkRecipe(settings), windows, judged_windows
 )

@@ -27,4 +27,4 @@ def judged_windows(settings: RendererSettings) -> WindowSettings:
     return windows(settings.model_copy(update={"stride": settings.judged_stride}))
 
 
-RECIPE = RecipeSpec(RendererSettings, windows, judged_windows, RendererRecipe)
+RECIPE = RecipeSpec(RendererSettings, RendererRecipe, windows, judged_windows)

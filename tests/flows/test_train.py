@@ -129,7 +129,7 @@ def test_an_index_of_a_store_that_can_only_be_read(
     assert lock.exists() == locked
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", TINY)
 def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
     settings = make(recipe, licence="CC0")
     card = train(settings)
