@@ -2,9 +2,6 @@
 
 Training and dubbing take masks and renders from `lower_face` alone, so that the network sees the
 same border in both (the public AudioDVP masks a whole face in one and draws a part in the other).
-
-Convention: the fit's px are those of its camera, `models.audiodvp.face_model.IMAGE_SIZE` a side;
-crop px those of a square of any side cut out of the same frame (see `models.faces`).
 """
 
 from typing import NamedTuple
@@ -74,50 +71,32 @@ def lower_face(
     *,
     opened: float,
     side: int,
-    transform: Float[Tensor, "batch 2 3"],
     delta: Float[Tensor, "batch 64 1"] | None = None,
 ) -> LowerFace:
-    """The lower face and its mask in crops of a frame.
+    """The lower face and its mask as the fit's camera sees them, at any size.
 
     The mask does not depend on the expression that is drawn: it covers the lower face with the
-    mouth at rest and with the mouth wide open, and a little more.
+    mouth at rest and with the mouth wide open, and a little more. All of the face is drawn in it.
 
     Args:
         model: The face that the coefficients belong to.
         fit: Of the frames that are shown.
         opened: First expression coefficient of a mouth wide open.
-        side: Of the crops [px].
-        transform: The fit's px → crop px.
+        side: Of the pictures [px].
         delta: Expression to draw; the fit's own if None.
     """
     wide = fit.delta.clone()
     wide[:, OPENS] = opened
     mask = fit.delta.new_zeros(len(fit.delta), 1, side, side)
     for shape in (wide, torch.zeros_like(wide)):
-        clip = in_crop(model(*fit._replace(delta=shape)).clip, transform, side)
+        clip = model(*fit._replace(delta=shape)).clip
         visible = visible_triangles(clip, model.lower_triangles, side)
         mask = torch.maximum(mask, visible.image(mask.new_ones(len(visible.pixel), 1)))
     reach = round(DILATION * side / IMAGE_SIZE)
     mask = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
     face = model(*(fit if delta is None else fit._replace(delta=delta)))
-    clip = in_crop(face.clip, transform, side)
-    return LowerFace(rasterize(clip, model.triangles, face.color, side).image * mask, mask)
-
-
-def in_crop(
-    clip: Float[Tensor, "batch vertex 4"], transform: Float[Tensor, "batch 2 3"], side: int
-) -> Float[Tensor, "batch vertex 4"]:
-    """Clip coordinates for drawing a crop, from those for the fit's own picture.
-
-    Args:
-        clip: Of the fit's camera.
-        transform: The fit's px → crop px.
-        side: Of the crop [px].
-    """
-    linear = transform[:, :, :2] * (IMAGE_SIZE / side)
-    offset = linear.sum(2) + transform[:, :, 2] * (2 / side) - 1
-    xy = clip[..., :2] @ linear.mT + clip[..., 3:] * offset[:, None]
-    return torch.cat([xy, clip[..., 2:]], -1)
+    drawn = rasterize(face.clip, model.triangles, face.color, side)
+    return LowerFace(drawn.image * mask, mask)
 
 
 def widest(delta: Float[np.ndarray, "frame 64"], valid: FrameMask) -> float:

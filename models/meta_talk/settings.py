@@ -19,9 +19,6 @@ class FaceSettings(Settings):
     side: Side | Literal["auto"] = Field(
         "auto", description="of the pictures; auto: the least that loses nothing of the crop [px]"
     )
-    crop: Literal["track", "fixed"] = Field(
-        "track", description="follow the face, or stay where it is on average in a scene"
-    )
     opened: float | None = Field(
         None,
         le=0,

@@ -1,13 +1,16 @@
 """What the neural face renderer learns from: renders of the lower face beside what was filmed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from models.audiodvp.face_model import FaceModel, of_own
+from models.deep3d.basis import FaceBasis
+from models.meta_talk.hd_crop import crop_side, crop_transforms
+from models.meta_talk.lower_face import Fit, lower_face, widest
 from models.meta_talk.settings import FaceSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
@@ -19,10 +22,6 @@ from tasks.source.area import crop_of
 from tasks.source.face_basis import own_basis, own_basis_key
 from tasks.source.pictures import TRANSFORM, marks, pictures
 from tasks.source.timeline import load_timeline
-
-if TYPE_CHECKING:
-    from models.deep3d.basis import FaceBasis
-    from models.meta_talk.lower_face import Fit
 
 THUMBNAIL = 32
 """Side of the small renders by which frames are compared [px]."""
@@ -50,26 +49,7 @@ META_TALK_FACES = Schema(
 )
 
 
-@dataclass(frozen=True)
-class Placed:
-    """Where the crops of a clip are.
-
-    Attributes:
-        side: Of the crops [px].
-        opened: First expression coefficient of the mask's open mouth.
-        transform: (frame, 2, 3) float32, frame px → crop px.
-        from_fit: (frame, 2, 3) float32, the fit's px → crop px.
-        valid: (frame,) there is a fit.
-    """
-
-    side: int
-    opened: float
-    transform: NDArray[np.float32]
-    from_fit: NDArray[np.float32]
-    valid: NDArray[np.bool_]
-
-
-def face_basis(basis: str, key: str | None = None) -> "FaceBasis":
+def face_basis(basis: str, key: str | None = None) -> FaceBasis:
     """The basis that a fit's coefficients belong to, as AudioDVP's face model takes it.
 
     Args:
@@ -79,8 +59,6 @@ def face_basis(basis: str, key: str | None = None) -> "FaceBasis":
     Raises:
         InputError: the basis is not here, or another one of that name.
     """
-    from models.audiodvp.face_model import of_own
-
     if basis != "own" or key not in (None, own_basis_key()):
         raise InputError(
             f"the face was fitted with another basis ({basis} {(key or '')[:12]}); fit it again"
@@ -88,74 +66,29 @@ def face_basis(basis: str, key: str | None = None) -> "FaceBasis":
     return of_own(own_basis())
 
 
-def load_fit(person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None) -> "Fit":
+def load_fit(person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None) -> Fit:
     """Coefficients of the source frames [start, stop)."""
-    import torch
-
-    from models.meta_talk.lower_face import Fit
-
     alpha, beta = (torch.from_numpy(person.read(n))[None, :, None] for n in ("alpha", "beta"))
     names = ("delta", "rotation", "translation", "gamma")
     rows = {n: torch.from_numpy(fit.read(n, start, stop))[..., None] for n in names}
     return Fit(alpha=alpha, beta=beta, **rows)
 
 
-def placed(
-    person: Artifact, fit: Artifact, *, timeline: Artifact, settings: FaceSettings
-) -> Placed:
-    """The crops of all frames: found by the fit's landmarks, so by as few vertices."""
-    import torch
-
-    from models.audiodvp.face_model import FaceModel
-    from models.meta_talk.hd_crop import (
-        crop_side,
-        crop_transforms,
-        face_height_px,
-        from_fit,
-        of_landmarks,
-    )
-    from models.meta_talk.lower_face import widest
-
-    clip = load_timeline(timeline)
-    model, valid = FaceModel(of_landmarks(_basis_of(person))), fit.read("valid")
-    own = fit.read("transform")
-    own[~valid] = np.eye(2, 3)
-    with torch.no_grad():
-        face = model(*load_fit(person, fit))
-    height = face_height_px(model, face.world).numpy()
-    back = np.linalg.inv(own[:, :, :2].astype(np.float64))
-    points = np.einsum("fij,fpj->fpi", back, face.landmarks.numpy() - own[:, None, :, 2]).astype(
-        np.float32
-    )
-    height /= np.hypot(own[:, 0, 0], own[:, 1, 0])
-    side = crop_side(height, valid) if settings.side == "auto" else settings.side
-    crops = crop_transforms(
-        points,
-        height,
-        valid,
-        scene_start=clip.scene_start,
-        frame_rate_hz=float(clip.video.rate),
-        mode=settings.crop,
-        side=side,
-    )
-    opened = widest(fit.read("delta"), valid) if settings.opened is None else settings.opened
-    return Placed(side, opened, crops, from_fit(own, crops), valid)
-
-
-def _basis_of(person: Artifact) -> "FaceBasis":
+def _basis_of(person: Artifact) -> FaceBasis:
     return face_basis(person.attributes["basis"], person.attributes["basis_key"])
 
 
-def _plan(person: Artifact, fit: Artifact, timeline: Artifact, settings: FaceSettings) -> Plan:
-    where = placed(person, fit, timeline=timeline, settings=settings)
+def _plan(person: Artifact, fit: Artifact, settings: FaceSettings) -> Plan:
+    valid, side, opened = fit.read("valid"), settings.side, settings.opened
+    size = crop_side(fit.read("transform"), valid) if side == "auto" else side
     told = {
-        "side_px": where.side,
-        "opened": where.opened,
+        "side_px": size,
+        "opened": widest(fit.read("delta"), valid) if opened is None else opened,
         "person": person.key,
         "basis": person.attributes["basis"],
         "basis_key": person.attributes["basis_key"],
     }
-    return Plan(sizes={"y": where.side, "x": where.side}, attributes=told)
+    return Plan(sizes={"y": size, "x": size}, attributes=told)
 
 
 @stage(META_TALK_FACES, version=1, rows="timeline", plan=_plan)
@@ -174,40 +107,30 @@ def meta_talk_faces(
         person: A `face_fit_person`.
         fit: The `face_fit` of the video.
     """
-    import torch
-
-    from models.audiodvp.face_model import FaceModel
-    from models.meta_talk.lower_face import lower_face
-
     clip, model = load_timeline(timeline), FaceModel(_basis_of(person))
-    where = placed(person, fit, timeline=timeline, settings=settings)
+    told = _plan(person, fit, settings).attributes
+    side, opened = told["side_px"], told["opened"]
     for shard in shards:
         size = shard.stop - shard.start
-        valid, inner = where.valid[shard.start : shard.stop], slice(shard.start, shard.stop)
-        render = np.zeros((size, where.side, where.side, 3), np.uint8)
-        mask = np.zeros((size, where.side, where.side), np.uint8)
-        own, crops = load_fit(person, fit, shard.start, shard.stop), where.from_fit[inner]
+        valid = fit.read("valid", shard.start, shard.stop)
+        transform = crop_transforms(fit.read("transform", shard.start, shard.stop), side)
+        render = np.zeros((size, side, side, 3), np.uint8)
+        mask = np.zeros((size, side, side), np.uint8)
+        own = load_fit(person, fit, shard.start, shard.stop)
         for rows in _parts(np.flatnonzero(valid)):
-            drawn = lower_face(
-                model,
-                own.at(torch.from_numpy(rows)),
-                opened=where.opened,
-                side=where.side,
-                transform=torch.from_numpy(crops[rows]),
-            )
+            drawn = lower_face(model, own.at(torch.from_numpy(rows)), opened=opened, side=side)
             levels = (drawn.render * 255).round().byte().permute(0, 2, 3, 1)
             render[rows], mask[rows] = levels.numpy(), drawn.mask[:, 0].byte().numpy() * 255
         photo = np.zeros_like(render)
         for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
             if valid[row]:
-                cut = crop_of(frame, where.transform[shard.start + row], where.side)
-                photo[row] = cut * (mask[row, :, :, None] > 0)
+                photo[row] = crop_of(frame, transform[row], side) * (mask[row, :, :, None] > 0)
         yield {
             "render": render,
             "photo": photo,
             "mask": mask,
             "thumbnail": np.stack([_thumbnail(each) for each in render]),
-            "transform": where.transform[inner],
+            "transform": transform * valid[:, None, None],
             "valid": valid,
         }
 

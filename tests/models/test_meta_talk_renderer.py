@@ -9,15 +9,8 @@ from torch import nn
 from models.audiodvp.critic import PatchCritic
 from models.audiodvp.face_model import FaceModel, of_own
 from models.audiodvp.renderer import Refinement
-from models.meta_talk.hd_crop import (
-    SIDE,
-    crop_side,
-    crop_transforms,
-    face_height_px,
-    from_fit,
-    of_landmarks,
-)
-from models.meta_talk.lower_face import Fit, in_crop, lower_face, widest, window_images, windows
+from models.meta_talk.hd_crop import crop_side, crop_transforms
+from models.meta_talk.lower_face import Fit, lower_face, widest, window_images, windows
 from models.meta_talk.renderer import (
     begin,
     critic_loss,
@@ -26,9 +19,8 @@ from models.meta_talk.renderer import (
     renderer_loss,
 )
 from models.meta_talk.settings import NeuralRendererSize
+from models.rasterizer.visibility import visible_triangles
 from tasks.source.face_basis import own_basis
-
-WHOLE = torch.eye(2, 3)[None]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +38,7 @@ def some_fit(frames: int, seed: int = 0) -> Fit:
 
 
 def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
-    fit, crops = some_fit(2), WHOLE.expand(2, -1, -1)
-    told = {"opened": -3.0, "side": 128, "transform": crops / 2}
+    fit, told = some_fit(2), {"opened": -3.0, "side": 128}
     own = lower_face(model, fit, **told)
     same = lower_face(model, fit, **told, delta=fit.delta)
     other = lower_face(model, fit, **told, delta=fit.delta - 1)
@@ -59,12 +50,7 @@ def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
 
 def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
     fit = some_fit(3)
-    found = {
-        side: lower_face(
-            model, fit, opened=-3.0, side=side, transform=WHOLE.expand(3, -1, -1) * (side / 256)
-        ).mask[:, 0]
-        for side in (256, 512)
-    }
+    found = {side: lower_face(model, fit, opened=-3.0, side=side).mask[:, 0] for side in (256, 512)}
     wide = fit.delta.clone()
     wide[:, 0] = -3.0
     for delta in (wide, torch.zeros_like(wide)):
@@ -79,63 +65,30 @@ def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
 
 
 def test_a_point_of_the_fit_lands_where_its_crop_says(model: FaceModel) -> None:
-    face = model(*some_fit(2))
-    rng = np.random.default_rng(0)
-    to_fit, to_crop = (
-        np.stack([np.array([[z, 0, a], [0, z, b]]) for z, a, b in rng.uniform(1, 9, (2, 3))])
-        for _ in range(2)
-    )
-    between = torch.from_numpy(from_fit(to_fit.astype(np.float32), to_crop.astype(np.float32)))
-    side = 512
-    clip = in_crop(face.clip, between, side)
-    found = (clip[..., :2] / clip[..., 3:] + 1) * side / 2
-    frame = (face.screen.double() - torch.from_numpy(to_fit[:, None, :, 2])) / to_fit[0, 0, 0]
-    frame[1] *= to_fit[0, 0, 0] / to_fit[1, 0, 0]
-    zoom = torch.from_numpy(to_crop[:, None, [0, 1], [0, 1]])
-    wanted = frame * zoom + torch.from_numpy(to_crop[:, None, :, 2])
-    torch.testing.assert_close(found.double(), wanted, atol=2e-2, rtol=0)
-    assert torch.equal(clip[..., 2:], face.clip[..., 2:])
-
-
-def test_face_height_is_that_of_forehead_to_chin_however_it_is_turned(model: FaceModel) -> None:
-    few = FaceModel(of_landmarks(of_own(own_basis(1))))
-    fit = Fit(
-        *(torch.zeros(n, c, 1) for n, c in ((1, 80), (3, 64), (1, 80), (3, 3), (3, 3), (3, 27)))
-    )
-    fit.rotation[1, 0], fit.rotation[2, 1] = 0.4, 0.5
-    face = model(*fit)
-    height = face_height_px(few, few(*fit).world)
-    torch.testing.assert_close(height, face_height_px(model, face.world), rtol=1e-4, atol=0)
-    seen = (face.screen[0, 10] - face.screen[0, 152]).norm()
-    torch.testing.assert_close(height[0], seen, rtol=0.05, atol=0)
-    torch.testing.assert_close(height[1:], height[:1].expand(2), rtol=0.05, atol=0)
+    """The tip of the nose, seen in a frame, lies in a crop of any side where it is drawn there."""
+    fit, side = some_fit(1), 512
+    turned = np.array([[[0.7, 0.1, -30], [-0.1, 0.7, 12]]], np.float32)
+    (whole,) = crop_transforms(turned, side)
+    nose = model(*fit).landmarks[0, 30].numpy()
+    frame = np.linalg.solve(turned[0, :, :2], nose - turned[0, :, 2])
+    x, y = whole[:, :2] @ frame + whole[:, 2]
+    np.testing.assert_allclose([x, y], 2 * nose, rtol=1e-5)
+    tip = model.landmarks[30]
+    around = model.triangles[(model.triangles == tip).any(1)]
+    pixel = visible_triangles(model(*fit).clip, around, side).pixel
+    column, row = pixel % side, pixel // side
+    assert column.min() <= x <= column.max() + 1 and row.min() <= y <= row.max() + 1
+    assert len(row) < 0.01 * side**2
 
 
 def test_the_side_is_the_least_that_loses_nothing() -> None:
     valid = np.array([True, True, False])
-    for px, side in ((100, 256), (128, 256), (128.1, 512), (300, 768), (512, 1024), (900, 1024)):
-        assert crop_side(np.array([px, px, 5], np.float32), valid) == side
-    assert crop_side(np.zeros(3, np.float32), ~np.ones(3, bool)) == 256
-
-
-def test_crops_follow_slowly_or_stay_and_begin_anew_at_cuts() -> None:
-    frames, side = 60, 256
-    valid = np.ones(frames, bool)
-    valid[20] = False
-    cut = np.arange(frames) == 40
-    centre = np.where(np.arange(frames) < 40, 100.0, 200.0)[:, None, None]
-    shake = np.where(np.arange(frames) % 2, 3.0, -3.0)[:, None, None]
-    points = np.broadcast_to(centre + shake, (frames, 68, 2)).astype(np.float32)
-    height = np.full(frames, 64, np.float32)
-    given = {"scene_start": cut, "frame_rate_hz": 25.0, "side": side}
-    for mode in ("track", "fixed"):
-        found = crop_transforms(points, height, valid, mode=mode, **given)
-        assert not found[20].any()
-        zoom = found[valid, 0, 0]
-        np.testing.assert_allclose(zoom, side / (SIDE * 64), rtol=1e-5)
-        at = (side / 2 - found[valid, 0, 2]) / zoom
-        assert np.abs(at - centre[valid, 0, 0]).max() < 2.1  # not of the other scene
-        assert (np.ptp(at[:39]) < 1e-4) == (mode == "fixed")
+    for px, side in ((200, 256), (256, 256), (257, 512), (600, 768), (1024, 1024), (1800, 1024)):
+        fit = np.zeros((3, 2, 3), np.float32)
+        fit[:, 0, 0] = fit[:, 1, 1] = 256 / px
+        fit[2] = 0
+        assert crop_side(fit, valid) == side
+    assert crop_side(np.zeros((3, 2, 3), np.float32), ~np.ones(3, bool)) == 256
 
 
 def test_windows_end_at_cuts_and_where_there_is_no_face() -> None:

@@ -138,7 +138,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 face_crops(**seen, settings=FaceCropSettings())
                 film = drawn(folder / "film.mp4", frames=FRAMES)
                 meta_talk_faces(
-                    *film[:2], person=film.person, fit=film.fit, settings=FaceSettings(side=256)
+                    *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
                 )
                 speech_features(waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0))))
         recorded["tasks.result.restored:restored"] = seen | {

@@ -37,7 +37,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Artifact]:
     folder = tmp_path_factory.mktemp("film")
     with open_run(Store(folder / "store"), workers=1):
         film = drawn(folder / "film.mp4", frames=FRAMES, invalid=INVALID)
-        settings = FaceSettings(side=256)
+        settings = FaceSettings()
         yield meta_talk_faces(*film[:2], person=film.person, fit=film.fit, settings=settings)
 
 
@@ -156,7 +156,7 @@ def overfitted(faces: Artifact, folder: Path, *, steps: int, width: int = 16) ->
     trainer, settings = recipe_settings(
         "meta_talk.renderer",
         "small",
-        trainer={"steps": steps, "batch_size": 4, "validate_every": steps, "device": "cpu"},
+        trainer={"steps": steps, "batch_size": 4, "validate_every": 50, "device": "cpu"},
         settings=own | {"schedule": {"fall_steps": steps}},
     )
     name = Path(f"{faces.kind}/{faces.key}")
