@@ -68,6 +68,7 @@ _NETWORKS = {
     "audiodvp_resnet50_vggface2": _Maker("models.audiodvp.regressor", "vggface2_resnet50"),
     # Meta Talk, of which nothing is published
     "meta_talk_expression": _Maker("models.meta_talk.expression", "SpeechToExpression"),
+    "meta_talk_renderer": _Maker("models.meta_talk.renderer", "neural_renderer"),
     # Metrics
     "lpips_alex": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "alex"}),
     "lpips_vgg": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "vgg"}),
@@ -81,6 +82,7 @@ _TRAINED = {
     "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
     "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
     "meta_talk_expression": _Maker("models.meta_talk.expression_settings", "ExpressionSize"),
+    "meta_talk_renderer": _Maker("models.meta_talk.settings", "NeuralRendererSize"),
 }
 """Networks that `dubflow train` makes: the model of their size, and what else is not as published.
 """

@@ -25,7 +25,7 @@ _OF_TRAINER = TrainerSettings.model_fields
     TrainSettings,
     {
         "recipe": options.ARGUMENT,
-        "data": Option("--data", metavar="INDEX.parquet|FOLDER"),
+        "data": Option("--data", metavar="INDEX.parquet|FOLDER|ARTIFACT"),
         "output": options.OUTPUT,
         "preset": Option("--preset", options.SETTINGS, default="paper"),
         "person": Option("--person", options.SETTINGS, "REGEX"),

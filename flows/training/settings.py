@@ -17,7 +17,10 @@ class TrainSettings(BaseModel):
     recipe: Annotated[str, OneOf("recipe", recipe_names)] = Field(
         description="what is trained, and how it learns"
     )
-    data: Path = Field(description="index of a prepared data set, or a folder of clips to prepare")
+    data: Path = Field(
+        description="index of a prepared data set, or a folder of clips to prepare; for a network "
+        "of one person the artifact that it learns from, as meta_talk_faces/KEY"
+    )
     output: Path = Field(description="folder of the run: checkpoints, weights, card")
     store: str = Field(default_factory=default_store, description="where the prepared data lies")
     preset: Annotated[str, OneOf("preset", preset_names, or_file=True)] | None = Field(

@@ -21,17 +21,22 @@ class NeuralFaceRenderer(nn.Module):
         inputs: 3 x frames seen.
         outputs: Of the photo.
         width: Channels of the outermost level.
+        refine: Whether levels have AudioDVP's refinement; a plain pix2pix U-Net if not.
     """
 
-    def __init__(self, inputs: int = 3 * WINDOW, outputs: int = 3, width: int = 64) -> None:
+    def __init__(
+        self, inputs: int = 3 * WINDOW, outputs: int = 3, width: int = 64, *, refine: bool = True
+    ) -> None:
         super().__init__()
         widths = [width * factor for factor in _WIDTHS]
         inside: nn.Module | None = None
         for depth in reversed(range(1, len(widths))):
             dropout = depth >= len(widths) - _INNERMOST_WITH_DROPOUT
-            inside = SkipLevel(widths[depth - 1], widths[depth], inside=inside, dropout=dropout)
+            inside = SkipLevel(
+                *(widths[depth - 1], widths[depth]), inside=inside, dropout=dropout, refine=refine
+            )
         assert inside is not None
-        self.model = _outermost(inputs, outputs, width=width, inside=inside)
+        self.model = _outermost(inputs, outputs, width=width, inside=inside, refine=refine)
 
     def forward(self, windows: FeatureMaps) -> Float[Tensor, "batch out_channel height width"]:
         """Photos, RGB, -1..1.
@@ -48,13 +53,15 @@ class NeuralFaceRenderer(nn.Module):
         return out
 
 
-def _outermost(inputs: int, outputs: int, *, width: int, inside: nn.Module) -> nn.Sequential:
+def _outermost(
+    inputs: int, outputs: int, *, width: int, inside: nn.Module, refine: bool
+) -> nn.Sequential:
     """The outermost level of the U-Net: image → features → inner levels → image in -1..1."""
     layers = nn.Sequential(
         nn.Conv2d(inputs, width, 4, 2, 1, bias=False),
         inside,
         nn.ReLU(),
-        Refinement(2 * width, dropout=False),
+        *([Refinement(2 * width, dropout=False)] if refine else []),
         nn.ConvTranspose2d(2 * width, outputs, 4, 2, 1),
         nn.Tanh(),
     )
@@ -69,9 +76,12 @@ class SkipLevel(nn.Module):
         inner: Channels at half the size.
         inside: The next level; None in the innermost.
         dropout: Drop half of the channels' values in training.
+        refine: Refine on the way back.
     """
 
-    def __init__(self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool) -> None:
+    def __init__(
+        self, outer: int, inner: int, *, inside: nn.Module | None, dropout: bool, refine: bool
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.LeakyReLU(0.2), nn.Conv2d(outer, inner, 4, 2, 1, bias=False)]
         joined = inner
@@ -80,7 +90,7 @@ class SkipLevel(nn.Module):
             joined = 2 * inner
         layers += [
             nn.ReLU(),
-            Refinement(joined, dropout=dropout),
+            *([Refinement(joined, dropout=dropout)] if refine else []),
             nn.ConvTranspose2d(joined, outer, 4, 2, 1, bias=False),
             nn.BatchNorm2d(outer),
         ]

@@ -14,6 +14,7 @@ import torch
 
 from flows.dub import dub
 from flows.settings import read_settings
+from models.meta_talk.settings import FaceSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -26,6 +27,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
+from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.result import restored
 from tasks.source.face_crops import FaceCropSettings, face_crops
 from tasks.speech.atnet_features import atnet_features
@@ -37,6 +39,7 @@ from tests.flows.conftest import cut_wav
 from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, write_registry
+from tests.tasks.drawn_face import drawn
 from tests.tasks.every_stage import every_stage, made_up_arguments, positional, recorded_calls
 
 STAGES = every_stage()
@@ -139,6 +142,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
                 face_crops(**seen, settings=FaceCropSettings())
+                film = drawn(folder / "film.mp4", frames=FRAMES)
+                meta_talk_faces(
+                    *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
+                )
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")

@@ -1,0 +1,154 @@
+"""The lower face that the neural face renderer draws: mask, render, and windows of renders.
+
+Training and dubbing take masks and renders from `lower_face` alone, so that the network sees the
+same border in both (the public AudioDVP masks a whole face in one and draws a part in the other).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped
+from torch import Tensor
+from torch.nn import functional
+
+from models.arrays import FrameMask
+from models.audiodvp.expression import WINDOW
+from models.audiodvp.face_model import IMAGE_SIZE, FaceModel
+from models.faces.smooth import valid_runs
+from models.rasterizer.interpolation import rasterize
+from models.rasterizer.visibility import visible_triangles
+
+OPENS = 0
+"""Expression coefficient that opens the mouth where it is negative."""
+DILATION = 4
+"""How far the mask goes beyond the lower face [1/256 of the side]."""
+_WIDEST_SHARE = 0.01
+_ROOM = 1.1
+
+
+class Fit(NamedTuple):
+    """A face in numbers, as `FaceModel` takes it.
+
+    Attributes:
+        alpha: Identity.
+        delta: Expression.
+        beta: Albedo.
+        rotation: About x, y and z [rad].
+        translation: Taken off before the rotation.
+        gamma: Light.
+    """
+
+    alpha: Float[Tensor, "1 80 1"]
+    delta: Float[Tensor, "batch 64 1"]
+    beta: Float[Tensor, "1 80 1"]
+    rotation: Float[Tensor, "batch 3 1"]
+    translation: Float[Tensor, "batch 3 1"]
+    gamma: Float[Tensor, "batch 27 1"]
+
+    def at(self, rows: Int64[Tensor, " row"]) -> "Fit":
+        """The same person in some frames."""
+        own = ("delta", "rotation", "translation", "gamma")
+        return self._replace(**{name: getattr(self, name)[rows] for name in own})
+
+
+class LowerFace(NamedTuple):
+    """A lower face as the camera sees it.
+
+    Attributes:
+        render: RGB in 0..1; 0 outside the mask.
+        mask: 1 where the lower face may be, else 0.
+    """
+
+    render: Float[Tensor, "batch 3 side side"]
+    mask: Float[Tensor, "batch 1 side side"]
+
+
+@torch.no_grad()
+def lower_face(
+    model: FaceModel,
+    fit: Fit,
+    *,
+    opened: float,
+    side: int,
+    delta: Float[Tensor, "batch 64 1"] | None = None,
+) -> LowerFace:
+    """The lower face and its mask as the fit's camera sees them, at any size.
+
+    The mask does not depend on the expression that is drawn: it covers the lower face with the
+    mouth at rest and with the mouth wide open, and a little more. All of the face is drawn in it.
+
+    Args:
+        model: The face that the coefficients belong to.
+        fit: Of the frames that are shown.
+        opened: First expression coefficient of a mouth wide open.
+        side: Of the pictures [px].
+        delta: Expression to draw; the fit's own if None.
+    """
+    wide = fit.delta.clone()
+    wide[:, OPENS] = opened
+    mask = fit.delta.new_zeros(len(fit.delta), 1, side, side)
+    for shape in (wide, torch.zeros_like(wide)):
+        clip = model(*fit._replace(delta=shape)).clip
+        visible = visible_triangles(clip, model.lower_triangles, side)
+        mask = torch.maximum(mask, visible.image(mask.new_ones(len(visible.pixel), 1)))
+    reach = round(DILATION * side / IMAGE_SIZE)
+    mask = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
+    face = model(*(fit if delta is None else fit._replace(delta=delta)))
+    drawn = rasterize(face.clip, model.triangles, face.color, side)
+    return LowerFace(drawn.image * mask, mask)
+
+
+def widest(delta: Float[np.ndarray, "frame 64"], valid: FrameMask) -> float:
+    """First expression coefficient of a mouth that is open a tenth wider than it ever is.
+
+    Args:
+        delta: Expressions of a clip.
+        valid: There is a fit.
+    """
+    opening = delta[valid, OPENS]
+    return _ROOM * min(0.0, float(np.quantile(opening, _WIDEST_SHARE))) if len(opening) else 0.0
+
+
+class Windows(NamedTuple):
+    """The frames that are seen with each frame.
+
+    Attributes:
+        row: Frames in order of time, the middle one being the frame itself.
+        inside: Whether there is such a frame; its render is taken as 0 if not.
+    """
+
+    row: Int64[np.ndarray, "frame window"]
+    inside: Bool[np.ndarray, "frame window"]
+
+
+def windows(valid: FrameMask, scene_start: FrameMask, window: int = WINDOW) -> Windows:
+    """Windows about every frame, which no cut and no frame without a face interrupts.
+
+    Args:
+        valid: There is a render.
+        scene_start: The frame is the first after a cut.
+        window: Frames seen; odd.
+    """
+    if window % 2 == 0:
+        raise ValueError(f"a window of {window} frames has no middle")
+    frame = np.arange(len(valid))[:, None]
+    row = frame + np.arange(window) - window // 2
+    inside = np.zeros(row.shape, bool)
+    for start, stop in valid_runs(valid, scene_start):
+        part = row[start:stop]
+        inside[start:stop] = (part >= start) & (part < stop)
+    return Windows(np.where(inside, row, frame), inside)
+
+
+def window_images(
+    renders: Shaped[Tensor, "batch window 3 height width"], inside: Bool[Tensor, "batch window"]
+) -> Float[Tensor, "batch channel height width"]:
+    """Renders as the network takes them: RGB -1..1, frame after frame; 0 where there is none.
+
+    Args:
+        renders: RGB 0..255.
+        inside: There is such a frame.
+    """
+    scaled = (renders.float() / 127.5 - 1) * inside[..., None, None, None]
+    return scaled.flatten(1, 2)

@@ -1,0 +1,103 @@
+"""Meta Talk's neural face renderer is AudioDVP's, in a size of one's own; how it is trained."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor, nn
+
+from models.audiodvp.critic import PatchCritic, adversarial_loss
+from models.audiodvp.renderer import NeuralFaceRenderer
+from models.meta_talk.settings import NeuralRendererSize
+from models.tensors import FeatureMaps, Images, Scalar
+
+_SPREAD = 0.02
+
+
+def neural_renderer(size: NeuralRendererSize = NeuralRendererSize()) -> NeuralFaceRenderer:  # noqa: B008
+    """The renderer, with torch's own random weights."""
+    return NeuralFaceRenderer(3 * size.window, width=size.width, refine=size.refine)
+
+
+def critic(size: NeuralRendererSize, width: int) -> PatchCritic:
+    """The critic that judges what a renderer of that size makes.
+
+    Args:
+        size: Of the renderer.
+        width: Channels of the critic's first layer.
+    """
+    return PatchCritic(3 * size.window + 3, width)
+
+
+@torch.no_grad()
+def begin(network: nn.Module) -> nn.Module:
+    """The network with the random weights that pix2pix begins with."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
+            mean = float(isinstance(module, nn.BatchNorm2d))
+            nn.init.normal_(module.weight, mean, _SPREAD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+class RendererLoss(NamedTuple):
+    """What the renderer is to make small.
+
+    Attributes:
+        total: The weighted sum.
+        l1: Mean absolute difference of all pixels, mask or not, in -1..1.
+        adversarial: Cross entropy of the critic's answers with "real".
+    """
+
+    total: Scalar
+    l1: Scalar
+    adversarial: Scalar
+
+
+def renderer_loss(
+    judge: nn.Module, windows: FeatureMaps, made: Images, photo: Images, *, l1_weight: float
+) -> RendererLoss:
+    """Loss of the renderer.
+
+    Args:
+        judge: The critic.
+        windows: What the renderer saw.
+        made: What it made, RGB -1..1.
+        photo: What was filmed, RGB -1..1.
+        l1_weight: Of the difference from the photo.
+    """
+    l1 = (made - photo).abs().mean()
+    adversarial = adversarial_loss(judge(torch.cat([windows, made], 1)), real=True)
+    return RendererLoss(adversarial + l1_weight * l1, l1, adversarial)
+
+
+def critic_loss(judge: nn.Module, windows: FeatureMaps, made: Images, photo: Images) -> Scalar:
+    """Loss of the critic: half of what it says wrongly of each.
+
+    Args:
+        judge: The critic.
+        windows: What the renderer saw.
+        made: What it made, RGB -1..1, without a gradient.
+        photo: What was filmed, RGB -1..1.
+    """
+    said = [judge(torch.cat([windows, picture], 1)) for picture in (made, photo)]
+    fake, real = (adversarial_loss(each, real=bool(n)) for n, each in enumerate(said))
+    return (fake + real) / 2
+
+
+def psnr_within(
+    made: UInt8[Tensor, "batch 3 height width"],
+    photo: UInt8[Tensor, "batch 3 height width"],
+    mask: Bool[Tensor, "batch 1 height width"],
+) -> Float[Tensor, " batch"]:
+    """PSNR of each picture's pixels within a mask [dB]; at most 100.
+
+    Args:
+        made: RGB 0..255.
+        photo: RGB 0..255.
+        mask: What counts.
+    """
+    squared = ((made.float() - photo.float()) / 255).square() * mask
+    mean = squared.flatten(1).sum(1) / (3 * mask.flatten(1).sum(1)).clamp(min=1)
+    return -10 * mean.clamp(min=1e-10).log10()

@@ -1,0 +1,145 @@
+"""What the neural face renderer learns from: renders of the lower face beside what was filmed."""
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.audiodvp.face_model import FaceModel, of_own
+from models.deep3d.basis import FaceBasis
+from models.meta_talk.hd_crop import crop_side, crop_transforms
+from models.meta_talk.lower_face import Fit, lower_face, widest
+from models.meta_talk.settings import FaceSettings
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.schema import Schema
+from stores.artifacts.source import Source
+from stores.errors import InputError
+from stores.media.read import read_frames
+from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.source.area import crop_of
+from tasks.source.face_basis import own_basis, own_basis_key
+from tasks.source.pictures import TRANSFORM, marks, pictures
+from tasks.source.timeline import load_timeline
+
+THUMBNAIL = 32
+"""Side of the small renders by which frames are compared [px]."""
+_CHUNK = 8
+"""Frames read at once: training reads windows of 7 at random."""
+_AT_ONCE = 8
+"""Frames drawn together."""
+
+META_TALK_FACES = Schema(
+    "meta_talk_faces",
+    {
+        "render": pictures(
+            *("y", "x", "rgb"), doc="RGB 0..255, drawn lower face; 0 outside the mask", chunk=_CHUNK
+        ),
+        "photo": pictures(
+            *("y", "x", "rgb"), doc="RGB 0..255, as filmed; 0 outside the mask", chunk=_CHUNK
+        ),
+        "mask": pictures("y", "x", doc="255 where the lower face may be, else 0", chunk=_CHUNK),
+        "thumbnail": pictures("v", "u", "rgb", doc="RGB 0..255, the render, small"),
+        "transform": TRANSFORM,
+        "valid": marks("there is a fit"),
+    },
+    {"rgb": 3, "row": 2, "column": 3, "v": THUMBNAIL, "u": THUMBNAIL},
+    "Lower faces in the HD crop, one row per source frame; pixel centres on integers + 0.5.",
+)
+
+
+def face_basis(basis: str, key: str | None = None) -> FaceBasis:
+    """The basis that a fit's coefficients belong to, as AudioDVP's face model takes it.
+
+    Args:
+        basis: Its name.
+        key: Of the basis that was fitted with; None: whichever is here.
+
+    Raises:
+        InputError: the basis is not here, or another one of that name.
+    """
+    if basis != "own" or key not in (None, own_basis_key()):
+        raise InputError(
+            f"the face was fitted with another basis ({basis} {(key or '')[:12]}); fit it again"
+        )
+    return of_own(own_basis())
+
+
+def load_fit(person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None) -> Fit:
+    """Coefficients of the source frames [start, stop)."""
+    alpha, beta = (torch.from_numpy(person.read(n))[None, :, None] for n in ("alpha", "beta"))
+    names = ("delta", "rotation", "translation", "gamma")
+    rows = {n: torch.from_numpy(fit.read(n, start, stop))[..., None] for n in names}
+    return Fit(alpha=alpha, beta=beta, **rows)
+
+
+def _basis_of(person: Artifact) -> FaceBasis:
+    return face_basis(person.attributes["basis"], person.attributes["basis_key"])
+
+
+def _plan(person: Artifact, fit: Artifact, settings: FaceSettings) -> Plan:
+    valid, side, opened = fit.read("valid"), settings.side, settings.opened
+    size = crop_side(fit.read("transform"), valid) if side == "auto" else side
+    told = {
+        "side_px": size,
+        "opened": widest(fit.read("delta"), valid) if opened is None else opened,
+        "person": person.key,
+        "basis": person.attributes["basis"],
+        "basis_key": person.attributes["basis_key"],
+    }
+    return Plan(sizes={"y": size, "x": size}, attributes=told)
+
+
+@stage(META_TALK_FACES, version=1, rows="timeline", plan=_plan)
+def meta_talk_faces(
+    video: Source,
+    timeline: Artifact,
+    *,
+    person: Artifact,
+    fit: Artifact,
+    settings: FaceSettings,
+    shards: Sequence[Shard],
+) -> Blocks:
+    """Draw each frame's lower face, and cut what was filmed out beside it.
+
+    Args:
+        person: A `face_fit_person`.
+        fit: The `face_fit` of the video.
+    """
+    clip, model = load_timeline(timeline), FaceModel(_basis_of(person))
+    told = _plan(person, fit, settings).attributes
+    side, opened = told["side_px"], told["opened"]
+    for shard in shards:
+        size = shard.stop - shard.start
+        valid = fit.read("valid", shard.start, shard.stop)
+        transform = crop_transforms(fit.read("transform", shard.start, shard.stop), side)
+        render = np.zeros((size, side, side, 3), np.uint8)
+        mask = np.zeros((size, side, side), np.uint8)
+        own = load_fit(person, fit, shard.start, shard.stop)
+        for rows in _parts(np.flatnonzero(valid)):
+            drawn = lower_face(model, own.at(torch.from_numpy(rows)), opened=opened, side=side)
+            levels = (drawn.render * 255).round().byte().permute(0, 2, 3, 1)
+            render[rows], mask[rows] = levels.numpy(), drawn.mask[:, 0].byte().numpy() * 255
+        photo = np.zeros_like(render)
+        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+            if valid[row]:
+                photo[row] = crop_of(frame, transform[row], side) * (mask[row, :, :, None] > 0)
+        yield {
+            "render": render,
+            "photo": photo,
+            "mask": mask,
+            "thumbnail": np.stack([_thumbnail(each) for each in render]),
+            "transform": transform * valid[:, None, None],
+            "valid": valid,
+        }
+
+
+def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for first in range(0, len(rows), _AT_ONCE):
+        yield rows[first : first + _AT_ONCE]
+
+
+def _thumbnail(render: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = cv2.resize(render, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)

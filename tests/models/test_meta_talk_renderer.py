@@ -1,0 +1,166 @@
+"""Meta Talk's lower face, its crop, and the losses of its renderer."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import binary_fill_holes
+from torch import nn
+
+from models.audiodvp.critic import PatchCritic
+from models.audiodvp.face_model import FaceModel, of_own
+from models.audiodvp.renderer import Refinement
+from models.meta_talk.hd_crop import crop_side, crop_transforms
+from models.meta_talk.lower_face import Fit, lower_face, widest, window_images, windows
+from models.meta_talk.renderer import (
+    begin,
+    critic_loss,
+    neural_renderer,
+    psnr_within,
+    renderer_loss,
+)
+from models.meta_talk.settings import NeuralRendererSize
+from models.rasterizer.visibility import visible_triangles
+from tasks.source.face_basis import own_basis
+
+
+@pytest.fixture(scope="module")
+def model() -> FaceModel:
+    return FaceModel(of_own(own_basis(1)))
+
+
+def some_fit(frames: int, seed: int = 0) -> Fit:
+    drawn = torch.Generator().manual_seed(seed)
+
+    def of(count: int, spread: float, rows: int = frames) -> torch.Tensor:
+        return spread * torch.randn(rows, count, 1, generator=drawn)
+
+    return Fit(of(80, 0.5, 1), of(64, 0.5), of(80, 0.5, 1), of(3, 0.1), of(3, 0.1), of(27, 0.05))
+
+
+def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
+    fit, told = some_fit(2), {"opened": -3.0, "side": 128}
+    own = lower_face(model, fit, **told)
+    same = lower_face(model, fit, **told, delta=fit.delta)
+    other = lower_face(model, fit, **told, delta=fit.delta - 1)
+    assert torch.equal(own.render, same.render) and torch.equal(own.mask, same.mask)
+    assert torch.equal(own.mask, other.mask) and not torch.equal(own.render, other.render)
+    for picture in (own, other):
+        assert not (picture.render * (1 - picture.mask)).any()
+
+
+def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
+    fit = some_fit(3)
+    found = {side: lower_face(model, fit, opened=-3.0, side=side).mask[:, 0] for side in (256, 512)}
+    wide = fit.delta.clone()
+    wide[:, 0] = -3.0
+    for delta in (wide, torch.zeros_like(wide)):
+        points = model(*fit._replace(delta=delta)).landmarks.long()
+        for mask, face in zip(found[256], points, strict=True):
+            x, y = face.T
+            assert mask[y[5:12], x[5:12]].all() and mask[y[48:], x[48:]].all()
+            assert not mask[y[17:27], x[17:27]].any()
+    for small, large in zip(found[256], found[512], strict=True):
+        assert np.array_equal(binary_fill_holes(small.numpy()), small.numpy() > 0)
+        assert float(large.mean()) == pytest.approx(float(small.mean()), rel=0.01)
+
+
+def test_a_point_of_the_fit_lands_where_its_crop_says(model: FaceModel) -> None:
+    """The tip of the nose, seen in a frame, lies in a crop of any side where it is drawn there."""
+    fit, side = some_fit(1), 512
+    turned = np.array([[[0.7, 0.1, -30], [-0.1, 0.7, 12]]], np.float32)
+    (whole,) = crop_transforms(turned, side)
+    nose = model(*fit).landmarks[0, 30].numpy()
+    frame = np.linalg.solve(turned[0, :, :2], nose - turned[0, :, 2])
+    x, y = whole[:, :2] @ frame + whole[:, 2]
+    np.testing.assert_allclose([x, y], 2 * nose, rtol=1e-5)
+    tip = model.landmarks[30]
+    around = model.triangles[(model.triangles == tip).any(1)]
+    pixel = visible_triangles(model(*fit).clip, around, side).pixel
+    column, row = pixel % side, pixel // side
+    assert column.min() <= x <= column.max() + 1 and row.min() <= y <= row.max() + 1
+    assert len(row) < 0.01 * side**2
+
+
+def test_the_side_is_the_least_that_loses_nothing() -> None:
+    valid = np.array([True, True, False])
+    for px, side in ((200, 256), (256, 256), (257, 512), (600, 768), (1024, 1024), (1800, 1024)):
+        fit = np.zeros((3, 2, 3), np.float32)
+        fit[:, 0, 0] = fit[:, 1, 1] = 256 / px
+        fit[2] = 0
+        assert crop_side(fit, valid) == side
+    assert crop_side(np.zeros((3, 2, 3), np.float32), ~np.ones(3, bool)) == 256
+
+
+def test_windows_end_at_cuts_and_where_there_is_no_face() -> None:
+    valid = np.array([1, 1, 1, 1, 0, 1, 1, 1], bool)
+    cut = np.arange(8) == 2
+    found = windows(valid, cut, 3)
+    wanted = [
+        [0, 0, 1],
+        [0, 1, 0],
+        [0, 2, 3],
+        [2, 3, 0],
+        [0, 0, 0],
+        [0, 5, 6],
+        [5, 6, 7],
+        [6, 7, 0],
+    ]
+    assert (found.row * found.inside).tolist() == wanted
+    assert found.inside.sum(1).tolist() == [2, 2, 2, 2, 0, 2, 3, 2]
+    assert windows(valid, cut, 1).inside[:, 0].tolist() == valid.tolist()
+    renders = torch.full((8, 3, 3, 2, 2), 255)
+    images = window_images(renders, torch.from_numpy(found.inside))
+    assert images.shape == (8, 9, 2, 2)
+    assert images.reshape(8, 3, 3, 4).amax((2, 3)).tolist() == found.inside.astype(float).tolist()
+    with pytest.raises(ValueError, match="no middle"):
+        windows(valid, cut, 4)
+
+
+def test_the_mask_has_room_for_more_than_the_widest_mouth() -> None:
+    delta = np.zeros((200, 64), np.float32)
+    delta[:100, 0] = np.linspace(-3, 0, 100)
+    valid = np.ones(200, bool)
+    assert -3.3 < widest(delta, valid) < -3.0
+    assert widest(delta * 0 + 1, valid) == widest(delta, ~valid) == 0
+
+
+def test_losses_are_the_published_ones() -> None:
+    torch.manual_seed(0)
+    judge = PatchCritic(6, 2).eval()
+    seen, made, photo = (torch.rand(2, 3, 64, 64) * 2 - 1 for _ in range(3))
+    said = [judge(torch.cat([seen, x], 1)).detach().double().numpy() for x in (made, photo)]
+    fake, real = (1 / (1 + np.exp(-each)) for each in said)
+    wanted = (-np.log(1 - fake).mean() - np.log(real).mean()) / 2
+    assert critic_loss(judge, seen, made, photo).item() == pytest.approx(wanted, rel=1e-5)
+    found = renderer_loss(judge, seen, made, photo, l1_weight=100.0)
+    l1 = np.abs(made.double().numpy() - photo.double().numpy()).mean()
+    wanted = -np.log(fake).mean() + 100 * l1
+    assert found.total.item() == pytest.approx(wanted, rel=1e-5)
+    assert found.l1.item() == pytest.approx(l1, rel=1e-5)
+
+
+def test_networks_begin_as_pix2pix_does_and_come_in_all_sizes() -> None:
+    torch.manual_seed(0)
+    network = begin(neural_renderer(NeuralRendererSize(width=4)))
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            assert module.bias is None or not module.bias.any()
+        if isinstance(module, nn.BatchNorm2d):
+            assert not module.bias.any()
+            assert abs(float(module.weight.detach().mean()) - 1) < 0.05
+    kernels = [m.weight.detach().flatten() for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert float(torch.cat(kernels).std()) == pytest.approx(0.02, rel=0.02)
+    plain = neural_renderer(NeuralRendererSize(width=2, window=1, refine=False)).eval()
+    assert not any(isinstance(module, Refinement) for module in plain.modules())
+    assert plain(torch.zeros(1, 3, 256, 256)).shape == (1, 3, 256, 256)
+
+
+def test_psnr_counts_the_mask_only() -> None:
+    photo = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8)
+    made, mask = photo.clone(), torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    mask[:, :, :4] = True
+    made[:, :, 4:] = 0
+    made[1, :, :4] = 110
+    found = psnr_within(made, photo, mask)
+    assert found[0] == 100
+    assert found[1].item() == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
