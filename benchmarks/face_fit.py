@@ -21,7 +21,13 @@ import torch
 
 from benchmarks.clips import largest_face
 from benchmarks.command import command_parser, table
-from models.face_fit.photometric import Coefficients, Target, errors, first_light, render
+from models.face_fit.photometric import (
+    Coefficients,
+    first_light,
+    landmark_error,
+    photo_error,
+    render,
+)
 from models.face_fit.settings import FitSettings
 from models.faces.mesh.indices import LOWER_INNER_LIP, UPPER_INNER_LIP
 from models.speech_to_lips.neutral import opening
@@ -32,7 +38,7 @@ from tasks.engine.open_run import open_run
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_fit import face_fit
 from tasks.source.face_fit_person import face_fit_person
-from tasks.source.fitting import FittedFrames, fitted_model, target_of
+from tasks.source.fitting import FittedFrames, colors, fitted_model
 
 COLUMNS = (
     *("clip", "valid frames", "mode", "person [s]", "frames/s", "landmarks [px]"),
@@ -57,12 +63,12 @@ def coefficients(person: Artifact, fitted: Artifact) -> Coefficients:
     return Coefficients(**who, **frames)
 
 
-def mean_colour_error(faces: Coefficients, target: Target) -> float:
+def mean_colour_error(faces: Coefficients, pictures: torch.Tensor) -> float:
     """Of a face of one colour."""
-    mask = render(fitted_model(), faces, target.pictures.shape[-1]).mask
+    mask = render(fitted_model(), faces, pictures.shape[-1]).mask
     count = 3 * mask.sum((1, 2, 3))
-    mean = (target.pictures * mask).sum((0, 2, 3)) / mask.sum()
-    off = ((target.pictures - mean[:, None, None]) * mask).square().sum((1, 2, 3))
+    mean = (pictures * mask).sum((0, 2, 3)) / mask.sum()
+    off = ((pictures - mean[:, None, None]) * mask).square().sum((1, 2, 3))
     return float((off / count).sqrt().median())
 
 
@@ -101,19 +107,21 @@ def rows(video: Source) -> Iterator[tuple[object, ...]]:
         at = np.flatnonzero(valid)
         frames = FittedFrames(video, clock, seen, settings)
         pictures = fitted.read("picture")[valid] if pictures is None else pictures
-        target = target_of(pictures, frames.points(at), frames.linked(at))
+        shown, linked = colors(pictures), frames.linked(at)
+        landmarks = frames.points(at)[:, fitted_model().landmarks]
         faces = coefficients(person, fitted)
         if mode == "mesh":
-            faces = replace(faces, gamma=first_light(fitted_model(), faces, target.pictures))
-        off = errors(fitted_model(), faces, target)
+            faces = replace(faces, gamma=first_light(fitted_model(), faces, shown))
+        photo = float(photo_error(fitted_model(), faces, shown).median())
+        off = float(landmark_error(fitted_model(), faces, landmarks).median())
         points = faces.face(fitted_model()).landmarks
         yield (
             *(video.path.stem, f"{len(at)} of {len(valid)}", mode, f"{seconds:.1f}"),
-            *(f"{len(at) / took:.0f}", f"{float(off.landmark.median()):.2f}"),
-            *(f"{mean_colour_error(faces, target):.4f}", f"{float(off.photo.median()):.4f}"),
+            *(f"{len(at) / took:.0f}", f"{off:.2f}"),
+            *(f"{mean_colour_error(faces, shown):.4f}", f"{photo:.4f}"),
             f"{correlation(faces, opening(seen.read('mouth')[valid])):.3f}",
-            f"{jitter(target.landmarks, target.linked):.3f}",
-            f"{jitter(points, target.linked):.3f}",
+            f"{jitter(landmarks, linked):.3f}",
+            f"{jitter(points, linked):.3f}",
         )
 
 

@@ -87,7 +87,7 @@ class Coefficients:
 
     def face(self, model: FaceModel) -> Face:
         """What the camera sees."""
-        return model(
+        face: Face = model(
             self.alpha[None, :, None],
             self.delta[..., None],
             self.beta[None, :, None],
@@ -95,6 +95,7 @@ class Coefficients:
             self.translation[..., None],
             self.gamma[..., None],
         )
+        return face
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def first_light(
     ridge[0] = _UNEVEN / 10
     ridges = torch.diag(ridge) * weight.sum(-1)[:, None, None, None]
     left = seen[..., None] - terms @ ambient
-    light = torch.linalg.solve(weighted @ terms + ridges, weighted @ left)[..., 0]
+    light: Tensor = torch.linalg.solve(weighted @ terms + ridges, weighted @ left)[..., 0]
     return light.mT.flatten(1)
 
 
@@ -179,8 +180,8 @@ def fit(
     for step in range(iterations):
         adam.zero_grad()
         for part in drawn:
-            part.loss(found, look=step % _REUSED == 0).backward()
-        (prior(found) + temporal * steadiness(found, target.linked)).backward()
+            torch.autograd.backward(part.loss(found, look=step % _REUSED == 0))
+        torch.autograd.backward(prior(found) + temporal * steadiness(found, target.linked))
         adam.step()
         fade.step()
     return replace(found, **{name: value.detach() for name, value in values.items()})
@@ -227,25 +228,21 @@ def steadiness(coefficients: Coefficients, linked: Bool[Tensor, " frame"]) -> Sc
     return torch.as_tensor(_TEMPORAL * moved)
 
 
-@dataclass(frozen=True)
-class Errors:
-    """How far faces are from the pictures.
-
-    Attributes:
-        landmark: Mean distance of the 68 points [px of 256].
-        photo: Root mean square of the colours' difference over the face, RGB in 0..1.
-    """
-
-    landmark: Float[Tensor, " frame"]
-    photo: Float[Tensor, " frame"]
+@torch.no_grad()
+def landmark_error(
+    model: FaceModel, coefficients: Coefficients, landmarks: Points68
+) -> Float[Tensor, " frame"]:
+    """Mean distance of the 68 points of each frame [px of 256]."""
+    return (coefficients.face(model).landmarks - landmarks).norm(dim=-1).mean(1)
 
 
 @torch.no_grad()
-def errors(model: FaceModel, coefficients: Coefficients, target: Target) -> Errors:
-    """Of each frame."""
-    face = coefficients.face(model)
-    drawn = rasterize(face.clip, model.triangles, face.color, target.pictures.shape[-1])
-    off = ((drawn.image - target.pictures) * drawn.mask).square().sum((1, 2, 3))
-    photo = (off / (3 * drawn.mask.sum((1, 2, 3))).clamp(min=1)).sqrt()
-    landmark = (face.landmarks - target.landmarks).norm(dim=-1).mean(1)
-    return Errors(landmark, photo)
+def photo_error(
+    model: FaceModel,
+    coefficients: Coefficients,
+    pictures: Float[Tensor, "frame 3 side side"],
+) -> Float[Tensor, " frame"]:
+    """Root mean square of each frame's difference in colour over the face, RGB in 0..1."""
+    drawn = render(model, coefficients, pictures.shape[-1])
+    off = ((drawn.image - pictures) * drawn.mask).square().sum((1, 2, 3))
+    return (off / (3 * drawn.mask.sum((1, 2, 3))).clamp(min=1)).sqrt()

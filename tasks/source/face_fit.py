@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from models.deep3d.geometry import euler_rotation
 from models.face_fit.mesh import Placed
-from models.face_fit.photometric import MOVING, SIDE, Coefficients, errors, first_light, fit
+from models.face_fit.photometric import (
+    MOVING,
+    SIDE,
+    Coefficients,
+    Target,
+    first_light,
+    fit,
+    landmark_error,
+    photo_error,
+)
 from models.face_fit.settings import FitSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
@@ -17,7 +26,7 @@ from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from tasks.engine.stage import Arrays, Blocks, Plan, Shard, stage
 from tasks.inference.threads import one_thread
-from tasks.source.fitting import FittedFrames, fitted_model, mesh_fit, target_of
+from tasks.source.fitting import FittedFrames, colors, fitted_model, mesh_fit
 from tasks.source.pictures import PIXEL_SHARD, TRANSFORM, marks, pictures
 
 
@@ -113,27 +122,20 @@ def _fitted(
         start, free = who.of(mesh_fit().frames(points, seen.rotation(rows), who.alpha)), MOVING
     else:
         start, free = _thawed(frozen, who, rows, points), frozenset({"delta"})
-    if settings.mode == "mesh":
-        crops = np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
-        found, target = start, target_of(crops, points, seen.linked(rows))
-    else:
+    landmarks = points[:, model.landmarks]
+    crops = np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
+    photo = torch.full((len(rows),), torch.nan)
+    found = start
+    if settings.mode == "photometric":
         crops = seen.pictures(rows)
-        target = target_of(crops, points, seen.linked(rows))
+        target = Target(colors(crops), landmarks, seen.linked(rows))
         if frozen is None:
             start = replace(start, gamma=first_light(model, start, target.pictures))
-        found = fit(
-            model,
-            target,
-            start,
-            iterations=settings.iterations,
-            free=free,
-            temporal=settings.temporal,
-        )
-    off = errors(model, found, target)
-    arrays = {name: getattr(found, name).numpy() for name in sorted(MOVING)}
-    photo = off.photo if settings.mode == "photometric" else torch.full_like(off.photo, torch.nan)
-    return arrays | {
-        "landmark_error": off.landmark.numpy(),
+        steps, steady = settings.iterations, settings.temporal
+        found = fit(model, target, start, iterations=steps, free=free, temporal=steady)
+        photo = photo_error(model, found, target.pictures)
+    return {name: getattr(found, name).numpy() for name in sorted(MOVING)} | {
+        "landmark_error": landmark_error(model, found, landmarks).numpy(),
         "photo_error": photo.numpy(),
         "picture": crops,
     }
@@ -157,7 +159,7 @@ def _filled(
     shard: Shard, rows: NDArray[np.int64], fitted: Arrays, transforms: NDArray[np.float32]
 ) -> Arrays:
     """The shard's rows; zeros where nothing was fitted, or the model does not fit."""
-    sizes = FACE_FIT.sizes | {"frame": shard.stop - shard.start}
+    sizes = {**FACE_FIT.sizes, "frame": shard.stop - shard.start}
     out = {
         name: np.zeros(FACE_FIT.shape(name, sizes), spec.dtype)
         for name, spec in FACE_FIT.arrays.items()

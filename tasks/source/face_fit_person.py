@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.face_fit.photometric import MOVING, Coefficients, first_light, fit
+from models.face_fit.photometric import MOVING, Coefficients, Target, first_light, fit
 from models.face_fit.settings import FitSettings
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from stores.artifacts.artifact import Artifact
@@ -14,7 +14,7 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
 from tasks.inference.threads import one_thread
-from tasks.source.fitting import FittedFrames, fitted_model, mesh_fit, target_of
+from tasks.source.fitting import FittedFrames, colors, fitted_model, mesh_fit
 
 FACE_FIT_PERSON = Schema(
     "face_fit_person",
@@ -55,8 +55,8 @@ def face_fit_person(
 def _with_pictures(
     seen: FittedFrames, person: Coefficients, rows: NDArray[np.int64], settings: FitSettings
 ) -> Coefficients:
-    points = seen.points(rows)
-    target = target_of(seen.pictures(rows), points, torch.zeros(len(rows), dtype=torch.bool))
+    points, apart = seen.points(rows), torch.zeros(len(rows), dtype=torch.bool)
+    target = Target(colors(seen.pictures(rows)), points[:, fitted_model().landmarks], apart)
     placed = mesh_fit().frames(points, seen.rotation(rows), person.alpha)
     start = person.of(placed)
     start = replace(start, gamma=first_light(fitted_model(), start, target.pictures))

@@ -12,10 +12,11 @@ from models.audiodvp.face_model import FaceModel, of_own
 from models.face_basis.own import N_POINTS
 from models.face_fit.crop import fit_transforms, in_square, linked
 from models.face_fit.mesh import MeshFit
-from models.face_fit.photometric import SIDE, Target
+from models.face_fit.photometric import SIDE
 from models.face_fit.settings import FitSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
+from stores.media.frame import Frame
 from stores.media.read import read_frames
 from tasks.source.area import crop_of
 from tasks.source.face_basis import own_basis
@@ -100,13 +101,12 @@ class FittedFrames:
             cv2.resize(crop, (SIDE, SIDE), dst=found[number], interpolation=cv2.INTER_AREA)
         return found
 
-    def _read(self, rows: NDArray[np.int64]) -> Iterator:
+    def _read(self, rows: NDArray[np.int64]) -> Iterator[Frame]:
         """The frames of ascending rows; neighbours are decoded in one go."""
         for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
             yield from read_frames(self._video.path, self._clip, int(run[0]), int(run[-1]) + 1)
 
 
-def target_of(pictures: NDArray[np.uint8], points: torch.Tensor, linked: torch.Tensor) -> Target:
-    """What the model shall look like."""
-    colors = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return Target(colors, points[:, fitted_model().landmarks], linked)
+def colors(pictures: NDArray[np.uint8]) -> torch.Tensor:
+    """Pictures (picture, y, x, 3) RGB in 0..255 → (picture, 3, y, x) in 0..1."""
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255

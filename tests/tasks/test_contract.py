@@ -14,6 +14,7 @@ import torch
 
 from flows.dub import dub
 from flows.settings import read_settings
+from models.face_fit.settings import FitSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -27,7 +28,10 @@ from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.result import restored
+from tasks.source.face_basis import own_basis_key
 from tasks.source.face_crops import FaceCropSettings, face_crops
+from tasks.source.face_fit import face_fit
+from tasks.source.face_fit_person import face_fit_person
 from tasks.speech.speech_features import speech_features
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import cut_wav
@@ -133,6 +137,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
                 face_crops(**seen, settings=FaceCropSettings())
+                quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
+                person = face_fit_person(**seen, basis=own_basis_key(), settings=quick)
+                face_fit(**seen, person=person, frozen=None, settings=quick)
                 speech_features(waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0))))
         recorded["tasks.result.restored:restored"] = seen | {
             "output_frames": recorded[_COMPOSITE]["output_frames"],
