@@ -233,7 +233,8 @@ def landmark_error(
     model: FaceModel, coefficients: Coefficients, landmarks: Points68
 ) -> Float[Tensor, " frame"]:
     """Mean distance of the 68 points of each frame [px of 256]."""
-    return (coefficients.face(model).landmarks - landmarks).norm(dim=-1).mean(1)
+    off: Tensor = (coefficients.face(model).landmarks - landmarks).norm(dim=-1).mean(1)
+    return off
 
 
 @torch.no_grad()

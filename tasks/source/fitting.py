@@ -82,7 +82,7 @@ class FittedFrames:
         """The mesh (row, 468, 2) [px of 256] in ascending rows."""
         first = int(rows[0])
         meshes = self._landmarks.read("landmarks", first, int(rows[-1]) + 1)[rows - first]
-        return torch.from_numpy(in_square(meshes[:, :N_POINTS], self.transforms[rows]))
+        return torch.from_numpy(in_square(meshes, self.transforms[rows])[:, :N_POINTS])
 
     def rotation(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Of the heads (row, 3, 3), canonical to image."""
