@@ -6,15 +6,15 @@
 colour of the clip's faces, of mesh mode with the mean albedo in the light that suits it best, and
 of photometric mode. `opening` is the correlation of the mouth's opening in the fit with that of the
 landmarks; `jitter` the root mean square of the second differences of the 68 points [px of 256], of
-the landmarks and of the fit. `frames/s` need the person, whose seconds stand beside them.
+the landmarks and of the fit. Processor time of a frame includes reading it; the person is known.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,23 +35,30 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
+from tasks.engine.stage import Shard
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_fit import face_fit
 from tasks.source.face_fit_person import face_fit_person
 from tasks.source.fitting import FittedFrames, colors, fitted_model
+from tasks.source.pictures import PIXEL_SHARD
 
 COLUMNS = (
-    *("clip", "valid frames", "mode", "person [s]", "frames/s", "landmarks [px]"),
+    *("clip", "valid frames", "mode", "processor [ms]", "landmarks [px]"),
     *("photo: mean colour", "photo", "opening", "jitter of landmarks", "of fit"),
 )
 
-T = TypeVar("T")
+SHARDS = [Shard(0, 0, PIXEL_SHARD), Shard(1, PIXEL_SHARD, 2 * PIXEL_SHARD)]
+"""Frames whose processor time is taken, once the first of them have been fitted."""
 
 
-def timed(make: Callable[[], T]) -> tuple[T, float]:
-    """What is made, and the seconds it took."""
-    start = time.perf_counter()
-    return make(), time.perf_counter() - start
+def milliseconds(**given: Any) -> float:
+    """Processor time of a frame, on one core."""
+    frames = given["timeline"].sizes["frame"]
+    parts = [Shard(s.index, s.start, min(s.stop, frames)) for s in SHARDS if s.start < frames]
+    list(face_fit.body(**given, shards=[Shard(0, 0, 4)]))
+    start = time.process_time()
+    list(face_fit.body(**given, shards=parts))
+    return 1000 * (time.process_time() - start) / parts[-1].stop
 
 
 def coefficients(person: Artifact, fitted: Artifact) -> Coefficients:
@@ -93,16 +100,12 @@ def rows(video: Source) -> Iterator[tuple[object, ...]]:
     for mode in ("photometric", "mesh"):
         settings = FitSettings(mode=mode)
         with torch.enable_grad():
-            person, seconds = timed(
-                lambda settings=settings: face_fit_person(
-                    video, clock, landmarks=seen, basis=own_basis_key(), settings=settings
-                )
+            person = face_fit_person(
+                video, clock, landmarks=seen, basis=own_basis_key(), settings=settings
             )
-            fitted, took = timed(
-                lambda settings=settings, person=person: face_fit(
-                    video, clock, landmarks=seen, person=person, frozen=None, settings=settings
-                )
-            )
+            given = {"landmarks": seen, "person": person, "frozen": None, "settings": settings}
+            fitted = face_fit(video, clock, **given)
+            took = milliseconds(video=video, timeline=clock, **given)
         valid = fitted.read("valid")
         at = np.flatnonzero(valid)
         frames = FittedFrames(video, clock, seen, settings)
@@ -116,8 +119,7 @@ def rows(video: Source) -> Iterator[tuple[object, ...]]:
         off = float(landmark_error(fitted_model(), faces, landmarks).median())
         points = faces.face(fitted_model()).landmarks
         yield (
-            *(video.path.stem, f"{len(at)} of {len(valid)}", mode, f"{seconds:.1f}"),
-            *(f"{len(at) / took:.0f}", f"{off:.2f}"),
+            *(video.path.stem, f"{len(at)} of {len(valid)}", mode, f"{took:.1f}", f"{off:.2f}"),
             *(f"{mean_colour_error(faces, shown):.4f}", f"{photo:.4f}"),
             f"{correlation(faces, opening(seen.read('mouth')[valid])):.3f}",
             f"{jitter(landmarks, linked):.3f}",
