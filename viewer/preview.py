@@ -2,6 +2,7 @@
 
 crops, render            the pictures, landmarks drawn over crops
 faces, landmarks         the meshes, on black
+face_fit                 picture, render, render in the picture, and errors over time
 dubbed                   frames of the file
 mel                      as a picture
 waveform                 its envelope
@@ -86,6 +87,12 @@ def _render(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[I
         patch = artifact.read("patch", row, row + 1)[0].astype(np.float32)
         mask = artifact.read("mask", row, row + 1)[0][..., None] / 255
         yield np.asarray(patch * mask + 32 * (1 - mask), np.uint8)
+
+
+def _face_fit(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
+    from viewer.face_fit import fitted_faces
+
+    return fitted_faces(artifact, store.get(*artifact.manifest.inputs["person"]), rows)
 
 
 def _meshes(store: Store, artifact: Artifact, rows: Sequence[int]) -> Iterator[Image]:
@@ -213,6 +220,7 @@ _PICTURES: dict[str, Draw] = {
     "render": _render,
     "faces": _meshes,
     "landmarks": _meshes,
+    "face_fit": _face_fit,
     "dubbed": _dubbed,
 }
 _PLOTS: dict[str, Callable[[Any, Store, Artifact], None]] = {

@@ -132,9 +132,9 @@ class FaceModel(BasisModule):
     def _face(self, *coefficients: Tensor) -> Face:
         alpha, delta, beta, rotation, translation, gamma = coefficients
         batch = len(delta)
-        flat = self.mean_shape[:, None] + self.identity @ alpha + self.expression @ delta
+        flat = self.mean_shape + alpha[..., 0] @ self.identity.T + delta[..., 0] @ self.expression.T
         geometry = flat.reshape(batch, -1, 3)
-        colors = self.mean_texture[:, None] + self.texture @ beta
+        colors = self.mean_texture + beta[..., 0] @ self.texture.T
         albedo = colors.reshape(len(beta), -1, 3).expand(batch, -1, -1)
         normals = self.normals(geometry)
         rotation_matrix = euler_rotation(rotation[..., 0])

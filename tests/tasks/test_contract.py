@@ -14,6 +14,7 @@ import torch
 
 from flows.dub import dub
 from flows.settings import read_settings
+from models.face_fit.settings import FitSettings
 from models.meta_talk.settings import FaceSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
@@ -29,7 +30,10 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.result import restored
+from tasks.source.face_basis import own_basis_key
 from tasks.source.face_crops import FaceCropSettings, face_crops
+from tasks.source.face_fit import face_fit
+from tasks.source.face_fit_person import face_fit_person
 from tasks.speech.atnet_features import atnet_features
 from tasks.speech.speech_features import speech_features
 from tasks.speech.speech_windows import speech_windows
@@ -146,6 +150,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
                 )
+                quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
+                person = face_fit_person(**seen, basis=own_basis_key(), settings=quick)
+                face_fit(**seen, person=person, frozen=None, settings=quick)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")

@@ -1,0 +1,64 @@
+"""Pictures of a fitted face model beside what it was fitted to."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.audiodvp.face_model import FaceModel, of_own
+from models.face_basis.own import basis_of
+from models.face_fit.photometric import SIDE, Coefficients, render
+from stores.artifacts.artifact import Artifact
+from stores.shipped import shipped_file
+
+Image = NDArray[np.uint8]
+
+_LANDMARK_COLOUR, _PHOTO_COLOUR, _NOW = (90, 255, 140), (255, 160, 60), (255, 255, 255)
+
+
+@cache
+def _model() -> FaceModel:
+    file = shipped_file("models/face_basis/face_basis.safetensors")
+    return FaceModel(of_own(basis_of(load_file(file), levels=1)))
+
+
+def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterator[Image]:
+    """Four squares a frame: the picture and the render; the render in the picture, and errors.
+
+    Errors are those of the landmarks (green) and of the colours (orange), each up to the largest
+    of the clip. Where nothing was fitted there is black.
+    """
+    graph = _graph([fit.read("landmark_error"), fit.read("photo_error")])
+    valid = fit.read("valid")
+    who = {name: torch.from_numpy(person.read(name)) for name in ("alpha", "beta")}
+    for row in rows:
+        picture = fit.read("picture", row, row + 1)[0]
+        face, mask = np.zeros_like(picture), np.zeros((SIDE, SIDE, 1), bool)
+        if valid[row]:
+            names = ("delta", "gamma", "rotation", "translation")
+            frame = {name: torch.from_numpy(fit.read(name, row, row + 1)) for name in names}
+            with torch.no_grad():
+                drawn = render(_model(), Coefficients(**who, **frame), SIDE)
+            face = (drawn.image[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()
+            mask = drawn.mask[0, 0, :, :, None].numpy() > 0
+        shown = graph.copy()
+        x = round(row * (SIDE - 1) / max(1, len(valid) - 1))
+        cv2.line(shown, (x, 0), (x, SIDE - 1), _NOW, 1)
+        above, below = np.hstack([picture, face]), np.hstack([np.where(mask, face, picture), shown])
+        yield np.vstack([above, below])
+
+
+def _graph(series: Sequence[NDArray[np.float32]]) -> Image:
+    """Curves over the frames."""
+    canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for values, colour in zip(series, (_LANDMARK_COLOUR, _PHOTO_COLOUR), strict=True):
+        known = np.nan_to_num(values)
+        at = np.linspace(0, len(known) - 1, SIDE).astype(int)
+        y = (SIDE - 1) * (1 - 0.95 * known[at] / max(float(known.max()), 1e-6))
+        points = np.column_stack([np.arange(SIDE), y]).astype(np.int32)
+        cv2.polylines(canvas, [points], False, colour, 1)
+    return canvas
