@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Where this is set, every process compiles all that it imports anew, torch included: 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
-# Two processes, each with tests that lie together: they share what their folder has made.
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations 15
+# Processes with tests that lie together, which share what their folder has made. There is one more
+# than processors at least: some tests wait for servers.
+PYTEST := $(BIN)/pytest -n 3 --dist worksteal --durations 15
 
 .PHONY: demo demo-batch test test-fast test-slow check bench lock clean
 .DEFAULT_GOAL := demo

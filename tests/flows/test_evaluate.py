@@ -88,7 +88,7 @@ def test_the_catalog_is_written_once_for_all_items(
 
     monkeypatch.setattr(catalog, "read_catalog", noted)
     fresh = str(tmp_path / "fresh store")
-    settings = make(methods=["source", "exemplar"], store=fresh, limit=2)
+    settings = make(methods=["source", "exemplar"], store=fresh, limit=1)
     evaluate(settings)
     assert len(times) == 1
     evaluate(settings)

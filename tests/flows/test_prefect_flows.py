@@ -66,8 +66,8 @@ def test_prefect_and_direct_make_the_same_artifacts(
 ) -> None:
     from flows.prefect_flows import dub_flow
 
-    under = settings(store=str(tmp_path_factory.mktemp("prefect")), sync={"end_seconds": 0.8})
-    alone = settings(store=str(tmp_path_factory.mktemp("direct")), sync={"end_seconds": 0.8})
+    under = settings(store=str(tmp_path_factory.mktemp("prefect")), sync={"end_seconds": 0.4})
+    alone = settings(store=str(tmp_path_factory.mktemp("direct")), sync={"end_seconds": 0.4})
     report = dub_flow(under)
     direct = dub(alone)
     assert [s["key"] for s in report["stages"]] == [s.key for s in direct.stages]

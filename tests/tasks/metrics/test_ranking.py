@@ -157,9 +157,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Versions]:
     other = Path(package.submodule_search_locations[0]).parent / OTHER_FACE
     with pytest.MonkeyPatch.context() as patch, open_run(Store(folder / "store")):
         patch.setenv("DUBFLOW_PROCESSORS", "1")  # other tests run beside this one
-        pictures = read_pictures(EXAMPLE, most=124)[100:]
+        pictures = read_pictures(EXAMPLE, most=124)[100::2]
         speech = EXAMPLE.with_name("jfk.wav")
-        yield Versions(folder, pictures, rate=25, speech=speech, other=other)
+        yield Versions(folder, pictures, rate=12, speech=speech, other=other)
 
 
 def assert_ranked(versions: Versions, metric: str, order: tuple[str, ...]) -> None:
