@@ -91,8 +91,11 @@ def test_who_is_let_in(listening: str, host: str, origin: str | None, status: in
 
 
 STAND_INS = """
-import subprocess, sys
+import signal, subprocess, sys
 from flows.runtime import local_server
+
+# Whoever runs the tests in the background lets them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 start = subprocess.Popen
 def stand_in(command, **options):
