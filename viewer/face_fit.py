@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 
 from models.audiodvp.face_model import FaceModel, of_own
 from models.face_basis.own import basis_of
-from models.face_fit.photometric import SIDE, Coefficients, render
+from models.face_fit.coefficients import Coefficients, render
+from models.face_fit.photometric import SIDE
 from stores.artifacts.artifact import Artifact
 from stores.shipped import shipped_file
 

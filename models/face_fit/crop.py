@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.arrays import FrameMask, Mesh, Meshes, Points2D, Transforms
+from models.arrays import FrameMask, Mesh, Transforms
 from models.audiodvp.face_model import IMAGE_SIZE
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import JAW, OUTER_LIP
@@ -56,12 +56,6 @@ def fit_transforms(
     transforms[:, :, 2] = IMAGE_SIZE / 2 - zoom[:, None] * placed[:, :2]
     transforms[~valid] = 0
     return transforms
-
-
-def in_square(meshes: Meshes, transforms: Transforms) -> Points2D:
-    """Points of the face mesh in frame px → the same in 256 px."""
-    turned = np.einsum("fij,fpj->fpi", transforms[:, :, :2], meshes[..., :2])
-    return np.asarray(turned + transforms[:, None, :, 2], np.float32)
 
 
 def linked(valid: FrameMask, scene_start: FrameMask) -> FrameMask:

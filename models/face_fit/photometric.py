@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from models.audiodvp.face_model import AMBIENT, Face, FaceModel, landmark_loss
-from models.deep3d.geometry import N_LIGHT, harmonics
-from models.face_fit.mesh import Placed, angles
-from models.rasterizer.interpolation import Rendered, interpolate, rasterize
+from models.audiodvp.face_model import AMBIENT, FaceModel, landmark_loss
+from models.deep3d.geometry import harmonics
+from models.face_fit.coefficients import Coefficients, render
+from models.rasterizer.interpolation import interpolate
 from models.rasterizer.visibility import visible_triangles
 from models.tensors import Points68, Scalar
 
@@ -33,8 +33,6 @@ _RATES = {
 _STEADY = {"delta": 1.0, "gamma": 10.0, "rotation": 3e3, "translation": 3e3}
 """How much a squared step from frame to frame counts: about 1 / (4 variance of real steps)."""
 _TEMPORAL = 1e-4
-MOVING = frozenset(_STEADY)
-"""Coefficients that each frame has of its own."""
 _BETAS = 0.5, 0.999
 _REUSED = 4
 """Steps for which the same triangles are taken to be seen."""
@@ -42,60 +40,6 @@ _TOGETHER = 16
 """Frames that are drawn at once: their values stay in a processor's cache."""
 _UNEVEN = 0.02
 """How much light from a side is drawn to none at first."""
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """Faces of one person in numbers.
-
-    Attributes:
-        alpha: Identity.
-        beta: Albedo.
-        delta: Expression.
-        gamma: Light, coefficient major.
-        rotation: About x, y and z [rad].
-        translation: Taken off before the rotation.
-    """
-
-    alpha: Float[Tensor, "80"]
-    beta: Float[Tensor, "80"]
-    delta: Float[Tensor, "frame 64"]
-    gamma: Float[Tensor, "frame 27"]
-    rotation: Float[Tensor, "frame 3"]
-    translation: Float[Tensor, "frame 3"]
-
-    @classmethod
-    def nobody(cls) -> "Coefficients":
-        """The mean face, in no frame."""
-        sizes = {"delta": 64, "gamma": N_LIGHT, "rotation": 3, "translation": 3}
-        frames = {name: torch.zeros(0, size) for name, size in sizes.items()}
-        return cls(alpha=torch.zeros(80), beta=torch.zeros(80), **frames)
-
-    def of(self, placed: Placed) -> "Coefficients":
-        """This person so placed, in ambient light."""
-        return replace(
-            self,
-            delta=placed.delta,
-            gamma=placed.delta.new_zeros(len(placed.delta), N_LIGHT),
-            rotation=angles(placed.rotation),
-            translation=placed.translation,
-        )
-
-    def at(self, rows: slice) -> "Coefficients":
-        """Those of some frames."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _STEADY})
-
-    def face(self, model: FaceModel) -> Face:
-        """What the camera sees."""
-        face: Face = model(
-            self.alpha[None, :, None],
-            self.delta[..., None],
-            self.beta[None, :, None],
-            self.rotation[..., None],
-            self.translation[..., None],
-            self.gamma[..., None],
-        )
-        return face
 
 
 @dataclass(frozen=True)
@@ -111,12 +55,6 @@ class Target:
     pictures: Float[Tensor, "frame 3 side side"]
     landmarks: Points68
     linked: Bool[Tensor, " frame"]
-
-
-def render(model: FaceModel, coefficients: Coefficients, side: int) -> Rendered:
-    """Pictures of the faces."""
-    face = coefficients.face(model)
-    return rasterize(face.clip, model.triangles, face.color, side)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ Training and dubbing take masks and renders from `lower_face` alone, so that the
 same border in both (the public AudioDVP masks a whole face in one and draws a part in the other).
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch.nn import functional
 from models.arrays import FrameMask
 from models.audiodvp.expression import WINDOW
 from models.audiodvp.face_model import IMAGE_SIZE, FaceModel
+from models.face_fit.coefficients import Coefficients, render
 from models.faces.smooth import valid_runs
-from models.rasterizer.interpolation import rasterize
 from models.rasterizer.visibility import visible_triangles
 
 OPENS = 0
@@ -25,31 +26,6 @@ DILATION = 4
 """How far the mask goes beyond the lower face [1/256 of the side]."""
 _WIDEST_SHARE = 0.01
 _ROOM = 1.1
-
-
-class Fit(NamedTuple):
-    """A face in numbers, as `FaceModel` takes it.
-
-    Attributes:
-        alpha: Identity.
-        delta: Expression.
-        beta: Albedo.
-        rotation: About x, y and z [rad].
-        translation: Taken off before the rotation.
-        gamma: Light.
-    """
-
-    alpha: Float[Tensor, "1 80 1"]
-    delta: Float[Tensor, "batch 64 1"]
-    beta: Float[Tensor, "1 80 1"]
-    rotation: Float[Tensor, "batch 3 1"]
-    translation: Float[Tensor, "batch 3 1"]
-    gamma: Float[Tensor, "batch 27 1"]
-
-    def at(self, rows: Int64[Tensor, " row"]) -> "Fit":
-        """The same person in some frames."""
-        own = ("delta", "rotation", "translation", "gamma")
-        return self._replace(**{name: getattr(self, name)[rows] for name in own})
 
 
 class LowerFace(NamedTuple):
@@ -67,11 +43,11 @@ class LowerFace(NamedTuple):
 @torch.no_grad()
 def lower_face(
     model: FaceModel,
-    fit: Fit,
+    fit: Coefficients,
     *,
     opened: float,
     side: int,
-    delta: Float[Tensor, "batch 64 1"] | None = None,
+    delta: Float[Tensor, "batch 64"] | None = None,
 ) -> LowerFace:
     """The lower face and its mask as the fit's camera sees them, at any size.
 
@@ -89,13 +65,12 @@ def lower_face(
     wide[:, OPENS] = opened
     mask = fit.delta.new_zeros(len(fit.delta), 1, side, side)
     for shape in (wide, torch.zeros_like(wide)):
-        clip = model(*fit._replace(delta=shape)).clip
+        clip = replace(fit, delta=shape).face(model).clip
         visible = visible_triangles(clip, model.lower_triangles, side)
         mask = torch.maximum(mask, visible.image(mask.new_ones(len(visible.pixel), 1)))
     reach = round(DILATION * side / IMAGE_SIZE)
     mask = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
-    face = model(*(fit if delta is None else fit._replace(delta=delta)))
-    drawn = rasterize(face.clip, model.triangles, face.color, side)
+    drawn = render(model, fit if delta is None else replace(fit, delta=delta), side)
     return LowerFace(drawn.image * mask, mask)
 
 

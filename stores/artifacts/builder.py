@@ -227,7 +227,7 @@ class Builder:
         files = {
             name: known.get(name) or self._backend.written_record(f"{self._staging}/{name}")
             for name in self._backend.names(self._staging)
-            if not name.endswith(".partial") and name != "manifest.json"
+            if name != "manifest.json"
         }
         metadata = {f"{name}/zarr.json" for name in derivation.schema.arrays}
         if lost := (known.keys() | metadata) - files.keys():

@@ -272,9 +272,7 @@ def _samples(frame: AudioFrame, channels: int, mono: bool) -> Block:
         return samples
     # In surround sound speech comes from the centre; the deep effects channel says nothing.
     weights = np.array(_MONO_WEIGHTS.get(channels, (1.0,) * channels), np.float32)
-    with np.errstate(
-        invalid="ignore"
-    ):  # `_checked` refuses what comes of values that are no numbers
+    with np.errstate(invalid="ignore"):  # `_checked` refuses values that are no numbers
         mean: Block = samples @ (weights / weights.sum())
     return mean[:, None]
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from models.audiodvp.face_model import FaceModel, of_own
 from models.deep3d.basis import FaceBasis
+from models.face_fit.coefficients import MOVING, Coefficients
 from models.meta_talk.hd_crop import crop_side, crop_transforms
-from models.meta_talk.lower_face import Fit, lower_face, widest
+from models.meta_talk.lower_face import lower_face, widest
 from models.meta_talk.settings import FaceSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
@@ -66,12 +67,13 @@ def face_basis(basis: str, key: str | None = None) -> FaceBasis:
     return of_own(own_basis())
 
 
-def load_fit(person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None) -> Fit:
+def load_fit(
+    person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None
+) -> Coefficients:
     """Coefficients of the source frames [start, stop)."""
-    alpha, beta = (torch.from_numpy(person.read(n))[None, :, None] for n in ("alpha", "beta"))
-    names = ("delta", "rotation", "translation", "gamma")
-    rows = {n: torch.from_numpy(fit.read(n, start, stop))[..., None] for n in names}
-    return Fit(alpha=alpha, beta=beta, **rows)
+    rows = {name: torch.from_numpy(fit.read(name, start, stop)) for name in MOVING}
+    whose = {name: torch.from_numpy(person.read(name)) for name in ("alpha", "beta")}
+    return Coefficients(**whose, **rows)
 
 
 def _basis_of(person: Artifact) -> FaceBasis:

@@ -8,11 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from models.deep3d.geometry import euler_rotation
+from models.face_fit.coefficients import MOVING, Coefficients
 from models.face_fit.mesh import Placed
 from models.face_fit.photometric import (
-    MOVING,
     SIDE,
-    Coefficients,
     Target,
     first_light,
     fit,

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.face_fit.photometric import MOVING, Coefficients, Target, first_light, fit
+from models.face_fit.coefficients import MOVING, Coefficients
+from models.face_fit.photometric import Target, first_light, fit
 from models.face_fit.settings import FitSettings
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from stores.artifacts.artifact import Artifact

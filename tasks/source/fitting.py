@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from models.audiodvp.face_model import FaceModel, of_own
 from models.face_basis.own import N_POINTS
-from models.face_fit.crop import fit_transforms, in_square, linked
+from models.face_fit.crop import fit_transforms, linked
 from models.face_fit.mesh import MeshFit
 from models.face_fit.photometric import SIDE
 from models.face_fit.settings import FitSettings
+from models.faces.crop.crop import to_crop
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
@@ -82,7 +83,7 @@ class FittedFrames:
         """The mesh (row, 468, 2) [px of 256] in ascending rows."""
         first = int(rows[0])
         meshes = self._landmarks.read("landmarks", first, int(rows[-1]) + 1)[rows - first]
-        return torch.from_numpy(in_square(meshes, self.transforms[rows])[:, :N_POINTS])
+        return torch.from_numpy(to_crop(meshes[:, :N_POINTS], self.transforms[rows])[..., :2])
 
     def rotation(self, rows: NDArray[np.int64]) -> torch.Tensor:
         """Of the heads (row, 3, 3), canonical to image."""

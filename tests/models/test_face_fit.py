@@ -10,20 +10,19 @@ from torch import Tensor
 from models.audiodvp.face_model import FaceModel, of_own
 from models.deep3d.geometry import euler_rotation
 from models.face_basis.own import N_POINTS
-from models.face_fit.crop import SIDE, fit_transforms, in_square, linked
+from models.face_fit.coefficients import MOVING, Coefficients, render
+from models.face_fit.crop import SIDE, fit_transforms, linked
 from models.face_fit.mesh import MeshFit, angles
 from models.face_fit.photometric import (
-    MOVING,
-    Coefficients,
     Target,
     first_light,
     fit,
     landmark_error,
     photo_error,
     prior,
-    render,
     steadiness,
 )
+from models.faces.crop.crop import to_crop
 from models.faces.mesh.align import Pose
 from tasks.inference.threads import one_thread
 from tasks.source.face_basis import own_basis
@@ -203,7 +202,7 @@ def test_the_square_holds_two_faces(mode: str) -> None:
     )
     assert not found[3].any()
     np.testing.assert_allclose(found[:3, 0, 0], 256 / (SIDE * scale[:3]), rtol=1e-5)
-    points = in_square(pose.to_image(np.repeat(mean_face()[None], 4, 0)), found)
+    points = to_crop(pose.to_image(np.repeat(mean_face()[None], 4, 0)), found)[..., :2]
     np.testing.assert_allclose(points[2], points[0], atol=1e-3)
     height = points[0, 152] - points[0, 10]
     assert np.linalg.norm(height) == pytest.approx(128, rel=0.01)

@@ -1,5 +1,7 @@
 """Meta Talk's lower face, its crop, and the losses of its renderer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from torch import nn
 from models.audiodvp.critic import PatchCritic
 from models.audiodvp.face_model import FaceModel, of_own
 from models.audiodvp.renderer import Refinement
+from models.face_fit.coefficients import Coefficients
 from models.meta_talk.hd_crop import crop_side, crop_transforms
-from models.meta_talk.lower_face import Fit, lower_face, widest, window_images, windows
+from models.meta_talk.lower_face import lower_face, widest, window_images, windows
 from models.meta_talk.renderer import (
     begin,
     critic_loss,
@@ -28,13 +31,20 @@ def model() -> FaceModel:
     return FaceModel(of_own(own_basis(1)))
 
 
-def some_fit(frames: int, seed: int = 0) -> Fit:
+def some_fit(frames: int, seed: int = 0) -> Coefficients:
     drawn = torch.Generator().manual_seed(seed)
 
     def of(count: int, spread: float, rows: int = frames) -> torch.Tensor:
-        return spread * torch.randn(rows, count, 1, generator=drawn)
+        return spread * torch.randn(rows, count, generator=drawn)
 
-    return Fit(of(80, 0.5, 1), of(64, 0.5), of(80, 0.5, 1), of(3, 0.1), of(3, 0.1), of(27, 0.05))
+    return Coefficients(
+        alpha=of(80, 0.5, 1)[0],
+        delta=of(64, 0.5),
+        beta=of(80, 0.5, 1)[0],
+        rotation=of(3, 0.1),
+        translation=of(3, 0.1),
+        gamma=of(27, 0.05),
+    )
 
 
 def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
@@ -54,7 +64,7 @@ def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
     wide = fit.delta.clone()
     wide[:, 0] = -3.0
     for delta in (wide, torch.zeros_like(wide)):
-        points = model(*fit._replace(delta=delta)).landmarks.long()
+        points = replace(fit, delta=delta).face(model).landmarks.long()
         for mask, face in zip(found[256], points, strict=True):
             x, y = face.T
             assert mask[y[5:12], x[5:12]].all() and mask[y[48:], x[48:]].all()
@@ -69,13 +79,13 @@ def test_a_point_of_the_fit_lands_where_its_crop_says(model: FaceModel) -> None:
     fit, side = some_fit(1), 512
     turned = np.array([[[0.7, 0.1, -30], [-0.1, 0.7, 12]]], np.float32)
     (whole,) = crop_transforms(turned, side)
-    nose = model(*fit).landmarks[0, 30].numpy()
+    nose = fit.face(model).landmarks[0, 30].numpy()
     frame = np.linalg.solve(turned[0, :, :2], nose - turned[0, :, 2])
     x, y = whole[:, :2] @ frame + whole[:, 2]
     np.testing.assert_allclose([x, y], 2 * nose, rtol=1e-5)
     tip = model.landmarks[30]
     around = model.triangles[(model.triangles == tip).any(1)]
-    pixel = visible_triangles(model(*fit).clip, around, side).pixel
+    pixel = visible_triangles(fit.face(model).clip, around, side).pixel
     column, row = pixel % side, pixel // side
     assert column.min() <= x <= column.max() + 1 and row.min() <= y <= row.max() + 1
     assert len(row) < 0.01 * side**2
