@@ -201,8 +201,11 @@ def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
     faults = []
     find = partial(find_weights, store=Store(settings.store))
-    checks: list[Callable[[], object]] = [partial(find, name) for name in weights_needed(settings)]
-    checks += [partial(check, settings) for check in _CHECKS]
+    checks: list[Callable[[], object]] = [partial(check, settings) for check in _CHECKS]
+    try:
+        checks = [*(partial(find, name) for name in weights_needed(settings)), *checks]
+    except DubflowError as error:
+        faults.append(str(error))
     for look in checks:
         try:
             look()

@@ -72,17 +72,40 @@ def method_settings(
 
     Args:
         name: Of the method.
-        changes: Of its settings, nested.
+        changes: Of its settings, nested. What the folder `run` says goes below them.
         precision: Of its networks, if it runs any.
 
     Raises:
-        SettingsError: a setting is unknown or out of range.
+        SettingsError: a setting is unknown or out of range, or `run` is no finished run.
     """
-    model = find_method(name).settings
-    merged = merge(_preset(name), changes)
+    model, preset = find_method(name).settings, _preset(name)
+    if changes.get("run") and "run" in model.model_fields:
+        preset = merge(preset, run_settings(Path(changes["run"])))
+    merged = merge(preset, changes)
     if issubclass(model, NetworkMethodSettings):
         merged = {"precision": precision} | merged
     return checked(model, merged, where=f"method {name}: ")
+
+
+RUN_FILE = "method.yaml"
+"""Settings of a method in the folder of a run that trained it on a person."""
+
+
+def run_settings(run: Path) -> dict[str, Any]:
+    """A method's settings as the run of a person has left them; weights lie in its folder.
+
+    Raises:
+        SettingsError: there is no such run, or it has not come to its end.
+    """
+    path = run / RUN_FILE
+    if not path.is_file():
+        raise SettingsError(
+            f"{run} holds no {RUN_FILE}: give a folder that `dubflow personalise` has finished"
+        )
+    return {
+        name: str(run / value) if str(value).endswith(".safetensors") else value
+        for name, value in read_yaml(path).items()
+    }
 
 
 def _module(name: str) -> Any:

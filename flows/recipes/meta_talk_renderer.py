@@ -21,6 +21,10 @@ def open_faces(job: Job) -> Data:
     """
     assert isinstance(job.settings, NeuralRendererSettings)
     settings, trainer, faces = job.settings, job.trainer, _faces(job)
+    if settings.size.input == "render_and_exemplar" and "lent" not in faces.manifest.inputs:
+        raise InputError(
+            f"{job.index} has no borrowed mouths: set size.input=render, or make it with them"
+        )
     frames = FaceFrames(faces, settings.size.window)
 
     def training(rank: int, world: int) -> FrameLoader:

@@ -1,4 +1,4 @@
-"""The lower face that the neural face renderer draws: mask, render, and windows of renders.
+"""The lower face that the neural face renderer draws: masks, render, and windows of renders.
 
 Training and dubbing take masks and renders from `lower_face` alone, so that the network sees the
 same border in both (the public AudioDVP masks a whole face in one and draws a part in the other).
@@ -7,13 +7,14 @@ same border in both (the public AudioDVP masks a whole face in one and draws a p
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional
 
-from models.arrays import FrameMask
+from models.arrays import FrameMask, Mask
 from models.audiodvp.expression import WINDOW
 from models.audiodvp.face_model import IMAGE_SIZE, FaceModel
 from models.face_fit.coefficients import Coefficients, render
@@ -24,6 +25,9 @@ OPENS = 0
 """Expression coefficient that opens the mouth where it is negative."""
 DILATION = 4
 """How far the mask goes beyond the lower face [1/256 of the side]."""
+_DRAWN_IN, _BLURRED, _SIGMA = 9, 2, 4.0
+"""Of the mask for pasting [1/256 of the side]: the public code erodes 3x3 nine times, then blurs
+5x5, with sigma 4 by an argument in another's place."""
 _WIDEST_SHARE = 0.01
 _ROOM = 1.1
 
@@ -117,13 +121,29 @@ def windows(valid: FrameMask, scene_start: FrameMask, window: int = WINDOW) -> W
 
 
 def window_images(
-    renders: Shaped[Tensor, "batch window 3 height width"], inside: Bool[Tensor, "batch window"]
+    renders: Shaped[Tensor, "batch window 3 height width"],
+    inside: Bool[Tensor, "batch window"],
+    lent: Shaped[Tensor, "batch 3 height width"] | None = None,
 ) -> Float[Tensor, "batch channel height width"]:
-    """Renders as the network takes them: RGB -1..1, frame after frame; 0 where there is none.
+    """Pictures as the network takes them: RGB -1..1, frame after frame; 0 where there is none.
 
     Args:
         renders: RGB 0..255.
         inside: There is such a frame.
+        lent: RGB 0..255, the frame with a borrowed mouth, which comes last.
     """
     scaled = (renders.float() / 127.5 - 1) * inside[..., None, None, None]
-    return scaled.flatten(1, 2)
+    whole = scaled.flatten(1, 2)
+    return whole if lent is None else torch.cat([whole, lent.float() / 127.5 - 1], 1)
+
+
+def paste_mask(mask: Mask) -> Mask:
+    """Where a made lower face is pasted: the mask drawn in and softened, as published at 256 px.
+
+    Args:
+        mask: 255 where the lower face may be, else 0.
+    """
+    zoom = len(mask) / IMAGE_SIZE
+    inwards, reach = (2 * round(each * zoom) + 1 for each in (_DRAWN_IN, _BLURRED))
+    drawn = cv2.erode(mask, np.ones((inwards, inwards), np.uint8))
+    return np.asarray(cv2.GaussianBlur(drawn, (reach, reach), _SIGMA * zoom), np.uint8)

@@ -16,7 +16,7 @@ _SPREAD = 0.02
 
 def neural_renderer(size: NeuralRendererSize = NeuralRendererSize()) -> NeuralFaceRenderer:  # noqa: B008
     """The renderer, with torch's own random weights."""
-    return NeuralFaceRenderer(3 * size.window, width=size.width, refine=size.refine)
+    return NeuralFaceRenderer(_seen(size), width=size.width, refine=size.refine)
 
 
 def critic(size: NeuralRendererSize, width: int) -> PatchCritic:
@@ -26,7 +26,11 @@ def critic(size: NeuralRendererSize, width: int) -> PatchCritic:
         size: Of the renderer.
         width: Channels of the critic's first layer.
     """
-    return PatchCritic(3 * size.window + 3, width)
+    return PatchCritic(_seen(size) + 3, width)
+
+
+def _seen(size: NeuralRendererSize) -> int:
+    return 3 * (size.window + (size.input == "render_and_exemplar"))
 
 
 @torch.no_grad()

@@ -32,6 +32,11 @@ class NeuralRendererSize(Settings):
 
     width: int = Field(default=64, ge=1, description="channels of the outermost level")
     window: Literal[1, 7] = Field(default=7, description="consecutive renders seen; 1: no context")
+    input: Literal["render", "render_and_exemplar"] = Field(
+        default="render",
+        description="what is seen: renders of the face model; or also the frame with a mouth that "
+        "the exemplar method borrows for it, whose detail need not be made up",
+    )
     refine: bool = Field(
         default=True, description="two more convolutions at each level; false: pix2pix"
     )

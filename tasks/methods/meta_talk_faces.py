@@ -1,5 +1,6 @@
 """What the neural face renderer learns from: renders of the lower face beside what was filmed."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from models.audiodvp.face_model import FaceModel, of_own
 from models.deep3d.basis import FaceBasis
 from models.face_fit.coefficients import MOVING, Coefficients
+from models.faces.settings import BlendSettings
 from models.meta_talk.hd_crop import crop_side, crop_transforms
 from models.meta_talk.lower_face import lower_face, widest
 from models.meta_talk.settings import FaceSettings
@@ -17,8 +19,10 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.errors import InputError
+from stores.media.frame import Frame
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.result.composite import composed
 from tasks.source.area import crop_of
 from tasks.source.face_basis import own_basis, own_basis_key
 from tasks.source.pictures import TRANSFORM, marks, pictures
@@ -41,6 +45,11 @@ META_TALK_FACES = Schema(
             *("y", "x", "rgb"), doc="RGB 0..255, as filmed; 0 outside the mask", chunk=_CHUNK
         ),
         "mask": pictures("y", "x", doc="255 where the lower face may be, else 0", chunk=_CHUNK),
+        "lent": pictures(
+            *("y", "x", "rgb"),
+            doc="RGB 0..255, the frame with a borrowed mouth; 0 outside the mask, and without one",
+            chunk=_CHUNK,
+        ),
         "thumbnail": pictures("v", "u", "rgb", doc="RGB 0..255, the render, small"),
         "transform": TRANSFORM,
         "valid": marks("there is a fit"),
@@ -67,16 +76,15 @@ def face_basis(basis: str, key: str | None = None) -> FaceBasis:
     return of_own(own_basis())
 
 
-def load_fit(
-    person: Artifact, fit: Artifact, start: int = 0, stop: int | None = None
-) -> Coefficients:
-    """Coefficients of the source frames [start, stop)."""
-    rows = {name: torch.from_numpy(fit.read(name, start, stop)) for name in MOVING}
+def load_fit(person: Artifact, fit: Artifact, rows: NDArray[np.int64]) -> Coefficients:
+    """Coefficients of some source frames."""
+    moving = {name: torch.from_numpy(fit.read_rows(name, rows)) for name in MOVING}
     whose = {name: torch.from_numpy(person.read(name)) for name in ("alpha", "beta")}
-    return Coefficients(**whose, **rows)
+    return Coefficients(**whose, **moving)
 
 
-def _basis_of(person: Artifact) -> FaceBasis:
+def basis_of(person: Artifact) -> FaceBasis:
+    """The basis that a person was fitted with."""
     return face_basis(person.attributes["basis"], person.attributes["basis_key"])
 
 
@@ -93,13 +101,14 @@ def _plan(person: Artifact, fit: Artifact, settings: FaceSettings) -> Plan:
     return Plan(sizes={"y": size, "x": size}, attributes=told)
 
 
-@stage(META_TALK_FACES, version=1, rows="timeline", plan=_plan)
+@stage(META_TALK_FACES, version=2, rows="timeline", plan=_plan)
 def meta_talk_faces(
     video: Source,
     timeline: Artifact,
     *,
     person: Artifact,
     fit: Artifact,
+    lent: Artifact | None = None,
     settings: FaceSettings,
     shards: Sequence[Shard],
 ) -> Blocks:
@@ -108,8 +117,9 @@ def meta_talk_faces(
     Args:
         person: A `face_fit_person`.
         fit: The `face_fit` of the video.
+        lent: A `render` of each of the video's frames, in order; None: nothing is borrowed.
     """
-    clip, model = load_timeline(timeline), FaceModel(_basis_of(person))
+    clip, model = load_timeline(timeline), FaceModel(basis_of(person))
     told = _plan(person, fit, settings).attributes
     side, opened = told["side_px"], told["opened"]
     for shard in shards:
@@ -118,23 +128,45 @@ def meta_talk_faces(
         transform = crop_transforms(fit.read("transform", shard.start, shard.stop), side)
         render = np.zeros((size, side, side, 3), np.uint8)
         mask = np.zeros((size, side, side), np.uint8)
-        own = load_fit(person, fit, shard.start, shard.stop)
+        own = load_fit(person, fit, np.arange(shard.start, shard.stop))
         for rows in _parts(np.flatnonzero(valid)):
             drawn = lower_face(model, own.at(torch.from_numpy(rows)), opened=opened, side=side)
             levels = (drawn.render * 255).round().byte().permute(0, 2, 3, 1)
             render[rows], mask[rows] = levels.numpy(), drawn.mask[:, 0].byte().numpy() * 255
-        photo = np.zeros_like(render)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
-            if valid[row]:
-                photo[row] = crop_of(frame, transform[row], side) * (mask[row, :, :, None] > 0)
+        photo, borrowed = np.zeros_like(render), np.zeros_like(render)
+        shown = mask[..., None] > 0
+        frames = _cut(
+            read_frames(video.path, clip, shard.start, shard.stop), photo, valid, transform
+        )
+        if lent is not None:
+            frames = _cut(
+                composed(frames, lent, shard, BlendSettings()), borrowed, valid, transform
+            )
+        deque(frames, maxlen=0)
+        photo *= shown
+        borrowed *= shown
         yield {
             "render": render,
             "photo": photo,
             "mask": mask,
+            "lent": borrowed,
             "thumbnail": np.stack([_thumbnail(each) for each in render]),
             "transform": transform * valid[:, None, None],
             "valid": valid,
         }
+
+
+def _cut(
+    frames: Iterator[Frame],
+    crops: NDArray[np.uint8],
+    valid: NDArray[np.bool_],
+    transform: NDArray[np.float32],
+) -> Iterator[Frame]:
+    """The frames as they pass, those that are valid cut out into `crops`."""
+    for row, frame in enumerate(frames):
+        if valid[row]:
+            crops[row] = crop_of(frame, transform[row], crops.shape[1])
+        yield frame
 
 
 def _parts(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -57,22 +57,23 @@ class FaceFrames:
 
         Returns:
             `window` (frame, window, 3, side, side) RGB and `inside` (frame, window), whether there
-            is such a frame; `photo` (frame, 3, side, side) RGB; `mask` (frame, 1, side, side), 0 or
-            255.
+            is such a frame; `photo` and `lent` (frame, 3, side, side) RGB; `mask` (frame, 1, side,
+            side), 0 or 255.
         """
         around, faces = self._windows.row[rows], self._faces
         renders = faces.read_rows("render", around.ravel())
         found = {
             "window": renders.reshape(*around.shape, *renders.shape[1:]).transpose(0, 1, 4, 2, 3),
             "inside": self._windows.inside[rows],
-            "photo": self.photos(rows),
+            "photo": self.pictures("photo", rows),
+            "lent": self.pictures("lent", rows),
             "mask": faces.read_rows("mask", rows)[:, None],
         }
         return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
 
-    def photos(self, rows: Rows) -> NDArray[np.uint8]:
-        """(frame, 3, side, side) uint8 RGB of some frames."""
-        return np.asarray(self._faces.read_rows("photo", rows).transpose(0, 3, 1, 2))
+    def pictures(self, name: str, rows: Rows) -> NDArray[np.uint8]:
+        """(frame, 3, side, side) uint8 RGB of some frames: of `photo`, `lent` or `render`."""
+        return np.asarray(self._faces.read_rows(name, rows).transpose(0, 3, 1, 2))
 
     def nearest(self, rows: Rows) -> Rows:
         """For each frame that of the training whose render looks most like its own."""
@@ -169,5 +170,5 @@ def held_out(frames: FaceFrames, *, batch_size: int, stride: int) -> Iterator[Sa
     nearest = frames.nearest(rows)
     for first in range(0, len(rows), batch_size):
         part = slice(first, first + batch_size)
-        photos = torch.from_numpy(np.ascontiguousarray(frames.photos(nearest[part])))
+        photos = torch.from_numpy(np.ascontiguousarray(frames.pictures("photo", nearest[part])))
         yield {**frames.read(rows[part]), "nearest": photos}

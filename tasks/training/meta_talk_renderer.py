@@ -86,8 +86,9 @@ class NeuralRendererRecipe:
 
     def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
         moved = {name: tensor.to(device) for name, tensor in sample.items()}
+        lent = moved["lent"] if self._settings.size.input == "render_and_exemplar" else None
         found = {
-            "windows": window_images(moved["window"], moved["inside"]),
+            "windows": window_images(moved["window"], moved["inside"], lent),
             "photo": moved["photo"].float() / 127.5 - 1,
         }
         if rng is None:
@@ -96,6 +97,7 @@ class NeuralRendererRecipe:
                 "mask": moved["mask"] > 0,
                 "render": moved["window"][:, middle],
                 "nearest": moved["nearest"],
+                "lent": moved["lent"],
             }
         mirrored = rng.random(len(found["photo"])) < self._settings.augmentation.mirror
         turned = torch.from_numpy(mirrored).to(device)[:, None, None, None]
@@ -121,6 +123,8 @@ class NeuralRendererRecipe:
                 "render_psnr_db": batch["render"],
                 "nearest_psnr_db": batch["nearest"],
             }
+            if self._settings.size.input == "render_and_exemplar":
+                shown["lent_psnr_db"] = batch["lent"]
             for name, picture in shown.items():
                 found.setdefault(name, []).append(psnr_within(picture, photo, batch["mask"]))
         return {name: float(torch.cat(each).mean()) for name, each in found.items()}
