@@ -17,13 +17,9 @@ from models.meta_talk.settings import FaceSettings
 from stores.artifacts.artifact import Artifact
 from stores.errors import SettingsError
 from tasks.methods.exemplar import exemplar_render, lenders
-from tasks.methods.meta_talk import (
-    fitted_expression,
-    meta_talk_expression,
-    meta_talk_mouth,
-    meta_talk_render,
-)
+from tasks.methods.meta_talk import fitted_expression, meta_talk_expression, meta_talk_mouth
 from tasks.methods.meta_talk_faces import meta_talk_faces
+from tasks.methods.meta_talk_render import meta_talk_render
 from tasks.result.output_frames import Showing, output_frames
 from tasks.source.crops import crops
 from tasks.source.face_basis import own_basis_key
@@ -91,7 +87,7 @@ def run(
     """Source and speech → `render` artifact."""
     renderer = _weights(settings.renderer, _RENDERER)
     face = fitted(seen, settings)
-    side, opened = _drawn(face, renderer, settings)
+    drawing = _drawing(face, renderer, settings)
     wanted = _wanted(seen, face, speech, output_frames, settings)
     bank = crops(seen, settings=exemplar.CropSettings() if _borrows(renderer) else _NO_BANK)
     lent = None
@@ -107,10 +103,9 @@ def run(
         output_frames=output_frames,
         lent=lent,
         weights=renderer,
-        side=side,
-        opened=opened,
         paste=settings.paste,
         precision=settings.precision,
+        **drawing,
     )
 
 
@@ -196,16 +191,20 @@ def _lent(
     )
 
 
-def _drawn(face: Fitted, renderer: Artifact, settings: MetaTalkSettings) -> tuple[int, float]:
-    """Side of the crop [px] and widest mouth: as the renderer was trained, else as set."""
+def _drawing(face: Fitted, renderer: Artifact, settings: MetaTalkSettings) -> dict[str, Any]:
+    """Side of the crop [px], zoom and widest mouth: as the renderer was trained, else as set."""
     _check_person(renderer, face, settings)
-    trained, faces = _trained_on(renderer).get("faces"), settings.faces
-    if trained:
-        return trained["side_px"], trained["opened"]
-    valid = face.fit.read("valid")
-    side = crop_side(face.fit.read("transform"), valid) if faces.side == "auto" else faces.side
-    widest_own = widest(face.fit.read("delta"), valid) if faces.opened is None else faces.opened
-    return side, widest_own
+    if trained := _trained_on(renderer).get("faces"):
+        return {"side": trained["side_px"], "zoom": trained["zoom"], "opened": trained["opened"]}
+    faces, valid = settings.faces, face.fit.read("valid")
+    side, opened = faces.side, faces.opened
+    return {
+        "side": crop_side(face.fit.read("transform"), valid, faces.zoom)
+        if side == "auto"
+        else side,
+        "zoom": faces.zoom,
+        "opened": widest(face.fit.read("delta"), valid) if opened is None else opened,
+    }
 
 
 def _check_person(weights: Artifact, face: Fitted, settings: MetaTalkSettings) -> None:

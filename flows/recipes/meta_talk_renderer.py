@@ -44,7 +44,7 @@ def open_faces(job: Job) -> Data:
         "dataset": "one person",
         "person": told["person"],
         "basis": {"name": told["basis"], "key": told["basis_key"]},
-        "faces": {"side_px": told["side_px"], "opened": told["opened"]},
+        "faces": {name: told[name] for name in ("side_px", "zoom", "opened")},
         "splits": {
             "train": frames.told(frames.training),
             "validation": frames.told(frames.held_out) if judged else None,

@@ -17,16 +17,17 @@ from torch.nn import functional
 from models.arrays import FrameMask, Mask
 from models.audiodvp.expression import WINDOW
 from models.audiodvp.face_model import IMAGE_SIZE, FaceModel
-from models.face_fit.coefficients import Coefficients, render
+from models.face_fit.coefficients import Coefficients
 from models.faces.smooth import valid_runs
+from models.rasterizer.interpolation import rasterize
 from models.rasterizer.visibility import visible_triangles
 
 OPENS = 0
 """Expression coefficient that opens the mouth where it is negative."""
 DILATION = 4
-"""How far the mask goes beyond the lower face [1/256 of the side]."""
+"""How far the mask goes beyond the lower face [px of the fit]."""
 _DRAWN_IN, _BLURRED, _SIGMA = 9, 2, 4.0
-"""Of the mask for pasting [1/256 of the side]: the public code erodes 3x3 nine times, then blurs
+"""Of the mask for pasting [px of the fit]: the public code erodes 3x3 nine times, then blurs
 5x5, with sigma 4 by an argument in another's place."""
 _WIDEST_SHARE = 0.01
 _ROOM = 1.1
@@ -51,6 +52,7 @@ def lower_face(
     *,
     opened: float,
     side: int,
+    zoom: float,
     delta: Float[Tensor, "batch 64"] | None = None,
 ) -> LowerFace:
     """The lower face and its mask as the fit's camera sees them, at any size.
@@ -63,19 +65,26 @@ def lower_face(
         fit: Of the frames that are shown.
         opened: First expression coefficient of a mouth wide open.
         side: Of the pictures [px].
+        zoom: Sides of the fit's square in a side of the pictures, which show its middle.
         delta: Expression to draw; the fit's own if None.
     """
     wide = fit.delta.clone()
     wide[:, OPENS] = opened
     mask = fit.delta.new_zeros(len(fit.delta), 1, side, side)
     for shape in (wide, torch.zeros_like(wide)):
-        clip = replace(fit, delta=shape).face(model).clip
+        clip = _closer(replace(fit, delta=shape).face(model).clip, zoom)
         visible = visible_triangles(clip, model.lower_triangles, side)
         mask = torch.maximum(mask, visible.image(mask.new_ones(len(visible.pixel), 1)))
-    reach = round(DILATION * side / IMAGE_SIZE)
+    reach = round(DILATION * zoom * side / IMAGE_SIZE)
     mask = functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
-    drawn = render(model, fit if delta is None else replace(fit, delta=delta), side)
+    face = (fit if delta is None else replace(fit, delta=delta)).face(model)
+    drawn = rasterize(_closer(face.clip, zoom), model.triangles, face.color, side)
     return LowerFace(drawn.image * mask, mask)
+
+
+def _closer(clip: Float[Tensor, "batch vertex 4"], zoom: float) -> Float[Tensor, "batch vertex 4"]:
+    """The camera's view with its middle enlarged."""
+    return clip * clip.new_tensor([zoom, zoom, 1, 1])
 
 
 def widest(delta: Float[np.ndarray, "frame 64"], valid: FrameMask) -> float:
@@ -137,13 +146,14 @@ def window_images(
     return whole if lent is None else torch.cat([whole, lent.float() / 127.5 - 1], 1)
 
 
-def paste_mask(mask: Mask) -> Mask:
-    """Where a made lower face is pasted: the mask drawn in and softened, as published at 256 px.
+def paste_mask(mask: Mask, zoom: float) -> Mask:
+    """Where a made lower face is pasted: the mask drawn in and softened, as published.
 
     Args:
         mask: 255 where the lower face may be, else 0.
+        zoom: As of `lower_face`.
     """
-    zoom = len(mask) / IMAGE_SIZE
-    inwards, reach = (2 * round(each * zoom) + 1 for each in (_DRAWN_IN, _BLURRED))
+    scale = zoom * len(mask) / IMAGE_SIZE
+    inwards, reach = (2 * round(each * scale) + 1 for each in (_DRAWN_IN, _BLURRED))
     drawn = cv2.erode(mask, np.ones((inwards, inwards), np.uint8))
-    return np.asarray(cv2.GaussianBlur(drawn, (reach, reach), _SIGMA * zoom), np.uint8)
+    return np.asarray(cv2.GaussianBlur(drawn, (reach, reach), _SIGMA * scale), np.uint8)

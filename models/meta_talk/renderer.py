@@ -16,7 +16,20 @@ _SPREAD = 0.02
 
 def neural_renderer(size: NeuralRendererSize = NeuralRendererSize()) -> NeuralFaceRenderer:  # noqa: B008
     """The renderer, with torch's own random weights."""
-    return NeuralFaceRenderer(_seen(size), width=size.width, refine=size.refine)
+    kind = Retoucher if size.input == "render_and_exemplar" else NeuralFaceRenderer
+    return kind(_seen(size), width=size.width, refine=size.refine)
+
+
+class Retoucher(NeuralFaceRenderer):
+    """AudioDVP's renderer where a photo is at hand already: it makes what is to be added to it."""
+
+    def forward(self, windows: FeatureMaps) -> Images:
+        """Photos, RGB, about -1..1.
+
+        Args:
+            windows: As of AudioDVP's, and the photo to change, RGB -1..1, last.
+        """
+        return windows[:, -3:] + super().forward(windows)
 
 
 def critic(size: NeuralRendererSize, width: int) -> PatchCritic:

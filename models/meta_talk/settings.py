@@ -19,6 +19,13 @@ class FaceSettings(Settings):
     side: Side | Literal["auto"] = Field(
         "auto", description="of the pictures; auto: the least that loses nothing of the crop [px]"
     )
+    zoom: float = Field(
+        default=2.0,
+        ge=1,
+        le=2.5,
+        description="share of the fit's square that the pictures show, as 1 / zoom; 1: all of it, "
+        "as AudioDVP; 2: little more than the lower face, at a quarter of the work",
+    )
     opened: float | None = Field(
         None,
         le=0,

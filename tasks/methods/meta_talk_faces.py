@@ -90,9 +90,11 @@ def basis_of(person: Artifact) -> FaceBasis:
 
 def _plan(person: Artifact, fit: Artifact, settings: FaceSettings) -> Plan:
     valid, side, opened = fit.read("valid"), settings.side, settings.opened
-    size = crop_side(fit.read("transform"), valid) if side == "auto" else side
+    zoom = settings.zoom
+    size = crop_side(fit.read("transform"), valid, zoom) if side == "auto" else side
     told = {
         "side_px": size,
+        "zoom": zoom,
         "opened": widest(fit.read("delta"), valid) if opened is None else opened,
         "person": person.key,
         "basis": person.attributes["basis"],
@@ -121,16 +123,18 @@ def meta_talk_faces(
     """
     clip, model = load_timeline(timeline), FaceModel(basis_of(person))
     told = _plan(person, fit, settings).attributes
-    side, opened = told["side_px"], told["opened"]
+    side, drawing = told["side_px"], {name: told[name] for name in ("opened", "zoom")}
     for shard in shards:
         size = shard.stop - shard.start
         valid = fit.read("valid", shard.start, shard.stop)
-        transform = crop_transforms(fit.read("transform", shard.start, shard.stop), side)
+        transform = crop_transforms(
+            fit.read("transform", shard.start, shard.stop), side, settings.zoom
+        )
         render = np.zeros((size, side, side, 3), np.uint8)
         mask = np.zeros((size, side, side), np.uint8)
         own = load_fit(person, fit, np.arange(shard.start, shard.stop))
         for rows in _parts(np.flatnonzero(valid)):
-            drawn = lower_face(model, own.at(torch.from_numpy(rows)), opened=opened, side=side)
+            drawn = lower_face(model, own.at(torch.from_numpy(rows)), side=side, **drawing)
             levels = (drawn.render * 255).round().byte().permute(0, 2, 3, 1)
             render[rows], mask[rows] = levels.numpy(), drawn.mask[:, 0].byte().numpy() * 255
         photo, borrowed = np.zeros_like(render), np.zeros_like(render)

@@ -123,9 +123,11 @@ def composed(
     Args:
         frames: Source frames as `output_frames` asks for them; they are changed.
     """
-    hard = render.attributes.get("paste") == "hard"
+    paste = render.attributes.get("paste")
+    if paste == "unmatched":
+        settings = settings.model_copy(update={"colour_match": False})
     for frame, (mouth, transform, valid) in zip(frames, rendered_rows(render, shard), strict=True):
-        if valid and hard:
+        if valid and paste == "hard":
             box = upright_box(transform, len(mouth.patch))
             frame.paste_rgb(box.x0, box.y0, pasted(mouth.patch, box))
         elif valid:

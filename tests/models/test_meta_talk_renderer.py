@@ -13,7 +13,13 @@ from models.audiodvp.face_model import FaceModel, of_own
 from models.audiodvp.renderer import Refinement
 from models.face_fit.coefficients import Coefficients
 from models.meta_talk.hd_crop import crop_side, crop_transforms
-from models.meta_talk.lower_face import lower_face, widest, window_images, windows
+from models.meta_talk.lower_face import (
+    lower_face,
+    paste_mask,
+    widest,
+    window_images,
+    windows,
+)
 from models.meta_talk.renderer import (
     begin,
     critic_loss,
@@ -48,7 +54,7 @@ def some_fit(frames: int, seed: int = 0) -> Coefficients:
 
 
 def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
-    fit, told = some_fit(2), {"opened": -3.0, "side": 128}
+    fit, told = some_fit(2), {"opened": -3.0, "side": 128, "zoom": 2.0}
     own = lower_face(model, fit, **told)
     same = lower_face(model, fit, **told, delta=fit.delta)
     other = lower_face(model, fit, **told, delta=fit.delta - 1)
@@ -60,7 +66,8 @@ def test_training_and_dubbing_see_one_mask(model: FaceModel) -> None:
 
 def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
     fit = some_fit(3)
-    found = {side: lower_face(model, fit, opened=-3.0, side=side).mask[:, 0] for side in (256, 512)}
+    drawn = {s: lower_face(model, fit, opened=-3.0, side=s, zoom=1.0) for s in (256, 512)}
+    found = {side: face.mask[:, 0] for side, face in drawn.items()}
     wide = fit.delta.clone()
     wide[:, 0] = -3.0
     for delta in (wide, torch.zeros_like(wide)):
@@ -74,21 +81,43 @@ def test_the_mask_is_the_lower_face_without_holes(model: FaceModel) -> None:
         assert float(large.mean()) == pytest.approx(float(small.mean()), rel=0.01)
 
 
-def test_a_point_of_the_fit_lands_where_its_crop_says(model: FaceModel) -> None:
+def test_a_closer_view_is_the_middle_of_the_wide_one(model: FaceModel) -> None:
+    fit = some_fit(2)
+    wide = lower_face(model, fit, opened=-3.0, side=512, zoom=1.0)
+    close = lower_face(model, fit, opened=-3.0, side=256, zoom=2.0)
+    middle = slice(128, 384)
+    assert torch.equal(close.mask, wide.mask[..., middle, middle])
+    assert torch.allclose(close.render, wide.render[..., middle, middle], atol=1e-3)
+
+
+def test_the_pasted_part_is_drawn_in_and_soft() -> None:
+    mask = np.zeros((512, 512), np.uint8)
+    mask[100:400, 100:400] = 255
+    for zoom in (1.0, 2.0):
+        soft, inwards = paste_mask(mask, zoom), round(18 * zoom)
+        assert (soft[116 + inwards : 384 - inwards, 116 + inwards : 384 - inwards] == 255).all()
+        edge = soft[250, 100 : 100 + 2 * inwards].astype(int)
+        assert edge[0] == 0 and (np.diff(edge) >= 0).all() and len(set(edge.tolist())) > 5
+        assert abs(np.searchsorted(edge, 128) - inwards) <= 1
+
+
+@pytest.mark.parametrize("zoom", [1.0, 2.0])
+def test_a_point_of_the_fit_lands_where_its_crop_says(model: FaceModel, zoom: float) -> None:
     """The tip of the nose, seen in a frame, lies in a crop of any side where it is drawn there."""
     fit, side = some_fit(1), 512
     turned = np.array([[[0.7, 0.1, -30], [-0.1, 0.7, 12]]], np.float32)
-    (whole,) = crop_transforms(turned, side)
+    (whole,) = crop_transforms(turned, side, zoom)
     nose = fit.face(model).landmarks[0, 30].numpy()
     frame = np.linalg.solve(turned[0, :, :2], nose - turned[0, :, 2])
     x, y = whole[:, :2] @ frame + whole[:, 2]
-    np.testing.assert_allclose([x, y], 2 * nose, rtol=1e-5)
+    np.testing.assert_allclose([x, y], side / 2 + 2 * zoom * (nose - 128), rtol=1e-4)
     tip = model.landmarks[30]
     around = model.triangles[(model.triangles == tip).any(1)]
-    pixel = visible_triangles(fit.face(model).clip, around, side).pixel
+    closer = fit.face(model).clip * torch.tensor([zoom, zoom, 1, 1])
+    pixel = visible_triangles(closer, around, side).pixel
     column, row = pixel % side, pixel // side
     assert column.min() <= x <= column.max() + 1 and row.min() <= y <= row.max() + 1
-    assert len(row) < 0.01 * side**2
+    assert len(row) < 0.01 * (zoom * side) ** 2
 
 
 def test_the_side_is_the_least_that_loses_nothing() -> None:
@@ -97,8 +126,8 @@ def test_the_side_is_the_least_that_loses_nothing() -> None:
         fit = np.zeros((3, 2, 3), np.float32)
         fit[:, 0, 0] = fit[:, 1, 1] = 256 / px
         fit[2] = 0
-        assert crop_side(fit, valid) == side
-    assert crop_side(np.zeros((3, 2, 3), np.float32), ~np.ones(3, bool)) == 256
+        assert crop_side(fit, valid, 1.0) == crop_side(fit / 2, valid, 2.0) == side
+    assert crop_side(np.zeros((3, 2, 3), np.float32), ~np.ones(3, bool), 1.0) == 256
 
 
 def test_windows_end_at_cuts_and_where_there_is_no_face() -> None:
