@@ -21,7 +21,6 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.inference.shared import network_runner
 from tasks.methods.meta_talk_faces import basis_of, load_fit
 from tasks.result.composite import composed, frames_in_order
 from tasks.result.output_frames import scene_starts
@@ -77,6 +76,8 @@ def meta_talk_render(
         opened: First expression coefficient of the widest mouth, likewise.
         paste: soft: jaw and mouth, blended in like every method's; published: the whole mask.
     """
+    from tasks.inference.shared import network_runner
+
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
     starts = scene_starts(clip.scene_start, source)
     valid = fit.read("valid")[source]

@@ -14,7 +14,6 @@ import torch
 
 from flows.dub import dub
 from flows.settings import read_settings
-from models.face_fit.settings import FitSettings
 from models.meta_talk.settings import FaceSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
@@ -30,10 +29,7 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.result import restored
-from tasks.source.face_basis import own_basis_key
 from tasks.source.face_crops import FaceCropSettings, face_crops
-from tasks.source.face_fit import face_fit
-from tasks.source.face_fit_person import face_fit_person
 from tasks.speech.atnet_features import atnet_features
 from tasks.speech.speech_features import speech_features
 from tasks.speech.speech_windows import speech_windows
@@ -41,6 +37,7 @@ from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights
 from tests.flows.conftest import cut_wav
 from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
+from tests.flows.methods.test_meta_talk import write_run
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.drawn_face import drawn
@@ -138,6 +135,13 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 "method_settings": {**trained, "references": 2, "detail": "exemplar"},
                 "sync": {"end_seconds": 0.24},
             },
+            {
+                "method": "meta_talk",
+                "method_settings": {
+                    "run": str(write_run(folder, {"input": "render_and_exemplar"}))
+                },
+                "sync": {"end_seconds": 0.24},
+            },
             {"method": "exemplar"},
         ]
         with recorded_calls() as recorded:
@@ -150,9 +154,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
                 )
-                quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
-                person = face_fit_person(**seen, basis=own_basis_key(), settings=quick)
-                face_fit(**seen, person=person, frozen=None, settings=quick)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")

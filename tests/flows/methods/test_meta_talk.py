@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,22 +74,26 @@ def write_trained(name: str, config: dict[str, Any], folder: Path, **told: Any) 
 def run_of(tmp_path: Path) -> Callable[..., Path]:
     """Makes the folder of a run that trained both networks a little."""
 
-    def make(size: dict[str, Any] | None = None, **told: Any) -> Path:
-        folder = tmp_path / "run"
-        folder.mkdir()
-        hears = {"features": "logmel80", "width": 4}
-        write_trained("meta_talk_expression", hears, folder, **told)
-        faces = {"side_px": 256, "zoom": 2.0, "opened": -2.0}
-        sees = {"width": 4, "input": "render"} | (size or {})
-        write_trained("meta_talk_renderer", sees, folder, faces=faces, **told)
-        files = {
-            "expression": "meta_talk_expression.safetensors",
-            "renderer": "meta_talk_renderer.safetensors",
-        }
-        (folder / "method.yaml").write_text(yaml.safe_dump({**files, "fit": QUICK, "smooth": 2}))
-        return folder
+    return partial(write_run, tmp_path)
 
-    return make
+
+def write_run(parent: Path, size: dict[str, Any] | None = None, **told: Any) -> Path:
+    """A folder of a run that has trained both networks.
+
+    Args:
+        size: Of the renderer.
+        told: Of the data that they were trained on.
+    """
+    folder = parent / "run"
+    folder.mkdir()
+    hears = {"features": "logmel80", "width": 4}
+    write_trained("meta_talk_expression", hears, folder, **told)
+    faces = {"side_px": 256, "zoom": 2.0, "opened": -2.0}
+    sees = {"width": 4, "input": "render"} | (size or {})
+    write_trained("meta_talk_renderer", sees, folder, faces=faces, **told)
+    files = {name: f"meta_talk_{name}.safetensors" for name in ("expression", "renderer")}
+    (folder / "method.yaml").write_text(yaml.safe_dump({**files, "fit": QUICK, "smooth": 2}))
+    return folder
 
 
 @pytest.fixture
