@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,8 @@ from flows.dub_report import DubReport
 from flows.methods import method_settings
 from flows.methods.meta_talk import MetaTalkSettings, training_faces
 from flows.settings import DubSettings
+from models.faces.crop.crop import pixel_matrix
+from models.faces.settings import BlendSettings
 from models.published import build_trained
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -25,6 +30,8 @@ from stores.errors import SettingsError
 from stores.media.read import read_frames
 from stores.media.scanning import scan
 from tasks.engine.open_run import open_run
+from tasks.engine.stage import Shard
+from tasks.result.composite import composed
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
@@ -32,6 +39,8 @@ from tasks.source.timeline import timeline
 from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import computed
+from tests.media_factory import faces as example_faces
+from tests.media_factory import make_video, variable_times
 from tests.published_weights import add_filled, write_registry
 
 pytestmark = pytest.mark.dub
@@ -77,18 +86,24 @@ def run_of(tmp_path: Path) -> Callable[..., Path]:
     return partial(write_run, tmp_path)
 
 
-def write_run(parent: Path, size: dict[str, Any] | None = None, **told: Any) -> Path:
+def write_run(
+    parent: Path,
+    size: dict[str, Any] | None = None,
+    faces: dict[str, Any] | None = None,
+    **told: Any,
+) -> Path:
     """A folder of a run that has trained both networks.
 
     Args:
         size: Of the renderer.
+        faces: How its faces were drawn.
         told: Of the data that they were trained on.
     """
     folder = parent / "run"
     folder.mkdir()
     hears = {"features": "logmel80", "width": 4}
     write_trained("meta_talk_expression", hears, folder, **told)
-    faces = {"side_px": 256, "zoom": 2.0, "opened": -2.0}
+    faces = faces or {"side_px": 256, "zoom": 2.0, "opened": -2.0}
     sees = {"width": 4, "input": "render"} | (size or {})
     write_trained("meta_talk_renderer", sees, folder, faces=faces, **told)
     files = {name: f"meta_talk_{name}.safetensors" for name in ("expression", "renderer")}
@@ -149,6 +164,53 @@ def test_only_the_lower_face_changes(
     assert changed.any((1, 2)).all()
     assert not changed[:, :100].any(), "nothing above the nose"
     assert computed(dub(given)) == set(), "all is in the store"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "side"), [((399, 301), 256), ((399, 301), 768), ((1920, 1080), 256)]
+)
+def test_any_video_keeps_all_but_the_lower_face(
+    make: Make, tmp_path: Path, size: tuple[int, int], side: int
+) -> None:
+    """Variable rate, a cut, four of ten frames without a face; pixels outside the mask stay."""
+    shown = list(islice(example_faces(*size), 30))
+
+    def draw(index: int, width: int, height: int) -> np.ndarray:
+        if 4 <= index < 8:
+            return np.full((height, width, 3), 90, np.uint8)
+        return shown[index] if index < 4 else shown[29 - index][:, ::-1]
+
+    video = make_video(
+        tmp_path / "film.mp4",
+        frames=10,
+        size=size,
+        draw=draw,
+        pts=variable_times(10),
+        time_base=Fraction(1, 600),
+        pix_fmt="yuv444p",
+    )
+    faces = {"side_px": side, "zoom": 2.0, "opened": -2.0}
+    run = write_run(tmp_path, {"input": "render_and_exemplar"}, faces=faces)
+    given = make(video=video, method_settings={"run": str(run)}, sync={})
+    report = dub(given)
+    assert (report.frames, report.valid_frames) == (10, 6)
+    assert report.no_face_ranges == [(4, 8)]
+    render = artifact(given, report, "render")
+    assert render.sizes["y"] == side
+    clip, wanted = scan(video), scan(given.output)
+    np.testing.assert_array_equal(clip.seconds, wanted.seconds)
+    dubbed = composed(read_frames(video, clip, 0, 10), render, Shard(0, 0, 10), BlendSettings())
+    for row, (old, new) in enumerate(zip(read_frames(video, clip, 0, 10), dubbed, strict=True)):
+        drawn = np.zeros(size[::-1], np.uint8)
+        if render.read("valid")[row]:
+            place = pixel_matrix(render.read("transform")[row])
+            drawn = cv2.warpAffine(
+                render.read("mask")[row], place, size, flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+            )
+        around = cv2.dilate(drawn, np.ones((5, 5), np.uint8)) > 0
+        same = (old.rgb() == new.rgb()).all(-1)
+        assert same[~around].all() and same.all() == (row in range(4, 8))
 
 
 def pictures(path: Path) -> np.ndarray:
