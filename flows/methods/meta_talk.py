@@ -37,6 +37,8 @@ _EXPRESSION = ("meta_talk_expression", "audiodvp_expression")
 _RENDERER = ("meta_talk_renderer", "audiodvp_nfr_generator")
 _DEFAULT_FEATURES = {"meta_talk_expression": "mfcc80", "audiodvp_expression": "atnet"}
 _ATNET = "audiodvp_atnet"
+_BANK = exemplar.CropSettings(max_size=1024)
+"""Crops to borrow from, as sharp as the renderer's own can be."""
 _NO_BANK = exemplar.CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
 _LENT_APART_SECONDS = 1.0
@@ -89,7 +91,7 @@ def run(
     face = fitted(seen, settings)
     drawing = _drawing(face, renderer, settings)
     wanted = _wanted(seen, face, speech, output_frames, settings)
-    bank = crops(seen, settings=exemplar.CropSettings() if _borrows(renderer) else _NO_BANK)
+    bank = crops(seen, settings=_BANK if _borrows(renderer) else _NO_BANK)
     lent = None
     if _borrows(renderer):
         lent = _lent(
@@ -122,7 +124,7 @@ def training_faces(seen: Seen, settings: MetaTalkSettings) -> Artifact:
     lent = _lent(
         seen,
         face,
-        crops(seen, settings=exemplar.CropSettings()),
+        crops(seen, settings=_BANK),
         fitted_expression(face.fit, output_frames=every),
         every,
         exclude_within_s=_LENT_APART_SECONDS,
