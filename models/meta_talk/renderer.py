@@ -1,7 +1,5 @@
 """Meta Talk's neural face renderer is AudioDVP's, in a size of one's own; how it is trained."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
@@ -58,35 +56,15 @@ def begin(network: nn.Module) -> nn.Module:
     return network
 
 
-class RendererLoss(NamedTuple):
-    """What the renderer is to make small.
-
-    Attributes:
-        total: The weighted sum.
-        l1: Mean absolute difference of all pixels, mask or not, in -1..1.
-        adversarial: Cross entropy of the critic's answers with "real".
-    """
-
-    total: Scalar
-    l1: Scalar
-    adversarial: Scalar
-
-
-def renderer_loss(
-    judge: nn.Module, windows: FeatureMaps, made: Images, photo: Images, *, l1_weight: float
-) -> RendererLoss:
-    """Loss of the renderer.
+def made_real(judge: nn.Module, windows: FeatureMaps, made: Images) -> Scalar:
+    """Loss of the renderer by its critic: cross entropy of the answers with "real".
 
     Args:
         judge: The critic.
         windows: What the renderer saw.
         made: What it made, RGB -1..1.
-        photo: What was filmed, RGB -1..1.
-        l1_weight: Of the difference from the photo.
     """
-    l1 = (made - photo).abs().mean()
-    adversarial = adversarial_loss(judge(torch.cat([windows, made], 1)), real=True)
-    return RendererLoss(adversarial + l1_weight * l1, l1, adversarial)
+    return adversarial_loss(judge(torch.cat([windows, made], 1)), real=True)
 
 
 def critic_loss(judge: nn.Module, windows: FeatureMaps, made: Images, photo: Images) -> Scalar:

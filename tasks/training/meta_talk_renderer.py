@@ -13,9 +13,9 @@ from models.meta_talk.renderer import (
     begin,
     critic,
     critic_loss,
+    made_real,
     neural_renderer,
     psnr_within,
-    renderer_loss,
 )
 from models.meta_talk.settings import NeuralRendererSize, Settings
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
@@ -25,8 +25,11 @@ _BETAS = (0.5, 0.999)
 
 
 class RendererWeights(Settings):
-    """Of the renderer's losses; the adversarial one counts once."""
+    """Of the renderer's losses."""
 
+    adversarial: float = Field(
+        default=1.0, ge=0, description="what the critic says; 0: there is none, in half the time"
+    )
     l1: float = Field(default=100.0, ge=0, description="difference from what is filmed")
 
 
@@ -54,26 +57,27 @@ class NeuralRendererSettings(Settings):
 
 
 class NeuralRendererRecipe:
-    """Training of the neural face renderer against a critic.
+    """Training of the neural face renderer, against a critic if it counts.
 
     Args:
         settings: What is trained.
     """
 
     name = "meta_talk.renderer"
-    phases = ("critic", "renderer")
     judged_by = "psnr_db"
     lower_is_better = False
 
     def __init__(self, settings: NeuralRendererSettings) -> None:
         self._settings = settings
+        judges = settings.losses.adversarial > 0
+        self.phases = ("critic", "renderer") if judges else ("renderer",)
 
     def networks(self) -> dict[str, nn.Module]:
         own = self._settings
-        return {
-            "critic": begin(critic(own.size, own.critic_width)),
-            "renderer": begin(neural_renderer(own.size)),
-        }
+        made = {"renderer": begin(neural_renderer(own.size))}
+        if "critic" in self.phases:
+            made = {"critic": begin(critic(own.size, own.critic_width)), **made}
+        return made
 
     def frozen(self) -> dict[str, nn.Module]:
         return {}
@@ -110,9 +114,13 @@ class NeuralRendererRecipe:
         made = networks["renderer"](windows)
         if phase == "critic":
             return critic_loss(networks["critic"], windows, made.detach(), photo), {}
-        weight = self._settings.losses.l1
-        found = renderer_loss(networks["critic"], windows, made, photo, l1_weight=weight)
-        return found.total, {"l1": found.l1, "adversarial": found.adversarial}
+        weights = self._settings.losses
+        l1 = (made - photo).abs().mean()
+        if "critic" not in self.phases:
+            return weights.l1 * l1, {"l1": l1}
+        adversarial = made_real(networks["critic"], windows, made)
+        total = weights.adversarial * adversarial + weights.l1 * l1
+        return total, {"l1": l1, "adversarial": adversarial}
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
         found: dict[str, list[Tensor]] = {}

@@ -22,7 +22,7 @@ from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.training.checkpoint import Checkpoints
 from tasks.training.face_frames import FaceFrames, FrameLoader, held_out
 from tasks.training.loop import Training
-from tasks.training.meta_talk_renderer import NeuralRendererRecipe
+from tasks.training.meta_talk_renderer import NeuralRendererRecipe, NeuralRendererSettings
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Data, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
@@ -83,6 +83,20 @@ def test_what_cannot_be_trained_on_is_said(faces: Artifact, tmp_path: Path) -> N
             train(settings.model_copy(update={"data": Path(data)}))
     with pytest.raises(SettingsError, match="15 frames are no batch of 16"):
         train(settings_of(faces, tmp_path / "run", batch_size=16))
+
+
+def test_without_a_critic_only_the_renderer_is_trained(faces: Artifact, tmp_path: Path) -> None:
+    changed = {"settings": TINY | {"losses": {"adversarial": 0}}}
+    card = train(settings_of(faces, tmp_path / "run").model_copy(update=changed))
+    assert list(card["weights"]) == ["meta_talk_renderer.safetensors"]
+    recipe = NeuralRendererRecipe(NeuralRendererSettings.model_validate(changed["settings"]))
+    assert list(recipe.networks()) == list(recipe.phases) == ["renderer"]
+
+
+def test_borrowed_mouths_must_be_there(faces: Artifact, tmp_path: Path) -> None:
+    changed = {"settings": TINY | {"size": {"width": 1, "input": "render_and_exemplar"}}}
+    with pytest.raises(InputError, match=r"has no borrowed mouths: set size.input=render"):
+        train(settings_of(faces, tmp_path / "run").model_copy(update=changed))
 
 
 def test_batches_hold_windows_of_their_own_part(faces: Artifact) -> None:
@@ -151,12 +165,12 @@ def test_eight_frames_are_learned_by_heart(faces: Artifact, tmp_path: Path) -> N
 
 
 def overfitted(faces: Artifact, folder: Path, *, steps: int) -> dict[str, float]:
-    """Train the small preset on eight frames and judge by them."""
+    """Train the small preset, which borrows nothing here, on eight frames and judge by them."""
     trainer, settings = recipe_settings(
         "meta_talk.renderer",
         "small",
         trainer={"steps": steps, "batch_size": 4, "validate_every": 50, "device": "cpu"},
-        settings={"learning_rate": 1e-3, "schedule": {"fall_steps": steps}},
+        settings={"size": {"input": "render"}, "schedule": {"fall_steps": steps}},
     )
     name = Path(f"{faces.kind}/{faces.key}")
     job = Job(
