@@ -62,14 +62,19 @@ def believable(landmark_error: FrameValues, valid: FrameMask) -> FrameMask:
     return np.asarray(valid & (landmark_error <= _DOUBTFUL * np.median(landmark_error[valid])))
 
 
-def spread_ratio(
+def calibration(
     real: Float32[np.ndarray, "tick 64"], made: Float32[np.ndarray, "tick 64"]
-) -> Float32[np.ndarray, "64"]:
-    """Factors by which made expressions spread as the real ones of the same ticks do, 0.5..3."""
+) -> tuple[Float32[np.ndarray, "64"], Float32[np.ndarray, "64"]]:
+    """What brings made expressions to the spread and the mean of the real ones of the same ticks.
+
+    Returns:
+        Factors 0.5..3, and summands after them; 1 and 0 where the ticks are too few to tell.
+    """
     if len(real) < _LEAST_TICKS:
-        return np.ones(real.shape[1], np.float32)
-    ratio = real.std(0) / np.maximum(made.std(0), 1e-6)
-    return np.asarray(np.clip(ratio, _LEAST_RATIO, _MOST_RATIO), np.float32)
+        return np.ones(real.shape[1], np.float32), np.zeros(real.shape[1], np.float32)
+    spread = real.std(0) / np.maximum(made.std(0), 1e-6)
+    ratio = np.clip(spread, _LEAST_RATIO, _MOST_RATIO).astype(np.float32)
+    return ratio, np.asarray(real.mean(0) - ratio * made.mean(0), np.float32)
 
 
 def mouth_expression(motion: TickMouths, basis: FaceBasis) -> Float32[np.ndarray, "tick 64"]:

@@ -27,6 +27,6 @@ class PseudoSettings(Settings):
     )
     rescale: bool = Field(
         True,
-        description="let the teacher's mouths move as much as the person's own do on the same "
-        "speech; only where the target speaks",
+        description="let the teacher's mouths rest and move as the person's own do on its own "
+        "speech; only where the target has a sound track",
     )

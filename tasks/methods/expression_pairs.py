@@ -32,7 +32,7 @@ EXPRESSION_PAIRS = Schema(
     {"coefficient": N_EXPRESSION},
     "One row per tick of the input `features`. Attributes: `labels` real (the speech of the fitted "
     "video) or pseudo, `speaker`, `basis` (key) and `person` (key of `face_fit_person`, whose face "
-    "it is; none: anyone's); if rescaled, also `scale` by coefficient.",
+    "it is; none: anyone's); if rescaled, also `ratio` and `offset` by coefficient.",
 )
 
 

@@ -18,7 +18,7 @@ from models.meta_talk.expression_losses import (
 )
 from models.meta_talk.expression_settings import ExpressionLosses, ExpressionSize
 from models.meta_talk.features import LEAST_LOG, n_ticks, samples_of, windows
-from models.meta_talk.labels import at_ticks, believable, mouth_expression, spread_ratio
+from models.meta_talk.labels import at_ticks, believable, calibration, mouth_expression
 from models.speech_to_lips.neutral import opening
 from tasks.source.face_basis import own_basis
 
@@ -185,16 +185,17 @@ def test_fits_far_worse_than_most_are_not_believed() -> None:
     assert not believable(error, np.zeros(8, bool)).any()
 
 
-def test_made_expressions_are_scaled_to_the_spread_of_the_real_ones() -> None:
+def test_made_expressions_get_the_spread_and_the_mean_of_the_real_ones() -> None:
     made = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32) + 1
     factor = np.linspace(0.1, 5, 64).astype(np.float32)
+    real = factor * made[::-1] - 4
     made[:, 63] = 0.5  # what does not move is not blown up without bound
-    real = factor * made[::-1]
-    real[:, 63] = made[:, 0]
-    ratio = spread_ratio(real, made)
+    ratio, offset = calibration(real, made)
     np.testing.assert_allclose(ratio[:63], np.clip(factor[:63], 0.5, 3), rtol=1e-4)
     assert ratio[63] == 3
-    assert (spread_ratio(real[:49], made[:49]) == 1).all()
+    np.testing.assert_allclose((ratio * made + offset).mean(0), real.mean(0), atol=1e-4)
+    ratio, offset = calibration(real[:49], made[:49])
+    assert (ratio == 1).all() and (offset == 0).all()
 
 
 def test_a_mouth_opens_in_the_basis_as_far_as_it_did() -> None:

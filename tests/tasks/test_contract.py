@@ -29,6 +29,7 @@ from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
+from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.result import restored
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_crops import FaceCropSettings, face_crops
@@ -152,7 +153,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 )
                 quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
                 person = face_fit_person(**seen, basis=own_basis_key(), settings=quick)
-                face_fit(**seen, person=person, frozen=None, settings=quick)
+                fit = face_fit(**seen, person=person, frozen=None, settings=quick)
+                dubbed = {n: recorded[_COMPOSITE][n] for n in ("render", "output_frames")}
+                small = pseudo_faces(**seen, face_px=96)
+                pseudo_expression(person, fit, faces=small, **dubbed)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")

@@ -101,22 +101,32 @@ def test_doubtful_frames_of_a_dubbed_target_are_holes(tmp_path: Path) -> None:
 
 
 @stage(EXPRESSION_PAIRS, version=1)
-def spread_pairs(factor: float, hole: int, person: str | None) -> Made:
-    """Pairs that spread so far, without one tick."""
+def spread_pairs(factor: float, *, mean: float, hole: int, person: str | None) -> Made:
+    """Pairs that spread so far about a mean, without one tick."""
     delta = np.random.default_rng(0).standard_normal((60, 64)).astype(np.float32)
+    valid = np.arange(60) != hole
+    delta[hole] = -mean / factor
     facts = {"labels": "pseudo", "speaker": "me", "basis": "own", "person": person}
-    return Made({"delta": factor * delta, "valid": np.arange(60) != hole}, facts)
+    return Made({"delta": factor * delta + mean, "valid": valid}, facts)
 
 
-def test_a_teacher_that_moves_too_little_is_scaled(store: Store) -> None:
-    with open_run(store):
-        made, real = spread_pairs(0.5, 4, None), spread_pairs(1.0, 5, "one")
+def test_a_teacher_that_moves_too_little_is_scaled(tmp_path: Path) -> None:
+    with open_run(Store(tmp_path / "store")):
+        made = spread_pairs(0.5, mean=0.25, hole=4, person=None)
+        real = spread_pairs(1.0, mean=-1.0, hole=5, person="one")
         scale = pseudo_scale(made, real)
-        found = rescaled_pairs(spread_pairs(0.0, 0, None), made, scale=scale)
+        heard = waveform(Source.of(cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.0, 1.0)))
+        found = rescaled_pairs(speech_windows(heard, features="logmel80"), made, scale=scale)
     assert scale.attributes == {"ticks": 58, "person": "one"}
-    np.testing.assert_allclose(found.read("delta"), real.read("delta"), rtol=1e-5)
-    np.testing.assert_array_equal(found.read("valid"), made.read("valid"))
-    told = {"person": "one", "scale": [2.0] * 64}
+    valid = found.read("valid")
+    np.testing.assert_array_equal(valid, made.read("valid"))
+    np.testing.assert_allclose(
+        found.read("delta")[valid & real.read("valid")],
+        real.read("delta")[valid & real.read("valid")],
+        atol=1e-5,
+    )
+    assert not found.read("delta")[~valid].any()
+    told = {"person": "one", "ratio": [2.0] * 64, "offset": [-1.5] * 64}
     assert found.attributes == dict(made.attributes) | told
 
 
