@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
-from models.arrays import FrameMask, Seconds, TickMouths
+from models.arrays import FrameMask, FrameValues, Seconds, TickMouths
 from models.deep3d.basis import FaceBasis
 from models.face_basis.components import Components, coefficients
 from models.face_basis.own import FACE_HEIGHT
@@ -16,6 +16,11 @@ NOISE = 0.002
 """Of the points of a mouth [face heights]."""
 _SAME_SECONDS = 1e-4
 """A frame so near to a tick is taken as it is."""
+_DOUBTFUL = 3.0
+"""Medians of the landmarks' error from which on a fit is not believed."""
+_LEAST_RATIO, _MOST_RATIO = 0.5, 3.0
+_LEAST_TICKS = 50
+"""From fewer the spread is not known."""
 
 
 def at_ticks(
@@ -48,6 +53,28 @@ def at_ticks(
     part = share.astype(np.float32)[known, None]
     found[known] = (1 - part) * delta[before[known]] + part * delta[after[known]]
     return found, known
+
+
+def believable(landmark_error: FrameValues, valid: FrameMask) -> FrameMask:
+    """Valid fits whose landmarks [px] are not much further off than most of the clip's are."""
+    if not valid.any():
+        return valid
+    return np.asarray(valid & (landmark_error <= _DOUBTFUL * np.median(landmark_error[valid])))
+
+
+def calibration(
+    real: Float32[np.ndarray, "tick 64"], made: Float32[np.ndarray, "tick 64"]
+) -> tuple[Float32[np.ndarray, "64"], Float32[np.ndarray, "64"]]:
+    """What brings made expressions to the spread and the mean of the real ones of the same ticks.
+
+    Returns:
+        Factors 0.5..3, and summands after them; 1 and 0 where the ticks are too few to tell.
+    """
+    if len(real) < _LEAST_TICKS:
+        return np.ones(real.shape[1], np.float32), np.zeros(real.shape[1], np.float32)
+    spread = real.std(0) / np.maximum(made.std(0), 1e-6)
+    ratio = np.clip(spread, _LEAST_RATIO, _MOST_RATIO).astype(np.float32)
+    return ratio, np.asarray(real.mean(0) - ratio * made.mean(0), np.float32)
 
 
 def mouth_expression(motion: TickMouths, basis: FaceBasis) -> Float32[np.ndarray, "tick 64"]:

@@ -1,13 +1,15 @@
 """Pairs of speech and expression that Meta Talk and AudioDVP are trained on."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.deep3d.basis import N_EXPRESSION
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema, series
 from tasks.engine.stage import Made, stage
+from tasks.result.output_frames import scene_starts
 from tasks.source.face_basis import own_basis, own_basis_key
 from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import lips_model
@@ -30,7 +32,7 @@ EXPRESSION_PAIRS = Schema(
     {"coefficient": N_EXPRESSION},
     "One row per tick of the input `features`. Attributes: `labels` real (the speech of the fitted "
     "video) or pseudo, `speaker`, `basis` (key) and `person` (key of `face_fit_person`, whose face "
-    "it is; none: anyone's).",
+    "it is; none: anyone's); if rescaled, also `ratio` and `offset` by coefficient.",
 )
 
 
@@ -52,19 +54,71 @@ def fitted_pairs(
         labels: Whether the speech is the video's own.
         speaker: Who speaks.
     """
-    from models.meta_talk.labels import at_ticks
-
     clip = load_timeline(timeline)
-    delta, valid = at_ticks(
+    arrays = _at_ticks(
+        features,
         clip.seconds,
         face_fit.read("delta"),
         valid=face_fit.read("valid"),
         scene_start=clip.scene_start,
-        ticks=features.sizes["tick"],
     )
-    _, person = face_fit.manifest.inputs["person"]
-    facts = {"basis": face_fit.attributes["basis_key"], "person": person}
-    return Made({"delta": delta, "valid": valid}, {"labels": labels, "speaker": speaker, **facts})
+    return Made(arrays, {"labels": labels, "speaker": speaker, **_whose(face_fit)})
+
+
+@stage(EXPRESSION_PAIRS, version=1)
+def dubbed_pairs(
+    features: Artifact,
+    made: Artifact,
+    *,
+    timeline: Artifact,
+    output_frames: Artifact,
+    speaker: str,
+) -> Made:
+    """Expressions that a teacher gave a target, at the ticks of the speech that it was given.
+
+    Frames whose landmarks do not fit are left out.
+
+    Args:
+        features: `speech_windows` or `atnet_features` of that speech.
+        made: `pseudo_expression` of the dubbed target.
+        timeline: Of the target.
+        output_frames: What the teacher dubbed.
+        speaker: Who speaks.
+    """
+    from models.faces.smooth import smooth_landmarks  # scipy.signal takes seconds
+    from models.meta_talk.labels import believable
+
+    clip = load_timeline(timeline)
+    valid = believable(made.read("landmark_error"), made.read("valid"))
+    starts = scene_starts(clip.scene_start, output_frames.read("source_frame"))
+    smooth = smooth_landmarks(
+        made.read("delta"), valid, scene_start=starts, frame_rate_hz=float(clip.video.rate)
+    )
+    seconds = output_frames.read("pts") * float(clip.time_base)
+    arrays = _at_ticks(features, seconds, smooth, valid=valid, scene_start=starts)
+    return Made(arrays, {"labels": "pseudo", "speaker": speaker, **_whose(made)})
+
+
+def _at_ticks(
+    features: Artifact,
+    seconds: NDArray[np.float64],
+    delta: NDArray[np.float32],
+    *,
+    valid: NDArray[np.bool_],
+    scene_start: NDArray[np.bool_],
+) -> dict[str, NDArray[Any]]:
+    """Arrays of the schema, from expressions of frames."""
+    from models.meta_talk.labels import at_ticks
+
+    ticks = features.sizes["tick"]
+    found, known = at_ticks(seconds, delta, valid=valid, scene_start=scene_start, ticks=ticks)
+    return {"delta": found, "valid": known}
+
+
+def _whose(fit: Artifact) -> dict[str, str]:
+    """Attributes that tell whose expressions those of a fit are."""
+    _, person = fit.manifest.inputs["person"]
+    return {"basis": fit.attributes["basis_key"], "person": person}
 
 
 @stage(EXPRESSION_PAIRS, version=1)

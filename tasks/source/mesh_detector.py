@@ -96,7 +96,7 @@ def _silent_stderr() -> Iterator[None]:
             os.close(null)
 
 
-class _MeshNetwork:
+class MeshNetwork:
     """478 points and a presence score from one 192 x 192 face image."""
 
     def __init__(self) -> None:
@@ -136,6 +136,14 @@ class _MeshNetwork:
         self._graph.close()
 
 
+def mesh_network() -> MeshNetwork:
+    """The network, started; it writes its notes at first use, and nobody sees them."""
+    with _silent_stderr():
+        network = MeshNetwork()
+        network(np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8))
+        return network
+
+
 class FaceMeshDetector:
     """Meshes of all faces of a frame, following each from frame to frame.
 
@@ -158,15 +166,14 @@ class FaceMeshDetector:
             raise ValueError(f"max_faces must be 1 to 16, got {max_faces}")
         self._max_faces, self._min_score, self._search_every = max_faces, min_score, search_every
         self._find_boxes = find_boxes
+        self._mesh = mesh_network()
         with _silent_stderr():
             from mediapipe.python.solutions.face_detection import FaceDetection
 
-            self._mesh = _MeshNetwork()
             self._far = FaceDetection(min_detection_confidence=0.5, model_selection=1)
             self._near = FaceDetection(min_detection_confidence=0.5, model_selection=0)
             blank = np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8)
-            self._mesh(blank)  # the networks write their notes at first use
-            self._far.process(blank)
+            self._far.process(blank)  # the networks write their notes at first use
             self._near.process(blank)
         self.reset()
 
@@ -195,7 +202,7 @@ class FaceMeshDetector:
         found: list[tuple[Floats, float]] = []
         self._frames_since_check = (self._frames_since_check + 1) % _CHECK_EVERY
         for points in self._followed:
-            face = self._read(rgb, _region(points))
+            face = self._read(rgb, mesh_region(points))
             if face is not None and (self._frames_since_check or self._agrees(rgb, face[0])):
                 self._add(found, face)
         self._frames_since_search += 1
@@ -226,7 +233,7 @@ class FaceMeshDetector:
             first = self._read(rgb, _region_of_detection(box, turn, rgb.shape))
             if first is None:
                 continue
-            face = self._read(rgb, _region(first[0]))  # the region that later frames will use
+            face = self._read(rgb, mesh_region(first[0]))  # the region that later frames will use
             least = _MIN_TURNED_SCORE if turn else 0.0
             if face is not None and self._agrees(rgb, face[0], first=True, least=least):
                 self._add(found, face)
@@ -241,7 +248,7 @@ class FaceMeshDetector:
                 both networks read a face into one that stands on its head.
             least: score (0..1) of the detector that is needed.
         """
-        region = _region(points)
+        region = mesh_region(points)
         cut = _cut(rgb, region, float(np.hypot(region[0, 0], region[1, 0])) * MESH_SIZE)
         to_region = cv2.invertAffineTransform(region)
         here = points[:, :2] @ to_region[:, :2].T + to_region[:, 2]
@@ -346,8 +353,14 @@ def _square(centre: Floats, side: float, angle: float) -> Floats:
     return np.asarray(np.concatenate([linear, offset[:, None]], axis=1), np.float32)
 
 
-def _region(points: Floats) -> Floats:
-    """The square around known points, turned so that the eyes lie level."""
+def mesh_region(points: Floats) -> Floats:
+    """The square that the network reads a face in whose points (478, 3) [frame px] are known.
+
+    It is turned so that the eyes lie level.
+
+    Returns:
+        Affine (2, 3) float32, px of the network's input (0..MESH_SIZE) -> frame px.
+    """
     eyes = points[_LEFT_EYE, :2] - points[_RIGHT_EYE, :2]
     box = _box(points)
     side = REGION_MARGIN * float(max(box[2] - box[0], box[3] - box[1]))

@@ -18,7 +18,7 @@ from models.meta_talk.expression_losses import (
 )
 from models.meta_talk.expression_settings import ExpressionLosses, ExpressionSize
 from models.meta_talk.features import LEAST_LOG, n_ticks, samples_of, windows
-from models.meta_talk.labels import at_ticks, mouth_expression
+from models.meta_talk.labels import at_ticks, believable, calibration, mouth_expression
 from models.speech_to_lips.neutral import opening
 from tasks.source.face_basis import own_basis
 
@@ -176,6 +176,26 @@ def test_frames_at_ticks_leave_holes() -> None:
     only = np.array([0, 1, 0, 1, 1], bool)
     _, known = at_ticks(exact, delta[:5], valid=only, scene_start=np.ones(5, bool), ticks=6)
     assert known.tolist() == [False, True, False, True, True, False]
+
+
+def test_fits_far_worse_than_most_are_not_believed() -> None:
+    error = np.array([1, 2, 1, 5.9, 6.1, 100, 2, 2], np.float32)
+    valid = np.array([1, 1, 1, 1, 1, 0, 1, 1], bool)
+    assert believable(error, valid).tolist() == [True, True, True, True, False, False, True, True]
+    assert not believable(error, np.zeros(8, bool)).any()
+
+
+def test_made_expressions_get_the_spread_and_the_mean_of_the_real_ones() -> None:
+    made = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32) + 1
+    factor = np.linspace(0.1, 5, 64).astype(np.float32)
+    real = factor * made[::-1] - 4
+    made[:, 63] = 0.5  # what does not move is not blown up without bound
+    ratio, offset = calibration(real, made)
+    np.testing.assert_allclose(ratio[:63], np.clip(factor[:63], 0.5, 3), rtol=1e-4)
+    assert ratio[63] == 3
+    np.testing.assert_allclose((ratio * made + offset).mean(0), real.mean(0), atol=1e-4)
+    ratio, offset = calibration(real[:49], made[:49])
+    assert (ratio == 1).all() and (offset == 0).all()
 
 
 def test_a_mouth_opens_in_the_basis_as_far_as_it_did() -> None:

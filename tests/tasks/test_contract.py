@@ -28,6 +28,7 @@ from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
+from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.result import restored
 from tasks.source.face_crops import FaceCropSettings, face_crops
 from tasks.speech.atnet_features import atnet_features
@@ -48,6 +49,7 @@ RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
 JUDGED = [address for address in RANGED if "precision" in STAGES[address].signature.parameters]
 FRAMES = 20
 _CROPS, _COMPOSITE = "tasks.source.crops:crops", "tasks.result.composite:composite"
+_DRAWN = "tasks.methods.meta_talk_render:meta_talk_render"
 _GRAIN = {"speech_features": 100}
 """Rows that a shard is a multiple of, where it may not begin anywhere."""
 _GROUPS = ("tasks.methods.", "tasks.metrics.")
@@ -154,6 +156,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
                 )
+                fit = {n: recorded[_DRAWN][n] for n in ("person", "fit")}
+                dubbed = {n: recorded[_COMPOSITE][n] for n in ("render", "output_frames")}
+                small = pseudo_faces(**seen, face_px=96)
+                pseudo_expression(**fit, faces=small, **dubbed)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")
