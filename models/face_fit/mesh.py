@@ -132,6 +132,26 @@ class MeshFit:
             placed = replace(placed, delta=placed.delta + step)
         return placed.delta
 
+    def pose(
+        self,
+        points: Points,
+        rotation: Rotations,
+        alpha: Float[Tensor, "80"],
+        delta: Float[Tensor, "frame 64"],
+    ) -> Placed:
+        """Pose of heads whose shape is known.
+
+        Args:
+            points: In the picture [px of 256].
+            rotation: As of `start`.
+            alpha: Identity.
+            delta: Expression.
+        """
+        placed = replace(self.start(points, rotation), delta=delta)
+        for _ in range(PERSON_STEPS):
+            placed = self._posed(points, placed, alpha)
+        return placed
+
     def _posed(self, points: Points, placed: Placed, alpha: Tensor) -> Placed:
         jacobian, off = self._system(points, placed, alpha, self._expression[..., :0])
         return _moved(placed, torch.linalg.solve(*_normal(jacobian, off)))

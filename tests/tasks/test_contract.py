@@ -30,6 +30,7 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.result import restored
+from tasks.source import landmarks68, regressed
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_crops import FaceCropSettings, face_crops
 from tasks.source.face_fit import face_fit
@@ -45,6 +46,7 @@ from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.drawn_face import drawn
 from tests.tasks.every_stage import every_stage, made_up_arguments, positional, recorded_calls
+from tests.tasks.source.test_face_fit_modes import Brightness, Shifted
 
 STAGES = every_stage()
 RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
@@ -153,6 +155,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
                 person = face_fit_person(**seen, basis=own_basis_key(), settings=quick)
                 face_fit(**seen, person=person, frozen=None, settings=quick)
+                patch.setattr(landmarks68, "network_runner", lambda *given: told_by(Brightness()))
+                patch.setattr(regressed, "network_runner", lambda *given: told_by(Shifted()))
+                of = {"landmarks68": landmarks68.landmarks68(**seen, weights=seen["landmarks"])}
+                regressed.regressed(**seen, **of, network=seen["landmarks"], settings=quick)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")
@@ -176,7 +182,12 @@ def inverted(*given: object) -> Runner:
         def forward(self, faces: torch.Tensor) -> torch.Tensor:
             return 255 - faces
 
-    return Runner(Inverted(), DeviceSettings(device="cpu"))
+    return told_by(Inverted())
+
+
+def told_by(network: torch.nn.Module) -> Runner:
+    """Likewise, of any network."""
+    return Runner(network, DeviceSettings(device="cpu"))
 
 
 @pytest.mark.dub
