@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.audiodvp.face_model import FaceModel, of_own
+from models.audiodvp.face_model import FaceModel
 from models.face_basis.own import basis_of
+from models.face_fit.basis import as_fitted, published
 from models.face_fit.coefficients import Coefficients, render
 from models.face_fit.photometric import SIDE
 from stores.artifacts.artifact import Artifact
+from stores.artifacts.store import Store
 from stores.shipped import shipped_file
 
 Image = NDArray[np.uint8]
@@ -22,9 +24,18 @@ _LANDMARK_COLOUR, _PHOTO_COLOUR, _NOW = (90, 255, 140), (255, 160, 60), (255, 25
 
 
 @cache
-def _model() -> FaceModel:
+def _own_model() -> FaceModel:
     file = shipped_file("models/face_basis/face_basis.safetensors")
-    return FaceModel(of_own(basis_of(load_file(file), levels=1)))
+    return FaceModel(as_fitted("own", basis_of(load_file(file), levels=1)))
+
+
+def _model(person: Artifact) -> FaceModel:
+    """The model that the person was fitted with."""
+    if person.attributes["basis"] == "own":
+        return _own_model()
+    file = Store(person.store_url).get(*person.manifest.inputs["basis"])
+    basis = published({name: file.read(name) for name in file.array_names})
+    return FaceModel(as_fitted(person.attributes["basis"], basis))
 
 
 def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterator[Image]:
@@ -35,6 +46,7 @@ def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterat
     """
     graph = _graph([fit.read("landmark_error"), fit.read("photo_error")])
     valid = fit.read("valid")
+    model = _model(person)
     who = {name: torch.from_numpy(person.read(name)) for name in ("alpha", "beta")}
     for row in rows:
         picture = fit.read("picture", row, row + 1)[0]
@@ -43,7 +55,7 @@ def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterat
             names = ("delta", "gamma", "rotation", "translation")
             frame = {name: torch.from_numpy(fit.read(name, row, row + 1)) for name in names}
             with torch.no_grad():
-                drawn = render(_model(), Coefficients(**who, **frame), SIDE)
+                drawn = render(model, Coefficients(**who, **frame), SIDE)
             face = (drawn.image[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()
             mask = drawn.mask[0, 0, :, :, None].numpy() > 0
         shown = graph.copy()

@@ -22,10 +22,7 @@ from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.meta_talk_render import meta_talk_render
 from tasks.result.output_frames import Showing, output_frames
 from tasks.source.crops import crops
-from tasks.source.face_basis import own_basis_key
-from tasks.source.face_fit import face_fit
-from tasks.source.face_fit_person import face_fit_person
-from tasks.source.fitted import Fitted
+from tasks.source.fitted import Fitted, fit_face
 from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.atnet_features import atnet_features
@@ -113,8 +110,7 @@ def run(
 
 def fitted(seen: Seen, settings: MetaTalkSettings) -> Fitted:
     """The face model fitted to the video."""
-    person = face_fit_person(seen, basis=own_basis_key(), settings=settings.fit)
-    return Fitted(person, face_fit(seen, person=person, frozen=None, settings=settings.fit))
+    return fit_face(seen, settings.fit)
 
 
 def training_faces(seen: Seen, settings: MetaTalkSettings) -> Artifact:

@@ -64,3 +64,10 @@ def linked(valid: FrameMask, scene_start: FrameMask) -> FrameMask:
     for start, stop in valid_runs(valid, scene_start):
         found[start + 1 : stop] = True
     return found
+
+
+def between(first: Transforms, second: Transforms) -> Transforms:
+    """Px of the first square → px of the second, of those that lead from frame px to each."""
+    linear = second[:, :, :2] @ np.linalg.inv(first[:, :, :2])
+    moved = second[:, :, 2:] - linear @ first[:, :, 2:]
+    return np.asarray(np.concatenate([linear, moved], 2), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.audiodvp.face_model import FaceModel, of_own
+from models.audiodvp.face_model import FaceModel
 from models.deep3d.basis import FaceBasis
 from models.face_fit.coefficients import MOVING, Coefficients
 from models.faces.settings import BlendSettings
@@ -18,13 +18,12 @@ from models.meta_talk.settings import FaceSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
-from stores.errors import InputError
 from stores.media.frame import Frame
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.composite import composed
 from tasks.source.area import crop_of
-from tasks.source.face_basis import own_basis, own_basis_key
+from tasks.source.face_basis import face_basis
 from tasks.source.pictures import TRANSFORM, marks, pictures
 from tasks.source.timeline import load_timeline
 
@@ -57,23 +56,6 @@ META_TALK_FACES = Schema(
     {"rgb": 3, "row": 2, "column": 3, "v": THUMBNAIL, "u": THUMBNAIL},
     "Lower faces in the HD crop, one row per source frame; pixel centres on integers + 0.5.",
 )
-
-
-def face_basis(basis: str, key: str | None = None) -> FaceBasis:
-    """The basis that a fit's coefficients belong to, as AudioDVP's face model takes it.
-
-    Args:
-        basis: Its name.
-        key: Of the basis that was fitted with; None: whichever is here.
-
-    Raises:
-        InputError: the basis is not here, or another one of that name.
-    """
-    if basis != "own" or key not in (None, own_basis_key()):
-        raise InputError(
-            f"the face was fitted with another basis ({basis} {(key or '')[:12]}); fit it again"
-        )
-    return of_own(own_basis())
 
 
 def load_fit(person: Artifact, fit: Artifact, rows: NDArray[np.int64]) -> Coefficients:

@@ -144,7 +144,7 @@ def pseudo_expression(
     one_thread()
     source = output_frames.read("source_frame")
     usable = (fit.read("valid") & faces.read("valid"))[source]
-    frames = load_fit(person, fit)
+    frames = load_fit(person, fit, np.arange(fit.sizes["frame"]))
     to_fit = fit.read("transform")
     with closing(mesh_network()) as network:
         for shard in shards:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,7 +10,10 @@ from numpy.typing import NDArray
 
 from models.deep3d.geometry import euler_rotation
 from models.face_fit.coefficients import MOVING, Coefficients
+from models.face_fit.crop import between
+from models.face_fit.deep3d import Converter
 from models.face_fit.mesh import Placed
+from models.face_fit.network import of_network
 from models.face_fit.photometric import (
     SIDE,
     Target,
@@ -25,7 +29,8 @@ from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from tasks.engine.stage import Arrays, Blocks, Plan, Shard, stage
 from tasks.inference.threads import one_thread
-from tasks.source.fitting import FittedFrames, colors, fitted_model, mesh_fit
+from tasks.source.face_basis import named_basis
+from tasks.source.fitting import FittedFrames, colors, model_of
 from tasks.source.pictures import PIXEL_SHARD, TRANSFORM, marks, pictures
 
 
@@ -81,7 +86,9 @@ def face_fit(
     timeline: Artifact,
     *,
     landmarks: Artifact,
+    landmarks68: Artifact | None = None,
     person: Artifact,
+    regressed: Artifact | None = None,
     frozen: Artifact | None,
     settings: FitSettings,
     shards: Sequence[Shard],
@@ -89,7 +96,9 @@ def face_fit(
     """Fit every frame that shows the face: to its landmarks, and from there to its picture.
 
     Args:
-        person: Of `face_fit_person`.
+        landmarks68: Points of FAN; None takes those of the mesh.
+        person: Of `face_fit_person`, or of `face_fit_network`.
+        regressed: What a network says of each frame: this is taken.
         frozen: A fit of the same frames: light, pose and squares are taken from it, and the
             expression alone is fitted. None fits all.
 
@@ -97,61 +106,86 @@ def face_fit(
         SettingsError: `frozen` has other frames.
     """
     one_thread()
-    seen = FittedFrames(video, timeline, landmarks, settings, frozen)
-    alpha, beta = (torch.from_numpy(person.read(name)) for name in ("alpha", "beta"))
-    who = replace(Coefficients.nobody(), alpha=alpha, beta=beta)
+    seen = FittedFrames(video, timeline, landmarks, landmarks68, settings, frozen)
+    fit_rows = _Fit(seen, person, regressed, frozen, settings)
     for shard in shards:
         near = slice(max(0, shard.start - _MARGIN_FRAMES), shard.stop + _MARGIN_FRAMES)
         rows = np.flatnonzero(seen.valid[near]) + near.start
-        yield _filled(shard, rows, _fitted(seen, who, rows, frozen, settings), seen.transforms)
+        yield _filled(shard, rows, fit_rows(rows) if len(rows) else {}, seen.transforms)
 
 
-def _fitted(
-    seen: FittedFrames,
-    who: Coefficients,
-    rows: NDArray[np.int64],
-    frozen: Artifact | None,
-    settings: FitSettings,
-) -> Arrays:
-    """Arrays of the schema, but for `transform` and `valid`, in ascending rows."""
-    if not len(rows):
-        return {}
-    points, model = seen.points(rows), fitted_model()
-    if frozen is None:
-        start, free = who.of(mesh_fit().frames(points, seen.rotation(rows), who.alpha)), MOVING
-    else:
-        start, free = _thawed(frozen, who, rows, points), frozenset({"delta"})
-    landmarks = points[:, model.landmarks]
-    crops = np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
-    photo = torch.full((len(rows),), torch.nan)
-    found = start
-    if settings.mode == "photometric":
-        crops = seen.pictures(rows)
-        target = Target(colors(crops), landmarks, seen.linked(rows))
-        if frozen is None:
-            start = replace(start, gamma=first_light(model, start, target.pictures))
+class _Fit:
+    """The fit of one person's frames; arguments as of the stage."""
+
+    def __init__(
+        self,
+        seen: FittedFrames,
+        person: Artifact,
+        regressed: Artifact | None,
+        frozen: Artifact | None,
+        settings: FitSettings,
+    ) -> None:
+        self._seen, self._settings = seen, settings
+        self._regressed, self._frozen = regressed, frozen
+        self._fitted, self._basis_key = model_of(person.attributes), person.attributes["basis_key"]
+        alpha, beta = (torch.from_numpy(person.read(name)) for name in ("alpha", "beta"))
+        self._who = replace(Coefficients.nobody(), alpha=alpha, beta=beta)
+
+    def __call__(self, rows: NDArray[np.int64]) -> Arrays:
+        """Arrays of the schema, but for `transform` and `valid`, in ascending rows."""
+        landmarks, model = self._seen.landmarks(rows), self._fitted.model
+        crops = np.zeros((len(rows), SIDE, SIDE, 3), np.uint8)
+        photo = torch.full((len(rows),), torch.nan)
+        found = self._start(rows)
+        if self._settings.mode != "mesh":
+            crops = self._seen.pictures(rows)
+            target = Target(colors(crops), landmarks, self._seen.linked(rows))
+            if self._regressed is None:
+                found = self._nearer(found, target)
+            photo = photo_error(model, found, target.pictures)
+        return {name: getattr(found, name).numpy() for name in sorted(MOVING)} | {
+            "landmark_error": landmark_error(model, found, landmarks).numpy(),
+            "photo_error": photo.numpy(),
+            "picture": crops,
+        }
+
+    def _start(self, rows: NDArray[np.int64]) -> Coefficients:
+        """What is known without the pictures."""
+        who = self._who
+        if self._regressed is not None:
+            return self._said(self._regressed, rows)
+        mesh, points = self._seen.shape(self._fitted, rows)
+        if self._frozen is None:
+            return who.of(mesh.frames(points, self._seen.rotation(rows), who.alpha))
+        gamma, rotation, translation = (
+            torch.from_numpy(self._frozen.read_rows(name, rows))
+            for name in ("gamma", "rotation", "translation")
+        )
+        placed = Placed(euler_rotation(rotation), translation, torch.zeros(len(rows), 64))
+        delta = mesh.expression(points, placed, who.alpha)
+        return replace(who, delta=delta, gamma=gamma, rotation=rotation, translation=translation)
+
+    def _nearer(self, start: Coefficients, target: Target) -> Coefficients:
+        """Nearer to the pictures."""
+        model, settings = self._fitted.model, self._settings
+        free = frozenset({"delta"})
+        if self._frozen is None:
+            start, free = replace(start, gamma=first_light(model, start, target.pictures)), MOVING
         steps, steady = settings.iterations, settings.temporal
-        found = fit(model, target, start, iterations=steps, free=free, temporal=steady)
-        photo = photo_error(model, found, target.pictures)
-    return {name: getattr(found, name).numpy() for name in sorted(MOVING)} | {
-        "landmark_error": landmark_error(model, found, landmarks).numpy(),
-        "photo_error": photo.numpy(),
-        "picture": crops,
-    }
+        return fit(model, target, start, iterations=steps, free=free, temporal=steady)
 
+    def _said(self, regressed: Artifact, rows: NDArray[np.int64]) -> Coefficients:
+        """What a network says."""
+        given = torch.from_numpy(regressed.read_rows("coefficients", rows))
+        if self._fitted.name != "deep3d":
+            return of_network(given, self._who.alpha, self._who.beta)
+        square = between(regressed.read_rows("transform", rows), self._seen.transforms[rows])
+        return self._deep3d(given, torch.from_numpy(square), self._who)
 
-def _thawed(
-    frozen: Artifact, who: Coefficients, rows: NDArray[np.int64], points: torch.Tensor
-) -> Coefficients:
-    """Light and pose of another fit, with the expression that the points ask for."""
-    first, last = int(rows[0]), int(rows[-1]) + 1
-    gamma, rotation, translation = (
-        torch.from_numpy(frozen.read(name, first, last)[rows - first])
-        for name in ("gamma", "rotation", "translation")
-    )
-    placed = Placed(euler_rotation(rotation), translation, torch.zeros(len(rows), 64))
-    delta = mesh_fit().expression(points, placed, who.alpha)
-    return replace(who, delta=delta, gamma=gamma, rotation=rotation, translation=translation)
+    @cached_property
+    def _deep3d(self) -> Converter:
+        basis = named_basis(self._fitted.name, self._basis_key)
+        return Converter(basis, self._fitted.by_landmarks)
 
 
 def _filled(

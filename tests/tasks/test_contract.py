@@ -14,6 +14,7 @@ import torch
 
 from flows.dub import dub
 from flows.settings import read_settings
+from models.face_fit.settings import FitSettings
 from models.meta_talk.settings import FaceSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.artifact import Artifact
@@ -30,6 +31,7 @@ from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.result import restored
+from tasks.source import landmarks68, regressed
 from tasks.source.face_crops import FaceCropSettings, face_crops
 from tasks.speech.atnet_features import atnet_features
 from tasks.speech.speech_features import speech_features
@@ -43,6 +45,7 @@ from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.drawn_face import drawn
 from tests.tasks.every_stage import every_stage, made_up_arguments, positional, recorded_calls
+from tests.tasks.source.test_face_fit_modes import Brightness, Shifted
 
 STAGES = every_stage()
 RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
@@ -160,6 +163,11 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 dubbed = {n: recorded[_COMPOSITE][n] for n in ("render", "output_frames")}
                 small = pseudo_faces(**seen, face_px=96)
                 pseudo_expression(**fit, faces=small, **dubbed)
+                patch.setattr(landmarks68, "network_runner", lambda *given: told_by(Brightness()))
+                patch.setattr(regressed, "network_runner", lambda *given: told_by(Shifted()))
+                of = {"landmarks68": landmarks68.landmarks68(**seen, weights=seen["landmarks"])}
+                quick = FitSettings(person_frames=4, person_iterations=2, iterations=2)
+                regressed.regressed(**seen, **of, network=seen["landmarks"], settings=quick)
                 heard = waveform(Source.of(cut_wav(speech, folder, 0.0, 5.0)))
                 speech_features(heard)
                 speech_windows(heard, features="logmel80")
@@ -183,7 +191,12 @@ def inverted(*given: object) -> Runner:
         def forward(self, faces: torch.Tensor) -> torch.Tensor:
             return 255 - faces
 
-    return Runner(Inverted(), DeviceSettings(device="cpu"))
+    return told_by(Inverted())
+
+
+def told_by(network: torch.nn.Module) -> Runner:
+    """Likewise, of any network."""
+    return Runner(network, DeviceSettings(device="cpu"))
 
 
 @pytest.mark.dub
