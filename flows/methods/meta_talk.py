@@ -259,7 +259,8 @@ def weights(settings: MetaTalkSettings) -> tuple[str, ...]:
     named = (*heard, settings.renderer)
     if not all(named):
         raise SettingsError(_UNTRAINED)
-    return named
+    hearing = (_ATNET,) if "audiodvp_expression" in heard else ()
+    return (*named, *hearing, *settings.fit.weights)
 
 
 METHOD = Method(MetaTalkSettings, run, weights)

@@ -29,7 +29,7 @@ from tasks.result.composite import rendered_rows
 from tasks.source.area import crop_of
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_fit import MAX_ERROR_PX
-from tasks.source.fitting import fitted_model, mesh_fit
+from tasks.source.fitting import fitted_model
 from tasks.source.mesh_detector import (
     MESH_SIZE,
     REGION_MARGIN,
@@ -198,9 +198,9 @@ def _fitted(
     at = np.flatnonzero(seen)
     own, there = frames.at(torch.from_numpy(at)), torch.from_numpy(points[at])
     placed = Placed(euler_rotation(own.rotation), own.translation, torch.zeros_like(own.delta))
-    found = replace(own, delta=mesh_fit().expression(there, placed, own.alpha))
-    model = fitted_model()
-    error = landmark_error(model, found, there[:, model.landmarks]).numpy()
+    face = fitted_model("own")
+    found = replace(own, delta=face.by_mesh.expression(there, placed, own.alpha))
+    error = landmark_error(face.model, found, there[:, face.model.landmarks]).numpy()
     fits = error <= MAX_ERROR_PX  # false for NaN
     out = {
         "delta": np.zeros((len(seen), N_EXPRESSION), np.float32),
