@@ -9,6 +9,7 @@ from flows.dub import dub
 from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.presets import merge
+from flows.seen import see
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -18,11 +19,6 @@ from tasks.engine.open_run import open_run
 from tasks.metrics import find_family
 from tasks.metrics.family import Comparison
 from tasks.metrics.match import match
-from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
-from tasks.source.seen import Seen
-from tasks.source.timeline import timeline
-from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -173,7 +169,7 @@ def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) 
 
 
 def _compare(call: Call, result: Path) -> Comparison:
-    made, reference = _see(Source.of(result)), _see(Source.of(call.item.video))
+    made, reference = see(Source.of(result)), see(Source.of(call.item.video))
     return Comparison(
         result=made,
         reference=reference,
@@ -181,11 +177,3 @@ def _compare(call: Call, result: Path) -> Comparison:
         speech=waveform(Source.of(call.item.speech)),
         paired=call.rules.paired,
     )
-
-
-def _see(video: Source) -> Seen:
-    clip = timeline(video)
-    found = faces(video, clip)
-    face = landmarks(found, follow_person(video, clip, found), timeline=clip)
-    own = waveform(video) if clip.attributes["audio"] else None
-    return Seen(video, clip, face, own)
