@@ -1,0 +1,1 @@
+"""The steps of a personalisation, each resumable by itself."""
