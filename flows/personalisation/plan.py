@@ -141,7 +141,8 @@ class Plan:
     @property
     def of_method(self) -> dict[str, Any]:
         """Settings of the method, as JSON, but for what the run itself or a dub decides."""
-        decided = {"run", "expression", "renderer", "precision", "force"}
+        decided = {"run", "expression", "renderer", "precision"}
+        decided |= {"force", "drive", "exclude_within_s"}
         return self.method.model_dump(mode="json", exclude=decided)
 
     @property
@@ -157,15 +158,17 @@ class Plan:
     def train_settings(self, name: str, data: Path) -> TrainSettings:
         """For `train`."""
         settings, given = self.settings, getattr(self.settings, name)
-        return TrainSettings(
-            recipe=TRAININGS[name],
-            data=data,
-            output=settings.output / name,
-            store=settings.store,
-            preset=given.preset,
-            trainer={"device": settings.devices.device} | given.trainer,
-            settings=self.trainings[name].changes,
-            licence=settings.licence,
+        return TrainSettings.model_validate(
+            {
+                "recipe": TRAININGS[name],
+                "data": data,
+                "output": settings.output / name,
+                "store": settings.store,
+                "preset": given.preset,
+                "trainer": {"device": settings.devices.device} | given.trainer,
+                "settings": self.trainings[name].changes,
+                "licence": settings.licence,
+            }
         )
 
     def steps(self) -> list[str]:
@@ -218,7 +221,8 @@ class Plan:
     def faults(self) -> list[str]:
         """All that `check` would refuse, not only the first of it."""
         store, faults = Store(self.settings.store), []
-        looks = [*self._checks(), *(partial(find_weights, n, store=store) for n in self.weights)]
+        looks: list[Callable[[], object]] = self._checks()
+        looks += [*(partial(find_weights, n, store=store) for n in self.weights)]
         for look in looks:
             try:
                 look()

@@ -72,9 +72,9 @@ class PersonaliseSettings(BaseModel):
     method_settings: dict[str, Any] = Field(
         {}, description="settings of the method meta_talk, checked against its own model"
     )
-    pseudo: LabelSettings = Field(default_factory=LabelSettings)
-    expression: TrainingChanges = Field(default_factory=TrainingChanges)
-    renderer: TrainingChanges = Field(default_factory=TrainingChanges)
+    pseudo: LabelSettings = LabelSettings.model_validate({})
+    expression: TrainingChanges = TrainingChanges.model_validate({})
+    renderer: TrainingChanges = TrainingChanges.model_validate({})
     licence: str | None = Field(None, description="of the weights, for their cards")
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
     workers: int = Field(

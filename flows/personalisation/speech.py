@@ -146,14 +146,13 @@ def _drawn(clips: Iterable[Clip], wanted: float, lengths: _Lengths) -> Iterator[
     for clip in sorted(clips, key=lambda clip: draw(0, clip.name)):
         own.setdefault(clip.person, []).append(clip)
     waiting = {name: _Waiting(own[name], lengths) for name in sorted(own, key=lambda n: draw(0, n))}
-    speakers, left = list(waiting), wanted
+    speakers, left, least = list(waiting), wanted, _LEAST_OF_SPEAKER_SECONDS
     while speakers and left >= LEAST_SECONDS:
-        share, before = max(left / len(speakers), _LEAST_OF_SPEAKER_SECONDS), left
+        share = max(left / len(speakers), least)
         for name in speakers:
             left -= waiting[name].take(min(share, left))
         speakers = [name for name in speakers if not waiting[name].empty]
-        if left == before:
-            break
+        least = LEAST_SECONDS
     for each in waiting.values():
         yield from each.taken()
 
