@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 SHARE = 0.2
 
 
-def held_out_from(seconds: NDArray[np.float64]) -> float:
+def held_out_from(seconds: NDArray[np.float64], share: float = SHARE) -> float:
     """The time from which frames are held out [s].
 
     Args:
         seconds: (frame,) when each frame is shown [s].
+        share: Of the clip's time.
     """
-    return float(seconds[0] + (1 - SHARE) * (seconds[-1] - seconds[0]))
+    return float(seconds[0] + (1 - share) * (seconds[-1] - seconds[0]))
