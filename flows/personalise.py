@@ -14,7 +14,7 @@ import yaml
 
 from flows.dub import default_workers
 from flows.methods.meta_talk import fitted, training_faces
-from flows.personalisation.folder import SECONDS, claim, finished
+from flows.personalisation.folder import METHOD, SECONDS, claim, finished
 from flows.personalisation.pairs import Pairs, foreign_pairs, own_pairs
 from flows.personalisation.plan import TRAININGS, Plan
 from flows.personalisation.report import PersonaliseReport, write_report
@@ -43,7 +43,7 @@ from tasks.training.recipe import NoTrainingObserver, TrainingObserver
 from tasks.training.run_folder import RunFolder, write_text
 from tasks.weights.networks import licence_notes, licences
 
-METHOD, PAIRS = "method.yaml", "pairs.json"
+PAIRS = "pairs.json"
 
 Watch = Callable[[float], Callable[[], TrainingObserver]]
 """Seconds that the run takes after a training → who makes that training's observer."""

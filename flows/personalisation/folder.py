@@ -13,7 +13,7 @@ from stores.weights.registry import sha256_of
 from tasks.training.run_folder import RunFolder, difference, write_text
 from tasks.training.settings import FREE_TO_CHANGE
 
-SETTINGS, SECONDS = "personalise.json", "seconds.json"
+SETTINGS, SECONDS, METHOD = "personalise.json", "seconds.json", "method.yaml"
 TRAININGS = ("expression", "renderer")
 
 
@@ -44,7 +44,7 @@ def claim(folder: Path, given: Mapping[str, Any], *, restart: bool) -> None:
     check_folder(folder)
     begun = folder / SETTINGS
     if restart:
-        for name in (CARD, SECONDS):
+        for name in (CARD, METHOD, SECONDS):
             (folder / name).unlink(missing_ok=True)
         for name in TRAININGS:
             RunFolder(folder / name).checkpoints.clear()
