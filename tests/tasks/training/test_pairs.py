@@ -215,11 +215,11 @@ def test_it_is_told_whether_the_last_fifth_of_the_own_speech_is_learned_from(
 ) -> None:
     with open_run(store):
         clip = timeline(Source.of(make_video(tmp_path / "film.mp4", frames=200, size=(16, 16))))
-    others = [put_pairs(store, *counted(50, 20 + n), f"s{n}") for n in range(4)]
-    own = put_pairs(store, *counted(ticks, 30), "me", clip, labels="real")
+    others = [put_pairs(store, *counted(50, 20 + n), f"{ticks} s{n}") for n in range(4)]
+    own = put_pairs(store, *counted(ticks, 30), f"{ticks} me", clip, labels="real")
     write_pairs(tmp_path / "pairs.json", [*others, own])
     both = job(tmp_path / "pairs.json", store, pairs="both", held_out="speaker")
-    assert split([*others, own], "speaker")[0][-1].speaker == "me"
+    assert split([*others, own], "speaker")[0][-1].speaker == f"{ticks} me"
     assert open_pairs(both).facts["held_out"] == held_out
     real = job(tmp_path / "pairs.json", store, pairs="real", held_out="time")
     assert open_pairs(real).facts["held_out"] == 0.2
