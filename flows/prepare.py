@@ -105,9 +105,12 @@ def _each(
     progress: Progress,
 ) -> Iterator[PreparedClip]:
     """Clips as they end, so many at the same time; an interrupt ends those under way soon."""
-    prepared = apart(lambda given: prepare_clip(place, *given))
+
+    def prepared(given: tuple[Clip, Split]) -> PreparedClip:
+        return prepare_clip(place, *given)
+
     progress.begin("clips", len(clips), 0)
-    for _, one in side_by_side(clips, prepared, count=count):
+    for _, one in side_by_side(clips, apart(prepared), count=count):
         yield one
         progress.advance("clips", 1)
     progress.end("clips", cached=False)
