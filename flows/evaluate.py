@@ -1,12 +1,14 @@
 """Evaluate systems under protocols: every item made or found, measured, and reported."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from flows.evaluation.item import Call, Scored, options_of, score
-from flows.evaluation.protocols import Protocol, find_items, read_protocol
+from flows.evaluation.last_part import check_held_out
+from flows.evaluation.protocols import Item, Protocol, find_items, read_protocol
 from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
@@ -64,7 +66,7 @@ def evaluate(
     items = {name: find_items(rules, settings.data) for name, rules in protocols.items()}
     items = {name: found[: settings.limit] for name, found in items.items()}
     families, unavailable = _families(settings)
-    check(settings, protocols)
+    check(settings, protocols, items)
     settings.output.mkdir(parents=True, exist_ok=True)
     calls = [
         Call(settings, name, rules, item, system, tuple(families))
@@ -99,7 +101,9 @@ def evaluate(
     )
 
 
-def check(settings: EvaluateSettings, protocols: dict[str, Protocol]) -> None:
+def check(
+    settings: EvaluateSettings, protocols: dict[str, Protocol], items: Mapping[str, Sequence[Item]]
+) -> None:
     """Refuse at once what could only fail later.
 
     Raises:
@@ -109,10 +113,12 @@ def check(settings: EvaluateSettings, protocols: dict[str, Protocol]) -> None:
     for method in settings.methods:
         if method == SOURCE:
             continue
-        for rules in protocols.values():
-            options = method_settings(method, options_of(settings, rules, method))
-            for name in find_method(method).weights(options):
-                find_weights(name, store=store)
+        for name, rules in protocols.items():
+            several = (options_of(settings, rules, method, item) for item in items[name])
+            for given in {json.dumps(each, default=str): each for each in several}.values():
+                for needed in find_method(method).weights(method_settings(method, given)):
+                    find_weights(needed, store=store)
+                    check_held_out(needed, rules.last_share)
     for name, folder in settings.external.items():
         if name in settings.methods:
             raise SettingsError(f"--external {name}=…: that is the name of a method; take another")

@@ -50,6 +50,11 @@ def preset_names() -> tuple[str, ...]:
     return ("paper", *sorted(others))
 
 
+def personalise_presets() -> tuple[str, ...]:
+    """Presets of `dubflow personalise`: the files of configs/personalise/."""
+    return config_names("personalise")
+
+
 def family_names() -> tuple[str, ...]:
     """Families of metrics, in the order of the report."""
     from tasks.metrics import families  # what computes them is imported only to be listed

@@ -30,6 +30,7 @@ from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
+from flows.personalisation.settings import PersonaliseSettings
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
 from flows.runtime.clusters import open_cluster
@@ -110,6 +111,27 @@ def train_flow(settings: TrainSettings) -> dict[str, Any]:
     card = train(settings, watch=OnTerminal(), progress=watcher(Bars), say=warn)
     create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
     return card
+
+
+@flow(
+    name="personalise",
+    flow_run_name="personalise {settings.video.name}",
+    task_runner=ThreadPoolTaskRunner(max_workers=_MAX_TASKS),  # type: ignore[arg-type]
+    persist_result=False,
+    retries=0,
+)
+def personalise_flow(settings: PersonaliseSettings, cluster: str | None = None) -> dict[str, Any]:
+    """Learn a person, or go on with it, stages on a cluster if one is named; gives the card."""
+    from flows.personalise import personalise  # torch, as above
+    from flows.runtime.training_progress import OnTerminal
+
+    say = get_run_logger().info
+    with open_cluster(cluster) as workers:
+        report = personalise(
+            settings, watch=OnTerminal, progress=watcher(Bars), cluster=workers, say=say
+        )
+    create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
+    return report.model_dump(mode="json")
 
 
 def _row_task(cluster: Cluster | None) -> Dub:

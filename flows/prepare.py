@@ -6,7 +6,6 @@ threshold only writes the index anew.
 
 import time
 from collections.abc import Iterator, Sequence
-from contextvars import Context
 from typing import Any
 
 from flows.datasets.description import Clip, Description, Split, read_description
@@ -16,7 +15,7 @@ from flows.preparation.clip import PreparedClip, Workplace, prepare_clip
 from flows.preparation.filters import FilterCount, apply_filters
 from flows.preparation.report import PrepareReport, build_report
 from flows.preparation.settings import PrepareSettings
-from flows.runtime.side_by_side import side_by_side
+from flows.runtime.side_by_side import apart, side_by_side
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
@@ -25,7 +24,6 @@ from stores.dataset_index import FAILURES, index_schema, write_table
 from stores.errors import MissingWeights, SettingsError
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
-from tasks.engine.open_run import current_group
 from tasks.engine.run import NoProgress, Progress, usable_processors
 from tasks.metrics.lse import WEIGHTS as SYNCNET
 from tasks.metrics.parts import SCORES
@@ -109,17 +107,10 @@ def _each(
     """Clips as they end, so many at the same time; an interrupt ends those under way soon."""
 
     def prepared(given: tuple[Clip, Split]) -> PreparedClip:
-        runs = current_group()
-
-        def one() -> PreparedClip:
-            with runs.joined():
-                return prepare_clip(place, *given)
-
-        # Not in this thread's context: a Prefect run would count every stage call.
-        return Context().run(one)
+        return prepare_clip(place, *given)
 
     progress.begin("clips", len(clips), 0)
-    for _, one in side_by_side(clips, prepared, count=count):
+    for _, one in side_by_side(clips, apart(prepared), count=count):
         yield one
         progress.advance("clips", 1)
     progress.end("clips", cached=False)

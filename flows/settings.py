@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from flows.names import OneOf, method_names
 from flows.presets import checked, merge, nested, read_yaml
@@ -17,6 +17,18 @@ from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.result.settings import SyncSettings
 
 _FACE = r"largest|track:\d+|\d+(\.\d+)?,\d+(\.\d+)?@\d+(\.\d+)?"
+
+
+def _names_a_face(value: str) -> str:
+    if not re.fullmatch(_FACE, value):
+        raise ValueError(
+            f"{value!r} names no face: largest, track:N or x,y@seconds, as in 640,300@12.5"
+        )
+    return value
+
+
+Face = Annotated[str, AfterValidator(_names_a_face)]
+"""A face of a video, as `tasks.source.track.follow_person` takes it."""
 
 Track = Annotated[str, BeforeValidator(str), Field(min_length=1)]
 """A sound track, as `stores.media.tracks.find_track` takes it."""
@@ -34,7 +46,7 @@ class DubSettings(BaseModel):
     method: Annotated[str, OneOf("method", method_names)] = Field(
         "exemplar", description="how the mouth is made"
     )
-    face: str = Field(
+    face: Face = Field(
         "largest", description="which face: largest, track:N, or x,y@seconds (a point on it)"
     )
     detector: Literal["mediapipe", "s3fd"] = Field(
@@ -65,15 +77,6 @@ class DubSettings(BaseModel):
     workers: int = Field(
         0, ge=0, description="ranges computed at once; 0: one per processor, 8 at most"
     )
-
-    @field_validator("face")
-    @classmethod
-    def _names_a_face(cls, value: str) -> str:
-        if not re.fullmatch(_FACE, value):
-            raise ValueError(
-                f"{value!r} names no face: largest, track:N or x,y@seconds, as in 640,300@12.5"
-            )
-        return value
 
 
 def read_settings(

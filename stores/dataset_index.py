@@ -151,6 +151,17 @@ def read_parts(
     return segments
 
 
+def read_paths(path: Path, *, splits: Sequence[str]) -> list[tuple[Path, str]]:
+    """(file, person) of the clips of which an index keeps a part, each once.
+
+    Raises:
+        InputError: as `read_parts`.
+    """
+    rows = [each.row for each in read_parts(path, splits=splits)]
+    table = _opened(path).read(columns=["path", "person"]).take(rows).to_pylist()
+    return list(dict.fromkeys((Path(row["path"]), row["person"]) for row in table))
+
+
 def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)

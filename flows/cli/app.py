@@ -13,6 +13,7 @@ from flows.cli.errors import one_line_errors
 from flows.cli.evaluate import evaluate
 from flows.cli.faces import faces
 from flows.cli.options import ARGUMENTS, OPTIONS
+from flows.cli.personalise import personalise
 from flows.cli.prepare import prepare
 from flows.cli.rate import rate
 from flows.cli.train import train
@@ -42,7 +43,8 @@ app = App(
     result_action="return_none",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, evaluate, rate, up),
+    *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, personalise, evaluate),
+    *(rate, up),
 )
 for place, command in enumerate(_COMMANDS):
     app.command(command, sort_key=place)

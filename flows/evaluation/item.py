@@ -6,23 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from flows.dub import dub
+from flows.evaluation.last_part import last_part
 from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.presets import merge
+from flows.seen import see
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError, InputError
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
+from tasks.engine.run import Run
 from tasks.metrics import find_family
 from tasks.metrics.family import Comparison
 from tasks.metrics.match import match
-from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
-from tasks.source.seen import Seen
-from tasks.source.timeline import timeline
-from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -82,13 +80,29 @@ class Scored:
     failure: str = ""
 
 
+@dataclass(frozen=True)
+class _Truth:
+    """What a result is made of and compared with.
+
+    Attributes:
+        video: Compared with.
+        speech: That the result says.
+        start: The result begins there in the item's video [s].
+    """
+
+    video: Path
+    speech: Path
+    start: float | None = None
+
+
 def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
     """Make or find the result, and measure it; a failure is a result of its own."""
     scored = Scored(call.protocol, call.item.name, call.system)
     try:
-        result = _result(call, scored, cluster)
+        truth = _truth(call, scored, cluster)
+        result = _result(call, truth, scored, cluster)
         scored.result = str(result)
-        _measure(call, result, scored, cluster)
+        _measure(call, truth, result, scored, cluster)
     except DubflowError as error:
         scored.failure = str(error)
     except Exception as error:
@@ -97,9 +111,17 @@ def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
     return scored
 
 
-def options_of(settings: EvaluateSettings, rules: Protocol, method: str) -> dict[str, Any]:
-    """A method's settings: those of the protocol, and the user's over them."""
-    return merge(rules.methods.get(method, {}), settings.method_settings.get(method, {}))
+def options_of(
+    settings: EvaluateSettings, rules: Protocol, method: str, item: Item
+) -> dict[str, Any]:
+    """A method's settings for an item: the protocol's, and over them the user's, whose texts may
+    name the item: run=RUNS/{item}."""
+    given = settings.method_settings.get(method, {})
+    named = {
+        name: value.replace("{item}", item.name) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
+    return merge(rules.methods.get(method, {}), named)
 
 
 def result_path(settings: EvaluateSettings, protocol: str, system: str, item: str) -> Path:
@@ -107,10 +129,27 @@ def result_path(settings: EvaluateSettings, protocol: str, system: str, item: st
     return settings.output / "videos" / Path(protocol).stem / system / f"{item}.mp4"
 
 
-def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
+def _truth(call: Call, scored: Scored, cluster: Cluster | None) -> _Truth:
+    settings, item = call.settings, call.item
+    if call.rules.last_share is None:
+        return _Truth(item.video, item.speech)
+    folder = settings.output / "speech" / Path(call.protocol).stem
+    with open_run(Store(settings.store), devices=settings.devices, cluster=cluster) as run:
+        part = last_part(item.video, call.rules.last_share, folder, item.name)
+    _note(scored, run)
+    return _Truth(part.video, part.speech, part.start)
+
+
+def _note(scored: Scored, run: Run) -> None:
+    """What a run touched and computed."""
+    scored.touched = list(dict.fromkeys([*scored.touched, *run.touched]))
+    scored.computed += sum(record.computed for record in run.records)
+
+
+def _result(call: Call, truth: _Truth, scored: Scored, cluster: Cluster | None) -> Path:
     settings, item = call.settings, call.item
     if call.system == SOURCE:
-        return item.video
+        return truth.video
     if call.system in settings.external:
         return _found(call)
     path = result_path(settings, call.protocol, call.system, item.name)
@@ -119,12 +158,16 @@ def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
         DubSettings.model_validate(
             {
                 "video": item.video,
-                "audio": item.speech,
+                "audio": truth.speech,
                 "output": path,
                 "store": settings.store,
                 "method": call.system,
-                "method_settings": options_of(settings, call.rules, call.system),
-                "sync": {"mode": "cut_off", "end_seconds": call.rules.seconds},
+                "method_settings": options_of(settings, call.rules, call.system, item),
+                "sync": {
+                    "mode": "cut_off",
+                    "start_seconds": truth.start,
+                    "end_seconds": call.rules.seconds,
+                },
                 "precision": settings.precision,
                 "devices": settings.devices,
                 "workers": 1,
@@ -134,8 +177,8 @@ def _result(call: Call, scored: Scored, cluster: Cluster | None) -> Path:
         catalog=False,
     )
     scored.notes = report.notes
-    scored.computed = sum(stage.computed for stage in report.stages)
-    scored.touched = [(stage.name, stage.key) for stage in report.stages]
+    scored.computed += sum(stage.computed for stage in report.stages)
+    scored.touched += [(stage.name, stage.key) for stage in report.stages]
     return path
 
 
@@ -149,10 +192,12 @@ def _found(call: Call) -> Path:
     raise InputError(f"{folder} holds no {name}.mp4 (.mov, .mkv, .webm, .avi)")
 
 
-def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) -> None:
+def _measure(
+    call: Call, truth: _Truth, result: Path, scored: Scored, cluster: Cluster | None
+) -> None:
     settings = call.settings
     with open_run(Store(settings.store), devices=settings.devices, cluster=cluster) as run:
-        comparison = _compare(call, result)
+        comparison = _compare(call, truth, result)
         parts = {
             "result": comparison.result.timeline,
             "reference": comparison.reference.timeline,
@@ -168,24 +213,15 @@ def _measure(call: Call, result: Path, scored: Scored, cluster: Cluster | None) 
             scored.artifacts[name] = (artifact.kind, artifact.key)
             scored.values |= artifact.attributes["values"]
             scored.reasons |= artifact.attributes["reasons"]
-    scored.touched = list(dict.fromkeys([*scored.touched, *run.touched]))
-    scored.computed += sum(record.computed for record in run.records)
+    _note(scored, run)
 
 
-def _compare(call: Call, result: Path) -> Comparison:
-    made, reference = _see(Source.of(result)), _see(Source.of(call.item.video))
+def _compare(call: Call, truth: _Truth, result: Path) -> Comparison:
+    made, reference = see(Source.of(result)), see(Source.of(truth.video))
     return Comparison(
         result=made,
         reference=reference,
         match=match(made.timeline, reference.timeline),
-        speech=waveform(Source.of(call.item.speech)),
+        speech=waveform(Source.of(truth.speech)),
         paired=call.rules.paired,
     )
-
-
-def _see(video: Source) -> Seen:
-    clip = timeline(video)
-    found = faces(video, clip)
-    face = landmarks(found, follow_person(video, clip, found), timeline=clip)
-    own = waveform(video) if clip.attributes["audio"] else None
-    return Seen(video, clip, face, own)

@@ -47,6 +47,13 @@ class Protocol(BaseModel):
     seconds: float | None = Field(
         None, gt=0, description="the first seconds of each video only [s]"
     )
+    last_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="the last share of each video's time only: what learns a person must not have "
+        "learned from it",
+    )
     speech: Literal["own", "other", "listed"] = Field(
         description="own: its own sound, so that the result has a truth; other: that of another "
         "clip, drawn by the seed; listed: as the listing says"
@@ -68,6 +75,8 @@ class Protocol(BaseModel):
         listed = self.listing is not None and "audio" in self.listing.columns
         if (self.speech == "listed") != listed:
             raise ValueError("speech is `listed` exactly if the listing has a column audio")
+        if self.last_share is not None and (self.speech != "own" or self.seconds is not None):
+            raise ValueError("last_share goes with speech own, and without seconds")
         return self
 
     @property

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TypeVar
 
-from tasks.engine.open_run import RunGroup
+from tasks.engine.open_run import RunGroup, current_group
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -47,3 +47,21 @@ def side_by_side(
                 future.cancel()
             runs.stop()
             raise
+
+
+def apart(function: Callable[[A], B]) -> Callable[[A], B]:
+    """The function in a context of its own: runs that it opens are of no Prefect flow run.
+
+    That would count every call of a stage. They still end with the group of the caller.
+    """
+
+    def perform(item: A) -> B:
+        runs = current_group()
+
+        def joined() -> B:
+            with runs.joined():
+                return function(item)
+
+        return Context().run(joined)
+
+    return perform

@@ -17,10 +17,15 @@ _LINE_EVERY_SECONDS = 30.0
 
 
 class Terminal:
-    """Shows a training on a console."""
+    """Shows a training on a console.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    Args:
+        console: Shown on.
+        after: What is still to be done when it is over takes so long [s].
+    """
+
+    def __init__(self, console: Console, after: float = 0.0) -> None:
+        self._console, self._after = console, after
         self._bar = progress.Progress(
             progress.BarColumn(24),
             progress.MofNCompleteColumn(),
@@ -50,11 +55,12 @@ class Terminal:
             return
         self._told = now
         pace = (step - self._first) / max(now - self._start, 1e-9)
+        left = (self._steps - step) / max(pace, 1e-9)
+        whole = f", {left + self._after:.0f} s of the whole" if self._after else ""
         note = f"{pace:.3g} steps/s  " + "  ".join(f"{n} {v:.4g}" for n, v in losses().items())
-        self._bar.update(self._task, note=note)
+        self._bar.update(self._task, note=note + whole)
         if not self._console.is_terminal:
-            left = (self._steps - step) / max(pace, 1e-9)
-            self._say(f"step {step} of {self._steps}, {left:.0f} s left: {note}")
+            self._say(f"step {step} of {self._steps}, {left:.0f} s left{whole}: {note}")
 
     def validated(self, validation: Validation) -> None:
         told = "  ".join(f"{name} {value:.4g}" for name, value in validation.figures.items())
@@ -70,7 +76,13 @@ class Terminal:
 
 @dataclass(frozen=True)
 class OnTerminal:
-    """Makes a `Terminal` on the error stream, in whichever process leads; can be pickled."""
+    """Makes a `Terminal` on the error stream, in whichever process leads; can be pickled.
+
+    Attributes:
+        after: As of `Terminal`.
+    """
+
+    after: float = 0.0
 
     def __call__(self) -> Terminal:
-        return Terminal(Console(stderr=True))
+        return Terminal(Console(stderr=True), self.after)

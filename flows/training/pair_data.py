@@ -6,10 +6,13 @@ from functools import cache
 from torch import Tensor
 
 from flows.training.job import Job, training_loader, validation_loader
+from models.meta_talk.features import TICKS_PER_SECOND
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from tasks.source.face_basis import own_basis_key
+from tasks.source.timeline import load_timeline
+from tasks.training.held_out import SHARE, held_out_from
 from tasks.training.meta_talk_expression import ExpressionSettings
 from tasks.training.pairs import PairBlocks, PairWindows, Part, read_pairs, split
 from tasks.training.recipe import Data
@@ -61,6 +64,7 @@ def open_pairs(job: Job) -> Data:
         "splits": dict(zip(("train", "validation"), map(_counted, parts), strict=True)),
         "person": person,
         "basis": {"name": "own", "key": own_basis_key()},
+        "held_out": _held_out(pairs, parts[0]),
         "key": (key := "-".join(block.fingerprint() for block in blocks)),
     }
     return Data(
@@ -93,6 +97,19 @@ def _check(job: Job, pairs: Sequence[Artifact], settings: ExpressionSettings) ->
         if given != wanted:
             raise InputError(f"{job.index} has pairs with features {given}; set size.features so")
     return next(iter(persons), None)
+
+
+def _held_out(pairs: Sequence[Artifact], training: Sequence[Part]) -> float:
+    """Share of the fitted video's time, at its end, whose own speech is not trained on: a fifth,
+    or 0 if there is less."""
+    for part in training:
+        pair = pairs[part.row]
+        if pair.attributes["labels"] != "real":
+            continue
+        clip = load_timeline(Store(pair.store_url).get(*pair.manifest.inputs["timeline"]))
+        if (part.stop - 1) / TICKS_PER_SECOND > held_out_from(clip.seconds):
+            return 0.0
+    return SHARE
 
 
 def _counted(parts: Sequence[Part]) -> dict[str, float]:

@@ -17,6 +17,9 @@ from tasks.engine.call import Call
 from tasks.engine.perform import others_stopped, perform_call
 from tasks.engine.run import Run, current_run
 
+GPU = "gpu"
+"""Tag of the task runs of stages that run networks, for a concurrency limit on them."""
+
 
 @task(name="stage", cache_policy=NO_CACHE, persist_result=False)
 def _perform(call: Call) -> dict[str, str] | State[dict[str, str]]:
@@ -41,7 +44,9 @@ class PrefectExecutor:
 
     def perform(self, run: Run, calls: Sequence[Call]) -> None:
         futures = [
-            _perform.with_options(name=call.kind, task_run_name=str(call)).submit(call)
+            _perform.with_options(
+                name=call.kind, task_run_name=str(call), tags=[GPU] if call.network else []
+            ).submit(call)
             for call in calls
         ]
         with others_stopped(run, lambda: wait(futures)):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -110,16 +110,21 @@ def card_text(card: Mapping[str, Any]) -> str:
         f"- Trained for {hours:.2f} h on {card['device']}",
     ]
     lines += [f"- {name.replace('_', ' ')}: {fact}" for name, fact in card["facts"].items()]
-    for title, table in (
-        ("Figures on validation persons", card["figures"]),
-        ("Data", flat(card["data"])),
-        ("Settings", flat(card["settings"])),
-        ("Versions", card["versions"]),
-    ):
+    tables = {
+        "Figures on validation persons": card["figures"],
+        "Data": flat(card["data"]),
+        "Settings": flat(card["settings"]),
+        "Versions": card["versions"],
+    }
+    return "\n".join([*lines, *table_lines(tables)]) + "\n"
+
+
+def table_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Tables of names and values by their titles, as Markdown; without empty ones."""
+    for title, table in tables.items():
         if table:
-            lines += ["", f"## {title}", "", "| | |", "|---|---|"]
-            lines += [f"| {name} | {_told(value)} |" for name, value in table.items()]
-    return "\n".join(lines) + "\n"
+            yield from ("", f"## {title}", "", "| | |", "|---|---|")
+            yield from (f"| {name} | {_told(value)} |" for name, value in table.items())
 
 
 def device_name(device: torch.device) -> str:

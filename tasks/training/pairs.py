@@ -99,10 +99,11 @@ def split(pairs: Sequence[Artifact], held_out: HeldOut) -> tuple[list[Part], lis
 
     Args:
         pairs: Of `read_pairs`.
-        held_out: A fifth of the speakers, or the last fifth of each speech.
+        held_out: A fifth of the speakers, or the last fifth of each speech. Where foreign speech is
+            learned from beside the person's own, a fifth of the foreign speakers.
 
     Raises:
-        InputError: there is one speaker only, who can't be held out.
+        InputError: there is one such speaker only, who can't be held out.
     """
     whole = [
         Part(row, pair.key, pair.attributes["speaker"], 0, pair.sizes["tick"])
@@ -115,7 +116,8 @@ def split(pairs: Sequence[Artifact], held_out: HeldOut) -> tuple[list[Part], lis
             [Part(p.row, p.key, p.speaker, 0, cut) for p, cut in parts],
             [Part(p.row, p.key, p.speaker, cut, p.stop) for p, cut in parts],
         )
-    speakers = sorted({part.speaker for part in whole}, key=_drawn)
+    foreign = {pair.attributes["speaker"] for pair in pairs if pair.attributes["labels"] != "real"}
+    speakers = sorted(foreign or {part.speaker for part in whole}, key=_drawn)
     if len(speakers) < 2:
         raise InputError(
             f"all pairs are of the speaker {speakers[0]}: none can be held out; "

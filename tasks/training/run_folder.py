@@ -1,7 +1,7 @@
 """The folder of a training run: who may write in it, what it was begun with, what it ends with."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from tasks.training.checkpoint import Checkpoints
 from tasks.training.settings import FREE_TO_CHANGE
 
 Flat = dict[str, Any]
+
+_DIGESTS = ("data", "video", "speech")
+"""Settings whose values tell nobody anything."""
 
 
 class RunFolder:
@@ -60,19 +63,32 @@ class RunFolder:
         write_text(settings, json.dumps(given, indent=1) + "\n")
 
     def _compare(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        old, new = flat(before), flat(json.loads(json.dumps(given)))
-        free = {f"trainer.{name}" for name in FREE_TO_CHANGE}
-        for name in sorted({*old, *new} - free):
-            was, now = old.get(name), new.get(name)
-            if was == now:
-                continue
-            told = f"was begun with {name}={was}, now it is {now}"
-            if name == "data":
-                told = "was begun with other data"
+        found = difference(before, given, free={f"trainer.{name}" for name in FREE_TO_CHANGE})
+        if found is not None:
             raise TrainingError(
-                f"{self.path} {told}; give another folder (-o), the same settings, or --restart "
+                f"{self.path} {found}; give another folder (-o), the same settings, or --restart "
                 f"to forget its {self.checkpoints.steps()[-1]} steps"
             )
+
+
+def difference(
+    before: Mapping[str, Any], given: Mapping[str, Any], *, free: Collection[str]
+) -> str | None:
+    """In words, the first setting with which a run can't go on; None if there is none.
+
+    Args:
+        before: Nested JSON that a run was begun with.
+        given: What it is now.
+        free: Dotted names that may change.
+    """
+    old, new = flat(before), flat(json.loads(json.dumps(given)))
+    for name in sorted({*old, *new} - set(free)):
+        was, now = old.get(name), new.get(name)
+        if was != now and name in _DIGESTS:
+            return f"was begun with other {name}"
+        if was != now:
+            return f"was begun with {name}={was}, now it is {now}"
+    return None
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> Flat:

@@ -1,18 +1,31 @@
 """Evaluation end to end on small clips: perfect scores, failures counted, nothing done twice."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from flows.evaluate import evaluate
+from flows.evaluation.item import options_of
+from flows.evaluation.last_part import check_held_out
+from flows.evaluation.protocols import Item, read_protocol
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked
 from stores.artifacts import catalog
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError, MissingWeights, SettingsError
+from tasks.engine.open_run import open_run
+from tasks.source.timeline import timeline
+from tasks.speech.waveform import waveform
 from tests.flows.conftest import cut_wav
 from tests.media_factory import EXAMPLE, make_video
 
@@ -163,3 +176,59 @@ def test_speech_cut_from_elsewhere_needs_a_listing(make: Make, data: Path, tmp_p
     settings = make(protocols=[str(own)], methods=["exemplar"])
     assert evaluate(settings).items == 1
     assert (settings.output / "videos" / "own" / "exemplar").is_dir()
+
+
+@pytest.fixture
+def last_part(tmp_path: Path) -> str:
+    """A protocol of the last two fifths of each clip."""
+    path = tmp_path / "last.yaml"
+    path.write_text(
+        "title: last\nabout: last\nsource: own\ndata: clips\nglob: ['**/p0*.mp4']\n"
+        "speech: own\nlast_share: 0.4\nmethods: {exemplar: {adapt: false}}\n"
+    )
+    return str(path)
+
+
+def test_only_the_last_part_is_dubbed_and_judged(make: Make, data: Path, last_part: str) -> None:
+    settings = make(protocols=[last_part], methods=["source", "exemplar"], limit=1)
+    assert evaluate(settings).items == 2
+    distance = {r["system"]: r["value"] for r in rows(settings) if r["metric"] == "lip_distance"}
+    assert distance["source"] == 0 and distance["exemplar"] > 0.1
+    found = {row["system"]: Path(row["result"]) for row in rows(settings, "items")}
+    clip = data / "p01_0001.mp4"
+    with open_run(Store(settings.store)):
+        frames = [timeline(Source.of(path)).sizes["frame"] for path in (clip, *found.values())]
+        heard = waveform(Source.of(found["source"])).attributes["seconds"]
+    assert frames == [50, 20, 20] and heard == pytest.approx(0.8, abs=0.02)
+    np.testing.assert_array_equal(decoded(found["source"], 0), decoded(clip, 30))
+
+
+def decoded(path: Path, row: int) -> NDArray[np.uint8]:
+    """Luma of a frame."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    return np.asarray(frames[row], np.uint8)
+
+
+@pytest.mark.parametrize(("held_out", "refused"), [(0.0, True), (0.2, True), (0.4, False)])
+def test_networks_that_learned_from_the_judging_part_are_refused(
+    held_out: float, refused: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "net.safetensors"
+    told = {"network": "meta_talk_expression", "trained_on": json.dumps({"held_out": held_out})}
+    save_file({"a": torch.zeros(1)}, path, metadata=told)
+    check_held_out(str(path), None)
+    check_held_out("wav2lip_gan", 0.4)
+    if refused:
+        with pytest.raises(SettingsError, match="trained on the last 40% of its clip's time"):
+            check_held_out(str(path), 0.4)
+    else:
+        check_held_out(str(path), 0.4)
+
+
+def test_settings_may_name_the_item(make: Make, data: Path) -> None:
+    item = Item("talks/one", data / "one.mp4", data / "one.mp4")
+    settings = make(method_settings={"exemplar": {"run": "RUNS/{item}", "smooth": 2}})
+    found = options_of(settings, read_protocol("folder_paired"), "exemplar", item)
+    assert found["run"] == "RUNS/talks/one" and found["smooth"] == 2
+    assert found["adapt"] is False

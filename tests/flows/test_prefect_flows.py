@@ -133,7 +133,14 @@ def test_deployments_can_be_made(server: None) -> None:
     environment = {**os.environ, "PREFECT_API_URL": url, **home}
     asyncio.run(_make_pools())
     run_prefect(("deploy", "--all"), environment)
-    assert asyncio.run(_deployed()) >= {"dub", "batch", "evaluate", "prepare", "train"}
+    assert asyncio.run(_deployed()) >= {
+        "dub",
+        "batch",
+        "evaluate",
+        "prepare",
+        "train",
+        "personalise",
+    }
 
 
 async def _make_pools() -> None:

@@ -8,6 +8,7 @@ import pytest
 from flows import evaluate as module
 from flows.evaluate import check, evaluate
 from flows.evaluation.item import options_of
+from flows.evaluation.protocols import Item
 from flows.evaluation.settings import EvaluateSettings
 from stores.artifacts.store import Store
 from stores.errors import StoreError
@@ -28,13 +29,14 @@ def settings(folder: Path, **changes: Any) -> EvaluateSettings:
 def test_settings_of_the_user_lie_over_those_of_the_protocol(tmp_path: Path) -> None:
     rules = protocol(methods={"exemplar": {"crops": {"bank_limit": 7}, "adapt": False}})
     given = settings(tmp_path, method_settings={"exemplar": {"crops": {"size": 96}}})
+    item = Item("one", tmp_path / "one.mp4", tmp_path / "one.mp4")
     merged = {"crops": {"bank_limit": 7, "size": 96}, "adapt": False}
-    assert options_of(given, rules, "exemplar") == merged
+    assert options_of(given, rules, "exemplar", item) == merged
     seen: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "method_settings", lambda name, options: seen.append(options))
         patch.setattr(module, "find_method", lambda name: _NoWeights)
-        check(given, {"p": rules})
+        check(given, {"p": rules}, {"p": [item, item]})
     assert seen == [merged]
 
 

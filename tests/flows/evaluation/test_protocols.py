@@ -103,3 +103,11 @@ def test_unknown_protocols_and_rules_are_named(tmp_path: Path) -> None:
         read_protocol(str(own))
     with pytest.raises(SettingsError, match="can't be read"):
         read_protocol(str(tmp_path / "none.yaml"))
+
+
+def test_the_last_part_has_its_own_speech_and_no_other_cut() -> None:
+    assert protocol(last_share=0.2).last_share == 0.2
+    for changes in ({"speech": "other"}, {"seconds": 20}):
+        with pytest.raises(ValueError, match="last_share goes with speech own"):
+            protocol(last_share=0.2, **changes)
+    assert read_protocol("meta_talk").last_share == 0.2

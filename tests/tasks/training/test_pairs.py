@@ -18,16 +18,20 @@ from models.meta_talk.expression import SpeechToExpression, predict
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.schema import Schema
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError
+from tasks.engine.open_run import open_run
 from tasks.methods.expression_pairs import EXPRESSION_PAIRS
 from tasks.source.face_basis import own_basis_key
+from tasks.source.timeline import timeline
 from tasks.speech.atnet_features import ATNET_FEATURES
 from tasks.speech.speech_windows import SPEECH_WINDOWS
 from tasks.training.dataset import WindowLoader
 from tasks.training.pairs import PairBlocks, PairWindows, read_pairs, split, write_pairs
 from tasks.training.recipe import NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
+from tests.media_factory import make_video
 
 SETTINGS = PairWindows(frames=4, stride=4)
 
@@ -62,6 +66,7 @@ def put_pairs(
     feature: NDArray[np.float32],
     delta: NDArray[np.float32],
     speaker: str,
+    clip: Artifact | None = None,
     **facts: Any,
 ) -> Artifact:
     """Pairs whose features and expressions are known; the tenth tick is a hole."""
@@ -73,6 +78,8 @@ def put_pairs(
     arrays = {"delta": delta * valid[:, None], "valid": valid}
     told = {"labels": "pseudo", "speaker": speaker, "basis": own_basis_key(), "person": None}
     inputs = {"features": (heard.kind, heard.key)}
+    if clip is not None:
+        inputs["timeline"] = (clip.kind, clip.key)
     return put(store, EXPRESSION_PAIRS, arrays, inputs, {"speaker": speaker}, told | facts)
 
 
@@ -200,6 +207,22 @@ def test_what_does_not_belong_together_is_refused(
     index.write_text("frames")
     with pytest.raises(InputError, match="no list of pairs"):
         open_pairs(job(index, store))
+
+
+@pytest.mark.parametrize(("ticks", "held_out"), [(160, 0.2), (200, 0.0)])
+def test_it_is_told_whether_the_last_fifth_of_the_own_speech_is_learned_from(
+    store: Store, tmp_path: Path, ticks: int, held_out: float
+) -> None:
+    with open_run(store):
+        clip = timeline(Source.of(make_video(tmp_path / "film.mp4", frames=200, size=(16, 16))))
+    others = [put_pairs(store, *counted(50, 20 + n), f"{ticks} s{n}") for n in range(4)]
+    own = put_pairs(store, *counted(ticks, 30), f"{ticks} me", clip, labels="real")
+    write_pairs(tmp_path / "pairs.json", [*others, own])
+    both = job(tmp_path / "pairs.json", store, pairs="both", held_out="speaker")
+    assert split([*others, own], "speaker")[0][-1].speaker == f"{ticks} me"
+    assert open_pairs(both).facts["held_out"] == held_out
+    real = job(tmp_path / "pairs.json", store, pairs="real", held_out="time")
+    assert open_pairs(real).facts["held_out"] == 0.2
 
 
 def speech(ticks: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
