@@ -27,7 +27,7 @@ from tasks.weights.networks import find_weights
 TRAININGS = {"expression": "meta_talk.expression", "renderer": "meta_talk.renderer"}
 """Folder below the run's → recipe, in the order in which they are trained."""
 
-_SECONDS = {"video": 2.0, "face": 5.0}
+_SECONDS = {"video": 0.5, "face": 5.0}
 """What these steps take on two cores, for a second of video."""
 _SPEECH_SECONDS = {"speech_to_lips": 0.15, "exemplar": 4.0}
 """And these teachers, for a second of speech."""

@@ -63,7 +63,7 @@ class Steps:
 
     @staticmethod
     def _told(left: float | None) -> str:
-        if left is None:
+        if not left:
             return ""
         return f"; about {left / 60:.0f} min left" if left > 90 else f"; about {left:.0f} s left"
 
