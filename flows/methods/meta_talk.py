@@ -155,9 +155,6 @@ def _wanted(
     )
 
 
-_DEFAULT_FEATURES = {"meta_talk_expression": "mfcc80", "audiodvp_expression": "atnet"}
-
-
 def _lent(
     seen: Seen,
     face: Fitted,

@@ -9,6 +9,7 @@ from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
 from tasks.methods.meta_talk_faces import META_TALK_FACES
 from tasks.training.face_frames import FaceFrames, FrameLoader, held_out
+from tasks.training.held_out import SHARE
 from tasks.training.meta_talk_renderer import NeuralRendererRecipe, NeuralRendererSettings
 from tasks.training.recipe import Data, Sample
 
@@ -42,6 +43,7 @@ def open_faces(job: Job) -> Data:
     facts = {
         "artifact": f"{faces.kind}/{faces.key}",
         "dataset": "one person",
+        "held_out": SHARE,
         "person": told["person"],
         "basis": {"name": told["basis"], "key": told["basis_key"]},
         "faces": {name: told[name] for name in ("side_px", "zoom", "opened")},

@@ -18,12 +18,10 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
 from tasks.source.timeline import load_timeline
+from tasks.training.held_out import SHARE, held_out_from
 
 Sample = dict[str, Tensor]
 Rows = NDArray[np.int64]
-
-HELD_OUT = 0.2
-"""Share of a clip's time, at its end, that is never trained on."""
 
 
 class FaceFrames:
@@ -43,14 +41,14 @@ class FaceFrames:
         self._faces = faces
         store = Store(faces.store_url)
         clip = load_timeline(store.get(*faces.manifest.inputs["timeline"]))
-        first = int(np.searchsorted(clip.seconds, _time(clip.seconds, 1 - HELD_OUT)))
+        first = int(np.searchsorted(clip.seconds, held_out_from(clip.seconds)))
         valid, cut = faces.read("valid"), clip.scene_start.copy()
         cut[first : first + 1] = True
         self._windows = windows(valid, cut, window)
         self._runs, self._seconds = valid_runs(valid, cut), clip.seconds
         rows = np.flatnonzero(valid)
         self.training, self.held_out = rows[rows < first], rows[rows >= first]
-        self.key = content_key({"faces": faces.key, "window": window, "held_out": HELD_OUT})
+        self.key = content_key({"faces": faces.key, "window": window, "held_out": SHARE})
 
     def read(self, rows: Rows) -> Sample:
         """Pictures of some frames, uint8, channels first.
@@ -88,10 +86,6 @@ class FaceFrames:
         whole = sum(bool(np.isin(start, rows)) for start, _ in self._runs)
         span = float(np.diff(self._seconds).mean()) if len(self._seconds) > 1 else 0.0
         return {"persons": 1, "parts": whole, "seconds": round(len(rows) * span, 1)}
-
-
-def _time(seconds: NDArray[np.float64], share: float) -> float:
-    return float(seconds[0] + share * (seconds[-1] - seconds[0]))
 
 
 class FrameLoader:
