@@ -1,4 +1,4 @@
-"""Networks whose weights come from elsewhere need not draw any: for 100 million that takes a second.
+"""Networks whose weights come from elsewhere need not draw any: 100 million would take a second.
 
 with undrawn():
     network = build("vrt_enet")      # parameters hold whatever the memory held
