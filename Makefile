@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Where this is set, every process compiles all that it imports anew, torch included: 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
-# Processes with tests that lie together, which share what their folder has made. There is one more
-# than processors at least: some tests wait for servers. Freed memory is kept (glibc): to hand it back
+# Each process takes a file after the other, for tests of a file share what they set up. There is one
+# more than processors at least: some tests wait for servers. Freed memory is kept (glibc): to hand it back
 # and ask for it again takes a sixth of the time.
 KEPT_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
-PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist worksteal --durations 15
+PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15
 
 .PHONY: demo demo-batch test test-fast test-slow check bench lock clean
 .DEFAULT_GOAL := demo

@@ -56,11 +56,12 @@ def packaged_network() -> "EfficientNetLite0":
     import torch
 
     from models.efficientnet.network import EfficientNetLite0
+    from models.undrawn import undrawn
 
     found = importlib.util.find_spec(PACKAGE)
     assert found is not None and found.origin is not None
     path = Path(found.origin).parent / "models" / WEIGHTS
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and overwritten
+    with undrawn():
         network = EfficientNetLite0()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network

@@ -148,13 +148,14 @@ def _layout(entry: WeightsEntry) -> "dict[str, torch.Tensor]":
     import torch
 
     from models.published import build
+    from models.undrawn import undrawn
 
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that values are lost, which nobody wants here
             network = build(entry.network, **entry.arguments)
     except NotImplementedError:  # it moves or reads its own tensors while it is built
-        with torch.random.fork_rng(devices=[]):
+        with undrawn():
             network = build(entry.network, **entry.arguments)
     state: dict[str, torch.Tensor] = network.state_dict(keep_vars=True)
     return state

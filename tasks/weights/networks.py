@@ -213,12 +213,11 @@ def licence_notes(found: Sequence[Licence]) -> list[str]:
 
 
 def _fresh(parameters: Mapping[str, Any]) -> "nn.Module":
-    """The network that weights were kept for; its values are drawn, to be overwritten."""
-    import torch
-
+    """The network that weights were kept for; its values are to be overwritten."""
     from models.published import build, build_trained
+    from models.undrawn import undrawn
 
-    with torch.random.fork_rng(devices=[]):
+    with undrawn():
         if "trained" in parameters:
             return build_trained(parameters["network"], parameters["trained"])
         return build(parameters["network"], **parameters["arguments"])

@@ -20,6 +20,7 @@ from tasks.engine.open_run import open_run
 from tasks.engine.prefect_executor import PrefectExecutor
 from tasks.engine.stage import Shard
 from tests.conftest import ROOT
+from tests.media_factory import make_video
 from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, numbers
 
 pytestmark = pytest.mark.dub
@@ -62,12 +63,15 @@ def _cached(seen: list[tuple[str, str]]) -> int:
 
 
 def test_prefect_and_direct_make_the_same_artifacts(
-    server: None, settings: Make, tmp_path_factory: pytest.TempPathFactory
+    server: None, settings: Make, tmp_path: Path
 ) -> None:
     from flows.prefect_flows import dub_flow
 
-    under = settings(store=str(tmp_path_factory.mktemp("prefect")), sync={"end_seconds": 0.4})
-    alone = settings(store=str(tmp_path_factory.mktemp("direct")), sync={"end_seconds": 0.4})
+    video = make_video(tmp_path / "talk.mp4", frames=12, size=(400, 300), real_faces=True)
+    under, alone = (
+        settings(video=video, store=str(tmp_path / name), sync={"end_seconds": 0.4})
+        for name in ("prefect", "direct")
+    )
     report = dub_flow(under)
     direct = dub(alone)
     assert [s["key"] for s in report["stages"]] == [s.key for s in direct.stages]

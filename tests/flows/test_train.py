@@ -66,6 +66,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def narrow_critic() -> Iterator[None]:
+    """The critic has no size of its own to set, and costs more than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.ip_lap.critic._CHANNELS", (4, 8, 16, 32))
+        yield
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("store")

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from models.published import build
+from models.undrawn import undrawn
 from tests.goldens import fill
 
 OURS = Path(__file__).parents[1] / "data" / "goldens"
@@ -80,7 +81,8 @@ class Golden:
         Args:
             changes: Constructor arguments for `build`, where the default is another size.
         """
-        network = build(self.name, **changes).eval().requires_grad_(False)
+        with undrawn():
+            network = build(self.name, **changes).eval().requires_grad_(False)
         state = network.state_dict()
         ours = [[k, list(v.shape), str(v.dtype).removeprefix("torch.")] for k, v in state.items()]
         assert ours == self.manifest["state_dict"], _first_difference(

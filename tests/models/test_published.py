@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.published import build
+from models.undrawn import undrawn
 from tasks.inference.runner import channels_last
 from tests.published_weights import filled_state
 
@@ -32,3 +33,20 @@ def test_channels_last_changes_nothing(name: str, shapes: list[tuple[int, ...]])
 def test_an_unknown_network_names_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="wav2lip_generator"):
         build("wave2lip")
+
+
+@pytest.mark.parametrize("name", ["audiodvp_expression", "ip_lap_discriminator"])
+def test_what_shall_be_overwritten_is_not_drawn(name: str) -> None:
+    with undrawn():
+        before = torch.get_rng_state()
+        network = build(name)
+        assert torch.equal(torch.get_rng_state(), before)
+        torch.nn.Linear(4, 4).register_buffer("drawn", torch.empty(4).normal_())
+        assert not torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = build(name)
+    network.load_state_dict(drawn.state_dict())
+    for ours, theirs in zip(
+        network.state_dict().values(), drawn.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
