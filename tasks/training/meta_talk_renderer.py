@@ -30,7 +30,10 @@ class RendererWeights(Settings):
     adversarial: float = Field(
         default=1.0, ge=0, description="what the critic says; 0: there is none, in half the time"
     )
-    l1: float = Field(default=100.0, ge=0, description="difference from what is filmed")
+    l1: float = Field(default=100.0, ge=0, description="mean difference from what is filmed")
+    l2: float = Field(
+        default=0.0, ge=0, description="mean squared difference: a few wrong pixels count for more"
+    )
 
 
 class RendererAugmentation(Settings):
@@ -115,12 +118,12 @@ class NeuralRendererRecipe:
         if phase == "critic":
             return critic_loss(networks["critic"], windows, made.detach(), photo), {}
         weights = self._settings.losses
-        l1 = (made - photo).abs().mean()
-        if "critic" not in self.phases:
-            return weights.l1 * l1, {"l1": l1}
-        adversarial = made_real(networks["critic"], windows, made)
-        total = weights.adversarial * adversarial + weights.l1 * l1
-        return total, {"l1": l1, "adversarial": adversarial}
+        l1, l2 = (made - photo).abs().mean(), (made - photo).square().mean()
+        total, told = weights.l1 * l1 + weights.l2 * l2, {"l1": l1, "l2": l2}
+        if "critic" in self.phases:
+            told["adversarial"] = made_real(networks["critic"], windows, made)
+            total = total + weights.adversarial * told["adversarial"]
+        return total, told
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
         found: dict[str, list[Tensor]] = {}

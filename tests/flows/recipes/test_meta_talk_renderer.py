@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from flows.recipes import recipe_settings
 from flows.train import open_data, train
@@ -91,6 +92,21 @@ def test_without_a_critic_only_the_renderer_is_trained(faces: Artifact, tmp_path
     assert list(card["weights"]) == ["meta_talk_renderer.safetensors"]
     recipe = NeuralRendererRecipe(NeuralRendererSettings.model_validate(changed["settings"]))
     assert list(recipe.networks()) == list(recipe.phases) == ["renderer"]
+
+
+def test_differences_count_as_set() -> None:
+    class Middle(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return windows[:, 9:12]
+
+    losses = {"adversarial": 0, "l1": 3, "l2": 5}
+    recipe = NeuralRendererRecipe(NeuralRendererSettings.model_validate(TINY | {"losses": losses}))
+    batch = {"windows": torch.rand(2, 21, 4, 4), "photo": torch.rand(2, 3, 4, 4)}
+    total, told = recipe.loss("renderer", {"renderer": Middle()}, batch, 0, {})
+    off = (batch["windows"][:, 9:12] - batch["photo"]).numpy()
+    assert set(told) == {"l1", "l2"}
+    wanted = 3 * np.abs(off).mean() + 5 * np.square(off).mean()
+    assert total.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_borrowed_mouths_must_be_there(faces: Artifact, tmp_path: Path) -> None:
