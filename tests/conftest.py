@@ -1,5 +1,6 @@
 """Fixtures that every part of the tests shares."""
 
+import atexit
 import gc
 import os
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+    atexit.register(gc.unfreeze)  # pytest searches five times at its end, Python only once
 
 
 @pytest.fixture(scope="session", autouse=True)

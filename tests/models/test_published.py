@@ -19,7 +19,8 @@ from tests.published_weights import filled_state
     ],
 )
 def test_channels_last_changes_nothing(name: str, shapes: list[tuple[int, ...]]) -> None:
-    network = build(name).eval().requires_grad_(False)
+    with undrawn():
+        network = build(name).eval().requires_grad_(False)
     network.load_state_dict(filled_state(name), strict=False)
     torch.manual_seed(0)
     inputs = [torch.rand(shape) for shape in shapes]
