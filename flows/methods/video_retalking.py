@@ -12,12 +12,20 @@ from flows.methods import Method, NetworkMethodSettings
 from flows.seen import see
 from models.exemplar import settings as exemplar
 from models.face_fit.settings import FitSettings
-from models.video_retalking.settings import PUBLISHED_CROPS, CropSettings, Noise, Paste, Smoothing
+from models.video_retalking.settings import (
+    PUBLISHED_CROPS,
+    CropSettings,
+    Noise,
+    Paste,
+    Smoothing,
+    Teeth,
+)
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.weights.trained import SUFFIX, read_header
 from tasks.methods.vrt_coefficients import vrt_coefficients, vrt_cut, vrt_fitted_coefficients
+from tasks.methods.vrt_finished import vrt_finished
 from tasks.methods.vrt_reference import vrt_reference, vrt_stabilised, vrt_template
 from tasks.methods.vrt_render import vrt_crops, vrt_render
 from tasks.source.crops import crops
@@ -31,6 +39,7 @@ from tasks.weights.networks import find_weights, network_of
 _NO_BANK = exemplar.CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
 _FIT = FitSettings.model_validate({"mode": "mesh"})
+_GFPGAN = "gfpgan_v1clean_512"
 _FAN = "fan_2dfan4"
 _NAMED = ("neutral", "smile", "person")
 
@@ -48,6 +57,8 @@ class Weights(BaseModel):
     dnet: str = Field("vrt_dnet", description="of D-Net")
     lnet: str = Field("vrt_lnet", description="of L-Net, where it stands alone (enet=false)")
     enet: str = Field("vrt_enet", description="of E-Net and its L-Net")
+    gfpgan: str = Field("gfpgan_v1.3", description="of GFPGAN, for teeth")
+    parser: str = Field("parsenet", description="of ParseNet, where parts of the face are told")
 
 
 class VideoRetalkingSettings(NetworkMethodSettings):
@@ -85,7 +96,12 @@ class VideoRetalkingSettings(NetworkMethodSettings):
         "fixed",
         description="of E-Net: fixed: the same in all frames; random: flickers, as published; none",
     )
-    paste: Paste = Field("soft", description="soft: the face, blended in like every method's")
+    teeth: Teeth = Field("gfpgan", description="gfpgan: the mouth made sharp by GFPGAN; none")
+    paste: Paste = Field(
+        "soft",
+        description="soft: the face, blended in like every method's; published: its skin as a "
+        "network sees it, blended in frequency bands",
+    )
     weights: Weights = Weights.model_validate({})
 
 
@@ -94,7 +110,7 @@ def run(
 ) -> Artifact:
     """Source and speech → `render` artifact."""
     faces = vrt_crops(seen, settings=settings.crops)
-    return vrt_render(
+    made = vrt_render(
         seen,
         crops=faces,
         reference=_reference(seen, faces, settings) if settings.dnet else faces,
@@ -106,6 +122,17 @@ def run(
         noise=settings.noise,
         paste=settings.paste,
         precision=settings.precision,
+    )
+    if not _parses(settings):
+        return made
+    named = settings.weights
+    return vrt_finished(
+        seen,
+        output_frames=output_frames,
+        render=made,
+        restorer=None if settings.teeth == "none" else _weights(named.gfpgan, _GFPGAN),
+        parser=_weights(named.parser, "parsenet"),
+        paste=settings.paste,
     )
 
 
@@ -164,6 +191,11 @@ def _reads_expression(settings: VideoRetalkingSettings) -> bool:
     return settings.weights.expression != "none" and not _by_mesh(settings)
 
 
+def _parses(settings: VideoRetalkingSettings) -> bool:
+    """Whether faces go through the last step."""
+    return settings.teeth != "none" or settings.paste == "published"
+
+
 def _speaking(settings: VideoRetalkingSettings) -> tuple[str, str]:
     """Weights of the network that makes the lips, and its name."""
     named = settings.weights
@@ -195,6 +227,8 @@ def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:
         named += [] if _by_mesh(settings) else [settings.weights.coefficients]
         named += [settings.weights.expression] if _reads_expression(settings) else []
         named += [_FAN] if settings.landmarks == "fan" else []
+    named += [settings.weights.gfpgan] if settings.teeth != "none" else []
+    named += [settings.weights.parser] if _parses(settings) else []
     return tuple(named)
 
 

@@ -23,6 +23,7 @@ from models import published
 from models.audio.mel import mel_spectrogram
 from models.deep3d.alignment import align
 from models.faces.blend import blend
+from models.faces.crop.recast import between, recast
 from models.published import build
 from models.video_retalking import enet, lnet
 from models.video_retalking.enet import ENet
@@ -48,7 +49,8 @@ pytestmark = pytest.mark.dub
 
 Make = Callable[..., DubSettings]
 FRAMES = 5
-NAMES = ("vrt_face3d", "vrt_expression", "vrt_dnet", "vrt_lnet", "vrt_enet")
+NETWORKS = ("vrt_face3d", "vrt_expression", "vrt_dnet", "vrt_lnet", "vrt_enet")
+NAMES = (*NETWORKS, "gfpgan_v1.3", "parsenet")
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
     lnet: {"WIDTHS": (4, 4, 8, 8), "RESIDUALS": 1},
@@ -82,7 +84,36 @@ class Mover(nn.Module):
         return {"fake_image": (image + 0.2 * colours.sin()).clamp(-1, 1)}
 
 
-SMALL = {"deep3d_recon_resnet50": "Reader", "vrt_dnet": "Mover"}
+class Striper(nn.Module):
+    """In place of GFPGAN: dark stripes of 4 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dark = nn.Parameter(torch.full((), 0.8))
+
+    def forward(self, image: torch.Tensor, **_: Any) -> list[torch.Tensor]:
+        return [image - self.dark * (torch.arange(image.shape[-1]) // 4 % 2)]
+
+
+class Parser(nn.Module):
+    """In place of ParseNet: all is skin, but for a mouth where GFPGAN's crop has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels = nn.Parameter(torch.arange(19.0))
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        label = torch.ones_like(image[:, :1])
+        label[:, :, 350:400, 210:310] = 11
+        return -(label - self.labels[:, None, None]).abs(), image
+
+
+SMALL = {
+    "deep3d_recon_resnet50": "Reader",
+    "vrt_dnet": "Mover",
+    "gfpgan_v1clean_512": "Striper",
+    "parsenet": "Parser",
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +177,7 @@ def make(talk: Path, speech: Path, store: Store, tmp_path: Path) -> Make:
             "output": tmp_path / "out.mp4",
             "store": store.url,
             "method": "video_retalking",
-            "method_settings": options or {},
+            "method_settings": {"teeth": "none"} | (options or {}),
             "encode": {"crf": 0},
             "workers": 1,
         }
@@ -248,6 +279,8 @@ SWITCHES: list[dict[str, Any]] = [
     {"template": "person", "weights": {"expression": "none"}},
     {"smoothing": "none", "noise": "random"},
     {"keep_upper": True},
+    {"teeth": "gfpgan"},
+    {"paste": "published"},
 ]
 
 
@@ -259,11 +292,31 @@ def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[s
     report = dub(settings)
     render = artifact(settings, report, "render")
     assert report.valid_frames == 4
-    assert (render.read("patch") != usual).any()
+    made = render.read("patch")
+    assert made.shape != usual.shape or (made != usual).any()
     own, new = pictures(settings.video)[:4], pictures(settings.output)
     changed = np.flatnonzero((own != new).any((0, 2, 3)))
     top = 150 if options == {"keep_upper": True} else 100
     assert changed.size and changed[0] > top and changed[-1] < 265
+
+
+def test_teeth_are_restored_in_a_crop_of_the_face(make: Make) -> None:
+    settings = make({"teeth": "gfpgan"}, sync={"end_seconds": 0.04})
+    report = dub(settings)
+    keys = [stage.key for stage in report.stages if stage.name == "render"]
+    before, after = (Store(settings.store).get("render", key) for key in keys)
+    assert (before.sizes["y"], after.sizes["y"]) == (384, 512)
+    transform = between(before.read("transform")[0], after.read("transform")[0])
+    (mouth, *_), *_ = rendered_rows(before, Shard(0, 0, 1))
+    moved, patch = recast(mouth, transform, 512), after.read("patch")[0].astype(int)
+    teeth = np.zeros((512, 512), bool)
+    teeth[365:385, 232:288] = True
+    near = cv2.dilate(teeth.astype(np.uint8), np.ones((121, 121), np.uint8))
+    away = (moved.mask == 255) & (near == 0)
+    changed = np.abs(patch - moved.patch)
+    assert changed[teeth].mean() > 20 and away.any() and changed[away].mean() < 4
+    columns = patch[365:385, 232:288].mean((0, 2)).reshape(-1, 4).mean(1)
+    assert np.abs(np.diff(columns)).min() > 20, "the stripes"
 
 
 def test_the_template_is_what_all_faces_get(make: Make, talk: Path, tmp_path: Path) -> None:
@@ -404,7 +457,7 @@ def test_full_networks_equal_the_published_procedure(
 
     Cut, landmarks, reference and boxes are taken as they are: these differ on purpose.
     """
-    monkeypatch.setenv("DUBFLOW_WEIGHTS", str(write_registry(tmp_path / "own.yaml", *NAMES)))
+    monkeypatch.setenv("DUBFLOW_WEIGHTS", str(write_registry(tmp_path / "own.yaml", *NETWORKS)))
     for module, constants in FULL.items():
         for name, value in constants.items():
             monkeypatch.setattr(module, name, value)
@@ -412,7 +465,7 @@ def test_full_networks_equal_the_published_procedure(
         monkeypatch.setitem(published._NETWORKS, name, maker)
     monkeypatch.setattr(shared, "_kept", {})
     store, networks = Store(tmp_path / "store"), {}
-    for name in NAMES:
+    for name in NETWORKS:
         if name == "vrt_expression":
             add_random(store, name, tmp_path)
             continue
