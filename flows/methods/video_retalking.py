@@ -19,6 +19,7 @@ from models.video_retalking.settings import (
     Paste,
     Smoothing,
     Teeth,
+    UpperFace,
 )
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -28,6 +29,7 @@ from tasks.methods.vrt_coefficients import vrt_coefficients, vrt_cut, vrt_fitted
 from tasks.methods.vrt_finished import vrt_finished
 from tasks.methods.vrt_reference import vrt_reference, vrt_stabilised, vrt_template
 from tasks.methods.vrt_render import vrt_crops, vrt_render
+from tasks.methods.vrt_upper_face import vrt_upper_face
 from tasks.source.crops import crops
 from tasks.source.fitted import fit_face
 from tasks.source.landmarks68 import landmarks68
@@ -57,6 +59,7 @@ class Weights(BaseModel):
     dnet: str = Field("vrt_dnet", description="of D-Net")
     lnet: str = Field("vrt_lnet", description="of L-Net, where it stands alone (enet=false)")
     enet: str = Field("vrt_enet", description="of E-Net and its L-Net")
+    ganimation: str = Field("vrt_ganimation", description="of GANimation, for `upper_face`")
     gfpgan: str = Field("gfpgan_v1.3", description="of GFPGAN, for teeth")
     parser: str = Field("parsenet", description="of ParseNet, where parts of the face are told")
 
@@ -81,9 +84,14 @@ class VideoRetalkingSettings(NetworkMethodSettings):
         True, description="false: no frozen expression; the frames are the reference"
     )
     enet: bool = Field(True, description="false: L-Net's 96 x 96 faces, enlarged")
+    upper_face: UpperFace = Field(
+        "original", description="emotion of the upper face, by GANimation"
+    )
+    upper_strength: float = Field(1.0, ge=0, le=1, description="of that emotion")
     keep_upper: Literal["auto"] | bool = Field(
         "auto",
-        description="keep the upper half of the face and not take E-Net's; auto: false",
+        description="keep the upper half of the face, with its emotion, and not take E-Net's; "
+        "auto: where there is an emotion",
     )
     landmarks: Literal["mesh", "fan"] = Field(
         "mesh", description="mesh: of the face mesh; fan: of face-alignment, as published"
@@ -114,7 +122,7 @@ def run(
         seen,
         crops=faces,
         reference=_reference(seen, faces, settings) if settings.dnet else faces,
-        upper=faces if settings.keep_upper is True else None,
+        upper=_upper(faces, settings) if _keeps_upper(settings) else None,
         mel=mel(speech),
         visibility=visibility(seen, crops=crops(seen, settings=_NO_BANK)),
         output_frames=output_frames,
@@ -134,6 +142,24 @@ def run(
         parser=_weights(named.parser, "parsenet"),
         paste=settings.paste,
     )
+
+
+def _upper(faces: Artifact, settings: VideoRetalkingSettings) -> Artifact:
+    """The faces that upper halves come from."""
+    if settings.upper_face == "original":
+        return faces
+    return vrt_upper_face(
+        faces,
+        face=settings.upper_face,
+        strength=settings.upper_strength,
+        weights=_weights(settings.weights.ganimation, "ganimation_generator"),
+    )
+
+
+def _keeps_upper(settings: VideoRetalkingSettings) -> bool:
+    if settings.keep_upper == "auto":
+        return settings.upper_face != "original"
+    return settings.keep_upper
 
 
 def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) -> Artifact:
@@ -227,6 +253,8 @@ def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:
         named += [] if _by_mesh(settings) else [settings.weights.coefficients]
         named += [settings.weights.expression] if _reads_expression(settings) else []
         named += [_FAN] if settings.landmarks == "fan" else []
+    if settings.upper_face != "original" and _keeps_upper(settings):
+        named.append(settings.weights.ganimation)
     named += [settings.weights.gfpgan] if settings.teeth != "none" else []
     named += [settings.weights.parser] if _parses(settings) else []
     return tuple(named)

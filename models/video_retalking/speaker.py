@@ -8,10 +8,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.ganimation.generator import ACTION_UNITS
 from models.tensors import ImageBytes, Images
 from models.video_retalking.enet import NOISE_SIDES, SIDE, ENet
-from models.video_retalking.settings import Noise
+from models.video_retalking.settings import Noise, UpperFace
 from models.wav2lip.steps import as_bytes
+
+UNITS: dict[str, dict[int, float]] = {"angry": {2: 0.3}, "surprise": {3: 0.2}}
+"""Of emotions, by place: action unit 4, brows lowered, and 5, upper lids raised."""
 
 Rows = Int64[Tensor, " batch"]
 
@@ -80,6 +84,31 @@ class Speaker(nn.Module):
         seeds = [0] if self.noise == "fixed" else rows.tolist()
         drawn = [_drawn(seed) for seed in seeds]
         return [torch.cat(maps).to(rows.device) for maps in zip(*drawn, strict=True)]
+
+
+class Emotion(nn.Module):
+    """GANimation on crops of any size, whose pixels stay sharp where the network keeps them.
+
+    Args:
+        network: Its generator, which sees 128 x 128.
+        face: The emotion; sad is a face at rest.
+        strength: 0 as they are .. 1 as the network makes them.
+    """
+
+    def __init__(self, network: nn.Module, face: UpperFace, strength: float) -> None:
+        super().__init__()
+        self.network, self.strength = network, strength
+        units = [UNITS.get(face, {}).get(unit, 0.0) for unit in range(ACTION_UNITS)]
+        self.register_buffer("units", torch.tensor([units]), persistent=False)
+
+    def forward(self, faces: ImageBytes) -> ImageBytes:
+        """The changed faces."""
+        image = 2 * shares(faces) - 1
+        units = self.get_buffer("units").expand(len(image), -1)
+        layers = self.network(_resized(image, 128), units)
+        color, attention = (_resized(each.float(), image.shape[-1]) for each in layers)
+        changed = attention * image + (1 - attention) * color
+        return rounded((image + self.strength * (changed - image) + 1) / 2)
 
 
 def _drawn(seed: int) -> list[Tensor]:

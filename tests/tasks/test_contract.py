@@ -152,7 +152,11 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 },
                 "sync": {"end_seconds": 0.24},
             },
-            {"method": "video_retalking", "sync": {"end_seconds": 0.12}},
+            {
+                "method": "video_retalking",
+                "method_settings": {"upper_face": "sad"},
+                "sync": {"end_seconds": 0.12},
+            },
             {"method": "exemplar"},
         ]
         with recorded_calls() as recorded:

@@ -24,6 +24,7 @@ from models.audio.mel import mel_spectrogram
 from models.deep3d.alignment import align
 from models.faces.blend import blend
 from models.faces.crop.recast import between, recast
+from models.ganimation.generator import Layers
 from models.published import build
 from models.video_retalking import enet, lnet
 from models.video_retalking.enet import ENet
@@ -50,7 +51,7 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., DubSettings]
 FRAMES = 5
 NETWORKS = ("vrt_face3d", "vrt_expression", "vrt_dnet", "vrt_lnet", "vrt_enet")
-NAMES = (*NETWORKS, "gfpgan_v1.3", "parsenet")
+NAMES = (*NETWORKS, "vrt_ganimation", "gfpgan_v1.3", "parsenet")
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
     lnet: {"WIDTHS": (4, 4, 8, 8), "RESIDUALS": 1},
@@ -84,6 +85,18 @@ class Mover(nn.Module):
         return {"fake_image": (image + 0.2 * colours.sin()).clamp(-1, 1)}
 
 
+class Frown(nn.Module):
+    """In place of GANimation: half as much of the face, half of a grey that the units set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.linspace(0, 1, 17))
+
+    def forward(self, image: torch.Tensor, units: torch.Tensor) -> Layers:
+        grey = (units @ self.weights)[:, None, None, None]
+        return Layers(grey.expand_as(image), torch.full_like(image[:, :1], 0.5))
+
+
 class Striper(nn.Module):
     """In place of GFPGAN: dark stripes of 4 px."""
 
@@ -111,6 +124,7 @@ class Parser(nn.Module):
 SMALL = {
     "deep3d_recon_resnet50": "Reader",
     "vrt_dnet": "Mover",
+    "ganimation_generator": "Frown",
     "gfpgan_v1clean_512": "Striper",
     "parsenet": "Parser",
 }
@@ -279,6 +293,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"template": "person", "weights": {"expression": "none"}},
     {"smoothing": "none", "noise": "random"},
     {"keep_upper": True},
+    {"upper_face": "sad", "upper_strength": 0.5},
     {"teeth": "gfpgan"},
     {"paste": "published"},
 ]
@@ -298,6 +313,23 @@ def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[s
     changed = np.flatnonzero((own != new).any((0, 2, 3)))
     top = 150 if options == {"keep_upper": True} else 100
     assert changed.size and changed[0] > top and changed[-1] < 265
+
+
+def test_an_emotion_is_in_the_upper_half_alone(make: Make) -> None:
+    short, made = {"sync": {"end_seconds": 0.04}}, {}
+    for face in ("original", "angry", "surprise"):
+        settings = make({"upper_face": face}, **short)
+        made[face] = artifact(settings, dub(settings), "render")
+    own = artifact(settings, dub(settings), "vrt_crops").read("face")[0, ..., ::-1]
+    usual, *emotional = (render.read("patch")[0].astype(float) for render in made.values())
+    for face, unit, place in zip(emotional, (0.3, 0.2), (2, 3), strict=True):
+        grey = 255 * (1 + unit * place / 16) / 2
+        np.testing.assert_allclose(face[:184], (own[:184] + grey) / 2, atol=1)
+        np.testing.assert_array_equal(face[200:], usual[200:])
+    settings = make({"upper_face": "sad", "keep_upper": False}, **short)
+    report = dub(settings)
+    assert "vrt_upper_face" not in {stage.name for stage in report.stages}
+    np.testing.assert_array_equal(artifact(settings, report, "render").read("patch")[0], usual)
 
 
 def test_teeth_are_restored_in_a_crop_of_the_face(make: Make) -> None:
