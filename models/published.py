@@ -34,6 +34,7 @@ _NETWORKS = {
     "vrt_dnet": _Maker("models.video_retalking.dnet", "DNet"),
     "vrt_lnet": _Maker("models.video_retalking.lnet", "LNet"),
     "vrt_enet": _Maker("models.video_retalking.enet", "ENet"),
+    "vrt_expression": _Maker("models.video_retalking.expression", "PublishedExpressions"),
     "ganimation_generator": _Maker("models.ganimation.generator", "Generator"),
     # StyleGAN2 and what is built on it
     "stylegan2_generator64": _Maker("models.stylegan2.generator", "Generator", {"size": 64}),

@@ -109,6 +109,31 @@ def ffhq_cut(landmarks: Real[np.ndarray, "68 2"], frame_size: tuple[int, int]) -
     return FaceCut(outer, (float(inner[0]), float(inner[1]), float(inner[2]), float(inner[3])))
 
 
+def scene_box(
+    landmarks: Real[np.ndarray, "68 2"], frame_size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """What `ffhq_cut` cuts out, for frames of any size and shape.
+
+    Its lower edge is limited by the frame's height, and large faces are not halved.
+
+    Args:
+        landmarks: [px].
+        frame_size: (width, height) [px].
+
+    Returns:
+        x0, y0, x1, y1 [px], ends excluded; empty for a face outside the frame.
+    """
+    quad = face_quads(np.asarray(landmarks, np.float64)) + 0.5
+    low = np.minimum(quad[0], (quad[1, 0], quad[3, 1]))
+    high = np.maximum(quad[2], (quad[3, 0], quad[1, 1]))
+    x0, y0, x1, y1 = (
+        np.trunc(np.concatenate([np.maximum(low, 0), np.minimum(high, frame_size)]))
+        .astype(int)
+        .tolist()
+    )
+    return x0, y0, x1, y1
+
+
 def crop_face(image: Picture, quad: Quad) -> UInt8[np.ndarray, "256 256 3"]:
     """The face in the quad, upright.
 

@@ -6,12 +6,14 @@ What a file is follows from its bytes, never from its name:
     zip with data.pkl and code/    TorchScript archive       tensors only, see inert_pickle
     pickle with torch's number     torch.save before 1.6     torch.load(weights_only=True)
     other pickle                   numpy arrays by name      see inert_pickle
+    text that names MATLAB 5.0  numeric arrays by name
     safetensors
 
 No code of a file is ever run. A pickle that names anything but tensors, arrays and containers is
 refused. Torch is imported where it is used.
 """
 
+import math
 import pickle
 import re
 import zipfile
@@ -36,16 +38,21 @@ from stores.weights.inert_pickle import (
 if TYPE_CHECKING:
     import torch
 
-Format = Literal["torch", "torch_legacy", "torchscript", "numpy_pickle", "safetensors"]
+Format = Literal["torch", "torch_legacy", "torchscript", "numpy_pickle", "matlab", "safetensors"]
 
 _HEAD_BYTES = 512
 _TORCH_NUMBER = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How a pickle of torch.save before 1.6 goes on after its first two bytes."""
 
+_MATLAB = b"MATLAB 5.0 MAT-file"
+
 _DATA = re.compile(r"[^/]+/data\.pkl")
 
 _TEXT_PICKLE = re.compile(rb"\(d|\}[q(]|c[\w.]+\n\w+\n")
 """How pickles of the protocols 0 and 1 begin: with a dict, or with what they call."""
+
+_MOST_MATLAB_NUMBERS = 1 << 24
+"""Compressed, these could be any number."""
 
 _MOST_UNPACKED = 1.5
 """A checkpoint's zip stores its files as they are; one that unpacks to much more is none."""
@@ -67,6 +74,8 @@ def detect_format(path: Path) -> Format:
         return _zip_format(path)
     if head[2 : 2 + len(_TORCH_NUMBER)] == _TORCH_NUMBER:
         return "torch_legacy"
+    if head.startswith(_MATLAB):
+        return "matlab"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return "safetensors"
     if head[:1] == b"\x80" or _TEXT_PICKLE.match(head):
@@ -261,6 +270,22 @@ def _read_numpy_pickle(path: Path) -> Any:
     }
 
 
+def _read_matlab(path: Path) -> Any:
+    import torch
+    from scipy.io import loadmat, whosmat
+
+    numbers = sum(math.prod(shape) for _, shape, _ in whosmat(path))
+    if numbers > _MOST_MATLAB_NUMBERS:
+        raise ValueError(f"it holds {numbers} numbers")
+    return {
+        name: torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
+        else value
+        for name, value in loadmat(path).items()
+        if not name.startswith("__")  # about the file
+    }
+
+
 def _read_safetensors(path: Path) -> Any:
     from safetensors.torch import load_file
 
@@ -272,5 +297,6 @@ _READERS = {
     "torch_legacy": _read_torch,
     "torchscript": _read_torchscript,
     "numpy_pickle": _read_numpy_pickle,
+    "matlab": _read_matlab,
     "safetensors": _read_safetensors,
 }

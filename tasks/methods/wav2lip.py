@@ -50,19 +50,32 @@ def wav2lip_crops(
     shards: Sequence[Shard],
 ) -> Blocks:
     """Box each face as published (pads, smoothing, whole pixels), and scale it to 96 x 96."""
+    yield from boxed(video, timeline, landmarks, settings, shards, size=FACE_SIZE)
+
+
+def boxed(
+    video: Source,
+    timeline: Artifact,
+    landmarks: Artifact,
+    settings: Wav2LipCropSettings,
+    shards: Sequence[Shard],
+    *,
+    size: int,
+) -> Blocks:
+    """Faces in the published boxes, stretched to squares of `size` px: arrays of `boxed_faces`."""
     from models.wav2lip.steps import crop_face
 
     clip = load_timeline(timeline)
-    size = (clip.video.height, clip.video.width)
-    boxes, valid = _boxes(landmarks, clip.scene_start, size, settings)
+    frame_size = (clip.video.height, clip.video.width)
+    boxes, valid = _boxes(landmarks, clip.scene_start, frame_size, settings)
     for shard in shards:
         rows = slice(shard.start, shard.stop)
-        faces = np.zeros((shard.stop - shard.start, FACE_SIZE, FACE_SIZE, 3), np.uint8)
+        faces = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
         for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
             if valid[shard.start + row]:
                 face = frame.crop_rgb(*boxes[shard.start + row].tolist())
                 whole = np.array([0, 0, face.shape[1], face.shape[0]])
-                faces[row] = crop_face(face, whole)[..., ::-1]
+                faces[row] = crop_face(face, whole, size=size)[..., ::-1]
         yield {"face": faces, "box": boxes[rows], "valid": valid[rows]}
 
 

@@ -66,7 +66,7 @@ def restored(
     clip = load_timeline(timeline)
     source = output_frames.read("source_frame")
     valid = render.read("valid")
-    transforms = _transforms(landmarks, source)
+    transforms = face_transforms(landmarks, source)
 
     def faces(*parts: Shard) -> tuple[NDArray[np.uint8]]:
         found = []
@@ -125,7 +125,7 @@ def _near(patch: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8
     return patch * shown[..., None]
 
 
-def _transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.float32]:
+def face_transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.float32]:
     """(frame, 2, 3) float32, frame px → px of the restoration network's crop."""
     pose, valid = load_pose(landmarks), np.flatnonzero(landmarks.read("valid"))
     sampled = valid[np.linspace(0, len(valid) - 1, min(_SAMPLED_FRAMES, len(valid))).astype(int)]

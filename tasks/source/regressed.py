@@ -72,7 +72,7 @@ def regressed(
     side = SIDE if own else CROP_SIZE
     transforms = _squares(seen, own, shards)
     made = through_network(
-        _runner(network) if own else network_runner("regressed", network, _Regressor),
+        _runner(network) if own else network_runner("regressed", network, RegressorOfBytes),
         video,
         load_timeline(timeline),
         transforms=transforms,
@@ -108,12 +108,12 @@ def _runner(trained: Artifact) -> Runner:
     def make() -> Runner:
         network = FaceRegressor()
         unpack(network, torch.from_numpy(trained.read("network")))
-        return Runner(_Regressor(network), current_devices())
+        return Runner(RegressorOfBytes(network), current_devices())
 
     return shared_runner(("regressed", trained.key, current_devices()), make)
 
 
-class _Regressor(nn.Module):
+class RegressorOfBytes(nn.Module):
     """Squares of 8 bits → coefficients."""
 
     def __init__(self, network: nn.Module) -> None:

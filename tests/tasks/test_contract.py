@@ -30,6 +30,7 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
+from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
 from tasks.result import restored
 from tasks.source import landmarks68, regressed
 from tasks.source.face_crops import FaceCropSettings, face_crops
@@ -41,6 +42,8 @@ from tasks.weights.networks import find_weights
 from tests.flows.conftest import cut_wav
 from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
 from tests.flows.methods.test_meta_talk import write_run
+from tests.flows.methods.test_video_retalking import NAMES as RETALKING
+from tests.flows.methods.test_video_retalking import add_small
 from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.drawn_face import drawn
@@ -52,6 +55,7 @@ RANGED = sorted(address for address, each in STAGES.items() if each.ranged)
 JUDGED = [address for address in RANGED if "precision" in STAGES[address].signature.parameters]
 FRAMES = 20
 _CROPS, _COMPOSITE = "tasks.source.crops:crops", "tasks.result.composite:composite"
+_COEFFICIENTS = "tasks.methods.vrt_coefficients:vrt_coefficients"
 _DRAWN = "tasks.methods.meta_talk_render:meta_talk_render"
 _GRAIN = {"speech_features": 100}
 """Rows that a shard is a multiple of, where it may not begin anywhere."""
@@ -116,11 +120,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
     folder = tmp_path_factory.mktemp("contract")
     store, speech = Store(folder / "store"), EXAMPLE.with_name("jfk.wav")
     networks = ("wav2lip_gan", "audiodvp_atnet")
-    registry = write_registry(folder / "own.yaml", *networks)
+    registry = write_registry(folder / "own.yaml", *networks, *RETALKING)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DUBFLOW_WEIGHTS", str(registry))
         for name in networks:
             add_filled(store, name, folder)
+        add_small(store, folder, patch)
         trained = {
             "landmarks": str(write_trained(LANDMARKS, {}, folder)),
             "renderer": str(write_trained(RENDERER, {}, folder)),
@@ -147,6 +152,11 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 },
                 "sync": {"end_seconds": 0.24},
             },
+            {
+                "method": "video_retalking",
+                "method_settings": {"upper_face": "sad"},
+                "sync": {"end_seconds": 0.12},
+            },
             {"method": "exemplar"},
         ]
         with recorded_calls() as recorded:
@@ -160,6 +170,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
                 )
                 fit = {n: recorded[_DRAWN][n] for n in ("person", "fit")}
+                cut = recorded[_COEFFICIENTS]["cut"]
+                vrt_fitted_coefficients(cut, fit["fit"], person=fit["person"])
                 dubbed = {n: recorded[_COMPOSITE][n] for n in ("render", "output_frames")}
                 small = pseudo_faces(**seen, face_px=96)
                 pseudo_expression(**fit, faces=small, **dubbed)
