@@ -15,6 +15,7 @@ from models.face_fit.settings import FitSettings
 from models.video_retalking.settings import (
     PUBLISHED_CROPS,
     CropSettings,
+    Enhancer,
     Noise,
     Paste,
     Smoothing,
@@ -26,6 +27,7 @@ from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.weights.trained import SUFFIX, read_header
 from tasks.methods.vrt_coefficients import vrt_coefficients, vrt_cut, vrt_fitted_coefficients
+from tasks.methods.vrt_enhanced import vrt_enhanced
 from tasks.methods.vrt_finished import vrt_finished
 from tasks.methods.vrt_reference import vrt_reference, vrt_stabilised, vrt_template
 from tasks.methods.vrt_render import vrt_crops, vrt_render
@@ -60,6 +62,7 @@ class Weights(BaseModel):
     lnet: str = Field("vrt_lnet", description="of L-Net, where it stands alone (enet=false)")
     enet: str = Field("vrt_enet", description="of E-Net and its L-Net")
     ganimation: str = Field("vrt_ganimation", description="of GANimation, for `upper_face`")
+    gpen: str = Field("gpen_bfr_512", description="of GPEN, for the reference")
     gfpgan: str = Field("gfpgan_v1.3", description="of GFPGAN, for teeth")
     parser: str = Field("parsenet", description="of ParseNet, where parts of the face are told")
 
@@ -82,6 +85,9 @@ class VideoRetalkingSettings(NetworkMethodSettings):
     )
     dnet: bool = Field(
         True, description="false: no frozen expression; the frames are the reference"
+    )
+    enhance_reference: Enhancer = Field(
+        "gpen", description="network that makes the frozen faces sharp: gpen, gfpgan, or none"
     )
     enet: bool = Field(True, description="false: L-Net's 96 x 96 faces, enlarged")
     upper_face: UpperFace = Field(
@@ -173,6 +179,14 @@ def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) ->
         one_shot=settings.one_shot,
         weights=_weights(settings.weights.dnet, "vrt_dnet"),
     )
+    if settings.enhance_reference != "none":
+        stabilised = vrt_enhanced(
+            stabilised,
+            cut,
+            enhancer=settings.enhance_reference,
+            weights=_weights(*_enhancing(settings)),
+            parser=_weights(settings.weights.parser, "parsenet"),
+        )
     return vrt_reference(faces, stabilised, cut=cut)
 
 
@@ -217,6 +231,14 @@ def _reads_expression(settings: VideoRetalkingSettings) -> bool:
     return settings.weights.expression != "none" and not _by_mesh(settings)
 
 
+def _enhancing(settings: VideoRetalkingSettings) -> tuple[str, str]:
+    """Weights of the network that makes the reference sharp, and its name."""
+    named = settings.weights
+    if settings.enhance_reference == "gpen":
+        return named.gpen, "gpen_bfr_512"
+    return named.gfpgan, _GFPGAN
+
+
 def _parses(settings: VideoRetalkingSettings) -> bool:
     """Whether faces go through the last step."""
     return settings.teeth != "none" or settings.paste == "published"
@@ -253,11 +275,13 @@ def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:
         named += [] if _by_mesh(settings) else [settings.weights.coefficients]
         named += [settings.weights.expression] if _reads_expression(settings) else []
         named += [_FAN] if settings.landmarks == "fan" else []
+        if settings.enhance_reference != "none":
+            named += [_enhancing(settings)[0], settings.weights.parser]
     if settings.upper_face != "original" and _keeps_upper(settings):
         named.append(settings.weights.ganimation)
     named += [settings.weights.gfpgan] if settings.teeth != "none" else []
     named += [settings.weights.parser] if _parses(settings) else []
-    return tuple(named)
+    return tuple(dict.fromkeys(named))
 
 
 def _check_template(settings: VideoRetalkingSettings) -> None:

@@ -8,13 +8,13 @@ import math
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Float64, UInt8
 from torch import Tensor, nn
 
 from models.arrays import Crop, CropMask
 from models.tensors import ImageBytes
 from models.video_retalking.settings import Paste
-from models.video_retalking.steps import laplacian_blend
+from models.video_retalking.steps import laplacian_blend, soften_mask
 
 SIZE = 512
 """Side of what the networks take [px]."""
@@ -29,23 +29,37 @@ class Finisher(nn.Module):
     """Restores faces and labels their parts.
 
     Args:
-        restorer: GFPGAN; None leaves faces as they are.
+        restorer: GFPGAN or GPEN; None leaves faces as they are.
         parser: ParseNet.
+        options: The restorer's.
     """
 
-    def __init__(self, restorer: nn.Module | None, parser: nn.Module) -> None:
+    def __init__(self, restorer: nn.Module | None, parser: nn.Module, **options: bool) -> None:
         super().__init__()
-        self.restorer, self.parser = restorer, parser
+        self.restorer, self.parser, self.options = restorer, parser, options
 
     def forward(self, faces: ImageBytes) -> UInt8[Tensor, "batch height width 4"]:
         """Restored faces, RGB, and ParseNet's labels of them."""
         image = faces.permute(0, 3, 1, 2).float() / 127.5 - 1
         if self.restorer is not None:
-            image = self.restorer(image, return_rgb=False, randomize_noise=False)[0]
+            image = self.restorer(image, **self.options)[0]
             image = image.float().clamp(-1, 1)
         labels = self.parser(image)[0].argmax(1, keepdim=True)
         colours = ((image + 1) * 127.5).round()
         return torch.cat((colours, labels), 1).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def gpen_mask(labels: UInt8[np.ndarray, "512 512"]) -> Float64[np.ndarray, "512 512"]:
+    """How much of each pixel of a crop is taken from GPEN, 0..1.
+
+    As if pasted twice: with a wide soft edge, then skin alone with an edge of a pixel.
+
+    Args:
+        labels: By ParseNet.
+    """
+    skin = np.isin(labels, SKIN).astype(np.float32)
+    sharp = cv2.GaussianBlur(skin, (0, 0), 1)
+    return np.asarray(1 - (1 - soften_mask(skin)) * (1 - sharp), np.float64)
 
 
 def with_mouth(own: Crop, patch: Crop, mask: CropMask) -> Crop:

@@ -28,6 +28,7 @@ MAX_SIZE, SIZE_STEP = 1024, 32
 """Crops are as large as the face in the frame, in these steps up to that [px]."""
 _SAMPLED_FRAMES = 64
 _ROWS_AT_ONCE = 8
+_GFPGAN = {"return_rgb": False, "randomize_noise": False}
 _AREA = cv2.INTER_AREA
 
 
@@ -92,7 +93,7 @@ def vrt_finished(
         runner = network_runner(
             "vrt_finished",
             restorer,
-            lambda network: Finisher(network, load_network(parser)),
+            lambda network: Finisher(network, load_network(parser), **_GFPGAN),
             parser.key,
         )
     done = (

@@ -51,7 +51,8 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., DubSettings]
 FRAMES = 5
 NETWORKS = ("vrt_face3d", "vrt_expression", "vrt_dnet", "vrt_lnet", "vrt_enet")
-NAMES = (*NETWORKS, "vrt_ganimation", "gfpgan_v1.3", "parsenet")
+NAMES = (*NETWORKS, "vrt_ganimation", "gpen_bfr_512", "gfpgan_v1.3", "parsenet")
+PLAIN = {"teeth": "none", "enhance_reference": "none"}
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
     lnet: {"WIDTHS": (4, 4, 8, 8), "RESIDUALS": 1},
@@ -98,7 +99,7 @@ class Frown(nn.Module):
 
 
 class Striper(nn.Module):
-    """In place of GFPGAN: dark stripes of 4 px."""
+    """In place of GFPGAN and GPEN: dark stripes of 4 px."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,14 +110,15 @@ class Striper(nn.Module):
 
 
 class Parser(nn.Module):
-    """In place of ParseNet: all is skin, but for a mouth where GFPGAN's crop has it."""
+    """In place of ParseNet: skin, and a mouth where GFPGAN's crop has it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.labels = nn.Parameter(torch.arange(19.0))
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        label = torch.ones_like(image[:, :1])
+        label = torch.zeros_like(image[:, :1])
+        label[:, :, 200:450, 160:360] = 1
         label[:, :, 350:400, 210:310] = 11
         return -(label - self.labels[:, None, None]).abs(), image
 
@@ -125,6 +127,7 @@ SMALL = {
     "deep3d_recon_resnet50": "Reader",
     "vrt_dnet": "Mover",
     "ganimation_generator": "Frown",
+    "gpen_bfr_512": "Striper",
     "gfpgan_v1clean_512": "Striper",
     "parsenet": "Parser",
 }
@@ -147,7 +150,7 @@ def add_small(store: Store, folder: Path, patch: pytest.MonkeyPatch) -> None:
         for name, value in constants.items():
             patch.setattr(module, name, value)
     for network, name in SMALL.items():
-        small = published._NETWORKS[network]._replace(module=__name__, name=name)
+        small = published._Maker(__name__, name)
         patch.setitem(published._NETWORKS, network, small)
     for name in NAMES:
         add_random(store, name, folder)
@@ -191,7 +194,7 @@ def make(talk: Path, speech: Path, store: Store, tmp_path: Path) -> Make:
             "output": tmp_path / "out.mp4",
             "store": store.url,
             "method": "video_retalking",
-            "method_settings": {"teeth": "none"} | (options or {}),
+            "method_settings": PLAIN | (options or {}),
             "encode": {"crf": 0},
             "workers": 1,
         }
@@ -313,6 +316,19 @@ def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[s
     changed = np.flatnonzero((own != new).any((0, 2, 3)))
     top = 150 if options == {"keep_upper": True} else 100
     assert changed.size and changed[0] > top and changed[-1] < 265
+
+
+@pytest.mark.parametrize("enhancer", ["gpen", "gfpgan"])
+def test_the_frozen_face_is_enhanced_where_it_is_skin(make: Make, enhancer: str) -> None:
+    settings = make({"enhance_reference": enhancer}, sync={"end_seconds": 0.04})
+    report = dub(settings)
+    keys = [stage.key for stage in report.stages if stage.name == "stabilised"]
+    before, after = (
+        Store(settings.store).get("stabilised", key).read("face").astype(int) for key in keys
+    )
+    darker = (before - after).mean(-1)
+    assert darker[:, 100:156, 100:156].mean() > 20
+    assert darker.min() > -12 and not darker[:, [0, 0, -1, -1], [0, -1, 0, -1]].any()
 
 
 def test_an_emotion_is_in_the_upper_half_alone(make: Make) -> None:
