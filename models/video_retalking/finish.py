@@ -116,4 +116,4 @@ def _blended(
     inside: Crop, outside: Crop, mask: Float32[np.ndarray, "size size"], levels: int
 ) -> Crop:
     found = laplacian_blend(inside, outside, mask, levels=levels)
-    return np.rint(found.clip(0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(found.clip(0, 255)), np.uint8)
