@@ -61,7 +61,8 @@ def only_line(text: str) -> str:
 
 def test_choices_are_those_that_exist() -> None:
     found = {(names[0], name): right for names, name, right in CHOICES}
-    assert found["dub", "--method"] == method_names() == ("exemplar", "ip_lap", "wav2lip")
+    assert found["dub", "--method"] == method_names()
+    assert {"exemplar", "ip_lap", "wav2lip"} < set(method_names())
     assert found["dub", "--sync-mode"] == ("silence", "cut_off", "loop", "bounce")
     ip_lap = ("ip_lap.landmarks", "ip_lap.renderer")
     assert found["train", "RECIPE"] == recipe_names()
@@ -86,7 +87,7 @@ def test_a_wrong_choice_names_the_right_ones(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ((*DUB, "--method", "wav"), ("--method wav", "ip_lap or wav2lip", "did you mean wav2lip?")),
+        ((*DUB, "--method", "wav"), ("--method wav", " or wav2lip (", "did you mean wav2lip?")),
         ((*DUB, "--sync-mode", "lop"), ("silence, cut_off, loop or bounce", "did you mean loop?")),
         ((*DUB, "--set", "method=wav"), ("no method 'wav'", *method_names())),
         (

@@ -56,6 +56,16 @@ def test_all_pages_are_read() -> None:
     assert ("artifacts", "gc", "--older-than-days", "30", "--yes") in {a for _, a in COMMANDS}
 
 
+@pytest.fixture
+def personalised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of `dubflow personalise` that have ended, in the folder that commands are given in."""
+    monkeypatch.chdir(tmp_path)
+    for run in ("run", "RUN"):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "method.yaml").touch()
+
+
+@pytest.mark.usefixtures("personalised")
 @pytest.mark.parametrize(
     "arguments", [pytest.param(a, id=f"{page}: {' '.join(a)}") for page, a in COMMANDS]
 )

@@ -43,6 +43,10 @@ WRITERS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("batch",): ("rows.csv", "--direct"),
     ("prepare",): ("folder", "--data", "clips", "-o", "index.parquet"),
     ("train",): ("ip_lap.landmarks", "--data", "clips", "-o", "trained", "--direct"),
+    ("personalise",): (
+        *("clips/one.mp4", "-o", "run", "--preset", "small", "--direct"),
+        *("--set", "expression.settings.pairs=real"),
+    ),
     ("evaluate",): ("folder_paired", "--data", "clips", "-o", "results"),
     GC: ("--yes",),
     ("weights", "pull"): ("gfpgan_v1.4",),
