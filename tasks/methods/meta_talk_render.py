@@ -179,22 +179,26 @@ class _Drawn:
         """
         wanted = np.unique(rows)
         self._kept = {row: self._kept[row] for row in wanted.tolist() if row in self._kept}
-        missing = np.array([row for row in wanted.tolist() if row not in self._kept], np.int64)
-        for first in range(0, len(missing), _AT_ONCE):
-            self._draw(missing[first : first + _AT_ONCE])
+        for row in wanted.tolist():
+            if row not in self._kept:
+                self._kept[row] = self._draw(row)
         renders = np.stack(
             [np.stack([self._kept[row][0] for row in each]) for each in rows.tolist()]
         )
         middle = rows[:, rows.shape[1] // 2].tolist()
         return renders, np.stack([self._kept[row][1] for row in middle])
 
-    def _draw(self, rows: Rows) -> None:
+    def _draw(self, row: int) -> tuple[Pictures, Pictures]:
+        """Render (3, side, side) and mask (side, side) of a frame.
+
+        Each is drawn alone: products of several round differently than those of one.
+        """
+        rows = np.array([row])
         delta = torch.from_numpy(self._expression.read_rows("delta", rows))
-        fit = load_fit(self._person, self._fit, rows=self._source[rows])
-        faces = lower_face(self._model, fit, delta=delta, **self._drawing)
-        render = (faces.render * 255).round().byte().numpy()
-        mask = faces.mask[:, 0].byte().numpy() * 255
-        self._kept |= dict(zip(rows.tolist(), zip(render, mask, strict=True), strict=True))
+        fit = load_fit(self._person, self._fit, self._source[rows])
+        face = lower_face(self._model, fit, delta=delta, **self._drawing)
+        render = (face.render[0] * 255).round().byte().numpy()
+        return render, (face.mask[0, 0] * 255).byte().numpy()
 
 
 class Photographer(nn.Module):
