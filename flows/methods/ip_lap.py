@@ -8,7 +8,6 @@ from flows.methods import Method, NetworkMethodSettings
 from models.exemplar import settings as exemplar
 from models.ip_lap.settings import IMAGES, MOST_IMAGES, IpLapCropSettings, References
 from stores.artifacts.artifact import Artifact
-from stores.errors import SettingsError
 from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
 from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
@@ -16,7 +15,7 @@ from tasks.source.crops import crops
 from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.mel import mel
-from tasks.weights.networks import find_weights, network_of
+from tasks.weights.networks import weights_of
 
 _LANDMARKS, _RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
 _NO_BANK = exemplar.CropSettings(bank_limit=0)
@@ -53,8 +52,8 @@ class IpLapSettings(NetworkMethodSettings):
 
 def run(seen: Seen, speech: Artifact, output_frames: Artifact, settings: IpLapSettings) -> Artifact:
     """Source and speech → `render` artifact."""
-    generator = _weights(settings.landmarks, _LANDMARKS)
-    renderer = _weights(settings.renderer, _RENDERER)
+    generator = weights_of(settings.landmarks, _LANDMARKS)
+    renderer = weights_of(settings.renderer, _RENDERER)
     borrow = settings.detail == "exemplar"
     bank = crops(seen, settings=exemplar.CropSettings() if borrow else _NO_BANK)
     free = visibility(seen, crops=bank)
@@ -103,18 +102,6 @@ def run(seen: Seen, speech: Artifact, output_frames: Artifact, settings: IpLapSe
         settings=exemplar.RenderSettings(),
     )
     return ip_lap_detail(made, own)
-
-
-def _weights(name: str, network: str) -> Artifact:
-    """The weights of that name or file.
-
-    Raises:
-        SettingsError: they are of another network.
-    """
-    weights = find_weights(name)
-    if network_of(weights) != network:
-        raise SettingsError(f"{name} holds weights of {network_of(weights)}, not of {network}")
-    return weights
 
 
 METHOD = Method(IpLapSettings, run, lambda settings: (settings.landmarks, settings.renderer))

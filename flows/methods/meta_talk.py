@@ -28,7 +28,7 @@ from tasks.source.visibility import visibility
 from tasks.speech.atnet_features import atnet_features
 from tasks.speech.sound_levels import sound_levels
 from tasks.speech.speech_windows import speech_windows
-from tasks.weights.networks import find_weights, network_of
+from tasks.weights.networks import find_weights, network_of, weights_of
 
 _EXPRESSION = ("meta_talk_expression", "audiodvp_expression")
 _RENDERER = ("meta_talk_renderer", "audiodvp_nfr_generator")
@@ -84,7 +84,7 @@ def run(
     seen: Seen, speech: Artifact, output_frames: Artifact, settings: MetaTalkSettings
 ) -> Artifact:
     """Source and speech → `render` artifact."""
-    renderer = _weights(settings.renderer, _RENDERER)
+    renderer = weights_of(settings.renderer, *_RENDERER)
     face = fitted(seen, settings)
     drawing = _drawing(face, renderer, settings)
     wanted = _wanted(seen, face, speech, output_frames, settings)
@@ -141,7 +141,7 @@ def _wanted(
     """The expression of each output frame."""
     if settings.drive == "own":
         return fitted_expression(face.fit, output_frames=frames)
-    weights = _weights(settings.expression, _EXPRESSION)
+    weights = weights_of(settings.expression, *_EXPRESSION)
     _check_person(weights, face, settings)
     features = _size(weights).get("features", _DEFAULT_FEATURES[network_of(weights)])
     return meta_talk_expression(
@@ -232,18 +232,6 @@ def _size(weights: Artifact) -> dict[str, Any]:
 
 def _borrows(renderer: Artifact) -> bool:
     return _size(renderer).get("input") == "render_and_exemplar"
-
-
-def _weights(name: str, networks: tuple[str, ...]) -> Artifact:
-    """The weights of that name or file.
-
-    Raises:
-        SettingsError: they are of another network.
-    """
-    weights = find_weights(name)
-    if network_of(weights) not in networks:
-        raise SettingsError(f"{name} holds weights of {network_of(weights)}, not of {networks[0]}")
-    return weights
 
 
 def weights(settings: MetaTalkSettings) -> tuple[str, ...]:

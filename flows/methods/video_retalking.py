@@ -38,7 +38,7 @@ from tasks.source.landmarks68 import landmarks68
 from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.mel import mel
-from tasks.weights.networks import find_weights, network_of
+from tasks.weights.networks import find_weights, weights_of
 
 _NO_BANK = exemplar.CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
@@ -132,7 +132,7 @@ def run(
         mel=mel(speech),
         visibility=visibility(seen, crops=crops(seen, settings=_NO_BANK)),
         output_frames=output_frames,
-        weights=_weights(*_speaking(settings)),
+        weights=weights_of(*_speaking(settings)),
         noise=settings.noise,
         paste=settings.paste,
         precision=settings.precision,
@@ -144,8 +144,8 @@ def run(
         seen,
         output_frames=output_frames,
         render=made,
-        restorer=None if settings.teeth == "none" else _weights(named.gfpgan, _GFPGAN),
-        parser=_weights(named.parser, "parsenet"),
+        restorer=None if settings.teeth == "none" else weights_of(named.gfpgan, _GFPGAN),
+        parser=weights_of(named.parser, "parsenet"),
         paste=settings.paste,
     )
 
@@ -158,7 +158,7 @@ def _upper(faces: Artifact, settings: VideoRetalkingSettings) -> Artifact:
         faces,
         face=settings.upper_face,
         strength=settings.upper_strength,
-        weights=_weights(settings.weights.ganimation, "ganimation_generator"),
+        weights=weights_of(settings.weights.ganimation, "ganimation_generator"),
     )
 
 
@@ -177,15 +177,15 @@ def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) ->
         timeline=seen.timeline,
         template=_template(seen, coefficients, settings),
         one_shot=settings.one_shot,
-        weights=_weights(settings.weights.dnet, "vrt_dnet"),
+        weights=weights_of(settings.weights.dnet, "vrt_dnet"),
     )
     if settings.enhance_reference != "none":
         stabilised = vrt_enhanced(
             stabilised,
             cut,
             enhancer=settings.enhance_reference,
-            weights=_weights(*_enhancing(settings)),
-            parser=_weights(settings.weights.parser, "parsenet"),
+            weights=weights_of(*_enhancing(settings)),
+            parser=weights_of(settings.weights.parser, "parsenet"),
         )
     return vrt_reference(faces, stabilised, cut=cut)
 
@@ -194,7 +194,7 @@ def _template(seen: Seen, coefficients: Artifact, settings: VideoRetalkingSettin
     """The expression to freeze faces in."""
     published, picture = None, None
     if _reads_expression(settings):
-        published = _weights(settings.weights.expression, "vrt_expression")
+        published = weights_of(settings.weights.expression, "vrt_expression")
     if settings.template not in _NAMED:
         _, picture = _coefficients(see(Source.of(Path(settings.template))), settings)
     return vrt_template(
@@ -217,7 +217,7 @@ def _coefficients(seen: Seen, settings: VideoRetalkingSettings) -> tuple[Artifac
         face = fit_face(seen, _FIT)
         return cut, vrt_fitted_coefficients(cut, face.fit, person=face.person)
     name = settings.weights.coefficients
-    return cut, vrt_coefficients(cut, weights=_weights(name, "deep3d_recon_resnet50"))
+    return cut, vrt_coefficients(cut, weights=weights_of(name, "deep3d_recon_resnet50"))
 
 
 def _by_mesh(settings: VideoRetalkingSettings) -> bool:
@@ -248,18 +248,6 @@ def _speaking(settings: VideoRetalkingSettings) -> tuple[str, str]:
     """Weights of the network that makes the lips, and its name."""
     named = settings.weights
     return (named.enet, "vrt_enet") if settings.enet else (named.lnet, "vrt_lnet")
-
-
-def _weights(name: str, network: str) -> Artifact:
-    """The weights of that name or file.
-
-    Raises:
-        SettingsError: they are of another network.
-    """
-    weights = find_weights(name)
-    if network_of(weights) != network:
-        raise SettingsError(f"{name} holds weights of {network_of(weights)}, not of {network}")
-    return weights
 
 
 def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import FileState
 from stores.artifacts.store import Store
-from stores.errors import DamagedArtifact, MissingWeights, WeightsError
+from stores.errors import DamagedArtifact, MissingWeights, SettingsError, WeightsError
 from stores.weights.registry import (
     FILE,
     WEIGHTS,
@@ -78,6 +78,18 @@ def find_weights(name: str, *, store: Store | None = None) -> Artifact:
     if name not in run.kept:
         run.kept[name] = _look_up(name, run.store)
     return run.kept[name]
+
+
+def weights_of(name: str, *networks: str) -> Artifact:
+    """The same, of the active run, for one of these networks, the first of which is meant.
+
+    Raises:
+        SettingsError: they are of another network.
+    """
+    weights = find_weights(name)
+    if network_of(weights) not in networks:
+        raise SettingsError(f"{name} holds weights of {network_of(weights)}, not of {networks[0]}")
+    return weights
 
 
 def _look_up(name: str, store: Store) -> Artifact:
