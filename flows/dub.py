@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
 from flows.dub_notes import dub_notes
@@ -44,6 +45,8 @@ from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
 
+_WITH_STAGES = ("flows.methods.", "tasks.source.")
+"""Rooms whose functions call stages."""
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
 
@@ -296,10 +299,22 @@ def weights_needed(settings: DubSettings) -> tuple[str, ...]:
 
 
 def stage_versions(settings: DubSettings) -> dict[str, int]:
-    """Versions of the stages that this dub may call: those that this file and the method name."""
-    method = find_method(settings.method)
-    named = [*globals().values(), *vars(sys.modules[method.run.__module__]).values()]
-    return {each.address: each.version for each in named if isinstance(each, Stage)}
+    """Versions of the stages that this dub may call.
+
+    Those that this file and the method name, and the files whose functions they call.
+    """
+    found: dict[str, int] = {}
+    waiting, known = [__name__, find_method(settings.method).run.__module__], set[str]()
+    while waiting:
+        if (name := waiting.pop()) in known:
+            continue
+        known.add(name)
+        for each in vars(sys.modules[name]).values():
+            if isinstance(each, Stage):
+                found[each.address] = each.version
+            elif isinstance(each, FunctionType) and each.__module__.startswith(_WITH_STAGES):
+                waiting.append(each.__module__)
+    return found
 
 
 def write_output(result: Artifact, output: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from flows.dub import default_workers
-from flows.methods.meta_talk import fitted, training_faces
+from flows.methods.meta_talk import training_faces
 from flows.personalisation.folder import METHOD, SECONDS, claim, finished
 from flows.personalisation.pairs import Pairs, foreign_pairs, own_pairs
 from flows.personalisation.plan import TRAININGS, Plan
@@ -34,7 +34,7 @@ from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run
 from tasks.inference.threads import all_processors
-from tasks.source.fitted import Fitted
+from tasks.source.fitted import Fitted, fit_face
 from tasks.source.seen import Seen
 from tasks.source.timeline import load_timeline
 from tasks.training.held_out import held_out_from
@@ -137,7 +137,8 @@ def _faces(plan: Plan, seen: Seen, run: Run, steps: Steps) -> tuple[Fitted, Arti
     """The face model fitted, and what the renderer learns from."""
     count = seen.timeline.sizes["frame"]
     with _stages(steps, run, "face", f"{count:,} frames fitted and drawn") as step:
-        face, faces = fitted(seen, plan.method), training_faces(seen, plan.method)
+        face = fit_face(seen, plan.method.fit)
+        faces = training_faces(seen, face, plan.method.faces)
         step.count, step.unit = count, "frames"
     return face, faces
 

@@ -23,10 +23,11 @@ class ExemplarSettings(MethodSettings):
     lenders: LenderSettings = Field(default_factory=LenderSettings)
     render: RenderSettings = Field(default_factory=RenderSettings)
     adapt: bool = Field(
-        True, description="learn the speaker's way to move the mouth from the source's own speech"
+        default=True,
+        description="learn the speaker's way to move the mouth from the source's own speech",
     )
     exclude_within_s: float | None = Field(
-        None, ge=0, description="never borrow from this near in time [s]; for evaluation"
+        default=None, ge=0, description="never borrow from this near in time [s]; for evaluation"
     )
 
 
@@ -49,11 +50,30 @@ def run(
         speaker=person,
         output_frames=output_frames,
     )
+    free = visibility(seen, crops=bank)
+    return borrowed_mouths(seen, wanted, bank, free, output_frames, settings)
+
+
+def borrowed_mouths(
+    seen: Seen,
+    wanted: Artifact,
+    bank: Artifact,
+    free: Artifact,
+    output_frames: Artifact,
+    settings: ExemplarSettings,
+) -> Artifact:
+    """A `render` of mouths made of the speaker's own frames.
+
+    Args:
+        wanted: The `motion` that they shall have.
+        bank: `crops`, the frames to borrow from.
+        free: `visibility` in them.
+    """
     lent = lenders(
         seen,
         motion=wanted,
         crops=bank,
-        visibility=visibility(seen, crops=bank),
+        visibility=free,
         output_frames=output_frames,
         settings=settings.lenders,
         render=settings.render,

@@ -5,10 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from flows.methods import Method, NetworkMethodSettings
-from models.exemplar import settings as exemplar
+from flows.methods.exemplar import ExemplarSettings, borrowed_mouths
+from models.exemplar.settings import CropSettings
 from models.ip_lap.settings import IMAGES, MOST_IMAGES, IpLapCropSettings, References
 from stores.artifacts.artifact import Artifact
-from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.methods.ip_lap import ip_lap_crops, ip_lap_motion, ip_lap_references
 from tasks.methods.ip_lap_render import ip_lap_detail, ip_lap_mouth, ip_lap_render
 from tasks.source.crops import crops
@@ -18,7 +18,7 @@ from tasks.speech.mel import mel
 from tasks.weights.networks import weights_of
 
 _LANDMARKS, _RENDERER = "ip_lap_landmark_generator", "ip_lap_renderer"
-_NO_BANK = exemplar.CropSettings(bank_limit=0)
+_NO_BANK = CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
 
 
@@ -55,7 +55,7 @@ def run(seen: Seen, speech: Artifact, output_frames: Artifact, settings: IpLapSe
     generator = weights_of(settings.landmarks, _LANDMARKS)
     renderer = weights_of(settings.renderer, _RENDERER)
     borrow = settings.detail == "exemplar"
-    bank = crops(seen, settings=exemplar.CropSettings() if borrow else _NO_BANK)
+    bank = crops(seen, settings=CropSettings() if borrow else _NO_BANK)
     free = visibility(seen, crops=bank)
     faces = ip_lap_crops(seen, settings=settings.crops)
     chosen = ip_lap_references(seen, crops=faces, visibility=free, images=settings.references)
@@ -84,23 +84,7 @@ def run(seen: Seen, speech: Artifact, output_frames: Artifact, settings: IpLapSe
     if not borrow:
         return made
     mouth = ip_lap_mouth(seen, motion=motion, crops=faces, output_frames=output_frames)
-    lent = lenders(
-        seen,
-        motion=mouth,
-        crops=bank,
-        visibility=free,
-        output_frames=output_frames,
-        settings=exemplar.LenderSettings(),
-        render=exemplar.RenderSettings(),
-    )
-    own = exemplar_render(
-        seen,
-        lenders=lent,
-        motion=mouth,
-        crops=bank,
-        output_frames=output_frames,
-        settings=exemplar.RenderSettings(),
-    )
+    own = borrowed_mouths(seen, mouth, bank, free, output_frames, ExemplarSettings())
     return ip_lap_detail(made, own)
 
 

@@ -9,14 +9,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from flows.methods import Method, NetworkMethodSettings
-from models.exemplar import settings as exemplar
+from flows.methods.exemplar import ExemplarSettings, borrowed_mouths
+from models.exemplar.settings import CropSettings
 from models.face_fit.settings import FitSettings
 from models.meta_talk.hd_crop import crop_side
 from models.meta_talk.lower_face import widest
 from models.meta_talk.settings import FaceSettings
 from stores.artifacts.artifact import Artifact
 from stores.errors import SettingsError
-from tasks.methods.exemplar import exemplar_render, lenders
 from tasks.methods.meta_talk import fitted_expression, meta_talk_expression, meta_talk_mouth
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.meta_talk_render import meta_talk_render
@@ -34,9 +34,9 @@ _EXPRESSION = ("meta_talk_expression", "audiodvp_expression")
 _RENDERER = ("meta_talk_renderer", "audiodvp_nfr_generator")
 _DEFAULT_FEATURES = {"meta_talk_expression": "mfcc80", "audiodvp_expression": "atnet"}
 _ATNET = "audiodvp_atnet"
-_BANK = exemplar.CropSettings(max_size=1024)
+_BANK = CropSettings(max_size=1024)
 """Crops to borrow from, as sharp as the renderer's own can be."""
-_NO_BANK = exemplar.CropSettings(bank_limit=0)
+_NO_BANK = CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
 _LENT_APART_SECONDS = 1.0
 """In training a frame borrows no mouth from nearer in time: it would be its own."""
@@ -85,7 +85,7 @@ def run(
 ) -> Artifact:
     """Source and speech → `render` artifact."""
     renderer = weights_of(settings.renderer, *_RENDERER)
-    face = fitted(seen, settings)
+    face = fit_face(seen, settings.fit)
     drawing = _drawing(face, renderer, settings)
     wanted = _wanted(seen, face, speech, output_frames, settings)
     bank = crops(seen, settings=_BANK if _borrows(renderer) else _NO_BANK)
@@ -108,14 +108,9 @@ def run(
     )
 
 
-def fitted(seen: Seen, settings: MetaTalkSettings) -> Fitted:
-    """The face model fitted to the video."""
-    return fit_face(seen, settings.fit)
-
-
-def training_faces(seen: Seen, settings: MetaTalkSettings) -> Artifact:
+def training_faces(seen: Seen, face: Fitted, settings: FaceSettings) -> Artifact:
     """What the neural renderer learns from: `meta_talk_faces`, with borrowed mouths beside."""
-    face, count = fitted(seen, settings), seen.timeline.sizes["frame"]
+    count = seen.timeline.sizes["frame"]
     every = output_frames(seen.timeline, showing=Showing(frames=count, count=count))
     lent = _lent(
         seen,
@@ -125,7 +120,7 @@ def training_faces(seen: Seen, settings: MetaTalkSettings) -> Artifact:
         every,
         exclude_within_s=_LENT_APART_SECONDS,
     )
-    return meta_talk_faces(seen, face, lent=lent, settings=settings.faces)
+    return meta_talk_faces(seen, face, lent=lent, settings=settings)
 
 
 def speech_of(speech: Artifact, features: str) -> Artifact:
@@ -166,24 +161,8 @@ def _lent(
 ) -> Artifact:
     """A `render` of the exemplar method whose mouths have the wanted expressions."""
     mouth = meta_talk_mouth(wanted, person=face.person, fit=face.fit, landmarks=seen.landmarks)
-    lent = lenders(
-        seen,
-        motion=mouth,
-        crops=bank,
-        visibility=visibility(seen, crops=bank),
-        output_frames=frames,
-        settings=exemplar.LenderSettings(),
-        render=exemplar.RenderSettings(),
-        exclude_within_s=exclude_within_s,
-    )
-    return exemplar_render(
-        seen,
-        lenders=lent,
-        motion=mouth,
-        crops=bank,
-        output_frames=frames,
-        settings=exemplar.RenderSettings(),
-    )
+    own = ExemplarSettings(exclude_within_s=exclude_within_s)
+    return borrowed_mouths(seen, mouth, bank, visibility(seen, crops=bank), frames, own)
 
 
 def _drawing(face: Fitted, renderer: Artifact, settings: MetaTalkSettings) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from flows.batch import batch, check_rows, row_key
 from flows.batches.manifest import Row, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
+from flows.dub import stage_versions
 from flows.dub_report import DubReport
 from stores.artifacts import catalog
 from stores.artifacts.artifact import Artifact
@@ -158,6 +159,22 @@ def test_a_row_is_done_again_when_its_result_would_be_another(
     for number in (1, 2):  # weights of the same name and of other contents
         keys.add(row_key(row, inputs, {"mine.safetensors": cast(Artifact, Named(str(number)))}))
     assert len(keys) == 7
+
+
+@pytest.mark.parametrize(
+    ("method", "called"),
+    [
+        ("exemplar", {"exemplar_render", "track", "face_descriptors"}),
+        ("ip_lap", {"ip_lap_render", "lenders", "exemplar_render"}),
+        ("meta_talk", {"meta_talk_render", "lenders", "face_fit", "face_fit_person", "regressed"}),
+        ("video_retalking", {"vrt_render", "face_fit"}),
+    ],
+)
+def test_stages_that_functions_of_a_method_call_count_too(
+    make: Make, method: str, called: set[str]
+) -> None:
+    (row,) = read_manifest(make(1).manifest, {"store": make(1).store, "method": method})
+    assert called <= {address.partition(":")[2] for address in stage_versions(row.settings)}
 
 
 class Named(NamedTuple):

@@ -15,7 +15,6 @@ import pytest
 import torch
 import yaml
 
-from flows.methods.meta_talk import fitted
 from flows.names import personalise_presets
 from flows.personalisation.pairs import own_pairs
 from flows.personalisation.plan import Plan
@@ -31,6 +30,7 @@ from stores.artifacts.store import Store
 from stores.errors import DubflowError, InputError, MissingWeights, SettingsError, TrainingError
 from stores.weights.trained import read_header
 from tasks.engine.open_run import open_run
+from tasks.source.fitted import fit_face
 from tasks.training.pairs import read_pairs
 from tasks.training.recipe import NoTrainingObserver
 from tests.command import invoke
@@ -226,7 +226,7 @@ def test_the_last_fifth_of_the_persons_own_speech_is_not_learned_from(
     assert bool(plan.speech.parts) == (pairs == "both")
     with open_run(Store(settings.store), workers=2):
         seen = see(Source.of(settings.video))
-        own = own_pairs(plan, seen, fitted(seen, plan.method))
+        own = own_pairs(plan, seen, fit_face(seen, plan.method.fit))
     assert own.attributes["labels"] == "real"
     assert own.sizes["tick"] == pytest.approx(25 * until, abs=1)
 

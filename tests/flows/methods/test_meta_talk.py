@@ -19,9 +19,12 @@ from flows.dub import dub, input_faults
 from flows.dub_report import DubReport
 from flows.methods import method_settings
 from flows.methods.meta_talk import MetaTalkSettings, training_faces
+from flows.seen import see
 from flows.settings import DubSettings
+from models.face_fit.settings import FitSettings
 from models.faces.crop.crop import pixel_matrix
 from models.faces.settings import BlendSettings
+from models.meta_talk.settings import FaceSettings
 from models.published import build_trained
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -32,12 +35,7 @@ from stores.media.scanning import scan
 from tasks.engine.open_run import open_run
 from tasks.engine.stage import Shard
 from tasks.result.composite import composed
-from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
-from tasks.source.seen import Seen
-from tasks.source.timeline import timeline
-from tasks.source.track import follow_person
-from tasks.speech.waveform import waveform
+from tasks.source.fitted import fit_face
 from tests.flows.conftest import computed
 from tests.media_factory import faces as example_faces
 from tests.media_factory import make_video, variable_times
@@ -262,21 +260,13 @@ def test_audiodvp_dubs_with_its_published_files(make: Make, published_networks: 
 
 
 def test_training_borrows_no_mouth_from_nearby(settings: Make) -> None:
-    """1.2 s of video: the first frames can borrow from the last 0.2 s alone, the middle not."""
+    """2.4 s of video, of which each frame borrows from what is more than 1 s away."""
     given = settings()
-    own = MetaTalkSettings.model_validate({"fit": QUICK | {"mode": "mesh"}})
+    mesh = FitSettings.model_validate(QUICK | {"mode": "mesh"})
     with open_run(Store(given.store), workers=2):
-        faces = training_faces(seen_of(given.video), own)
+        seen = see(Source.of(given.video))
+        faces = training_faces(seen, fit_face(seen, mesh), FaceSettings())
     photo, lent, mask = (faces.read(name) for name in ("photo", "lent", "mask"))
     assert faces.read("valid").all() and not lent[mask == 0].any()
     off = np.abs(photo.astype(int) - lent)[mask > 0].mean()
     assert 0.5 < off < 12, "its own mouth would be nearer, another face further"
-
-
-def seen_of(path: Path) -> Seen:
-    """The largest face of a video; needs an active run."""
-    video = Source.of(path)
-    clip = timeline(video)
-    found = faces(video, clip, sfd_weights=None)
-    person = follow_person(video, clip, found, face="largest")
-    return Seen(video, clip, landmarks(found, person, timeline=clip), waveform(video))
