@@ -1,6 +1,7 @@
 """Meta Talk's second half: the face drawn with the wanted expression, and a photo made of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,13 @@ from models.faces.crop.masks import lower_face_mask
 from models.faces.occlusion import opacity
 from models.faces.settings import BlendSettings
 from models.meta_talk.hd_crop import crop_transforms
-from models.meta_talk.lower_face import lower_face, paste_mask, window_images, windows
+from models.meta_talk.lower_face import (
+    Windows,
+    lower_face,
+    paste_mask,
+    window_images,
+    windows,
+)
 from models.meta_talk.settings import NeuralRendererSize
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -84,47 +91,23 @@ def meta_talk_render(
     shown = opacity(
         valid & visibility.read("free")[source], scene_start=starts, fade_frames=FADE_FRAMES
     )
-    drawn = _Drawn(person, fit, expression, source, side=side, zoom=zoom, opened=opened)
-    around = windows(valid, starts, _window(weights))
-    at_once = max(1, _AT_ONCE * IMAGE_SIZE**2 // side**2)
     transforms = crop_transforms(fit.read("transform"), side, zoom)[source]
     transforms[shown == 0] = 0
 
-    def borrowed(shard: Shard) -> Iterator[tuple[int, Pictures]]:
-        """Rows of the shard and what is lent to them, as they come."""
-        if lent is not None:
-            frames = frames_in_order(video, clip, source[shard.start : shard.stop])
-            for number, frame in enumerate(composed(frames, lent, shard, BlendSettings())):
-                row = shard.start + number
-                yield row, crop_of(frame, transforms[row], side)
+    def borrowed(shard: Shard) -> Iterator[Pictures]:
+        assert lent is not None
+        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        dubbed = composed(frames, lent, shard, BlendSettings())
+        for frame, transform in zip(dubbed, transforms[shard.start : shard.stop], strict=True):
+            yield crop_of(frame, transform, side)
 
-    def block(rows: Rows, pictures: Iterator[tuple[int, Pictures]]) -> tuple[NDArray[Any], ...]:
-        renders, mask = drawn.windows(around.row[rows])
-        seen = renders, around.inside[rows], mask
-        if lent is None:
-            return seen
-        wanted = set(rows.tolist())
-        found: list[Pictures] = []
-        while len(found) < len(rows):
-            row, picture = next(pictures)
-            if row in wanted:
-                found.append(picture)
-        own = np.stack(found).transpose(0, 3, 1, 2) * (mask[:, None] > 0)
-        return *seen, own
-
-    def blocks(shard: Shard) -> Iterator[tuple[NDArray[Any], ...]]:
-        pictures = borrowed(shard)
-        for rows in parts(shard):
-            yield block(rows, pictures)
-
-    def parts(shard: Shard) -> Iterator[Rows]:
-        rows = shard.start + np.flatnonzero(shown[shard.start : shard.stop])
-        yield from (rows[first : first + at_once] for first in range(0, len(rows), at_once))
-
-    def apart(rows: Rows) -> list[NDArray[Any]]:
-        each = [block(np.array([row]), borrowed(Shard(0, row, row + 1))) for row in rows.tolist()]
-        return [np.concatenate(arrays) for arrays in zip(*each, strict=True)]
-
+    inputs = _Inputs(
+        _Drawn(person, fit, expression, source, side=side, zoom=zoom, opened=opened),
+        windows(valid, starts, _window(weights)),
+        shown > 0,
+        None if lent is None else borrowed,
+        at_once=max(1, _AT_ONCE * IMAGE_SIZE**2 // side**2),
+    )
     runner = network_runner(
         "meta_talk_render",
         weights,
@@ -132,15 +115,15 @@ def meta_talk_render(
         precision=precision,
         tolerance=HALF_PRECISION_TOLERANCE,
         usable=shown > 0,
-        block=apart,
+        block=inputs.apart,
     )
-    made = runner.map(each for shard in shards for each in blocks(shard))
+    made = runner.map(each for shard in shards for each in inputs.blocks(shard))
     for shard in shards:
         part = slice(shard.start, shard.stop)
         patch = np.zeros((shard.stop - shard.start, side, side, 3), np.uint8)
         mask = np.zeros((shard.stop - shard.start, side, side), np.uint8)
         points = to_crop(landmarks.read_rows("landmarks", source[part]), transforms[part])
-        for rows in parts(shard):
+        for rows in inputs.parts(shard):
             for row, picture in zip(rows - shard.start, next(made), strict=True):
                 patch[row] = picture[:3].transpose(1, 2, 0)
                 whole = paste_mask(picture[3], zoom)
@@ -148,6 +131,56 @@ def meta_talk_render(
                     whole = np.minimum(whole, lower_face_mask(points[row], side))
                 mask[row] = np.rint(whole * shown[part][row]).astype(np.uint8)
         yield render_rows(patch=patch, mask=mask, transform=transforms[part], valid=shown[part] > 0)
+
+
+class _Inputs:
+    """What the renderer is given for each output frame, block by block.
+
+    Args:
+        drawn: Lower faces.
+        around: Which of them are seen with each frame.
+        shown: (frame,) whether the frame is rendered.
+        borrowed: Gives the pictures (side, side, 3) that are lent to each frame of a shard; None
+            if the network takes none.
+        at_once: Frames of a block.
+    """
+
+    def __init__(
+        self,
+        drawn: "_Drawn",
+        around: Windows,
+        shown: NDArray[np.bool_],
+        borrowed: Callable[[Shard], Iterator[Pictures]] | None,
+        *,
+        at_once: int,
+    ) -> None:
+        self._drawn, self._around, self._shown = drawn, around, shown
+        self._borrowed, self._at_once = borrowed, at_once
+
+    def parts(self, shard: Shard) -> Iterator[Rows]:
+        """The rendered frames of a shard, a block at a time."""
+        rows = shard.start + np.flatnonzero(self._shown[shard.start : shard.stop])
+        for first in range(0, len(rows), self._at_once):
+            yield rows[first : first + self._at_once]
+
+    def blocks(self, shard: Shard) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Windows, which of them there are, masks, and what is lent, of each block of a shard."""
+        lent = None
+        if self._borrowed is not None:
+            lent = compress(self._borrowed(shard), self._shown[shard.start : shard.stop])
+        for rows in self.parts(shard):
+            renders, mask = self._drawn.windows(self._around.row[rows])
+            block = renders, self._around.inside[rows], mask
+            if lent is None:
+                yield block
+            else:
+                pictures = np.stack(list(islice(lent, len(rows)))).transpose(0, 3, 1, 2)
+                yield *block, pictures * (mask[:, None] > 0)
+
+    def apart(self, rows: Rows) -> list[NDArray[Any]]:
+        """Frames from anywhere as one block."""
+        each = [block for row in rows.tolist() for block in self.blocks(Shard(0, row, row + 1))]
+        return [np.concatenate(arrays) for arrays in zip(*each, strict=True)]
 
 
 class _Drawn:
