@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
+from flows.faults import faults_of
 from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
@@ -22,7 +23,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.backend import explain_full_disk
-from stores.errors import DubflowError, InputError, SettingsError
+from stores.errors import InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
@@ -202,19 +203,12 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
 
 def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
-    faults = []
+    needed: list[str] = []
     find = partial(find_weights, store=Store(settings.store))
-    checks: list[Callable[[], object]] = [partial(check, settings) for check in _CHECKS]
-    try:
-        checks = [*(partial(find, name) for name in weights_needed(settings)), *checks]
-    except DubflowError as error:
-        faults.append(str(error))
-    for look in checks:
-        try:
-            look()
-        except DubflowError as error:
-            faults.append(str(error))
-    return list(dict.fromkeys(faults))
+    return [
+        *faults_of([lambda: needed.extend(weights_needed(settings))]),
+        *faults_of([*(partial(find, n) for n in needed), *(partial(c, settings) for c in _CHECKS)]),
+    ]
 
 
 def _check_overwriting(settings: DubSettings) -> None:

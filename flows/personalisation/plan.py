@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.faults import faults_of
 from flows.methods import method_settings
 from flows.methods.meta_talk import MetaTalkSettings
 from flows.personalisation.folder import check_folder
@@ -18,7 +19,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import DubflowError, InputError, SettingsError
+from stores.errors import InputError, SettingsError
 from stores.media.source import probe
 from tasks.training.meta_talk_expression import ExpressionSettings
 from tasks.training.settings import TrainerSettings
@@ -220,15 +221,9 @@ class Plan:
 
     def faults(self) -> list[str]:
         """All that `check` would refuse, not only the first of it."""
-        store, faults = Store(self.settings.store), []
-        looks: list[Callable[[], object]] = self._checks()
-        looks += [*(partial(find_weights, n, store=store) for n in self.weights)]
-        for look in looks:
-            try:
-                look()
-            except DubflowError as error:
-                faults.append(str(error))
-        return list(dict.fromkeys(faults))
+        store = Store(self.settings.store)
+        found = (partial(find_weights, name, store=store) for name in self.weights)
+        return faults_of([*self._checks(), *found])
 
     def _checks(self) -> list[Callable[[], object]]:
         check = partial(check_folder, self.settings.output)

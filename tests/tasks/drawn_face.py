@@ -17,8 +17,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from tasks.engine.stage import Made, stage
-from tasks.methods.meta_talk_faces import face_basis
-from tasks.source.face_basis import own_basis_key
+from tasks.source.face_basis import face_basis, own_basis_key
 from tasks.source.timeline import timeline
 from tests.media_factory import make_video, pattern
 

@@ -64,11 +64,6 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(path, frames=FRAMES, size=(400, 300), real_faces=True)
 
 
-@pytest.fixture(scope="module")
-def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path_factory.mktemp("speech"), 0.3, 2.1)
-
-
 @pytest.fixture
 def make(talk: Path, speech: Path, store: Store, tmp_path: Path) -> Make:
     def make(**changes: Any) -> DubSettings:

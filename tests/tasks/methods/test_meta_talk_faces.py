@@ -11,8 +11,9 @@ from stores.artifacts.store import Store
 from stores.errors import InputError
 from tasks.engine.open_run import open_run
 from tasks.engine.stage import Made, stage
-from tasks.methods.meta_talk_faces import THUMBNAIL, face_basis, meta_talk_faces
+from tasks.methods.meta_talk_faces import THUMBNAIL, meta_talk_faces
 from tasks.result.render import RENDER, render_rows
+from tasks.source.face_basis import face_basis
 from tests.tasks.drawn_face import CORNER, Drawn, drawn
 
 FRAMES, INVALID = 6, 4

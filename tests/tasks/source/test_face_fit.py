@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flows.seen import see
 from models.face_fit.settings import FitSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -17,10 +18,8 @@ from tasks.engine.stage import Made, Shard, stage
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_fit import FACE_FIT, face_fit
 from tasks.source.face_fit_person import face_fit_person
-from tasks.source.faces import faces
-from tasks.source.landmarks import LANDMARKS, landmarks
+from tasks.source.landmarks import LANDMARKS
 from tasks.source.timeline import timeline
-from tasks.source.track import follow_person
 from tests.media_factory import make_video
 from viewer.preview import draw
 
@@ -47,11 +46,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("fit")
     path = make_video(folder / "talk.mp4", frames=FRAMES, size=(400, 300), real_faces=True)
     with open_run(Store(folder / "store"), workers=2):
-        video = Source.of(path)
-        clock = timeline(video)
-        found = faces(video, clock)
-        points = landmarks(found, follow_person(video, clock, found), timeline=clock)
-        yield {"video": video, "timeline": clock, "landmarks": hidden(points)}
+        whole = see(Source.of(path))
+        points = hidden(whole.landmarks)
+        yield {"video": whole.video, "timeline": whole.timeline, "landmarks": points}
 
 
 def person_of(seen: Seen, settings: FitSettings) -> Artifact:

@@ -1,6 +1,7 @@
 """The fit by networks, by FAN's landmarks and on a user's basis; and what is refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from flows.seen import see
 from models.face_fit.settings import FitSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -22,13 +24,11 @@ from tasks.engine.stage import Made, stage
 from tasks.inference.runner import Runner
 from tasks.source import landmarks68, regressed
 from tasks.source.face_basis import face_basis, own_basis_key
-from tasks.source.faces import faces
 from tasks.source.fitted import Fitted, fit_face
-from tasks.source.landmarks import LANDMARKS, landmarks
+from tasks.source.landmarks import LANDMARKS
 from tasks.source.published_basis import published_basis
 from tasks.source.seen import Seen
 from tasks.source.timeline import timeline
-from tasks.source.track import follow_person
 from tests.made_up_bfm import write_bfm
 from tests.media_factory import make_video
 from tests.published_weights import add_filled, write_registry
@@ -58,11 +58,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("fit")
     path = make_video(folder / "talk.mp4", frames=FRAMES, size=(400, 300), real_faces=True)
     with open_run(Store(folder / "store"), workers=2):
-        video = Source.of(path)
-        clock = timeline(video)
-        found = faces(video, clock)
-        points = landmarks(found, follow_person(video, clock, found), timeline=clock)
-        yield Seen(video, clock, few(points), None)
+        whole = see(Source.of(path))
+        yield replace(whole, landmarks=few(whole.landmarks))
 
 
 def settings(**changes: Any) -> FitSettings:
