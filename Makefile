@@ -7,9 +7,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # more than processors at least: some tests wait for servers. Freed memory is kept (glibc): to hand it back
 # and ask for it again takes a sixth of the time.
 KEPT_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
-PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 15
+PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --durations 15
 
-.PHONY: demo demo-batch test test-fast test-slow check bench lock clean
+.PHONY: demo demo-batch test test-fast test-long test-slow check bench lock clean
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
@@ -36,10 +36,13 @@ demo-batch: .venv/.ready
 	@$(BIN)/dubflow demo-batch
 
 test: check
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not (slow or goldens or long)"
 
 test-fast: .venv/.ready
-	$(PYTEST) -m "not (slow or dub or goldens)"
+	$(PYTEST) -m "not (slow or goldens or long or dub)"
+
+test-long: .venv/.ready
+	$(PYTEST) -m "(goldens or long) and not slow"
 
 test-slow: .venv/.ready
 	$(BIN)/pytest --durations 15 -m slow

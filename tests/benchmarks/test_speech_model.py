@@ -21,7 +21,7 @@ from tasks.engine.open_run import open_run
 from tasks.speech.speech_features import features_of
 from tests.media_factory import Rgb, faces, make_video, tone
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 FRAMES = 50
 ALIKE = ("a/b_c.mp4", "a_b/c.mp4")

@@ -313,6 +313,7 @@ def test_sync_modes_with_short_speech(settings: Make, mode: str, seconds: float)
     assert len(scan(given.output)) == report.frames == round(expected * 25)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("mode", "second_pass"), [("loop", 0), ("bounce", FRAMES - 1)])
 def test_long_speech_repeats_the_video(
     settings: Make, tmp_path: Path, mode: str, second_pass: int
@@ -371,6 +372,7 @@ def test_an_unknown_face_lists_those_there_are(settings: Make) -> None:
     assert report.valid_frames == FRAMES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rate", [*NTSC.values(), Fraction(50)], ids=lambda r: f"{float(r):.2f}")
 def test_every_rate_keeps_its_times(settings: Make, tmp_path: Path, rate: Fraction) -> None:
     path = make_video(tmp_path / "rate.mp4", frames=24, size=(200, 150), rate=rate, real_faces=True)

@@ -90,6 +90,7 @@ def test_a_second_run_computes_nothing(make: Make, store: Path) -> None:
     assert set(Store(store).committed()) == before
 
 
+@pytest.mark.long
 def test_the_catalog_is_written_once_for_all_items(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

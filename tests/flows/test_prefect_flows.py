@@ -128,6 +128,7 @@ def _last_first(shards: list[Shard], count: int) -> list[list[Shard]]:
     return [groups[1], groups[-1], groups[0], groups[2]]
 
 
+@pytest.mark.long
 def test_deployments_can_be_made(server: None) -> None:
     """`prefect deploy` breaks with some versions of fastapi although flows run: keep the pin."""
     from prefect.settings import PREFECT_API_URL
@@ -166,6 +167,7 @@ async def _deployed() -> set[str]:
         return {each.name for each in found if flows[each.id].name == each.name}
 
 
+@pytest.mark.long
 def test_a_batch_is_one_run_with_a_task_per_row(
     server: None, settings: Make, tmp_path: Path
 ) -> None:

@@ -156,6 +156,7 @@ def test_only_new_files_are_computed(make: Make, data: Path, tmp_path: Path) -> 
     assert prepare(make(data=more)).computed == 0
 
 
+@pytest.mark.long
 def test_a_gap_without_a_face_makes_two_rows(make: Make, tmp_path: Path) -> None:
     pictures = faces(200, 150)
     plain = np.full((150, 200, 3), 90, np.uint8)

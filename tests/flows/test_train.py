@@ -127,6 +127,7 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
     return make
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("locked", [True, False], ids=["held before", "never held"])
 def test_an_index_of_a_store_that_can_only_be_read(
     make: Make, store: Path, locked: bool, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +139,7 @@ def test_an_index_of_a_store_that_can_only_be_read(
     assert lock.exists() == locked
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", sorted(TINY))
 def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
     settings = make(recipe, licence="CC0")
@@ -457,6 +459,7 @@ def test_thirty_steps_of_landmarks_have_the_papers_loss(make: Make, tmp_path: Pa
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "warm_up"), [(SEVEN, 3), pytest.param(THIRTY, 10, marks=pytest.mark.slow)]
 )

@@ -9,6 +9,7 @@ from tasks.inference.runner import channels_last
 from tests.published_weights import filled_state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "shapes"),
     [

@@ -21,6 +21,7 @@ def picture(data: bytes) -> Any:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "given"),
     [

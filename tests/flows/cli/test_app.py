@@ -34,6 +34,7 @@ def dubflow(*arguments: object) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.mark.long
 def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
     given = settings()
     dub(given)
@@ -176,6 +177,7 @@ def test_verify_finds_and_removes_damage(settings: Make, tmp_path: Path) -> None
     assert {stage.name for stage in again.stages if stage.computed} == {"render"}
 
 
+@pytest.mark.long
 def test_gc_keeps_recorded_runs(settings: Make, tmp_path: Path) -> None:
     given = settings(store=str(tmp_path / "store"), sync={"end_seconds": 0.4})
     dub(given)

@@ -268,6 +268,7 @@ def check_against_published(
         assert near.all(-1).mean() >= 0.999
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("paste", ["soft", "contour"])
 def test_a_paste_changes_the_face_only(make_tiny: Make, paste: str) -> None:
     settings = make_tiny(options={"paste": paste})
@@ -287,6 +288,7 @@ def test_a_paste_changes_the_face_only(make_tiny: Make, paste: str) -> None:
     assert changed.any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("landmarks", "renderer", "references"),
     [
@@ -311,6 +313,7 @@ def test_the_papers_ablations_run(
     assert artifact(store, report, "render").read("patch").std() > 0
 
 
+@pytest.mark.long
 def test_at_other_rates_frames_keep_their_times(make_tiny: Make, tmp_path: Path) -> None:
     video = make_video(
         tmp_path / "fast.mp4", frames=SHORT, size=(400, 300), rate=50, real_faces=True
@@ -337,6 +340,7 @@ def test_frames_without_a_face_pass_untouched(make_tiny: Make, tmp_path: Path) -
     assert same == [5 <= index < 10 for index in range(12)]
 
 
+@pytest.mark.long
 def test_own_detail_keeps_the_sources_sharpness(make_tiny: Make, store: Store) -> None:
     report = dub(make_tiny(options={"detail": "exemplar"}))
     renders = [store.get("render", s.key) for s in report.stages if s.name == "render"]

@@ -250,6 +250,7 @@ def published_networks(
     yield
 
 
+@pytest.mark.long
 def test_audiodvp_dubs_with_its_published_files(make: Make, published_networks: None) -> None:
     given = make("audiodvp", method_settings={"fit": QUICK})
     report = dub(given)

@@ -297,6 +297,7 @@ SWITCHES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", SWITCHES, ids=str)
 def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[str, Any]) -> None:
     short = {"sync": {"end_seconds": 0.16}}
@@ -313,6 +314,7 @@ def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[s
     assert changed.size and changed[0] > top and changed[-1] < 265
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("enhancer", ["gpen", "gfpgan"])
 def test_the_frozen_face_is_enhanced_where_it_is_skin(make: Make, enhancer: str) -> None:
     settings = make({"enhance_reference": enhancer}, sync={"end_seconds": 0.04})
@@ -326,6 +328,7 @@ def test_the_frozen_face_is_enhanced_where_it_is_skin(make: Make, enhancer: str)
     assert darker.min() > -12 and not darker[:, [0, 0, -1, -1], [0, -1, 0, -1]].any()
 
 
+@pytest.mark.long
 def test_an_emotion_is_in_the_upper_half_alone(make: Make) -> None:
     short, made = {"sync": {"end_seconds": 0.04}}, {}
     for face in ("original", "angry", "surprise"):
@@ -439,6 +442,7 @@ def test_cuts_and_gaps_part_what_is_smoothed_cut_and_seen(
     assert same == [index in (9, 10) for index in range(14)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["still", "tall", "longer", "shorter"])
 def test_any_video_keeps_its_frames(make: Make, tmp_path: Path, kind: str) -> None:
     speech = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.3, 0.4)
@@ -468,6 +472,7 @@ def test_weights_are_asked_for_before_work_starts(make: Make, tmp_path: Path) ->
     assert "nor a file" in fault
 
 
+@pytest.mark.long
 def test_a_dnet_of_ones_own_is_driven_by_the_fit_of_the_mesh(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

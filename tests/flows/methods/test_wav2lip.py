@@ -216,6 +216,7 @@ def test_the_report_tells_of_the_licence(make: Make) -> None:
     assert any("non-commercial weights: wav2lip_gan" in note for note in notes)
 
 
+@pytest.mark.long
 def test_restoring_is_gfpgan_on_the_face_with_its_new_mouth(make: Make, store: Store) -> None:
     settings = make(restore={"model": "gfpgan"}, **ONE_FRAME)
     report = dub(settings)

@@ -89,6 +89,7 @@ def pairs(given: Given, speech: Artifact, method: str, **changes: Any) -> Artifa
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["wav2lip", "ip_lap", "exemplar", "speech_to_lips"])
 def test_a_teacher_labels_speech(given: Given, method: str, tmp_path: Path) -> None:
     speech = heard(tmp_path, 0.3, 0.54)

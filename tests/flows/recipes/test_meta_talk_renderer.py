@@ -58,6 +58,7 @@ def settings_of(faces: Artifact, output: Path, **trainer: Any) -> TrainSettings:
     return TrainSettings.model_validate(given)
 
 
+@pytest.mark.long
 def test_weights_say_whose_they_are_and_a_run_goes_on(faces: Artifact, tmp_path: Path) -> None:
     card = train(settings_of(faces, tmp_path / "whole", steps=4))
     train(settings_of(faces, tmp_path / "cut", steps=1))

@@ -31,7 +31,7 @@ from tests.stores.backends.test_backends import ROWS, begin, stored
 from tests.stores.object_server import Wire, environment
 from tests.tasks.toy_stages import NUMBERS, ToySettings, numbers, total
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 CHILD = """
 import sys

@@ -22,7 +22,7 @@ from tasks.engine.open_run import open_run
 from tasks.engine.run import NoProgress, Run
 from tests.tasks.toy_stages import ToySettings, failing, fatal, network, numbers, total
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 ROWS, SHARDS = 320, 20
 

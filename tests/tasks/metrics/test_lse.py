@@ -30,7 +30,7 @@ from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import add_filled, filled_state, write_registry
 from tests.tasks.compared import compared, heard, seen, write_frames
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 SPEECH = EXAMPLE.with_name("jfk.wav")
 FRAMES = 19

@@ -35,7 +35,7 @@ from tests.media_factory import faces, make_video
 from tests.published_weights import add_filled, write_registry
 from tests.tasks.compared import seen
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 FRAMES = 3
 SIZE = (400, 300)

@@ -27,7 +27,7 @@ from tasks.source.seen import Seen
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames
 
-pytestmark = pytest.mark.dub
+pytestmark = [pytest.mark.dub, pytest.mark.long]
 
 Picture = NDArray[np.uint8]
 Mesh = NDArray[np.float32]

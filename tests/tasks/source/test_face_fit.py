@@ -71,6 +71,7 @@ def test_valid_frames_are_fitted(seen: Seen, settings: FitSettings, tmp_path: Pa
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_pictures_bring_the_render_nearer(seen: Seen) -> None:
     person = person_of(seen, QUICK)
     first, more = (
@@ -82,6 +83,7 @@ def test_pictures_bring_the_render_nearer(seen: Seen) -> None:
     assert np.median(more[more > 0]) < np.median(first[first > 0])
 
 
+@pytest.mark.long
 def test_a_shard_depends_on_its_own_frames_and_a_margin(seen: Seen) -> None:
     given = dict(seen, person=person_of(seen, QUICK), frozen=None, settings=QUICK)
     shards = [Shard(0, 0, 8), Shard(1, 8, 16), Shard(2, 16, FRAMES)]

@@ -72,6 +72,7 @@ def check_drawn(fitted: Fitted, folder: Path) -> None:
     assert (folder / "sheet.png").stat().st_size > 5_000
 
 
+@pytest.mark.long
 def test_faces_are_fitted_on_a_users_basis(seen: Seen, bfm: Path, tmp_path: Path) -> None:
     fitted = fit_face(seen, settings(basis=str(bfm)))
     assert fitted.fit.read("valid")[KNOWN].all()

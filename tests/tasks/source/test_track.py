@@ -105,6 +105,7 @@ def test_without_a_recogniser_only_the_chosen_shot_is_dubbed(
     assert len(seen_in(followed(video, "largest"))) == 1
 
 
+@pytest.mark.long
 def test_dlib_knows_a_person_again_after_a_jump_cut(
     tmp_path: Path, run: Run, choose: Choose
 ) -> None:

@@ -272,6 +272,7 @@ def left(network: SpeechToExpression, windows: Any, delta: Any) -> float:
     return float(np.square(off).mean() / np.square(delta[learned] - delta[learned].mean(0)).mean())
 
 
+@pytest.mark.long
 def test_a_network_learns_and_its_file_says_of_whom(store: Store, tmp_path: Path) -> None:
     card, network, windows, delta = overfitted(
         store, tmp_path, ticks=160, steps=40, frames=8, batch_size=4

@@ -160,6 +160,7 @@ def _train_rank(folder: Path, settings: TrainerSettings, rank: Rank) -> None:
     trained(folder, settings, rank=rank)
 
 
+@pytest.mark.long
 @pytest.mark.dub
 @pytest.mark.timeout(120)
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
