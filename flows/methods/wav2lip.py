@@ -10,14 +10,16 @@ from stores.artifacts.artifact import Artifact
 from tasks.methods.wav2lip import wav2lip_crops, wav2lip_render
 from tasks.source.seen import Seen
 from tasks.speech.mel import mel
-from tasks.weights.networks import find_weights
+from tasks.weights.networks import weights_of
 
 
 class Wav2LipSettings(NetworkMethodSettings):
     """Settings of the method, by stage."""
 
-    weights: Literal["wav2lip_gan", "wav2lip"] = Field(
-        "wav2lip_gan", description="wav2lip_gan: sharper; wav2lip: lips follow more closely"
+    weights: str = Field(
+        "wav2lip_gan",
+        description="of the generator: wav2lip_gan: sharper; wav2lip: lips follow more closely; or "
+        "a file of `dubflow train`",
     )
     crops: Wav2LipCropSettings = Field(default_factory=Wav2LipCropSettings)
     paste: Literal["soft", "hard"] = Field(
@@ -36,7 +38,7 @@ def run(
         crops=wav2lip_crops(seen, settings=settings.crops),
         mel=mel(speech, "reflect"),
         output_frames=output_frames,
-        weights=find_weights(settings.weights),
+        weights=weights_of(settings.weights, "wav2lip_generator"),
         paste=settings.paste,
         precision=settings.precision,
     )

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.efficientnet.network import EfficientNetLite0
 from models.ip_lap.losses import gram_matrix
-from models.tensors import AnyMaps, Images, Scalar
+from models.tensors import AnyMaps, FeatureMaps, Images, Scalar
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """Channels and convolutions of VGG19's stages."""
@@ -139,18 +139,30 @@ class PerceptualLoss(nn.Module):
         )
         return [self.model(image), self.model(half)]
 
-    def forward(self, image: Features, target: Features, *, style_weight: float = 0.0) -> Scalar:
+    def forward(
+        self,
+        image: Features,
+        target: Features,
+        *,
+        style_weight: float = 0.0,
+        weight: FeatureMaps | None = None,
+    ) -> Scalar:
         """Mean absolute difference, summed over maps and scales.
 
         Args:
             image: From `features`.
             target: Likewise.
             style_weight: Weight of the difference of Gram matrices at the first scale.
+            weight: (batch, 1, height, width) how much each pixel counts; None: all the same.
         """
         loss = image[0][0].new_zeros(())
         for ours, theirs in zip(image, target, strict=True):
             for found, wanted in zip(ours, theirs, strict=True):
-                loss = loss + functional.l1_loss(found, wanted)
+                if weight is None:
+                    loss = loss + functional.l1_loss(found, wanted)
+                    continue
+                share = functional.adaptive_avg_pool2d(weight, (found.shape[-2], found.shape[-1]))
+                loss = loss + ((found - wanted).abs() * share).mean() / share.mean()
         if style_weight:
             for found, wanted in zip(image[0], target[0], strict=True):
                 style = functional.l1_loss(gram_matrix(found), gram_matrix(wanted))

@@ -107,11 +107,20 @@ class WindowOrder:
         return [found[i] for i in mixed.permutation(len(found))]
 
     def others(
-        self, epoch: Epoch, block: int, start: int, count: int
+        self, epoch: Epoch, block: int, start: int, count: int, *, length: int = 1
     ) -> Int64[np.ndarray, " {count}"]:
-        """Ticks of the block outside the window, at random; repeated where there are too few."""
+        """Ticks of the block outside the window, at random; repeated where there are too few.
+
+        With a `length` they begin so many ticks, which lie outside the window where there is room
+        for them, and else begin elsewhere.
+        """
         drawn = np.random.default_rng([self.seed, epoch.number, 2, block, start])
         total = int(self.ticks[block])
+        if length > 1:
+            starts = np.arange(total - length + 1)
+            apart = starts[(starts + length <= start) | (starts >= start + self.frames)]
+            free = apart if len(apart) else starts[starts != start]
+            return np.asarray(drawn.choice(free, count, replace=len(free) < count), np.int64)
         left = total - self.frames
         if left == 0:
             return drawn.integers(0, total, count)

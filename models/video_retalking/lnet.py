@@ -13,11 +13,10 @@ from models.tensors import AnyMaps, FaceSequences, Images, ImageSequences, MelWi
 from models.video_retalking.attention import Transformer
 from models.video_retalking.blocks import ConvLayerNorm, ModulatedStage, SkipDecoder
 from models.video_retalking.fourier import FourierResidual
+from models.video_retalking.settings import LNetSize
 
-WIDTHS = (64, 128, 256, 512)
-AUDIO_CHANNELS = 512
-RESIDUALS = 9
-"""Residual blocks at each level of the decoder."""
+LEVELS = 3
+"""Times that the encoder halves the size and doubles the channels."""
 ATTENDED = 2
 """The level of the encoder, from 0, that has a transformer."""
 
@@ -25,30 +24,30 @@ ATTENDED = 2
 class VisualEncoder(nn.Module):
     """Masked face and reference → features of the masked face; at the coarsest level, of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: LNetSize) -> None:
         super().__init__()
-        self.first_inp = ConvLayerNorm(3, WIDTHS[0], kernel=7, spectral=True)
-        self.first_ref = ConvLayerNorm(3, WIDTHS[0], kernel=7, spectral=True)
-        self.levels = len(WIDTHS) - 1
-        for level in range(self.levels):
-            if level == ATTENDED:
-                width = WIDTHS[level + 1]
-                transformer = Transformer(width, depth=2, heads=4, head_width=64, hidden=256)
+        self.first_inp = ConvLayerNorm(3, size.width, kernel=7, spectral=True)
+        self.first_ref = ConvLayerNorm(3, size.width, kernel=7, spectral=True)
+        for level in range(LEVELS):
+            width = size.width * 2**level
+            if level == ATTENDED and size.attention:
+                transformer = Transformer(
+                    2 * width, depth=size.attention, heads=4, head_width=width // 4, hidden=width
+                )
                 self.add_module(f"ca{level}", transformer)
             for side in ("ref", "inp"):
-                down = ConvLayerNorm(
-                    WIDTHS[level], WIDTHS[level + 1], resample="down", spectral=True
-                )
+                down = ConvLayerNorm(width, 2 * width, resample="down", spectral=True)
                 self.add_module(f"{side}_down{level}", down)
+        self.attends = size.attention > 0
 
     def forward(self, masked: Images, reference: Images) -> list[AnyMaps]:
         """Features at four sizes, finest first, each half as large as the one before."""
         seen, other = self.first_inp(masked), self.first_ref(reference)
         features = [seen]
-        for level in range(self.levels):
+        for level in range(LEVELS):
             seen = self.get_submodule(f"inp_down{level}")(seen)
             other = self.get_submodule(f"ref_down{level}")(other)
-            if level == ATTENDED:
+            if level == ATTENDED and self.attends:
                 seen = self.get_submodule(f"ca{level}")(seen, other)
             features.append(seen)
         features[-1] = torch.cat((seen, other), 1)
@@ -56,20 +55,26 @@ class VisualEncoder(nn.Module):
 
 
 class LNet(nn.Module):
-    """Mel windows, masked faces and references → faces whose lips follow the speech."""
+    """Mel windows, masked faces and references → faces whose lips follow the speech.
 
-    def __init__(self) -> None:
+    Args:
+        size: Of the layers; None: as published.
+    """
+
+    def __init__(self, size: LNetSize | None = None) -> None:
         super().__init__()
-        self.encoder = VisualEncoder()
+        size = size or LNetSize()
+        width, heard = size.width, 8 * size.width
+        self.encoder = VisualEncoder(size)
         self.decoder = SkipDecoder(
-            (*WIDTHS[:-1], 2 * WIDTHS[-1]),
-            make_stage=lambda width: ModulatedStage(
-                [FourierResidual(width, AUDIO_CHANNELS) for _ in range(RESIDUALS)]
+            (width, 2 * width, 4 * width, 16 * width),
+            make_stage=lambda channels: ModulatedStage(
+                [FourierResidual(channels, heard) for _ in range(size.residuals)]
             ),
             activation=nn.Sigmoid(),
             spectral=True,
         )
-        self.audio_encoder = mel_encoder()
+        self.audio_encoder = mel_encoder(width=heard)
 
     def forward(self, mel: MelWindows, faces: FaceSequences) -> ImageSequences:
         """The faces with new lips, of single frames or (with an axis of time) of clips.

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from models.wav2lip.settings import Wav2LipCropSettings
 
 CropSettings = Wav2LipCropSettings
@@ -16,3 +18,26 @@ Noise = Literal["fixed", "random", "none"]
 Paste = Literal["soft", "published"]
 Enhancer = Literal["none", "gpen", "gfpgan"]
 Teeth = Literal["none", "gfpgan"]
+
+
+class LNetSize(BaseModel):
+    """Layout of L-Net; the defaults are the published one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(
+        default=64,
+        ge=4,
+        multiple_of=4,
+        description="channels at full resolution; twice, 4 and 8 times as many at the others, and "
+        "8 times as many numbers for what is heard",
+    )
+    residuals: int = Field(
+        default=9, ge=1, description="Fourier residual blocks at a level of the decoder"
+    )
+    attention: int = Field(
+        default=2,
+        ge=0,
+        description="layers that fetch from the reference; 0: the paper's ablation, both side by "
+        "side",
+    )

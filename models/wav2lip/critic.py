@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from models.blocks.conv_norm import ConvBlock, Size
 from models.tensors import Scalar
+from models.wav2lip.settings import Wav2LipSize
 
 
 def _conv(
@@ -20,22 +21,30 @@ def _conv(
 
 
 class QualityCritic(nn.Module):
-    """Convolutions down to one probability for each lower half of a face."""
+    """Convolutions down to one probability for each lower half of a face.
 
-    def __init__(self) -> None:
+    Args:
+        size: Of the layers; None: as published.
+    """
+
+    def __init__(self, size: Wav2LipSize | None = None) -> None:
         super().__init__()
+        width = (size or Wav2LipSize()).width
+        w32, w64, w128, w256 = (width // n for n in (16, 8, 4, 2))
         self.face_encoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(_conv(3, 32, kernel=7, padding=3)),
-                self._halved(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes square
-                self._halved(64, 128, kernel=5),
-                self._halved(128, 256, kernel=5),
-                self._halved(256, 512, kernel=3),
-                self._halved(512, 512, kernel=3),
-                nn.Sequential(_conv(512, 512, padding=0), _conv(512, 512, kernel=1, padding=0)),
+                nn.Sequential(_conv(3, w32, kernel=7, padding=3)),
+                self._halved(w32, w64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes square
+                self._halved(w64, w128, kernel=5),
+                self._halved(w128, w256, kernel=5),
+                self._halved(w256, width, kernel=3),
+                self._halved(width, width, kernel=3),
+                nn.Sequential(
+                    _conv(width, width, padding=0), _conv(width, width, kernel=1, padding=0)
+                ),
             ]
         )
-        self.binary_pred = nn.Sequential(nn.Conv2d(512, 1, 1), nn.Sigmoid())
+        self.binary_pred = nn.Sequential(nn.Conv2d(width, 1, 1), nn.Sigmoid())
 
     @staticmethod
     def _halved(inputs: int, outputs: int, *, kernel: int, stride: Size = 2) -> nn.Sequential:

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.blocks.conv_norm import ConvNorm, mel_encoder, residual_blocks
-from models.tensors import Embeddings, MelWindow, Scalar
+from models.tensors import MelWindow, Scalar
+from models.wav2lip.settings import Wav2LipSize
+
+SyncEmbeddings = Float[Tensor, "batch width"]  # of length one, none of its numbers negative
 
 
 def _down(inputs: int, outputs: int, residuals: int) -> list[nn.Module]:
@@ -22,26 +25,31 @@ class SyncExpert(nn.Module):
     Convention: faces are BGR in 0..1; five consecutive frames lie along the channels (frame 0 blue,
     green, red, frame 1 ...), only rows 48..95 of each 96 px face. Mel is -4..4, the 16 columns over
     the same five frames.
+
+    Args:
+        size: Of the layers; None: as published.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: Wav2LipSize | None = None) -> None:
         super().__init__()
+        width = (size or Wav2LipSize()).width
+        w32, w64, w128, w256 = (width // n for n in (16, 8, 4, 2))
         self.face_encoder = nn.Sequential(
-            ConvNorm(15, 32, kernel=7, padding=3),
-            ConvNorm(32, 64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes nearly square
-            *residual_blocks(64, 2),
-            *_down(64, 128, 3),
-            *_down(128, 256, 2),
-            *_down(256, 512, 2),
-            ConvNorm(512, 512, stride=2),
-            ConvNorm(512, 512, padding=0),
-            ConvNorm(512, 512, kernel=1, padding=0),
+            ConvNorm(15, w32, kernel=7, padding=3),
+            ConvNorm(w32, w64, kernel=5, stride=(1, 2)),  # 48 x 96 becomes nearly square
+            *residual_blocks(w64, 2),
+            *_down(w64, w128, 3),
+            *_down(w128, w256, 2),
+            *_down(w256, width, 2),
+            ConvNorm(width, width, stride=2),
+            ConvNorm(width, width, padding=0),
+            ConvNorm(width, width, kernel=1, padding=0),
         )
-        self.audio_encoder = mel_encoder(residuals_256=2)
+        self.audio_encoder = mel_encoder(residuals_256=2, width=width)
 
     def forward(
         self, audio_sequences: MelWindow, face_sequences: Float[Tensor, "batch 15 48 96"]
-    ) -> tuple[Embeddings, Embeddings]:
+    ) -> tuple[SyncEmbeddings, SyncEmbeddings]:
         """Embeddings of the sound and of the faces.
 
         Args:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.blocks.conv_norm import ConvBlock, ConvNorm, mel_encoder, residual_blocks
 from models.tensors import MelWindows
+from models.wav2lip.settings import Wav2LipSize
 
 SIZE = 96
 """Side of a face [px]; the encoder ends at 1 x 1 for this size only."""
@@ -39,39 +40,47 @@ class Generator(nn.Module):
     Convention: BGR in 0..1 in and out, no mean or deviation. Channels 0-2 of the faces are the
     target frame with its lower half zeroed, channels 3-5 a reference frame, whole (at inference the
     same frame). Mel is -4..4 (`models.audio.mel`).
+
+    Args:
+        size: Of the layers; None: as published.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: Wav2LipSize | None = None) -> None:
         super().__init__()
+        width = (size or Wav2LipSize()).width
+        w16, w32, w64, w128, w256, w384 = (width * n // 32 for n in (1, 2, 4, 8, 16, 24))
         self.face_encoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(ConvNorm(6, 16, kernel=7, padding=3)),
-                _halved(16, 32, 2),
-                _halved(32, 64, 3),
-                _halved(64, 128, 2),
-                _halved(128, 256, 2),
-                _halved(256, 512, 1),
+                nn.Sequential(ConvNorm(6, w16, kernel=7, padding=3)),
+                _halved(w16, w32, 2),
+                _halved(w32, w64, 3),
+                _halved(w64, w128, 2),
+                _halved(w128, w256, 2),
+                _halved(w256, width, 1),
                 nn.Sequential(
-                    ConvNorm(512, 512, padding=0), ConvNorm(512, 512, kernel=1, padding=0)
+                    ConvNorm(width, width, padding=0), ConvNorm(width, width, kernel=1, padding=0)
                 ),
             ]
         )
-        self.audio_encoder = mel_encoder()
+        self.audio_encoder = mel_encoder(width=width)
         # inputs: what the block before gives plus the encoder's features of that size
         self.face_decoder_blocks = nn.ModuleList(
             [
-                nn.Sequential(ConvNorm(512, 512, kernel=1, padding=0)),
+                nn.Sequential(ConvNorm(width, width, kernel=1, padding=0)),
                 nn.Sequential(
-                    _transposed(512 + 512, 512, stride=1, padding=0), *residual_blocks(512, 1)
+                    _transposed(width + width, width, stride=1, padding=0),
+                    *residual_blocks(width, 1),
                 ),
-                _doubled(512 + 512, 512),
-                _doubled(512 + 256, 384),
-                _doubled(384 + 128, 256),
-                _doubled(256 + 64, 128),
-                _doubled(128 + 32, 64),
+                _doubled(width + width, width),
+                _doubled(width + w256, w384),
+                _doubled(w384 + w128, w256),
+                _doubled(w256 + w64, w128),
+                _doubled(w128 + w32, w64),
             ]
         )
-        self.output_block = nn.Sequential(ConvNorm(64 + 16, 32), nn.Conv2d(32, 3, 1), nn.Sigmoid())
+        self.output_block = nn.Sequential(
+            ConvNorm(w64 + w16, w32), nn.Conv2d(w32, 3, 1), nn.Sigmoid()
+        )
 
     def forward(
         self, audio_sequences: MelWindows, face_sequences: Float[Tensor, "batch 6 *time 96 96"]

@@ -1,4 +1,4 @@
-"""Settings of Wav2Lip's face crops."""
+"""Settings of Wav2Lip: its face crops, and the sizes of its networks."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,4 +19,17 @@ class Wav2LipCropSettings(BaseModel):
     )
     smoothing: int = Field(
         default=SMOOTHING, ge=1, description="frames over which boxes are averaged; 1: none"
+    )
+
+
+class Wav2LipSize(BaseModel):
+    """Layout of the generator or of the expert; the default is the published one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(
+        default=512,
+        ge=32,
+        multiple_of=32,
+        description="channels at the innermost level; all others are in proportion",
     )

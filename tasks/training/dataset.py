@@ -53,6 +53,12 @@ class WindowSettings(BaseModel):
     frames: int = Field(5, ge=1, description="consecutive frames of a window")
     stride: int = Field(5, ge=1, description="frames from a window to the next")
     references: int = Field(15, ge=0, description="other frames of the same part, at random")
+    reference_frames: int = Field(
+        1,
+        ge=1,
+        description="consecutive frames of each reference; if more than one, parts must have room "
+        "for them beside a window",
+    )
     mel_columns: int = Field(16, ge=1, description="mel columns (1/80 s) that belong to a frame")
     mel_start_seconds: float = Field(
         0.0, description="where they begin, from the frame's time on [s]"
@@ -99,12 +105,14 @@ class Blocks(Dataset[Sample]):
         frames: Ticks of a window.
         stride: Ticks from a window to the next.
         references: Other ticks of the block, at random, that come with a window.
+        reference_frames: Ticks that follow one another in each reference.
     """
 
     ticks: NDArray[np.int64]
     frames: int
     stride: int
     references: int = 0
+    reference_frames: int = 1
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -132,7 +140,7 @@ class Blocks(Dataset[Sample]):
         Args:
             block: Of `__getitem__`.
             start: First tick of the window.
-            others: (references,) ticks of the block outside the window.
+            others: (references * reference_frames,) ticks of the block outside the window.
         """
 
 
@@ -149,10 +157,12 @@ class BlockDataset(Blocks):
         self._settings = settings
         self.frames, self.stride = settings.frames, settings.stride
         self.references = settings.references
+        self.reference_frames = settings.reference_frames
         self._blocks = [b for segment in segments for b in _blocks(segment, settings)]
         if not self._blocks:
             raise ValueError(
-                f"no part is as long as a window of {settings.frames} frames; there are "
+                f"no part is as long as a window of {settings.frames} frames and what it is shown "
+                f"with; there are "
                 f"{len(segments)} parts"
             )
 
@@ -368,7 +378,9 @@ class WindowLoader:
         return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
     def _sample(self, epoch: Epoch, block: int, read: Arrays, start: int) -> Arrays:
-        others = self._order.others(epoch, block, start, self._blocks.references)
+        length = self._blocks.reference_frames
+        first = self._order.others(epoch, block, start, self._blocks.references, length=length)
+        others = (first[:, None] + np.arange(length)).ravel()
         sample = self._blocks.cut(read, start, others)
         return {**sample, "row": np.array(self._blocks.row(block))}
 
@@ -424,7 +436,8 @@ def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[_Block]:
     edges = block_edges(segment.start, segment.stop, block=settings.block_frames, least=PIXEL_SHARD)
     for start, stop in edges:
         ticks = int((stop - start) / fps * settings.rate + 1e-6)
-        if ticks >= settings.frames:
+        beside = settings.reference_frames if settings.reference_frames > 1 else 0
+        if ticks >= settings.frames + beside:
             yield _Block(segment, start, stop, ticks)
 
 

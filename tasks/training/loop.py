@@ -27,6 +27,7 @@ from tasks.training.recipe import (
     Batch,
     BoardMedia,
     Data,
+    Gated,
     Recipe,
     Sample,
     TrainingObserver,
@@ -139,6 +140,8 @@ class Training:
             return State()
         state = self._checkpoints.load(steps[-1], self._networks, self._averages, self._optimizers)
         self._loader.load_state_dict(state.data)
+        for found in state.validations:
+            self._tell_gate(found)
         if state.scaler:
             self._scaler.load_state_dict(state.scaler)
         return state
@@ -308,12 +311,17 @@ class Training:
         if improved:
             state.best, state.best_step = judged, state.step
         state.validations.append({"step": state.step, **figures})
+        self._tell_gate(figures)
         if self._rank.leads:
             told = Validation(state.step, figures, improved)
             self._watch.validated(told)
             if self._board is not None:
                 self._board.figures(told)
         return improved
+
+    def _tell_gate(self, figures: Mapping[str, float]) -> None:
+        if isinstance(self._recipe, Gated):
+            self._recipe.validated(self._rank.from_leader(figures.get(self._recipe.gate, math.nan)))
 
     @torch.no_grad()
     def _figures(self, samples: Iterator[Sample]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -110,6 +110,18 @@ class Recipe(Protocol):
         """What the card shall say beside the settings, such as the perceptual backbone."""
 
 
+@runtime_checkable
+class Gated(Protocol):
+    """A recipe one of whose losses waits for what a validation finds."""
+
+    @property
+    def gate(self) -> str:
+        """Name of the figure."""
+
+    def validated(self, value: float) -> None:
+        """Is told the figure after each validation, and all earlier ones when it goes on."""
+
+
 class Loader(Protocol):
     """Gives batches of an epoch whenever it is iterated; can be taken up where it stood."""
 
@@ -180,6 +192,12 @@ class NoTrainingObserver:
 
     def end(self) -> None:
         return
+
+
+def rgb_pictures(images: Tensor) -> NDArray[np.uint8]:
+    """(n, 3, h, w) BGR 0..1 → uint8 RGB."""
+    levels = (images.float().flip(1).clamp(0, 1) * 255).round()
+    return levels.to(torch.uint8).cpu().numpy()
 
 
 def shown_sheet(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

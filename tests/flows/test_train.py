@@ -32,8 +32,8 @@ from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
-from tasks.training.ip_lap_renderer import PerceptualNetwork
 from tasks.training.loop import Training
+from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
 from tasks.weights.networks import load_network, trained_weights
@@ -53,6 +53,8 @@ TINY: dict[str, dict[str, Any]] = {
         "warm_up": 1,
         "judged_stride": 60,
     },
+    "wav2lip.expert": {"size": {"width": 32}, "crop_px": 96},
+    "wav2lip.generator": {"size": {"width": 32}, "crop_px": 96, "expert": "none"},
 }
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
 

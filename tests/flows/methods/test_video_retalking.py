@@ -28,6 +28,7 @@ from models.ganimation.generator import Layers
 from models.published import build
 from models.video_retalking import enet, lnet
 from models.video_retalking.enet import ENet
+from models.video_retalking.settings import LNetSize
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -55,7 +56,7 @@ NAMES = (*NETWORKS, "vrt_ganimation", "gpen_bfr_512", "gfpgan_v1.3", "parsenet")
 PLAIN = {"teeth": "none", "enhance_reference": "none"}
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
-    lnet: {"WIDTHS": (4, 4, 8, 8), "RESIDUALS": 1},
+    lnet: {"LNetSize": lambda: LNetSize(width=4, residuals=1, attention=1)},
     enet: {"ENCODER_WIDTHS": (4,) * 7, "DECODER_WIDTHS": (4, 4)},
 }
 FULL = {module: {name: getattr(module, name) for name in NARROW[module]} for module in NARROW}

@@ -7,7 +7,7 @@ import torch
 
 from models.ip_lap.perceptual import PerceptualLoss, Vgg19
 from stores.artifacts.store import Store
-from tasks.training.ip_lap_renderer import find_perceptual_network
+from tasks.training.perceptual import find_perceptual_network
 from tasks.weights.intake import add_weights
 from tests.published_weights import write_registry
 

@@ -1,0 +1,34 @@
+"""Windows of five faces, with five other frames of the same clip."""
+
+from models.wav2lip.training import WINDOW
+from tasks.training.dataset import WindowSettings
+from tasks.training.speaking import FaceWindowSettings
+
+
+def face_windows(
+    settings: FaceWindowSettings, *, scattered: bool = False, stride: int | None = None
+) -> WindowSettings:
+    """What the loader shall give.
+
+    A frame's mel begins at its own time, as dubbing has it. (The published training of Wav2Lip
+    begins a frame earlier, its inference does not.) That of the first frame covers all five.
+
+    Args:
+        settings: Of the recipe.
+        scattered: The other frames are from five moments, and not from one.
+        stride: Frames from a window to the next; None: of the settings.
+    """
+    return WindowSettings.model_validate(
+        {
+            "frames": WINDOW,
+            "stride": stride or settings.stride,
+            "references": WINDOW if scattered else 1,
+            "reference_frames": 1 if scattered else WINDOW,
+            "face_px": settings.crop_px,
+        }
+    )
+
+
+def judged_face_windows(settings: FaceWindowSettings, *, scattered: bool = False) -> WindowSettings:
+    """Some of all clips: each costs as much as a step."""
+    return face_windows(settings, scattered=scattered, stride=settings.judged_stride)
