@@ -7,8 +7,10 @@ from flows.training.face_windows import face_windows, judged_face_windows
 from flows.training.index_data import open_index
 from tasks.training.wav2lip_generator import GeneratorRecipe, GeneratorSettings
 
+windows, judged_windows = face_windows, judged_face_windows
+
 RECIPE = RecipeSpec(
     GeneratorSettings,
-    partial(open_index, windows=face_windows, judged_windows=judged_face_windows),
+    partial(open_index, windows=windows, judged_windows=judged_windows),
     GeneratorRecipe,
 )

@@ -53,6 +53,11 @@ TINY: dict[str, dict[str, Any]] = {
         "warm_up": 1,
         "judged_stride": 60,
     },
+    "video_retalking.lnet": {
+        "size": {"width": 4, "residuals": 1, "attention": 1},
+        "crop_px": 96,
+        "expert": "none",
+    },
     "wav2lip.expert": {"size": {"width": 32}, "crop_px": 96},
     "wav2lip.generator": {"size": {"width": 32}, "crop_px": 96, "expert": "none"},
 }
@@ -153,7 +158,7 @@ def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Pa
     assert card["data"]["splits"]["train"]["persons"] == 2
     assert card["data"]["splits"]["validation"]["persons"] == 1
     assert find_recipe(recipe).settings.model_validate(card["settings"]["settings"])
-    if recipe == "ip_lap.renderer":
+    if recipe in ("ip_lap.renderer", "video_retalking.lnet"):
         assert "EfficientNet" in card["facts"]["perceptual_backbone"]
     board = EventAccumulator(str(run / "tensorboard"))
     board.Reload()
