@@ -45,7 +45,8 @@ class Pace:
 
 CHILD = """
 import json, sys
-from flows.runtime.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import quiet_and_private
+from tasks.engine.memory import give_memory_back
 quiet_and_private()
 give_memory_back()
 from flows.runtime.clusters import open_cluster

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.command import command_parser, table
-from flows.runtime.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import quiet_and_private
+from tasks.engine.memory import give_memory_back
 
 if TYPE_CHECKING:
     from benchmarks.scale_measures import Measured

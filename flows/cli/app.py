@@ -18,7 +18,8 @@ from flows.cli.prepare import prepare
 from flows.cli.rate import rate
 from flows.cli.train import train
 from flows.cli.up import up
-from flows.runtime.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import quiet_and_private
+from tasks.engine.memory import give_memory_back
 
 _WEIGHTS = """Get the published networks' weights, which Dubflow may not bring along.
 

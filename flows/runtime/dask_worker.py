@@ -5,7 +5,8 @@
 Imported before any library that computes.
 """
 
-from flows.runtime.environment import give_memory_back, quiet_and_private
+from flows.runtime.environment import quiet_and_private
+from tasks.engine.memory import give_memory_back
 
 quiet_and_private()
 give_memory_back()

@@ -4,7 +4,6 @@ Nothing is sent anywhere: analytics and telemetry of the dependencies are off. W
 stays as it is.
 """
 
-import ctypes
 import os
 
 _DEFAULTS = {
@@ -30,18 +29,3 @@ def quiet_and_private() -> None:
     """Set each default that the user has not set."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-
-
-def give_memory_back() -> None:
-    """Let glibc return freed pictures to the system at once; nothing on other systems.
-
-    By default it keeps a heap per thread and learns to hold large blocks, so that memory would
-    creep up over a long video.
-    """
-    arena_max, mmap_threshold = -8, -3
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return
-    libc.mallopt(arena_max, 2)
-    libc.mallopt(mmap_threshold, 8 << 20)

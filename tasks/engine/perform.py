@@ -9,6 +9,7 @@ from contextvars import copy_context
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from tasks.engine.call import Call
+from tasks.engine.memory import trim
 from tasks.engine.run import Run, current_run_or_none
 from tasks.engine.stage import Stage
 
@@ -24,11 +25,14 @@ def load_stage(address: str) -> Stage:
 def perform_call(call: Call) -> None:
     """Do one call; in the run that is active here, or else as a worker."""
     stage, store = load_stage(call.stage), Store(call.store)
-    if current_run_or_none() is not None:
-        stage.compute(store, call)
-        return
-    with Run(store, devices=call.devices).current():
-        stage.compute(store, call)
+    try:
+        if current_run_or_none() is not None:
+            stage.compute(store, call)
+            return
+        with Run(store, devices=call.devices).current():
+            stage.compute(store, call)
+    finally:
+        trim()
 
 
 @contextmanager
