@@ -83,6 +83,7 @@ _TRAINED = {
     "wav2lip_generator": _Maker("models.wav2lip.settings", "Wav2LipSize"),
     "wav2lip_syncnet_color": _Maker("models.wav2lip.settings", "Wav2LipSize"),
     "vrt_lnet": _Maker("models.video_retalking.settings", "LNetSize"),
+    "vrt_enet": _Maker("models.video_retalking.settings", "ENetSize"),
     "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
     "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
     "meta_talk_expression": _Maker("models.meta_talk.expression_settings", "ExpressionSize"),

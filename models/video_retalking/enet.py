@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from models.stylegan2.clean import StyleConv, ToRGB
 from models.tensors import (
-    Embeddings,
     FaceSequences,
     FeatureMaps,
     HalvedMaps,
@@ -24,6 +23,7 @@ from models.tensors import (
     MelWindows,
 )
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
+from models.video_retalking.settings import ENetSize
 
 Noises = Sequence[Float[Tensor, "..."] | None]  # one for each styled convolution; None draws it
 
@@ -34,12 +34,7 @@ STYLE_SIDE = 256
 """Of the reference when its style is taken [px]."""
 BORDER = 2
 """Reflected around the small face, and cut off after the enlargement [px at 96]."""
-STYLE = 512
 SLOPE = 0.2
-ENCODER_WIDTHS = (256, 256, 512, 512, 512, 512, 512)
-DECODER_WIDTHS = (256, 128)
-NOISE_SIDES = (200, 200, 400, 400)
-"""Of the noise maps that a call takes: one for each styled convolution [px]."""
 
 
 def _leaky(features: Tensor) -> Tensor:
@@ -70,35 +65,41 @@ class ResidualDown(nn.Module):
         return found + shortcut
 
 
-class ENet(nn.Module):
-    """Mel windows, masked faces and references → sharp faces whose lips follow the speech.
-
-    L-Net inside is frozen: E-Net is trained on its outputs.
+class _Enlarging(nn.Module):
+    """The layers of E-Net without its L-Net.
 
     Args:
-        lnet: L-Net; a new one if none is given.
+        size: Of the layers; published if none is given.
+        before: What comes first in the state dict, as `low_res`.
     """
 
-    def __init__(self, lnet: LNet | None = None) -> None:
+    def __init__(self, size: ENetSize | None = None, *, before: nn.Module | None = None) -> None:
         super().__init__()
-        self.low_res = (LNet() if lnet is None else lnet).requires_grad_(False)
-        self.conv_body_first = nn.Conv2d(3, ENCODER_WIDTHS[0], 1)
-        self.conv_body_down = nn.ModuleList(
-            ResidualDown(wide, next_wide) for wide, next_wide in pairwise(ENCODER_WIDTHS)
-        )
+        if before is not None:
+            self.low_res = before
+        size = size or ENetSize()
+        self.side = size.side
+        wide, style = size.width, 2 * size.width
+        encoder = (wide, wide, *[style] * 5)
+        self.conv_body_first = nn.Conv2d(3, wide, 1)
+        self.conv_body_down = nn.ModuleList(ResidualDown(*widths) for widths in pairwise(encoder))
         encoded = STYLE_SIDE >> len(self.conv_body_down)
-        self.final_linear = nn.Linear(ENCODER_WIDTHS[-1] * encoded**2, STYLE)
-        self.final_conv = nn.Conv2d(ENCODER_WIDTHS[-1], ENCODER_WIDTHS[-1], 3, padding=1)
+        self.final_linear = nn.Linear(style * encoded**2, style)
+        self.final_conv = nn.Conv2d(style, style, 3, padding=1)
         self.style_convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
-        before = 3
-        for width in DECODER_WIDTHS:
-            self.style_convs.append(StyleConv(before, width, STYLE, upsample=True))
-            self.style_convs.append(StyleConv(width, width, STYLE))
-            self.to_rgbs.append(ToRGB(width, STYLE))
-            before = width
+        self.noise_sides: tuple[int, ...] = ()
+        """Of the noise maps that a call takes: one for each styled convolution [px]."""
+        inputs, stages = 3, (size.side // LOW_SIDE).bit_length() - 1
+        for stage in range(stages):
+            width = wide >> stage
+            self.style_convs.append(StyleConv(inputs, width, style, upsample=True))
+            self.style_convs.append(StyleConv(width, width, style))
+            self.to_rgbs.append(ToRGB(width, style))
+            self.noise_sides += ((LOW_SIDE + 2 * BORDER) << (stage + 1),) * 2
+            inputs = width
 
-    def style(self, reference: Images) -> Embeddings:
+    def style(self, reference: Images) -> Float[Tensor, "batch style"]:
         """The style of references, BGR in 0..1."""
         features = _leaky(self.conv_body_first(_resized(reference, STYLE_SIDE)))
         for block in self.conv_body_down:
@@ -107,17 +108,65 @@ class ENet(nn.Module):
         return style
 
     def enlarge(
-        self, small: Float[Tensor, "batch 3 96 96"], style: Embeddings, noise: Noises
-    ) -> Float[Tensor, "batch 3 384 384"]:
-        """The faces at four times their size in the given style; noise as of `forward`."""
+        self,
+        small: Float[Tensor, "batch 3 96 96"],
+        reference: Images,
+        *,
+        noise: Noises | None = None,
+    ) -> Float[Tensor, "batch 3 large large"]:
+        """The faces at twice or four times their size, in the references' style.
+
+        Args:
+            small: BGR in 0..1.
+            reference: Likewise, of any size.
+            noise: As of `ENet`.
+
+        Returns:
+            BGR, to be clamped to 0..1.
+        """
+        if noise is not None and len(noise) != len(self.noise_sides):
+            raise ValueError(f"{len(self.noise_sides)} noise maps are needed, not {len(noise)}")
+        style, maps = self.style(reference), noise or [None] * len(self.noise_sides)
         features = functional.pad(small, (BORDER,) * 4, mode="reflect")
         image = features
         for stage, to_rgb in enumerate(self.to_rgbs):
             for layer in (2 * stage, 2 * stage + 1):
-                features = self.style_convs[layer](features, style, noise[layer])
+                features = self.style_convs[layer](features, style, maps[layer])
             image = to_rgb(features, style, image)
-        cut = BORDER * SIDE // LOW_SIDE
+        cut = BORDER * self.side // LOW_SIDE
         return image[..., cut:-cut, cut:-cut]
+
+
+class Enlarger(_Enlarging):
+    """Small faces and references → sharp faces: what is trained of E-Net.
+
+    Args:
+        size: Of the layers; published if none is given.
+    """
+
+    def forward(
+        self,
+        small: Float[Tensor, "batch 3 96 96"],
+        reference: Images,
+        *,
+        noise: Noises | None = None,
+    ) -> Float[Tensor, "batch 3 large large"]:
+        """As `enlarge`."""
+        return self.enlarge(small, reference, noise=noise)
+
+
+class ENet(_Enlarging):
+    """Mel windows, masked faces and references → sharp faces whose lips follow the speech.
+
+    Args:
+        lnet: L-Net; a new one if none is given. It is frozen.
+        size: Of the layers; published if none is given.
+    """
+
+    def __init__(self, lnet: LNet | None = None, *, size: ENetSize | None = None) -> None:
+        if lnet is None:
+            lnet = LNet(None if size is None else size.lnet)
+        super().__init__(size, before=lnet.requires_grad_(False))
 
     def forward(
         self,
@@ -126,7 +175,9 @@ class ENet(nn.Module):
         target: ImageSequences,
         *,
         noise: Noises | None = None,
-    ) -> tuple[Float[Tensor, "batch 3 *time 384 384"], Float[Tensor, "batch 3 *time small small"]]:
+    ) -> tuple[
+        Float[Tensor, "batch 3 *time large large"], Float[Tensor, "batch 3 *time small small"]
+    ]:
         """The faces with new lips, large and small, of frames or (with an axis of time) of clips.
 
         Args:
@@ -135,17 +186,16 @@ class ENet(nn.Module):
                 reference, from which the style is taken.
             target: L-Net's reference, BGR in 0..1; the truth in training, the reference again at
                 inference.
-            noise: Four maps that spread to (frames, 1, side, side), sides as in `NOISE_SIDES`; a
-                single 0 each leaves the noise out. Where none is given it is drawn anew at every
-                call, as in the published code.
+            noise: Maps that spread to (frames, 1, side, side), sides as in `noise_sides`; a single
+                0 each leaves the noise out. Where none is given it is drawn anew at every call, as
+                in the published code.
 
         Returns:
-            BGR, to be clamped to 0..1, and what L-Net gave, 0..1: 96 px, of clips enlarged to 384.
+            BGR, to be clamped to 0..1, and what L-Net gave, 0..1: 96 px, of clips as large as the
+            others.
         """
         if faces.shape[1] != 6:
             raise ValueError(f"faces need 6 channels, masked and reference, not {faces.shape[1]}")
-        if noise is not None and len(noise) != len(NOISE_SIDES):
-            raise ValueError(f"{len(NOISE_SIDES)} noise maps are needed, not {len(noise)}")
         clip = faces.shape[2] if faces.ndim == 5 else None
         if clip is not None:
             mel = mel.flatten(0, 1)
@@ -153,7 +203,7 @@ class ENet(nn.Module):
         masked, reference = torch.split(faces, 3, dim=1)
         with torch.no_grad():
             small: Tensor = self.low_res(mel, _resized(torch.cat((masked, target), 1), LOW_SIDE))
-        image = self.enlarge(small, self.style(reference), noise or [None] * len(NOISE_SIDES))
+        image = self.enlarge(small, reference, noise=noise)
         if clip is not None:
             # The published code enlarges the small faces of clips, for its losses.
             small = functional.interpolate(small, size=image.shape[-2:], mode="nearest")

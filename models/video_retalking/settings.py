@@ -41,3 +41,19 @@ class LNetSize(BaseModel):
         description="layers that fetch from the reference; 0: the paper's ablation, both side by "
         "side",
     )
+
+
+class ENetSize(BaseModel):
+    """Layout of E-Net with its L-Net; the defaults are the published one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: Literal[192, 384] = Field(default=384, description="of the output [px]")
+    width: int = Field(
+        default=256,
+        ge=2,
+        multiple_of=2,
+        description="channels of the first layer of the style's encoder and of the first stage of "
+        "the enlargement; the style has twice as many numbers",
+    )
+    lnet: LNetSize = Field(default=LNetSize.model_validate({}), description="of the L-Net inside")

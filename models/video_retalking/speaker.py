@@ -3,6 +3,8 @@
 Pictures are BGR as in the crops; each network is given the colour order it was trained with.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from torch.nn import functional
 
 from models.ganimation.generator import ACTION_UNITS
 from models.tensors import ImageBytes, Images
-from models.video_retalking.enet import NOISE_SIDES, SIDE, ENet
+from models.video_retalking.enet import SIDE, ENet
 from models.video_retalking.settings import Noise, UpperFace
 from models.wav2lip.steps import as_bytes
 
@@ -74,15 +76,16 @@ class Speaker(nn.Module):
         masked[:, :, masked.shape[2] // 2 :] = 0
         if isinstance(self.network, ENet):
             both = torch.cat((masked, shown), 1)
-            return rounded(self.network(heard, both, shown, noise=self._noise(rows))[0])
+            noise = self._noise(rows, self.network.noise_sides)
+            return rounded(_resized(self.network(heard, both, shown, noise=noise)[0], SIDE))
         small = torch.cat((_resized(masked, 96), _resized(shown, 96)), 1)
         return rounded(_resized(self.network(heard, small), SIDE))
 
-    def _noise(self, rows: Rows) -> list[Tensor]:
+    def _noise(self, rows: Rows, sides: Sequence[int]) -> list[Tensor]:
         if self.noise == "none":
-            return [torch.zeros((), device=rows.device)] * len(NOISE_SIDES)
+            return [torch.zeros((), device=rows.device)] * len(sides)
         seeds = [0] if self.noise == "fixed" else rows.tolist()
-        drawn = [_drawn(seed) for seed in seeds]
+        drawn = [_drawn(seed, sides) for seed in seeds]
         return [torch.cat(maps).to(rows.device) for maps in zip(*drawn, strict=True)]
 
 
@@ -111,9 +114,9 @@ class Emotion(nn.Module):
         return rounded((image + self.strength * (changed - image) + 1) / 2)
 
 
-def _drawn(seed: int) -> list[Tensor]:
+def _drawn(seed: int, sides: Sequence[int]) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(1, 1, side, side, generator=generator) for side in NOISE_SIDES]
+    return [torch.randn(1, 1, side, side, generator=generator) for side in sides]
 
 
 def _resized(pictures: Tensor, side: int) -> Tensor:

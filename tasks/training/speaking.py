@@ -88,8 +88,9 @@ def face_windows(
     rng: np.random.Generator | None,
     *,
     window: bool,
+    size: int = SIZE,
 ) -> Batch:
-    """Faces (sample, frame, 3, 96, 96) BGR 0..1 with mouths (boxes in shares of them), and mel.
+    """Faces (sample, frame, 3, size, size) BGR 0..1, mouths (boxes in shares of them), and mel.
 
     All faces of a window are cut by one box, the mean of theirs, as dubbing smooths them.
 
@@ -99,6 +100,7 @@ def face_windows(
         device: Where to.
         rng: Of augmentation; None: no augmentation.
         window: The references are a window, too.
+        size: Of the faces [px].
     """
     change = settings.augmentation
     points, others = (sample[n].numpy() for n in ("landmarks", "reference_landmarks"))
@@ -120,7 +122,7 @@ def face_windows(
     def cut(name: str, boxes: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
         turned = torch.from_numpy(mirrored).to(device)
         faces = sample[name].to(device)
-        return cut_faces(faces, boxes, mirrored=turned, side=1.0, size=SIZE)
+        return cut_faces(faces, boxes, mirrored=turned, side=1.0, size=size)
 
     corner, side = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
     placed = (mouths - np.tile(corner, 2)) / np.tile(side, 2)

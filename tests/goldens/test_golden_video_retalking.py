@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from models.video_retalking import alignment, steps
-from models.video_retalking.enet import NOISE_SIDES
 from tests.goldens import fill
 from tests.goldens.golden import load, tensor
 
@@ -45,14 +44,14 @@ def test_golden_vrt_enet() -> None:
     mel = tensor(golden.inputs["mel"])
     faces = _lower_half_masked(tensor(golden.inputs["faces"]) / 255)
     target = tensor(golden.inputs["target"]) / 255
-    image, low_res = network(mel, faces, target, noise=[torch.zeros(1)] * len(NOISE_SIDES))
+    image, low_res = network(mel, faces, target, noise=[torch.zeros(1)] * len(network.noise_sides))
     noise = [
         torch.from_numpy(
             fill._bell(golden.manifest["seed"], f"noise:{k}", (len(mel), 1, side, side))
         ).float()
-        for k, side in enumerate(NOISE_SIDES)
+        for k, side in enumerate(network.noise_sides)
     ]
-    noisy = network.enlarge(low_res, network.style(faces[:, 3:]), noise)  # of the same small faces
+    noisy = network.enlarge(low_res, faces[:, 3:], noise=noise)  # of the same small faces
     golden.compare({"image": image, "image_with_noise": noisy, "low_res": low_res})
 
 

@@ -13,6 +13,7 @@ from models.video_retalking.dnet import DNet
 from models.video_retalking.enet import ENet
 from models.video_retalking.fourier import FourierResidual
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
+from models.video_retalking.settings import ENetSize
 from tests.annotations import unchecked
 
 
@@ -70,18 +71,13 @@ def test_clips_become_frames_and_back() -> None:
     torch.testing.assert_close(clips_of_frames(frames, 5), clips)
 
 
-def test_enet_takes_clips_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    def enlarge(small: torch.Tensor, style: torch.Tensor, noise: object) -> torch.Tensor:
-        return nn.functional.interpolate(small, size=(384, 384)) + style[:, :, None, None]
-
-    network = ENet(_SmallLNet()).eval()
-    # The two halves that take all the time.
-    monkeypatch.setattr(network, "style", lambda reference: reference.mean((2, 3)))
-    monkeypatch.setattr(network, "enlarge", enlarge)
+def test_enet_takes_clips_frame_by_frame() -> None:
+    network = ENet(_SmallLNet(), size=ENetSize(side=192, width=2)).eval()
     mel, faces = torch.randn(2, 3, 1, 80, 16), torch.rand(2, 6, 3, 32, 32)
-    image, small = network(mel, faces, faces[:, 3:])
-    assert image.shape == small.shape == (2, 3, 3, 384, 384)
-    one, low = network(mel[:, 1], faces[:, :, 1], faces[:, 3:, 1])
+    noise = [torch.zeros(()), torch.zeros(())]
+    image, small = network(mel, faces, faces[:, 3:], noise=noise)
+    assert image.shape == small.shape == (2, 3, 3, 192, 192)
+    one, low = network(mel[:, 1], faces[:, :, 1], faces[:, 3:, 1], noise=noise)
     assert low.shape == (2, 3, 96, 96)
     torch.testing.assert_close(image[:, :, 1], one, atol=1e-4, rtol=1e-4)
 
@@ -93,9 +89,9 @@ def test_enet_freezes_its_lnet() -> None:
 
 
 def test_enet_refuses_too_few_noise_maps() -> None:
-    mel = torch.zeros(1, 1, 80, 16)
+    mel, network = torch.zeros(1, 1, 80, 16), ENet(_SmallLNet()).eval()
     with pytest.raises(ValueError, match="4 noise maps"):
-        ENet(_SmallLNet())(mel, torch.zeros(1, 6, 8, 8), torch.zeros(1, 3, 8, 8), noise=[None])
+        network(mel, torch.zeros(1, 6, 8, 8), torch.zeros(1, 3, 8, 8), noise=[None])
 
 
 def test_ganimation_keeps_the_image_where_attention_is_one() -> None:
