@@ -305,7 +305,8 @@ def test_references_of_several_frames_follow_one_another(
         assert first + 5 <= min(start + 25, 30) if first < start else first >= start + 5
         assert 0 <= first <= 25
     assert order.others(epoch, 1, 3, 1, length=5)[0] != 3  # there is no room beside it
-    for batch in loader(prepared, references=2, reference_frames=3):
+    runs = SMALL.model_copy(update={"references": 2, "reference_frames": 3})
+    for batch in loader(prepared, settings=runs):
         shown = batch["reference_face"][:, :, 0, 0, 0].long().reshape(-1, 2, 3)
         assert (shown.diff(dim=2) == 1).all()
 
