@@ -1,5 +1,6 @@
 """VideoReTalking from weights to dubbed frames: geometry by fakes, cuts and gaps, every switch."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.io import savemat
 from torch import nn
 
@@ -25,7 +27,7 @@ from models.deep3d.alignment import align
 from models.faces.blend import blend
 from models.faces.crop.recast import between, recast
 from models.ganimation.generator import Layers
-from models.published import build
+from models.published import build, build_trained
 from models.video_retalking import enet, lnet
 from models.video_retalking.enet import ENet
 from models.video_retalking.settings import LNetSize
@@ -496,6 +498,16 @@ def test_new_speech_reads_the_references_from_the_store(make: Make, tmp_path: Pa
     made = computed(dub(make(audio=other)))
     assert "render" in made
     assert not made & {"vrt_cut", "coefficients", "stabilised", "reference", "vrt_crops"}
+
+
+def test_an_lnet_of_ones_own_training_speaks(make: Make, tmp_path: Path) -> None:
+    path, size = tmp_path / "mine.safetensors", {"width": 4, "residuals": 1, "attention": 0}
+    torch.manual_seed(0)
+    network = build_trained("vrt_lnet", size)
+    metadata = {"network": "vrt_lnet", "config": json.dumps(size), "licence": "CC0"}
+    save_file(network.state_dict(), path, metadata=metadata)
+    own = {"dnet": False, "enet": False, "teeth": "none", "weights": {"lnet": str(path)}}
+    assert "render" in computed(dub(make(method_settings=own)))
 
 
 @pytest.mark.slow

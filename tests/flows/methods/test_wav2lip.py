@@ -1,5 +1,6 @@
 """Wav2Lip from a file in its published nesting to dubbed frames, against the plain procedure."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from flows.dub import dub
 from flows.dub_report import DubReport
@@ -17,10 +19,10 @@ from models.audio.mel import mel_spectrogram
 from models.faces.blend import pasted
 from models.faces.crop.crop import cut, upright_box
 from models.faces.settings import BlendSettings
-from models.published import build
+from models.published import build, build_trained
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights
+from stores.errors import MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.frame import Frame
 from stores.media.read import read_frames
@@ -203,6 +205,22 @@ def test_a_smaller_batch_is_the_same_result(make: Make) -> None:
     dub(first)
     report = dub(make(method_settings={"paste": "hard"}, devices={"batch": 3, "device": "cpu"}))
     assert computed(report) == set()
+
+
+def test_a_file_of_ones_own_training_speaks(make: Make, tmp_path: Path) -> None:
+    path, size = tmp_path / "mine.safetensors", {"width": 32}
+    torch.manual_seed(0)
+    network = build_trained("wav2lip_generator", size)
+    metadata = {"network": "wav2lip_generator", "config": json.dumps(size), "licence": "CC0"}
+    save_file(network.state_dict(), path, metadata=metadata)
+    assert "render" in computed(dub(make(method_settings={"weights": str(path)})))
+    save_file(
+        build_trained("wav2lip_syncnet_color", size).state_dict(),
+        path,
+        metadata=metadata | {"network": "wav2lip_syncnet_color"},
+    )
+    with pytest.raises(SettingsError, match="holds weights of wav2lip_syncnet_color"):
+        dub(make(method_settings={"weights": str(path)}))
 
 
 def test_missing_weights_are_named_before_work_starts(make: Make, tmp_path: Path) -> None:

@@ -295,6 +295,22 @@ def test_references_lie_outside_their_window() -> None:
     assert len(order.others(epoch, 1, 0, 15)) == 15
 
 
+def test_references_of_several_frames_follow_one_another(
+    prepared: tuple[str, list[ClipPart]],
+) -> None:
+    order = WindowOrder(np.array([30, 10]), 5, 5, 2, 0, True)
+    epoch = order.epoch(0)
+    for start in range(26):
+        (first,) = order.others(epoch, 0, start, 1, length=5)
+        assert first + 5 <= min(start + 25, 30) if first < start else first >= start + 5
+        assert 0 <= first <= 25
+    assert order.others(epoch, 1, 3, 1, length=5)[0] != 3  # there is no room beside it
+    runs = SMALL.model_copy(update={"references": 2, "reference_frames": 3})
+    for batch in loader(prepared, settings=runs):
+        shown = batch["reference_face"][:, :, 0, 0, 0].long().reshape(-1, 2, 3)
+        assert (shown.diff(dim=2) == 1).all()
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_reading_leaves_torchs_own_chance_alone(
     prepared: tuple[str, list[ClipPart]], workers: int

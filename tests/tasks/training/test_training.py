@@ -294,3 +294,25 @@ def test_outside_the_main_thread_it_trains_too(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert Checkpoints(tmp_path).steps()[-1] == 12
+
+
+class GatedToy(Toy):
+    """Keeps what its gate is told."""
+
+    gate = "error"
+
+    def __init__(self, errors: list[float]) -> None:
+        super().__init__()
+        self.errors, self.told = errors, list[float]()
+
+    def validated(self, value: float) -> None:
+        self.told.append(value)
+
+
+def test_a_gate_is_told_each_validation_also_when_the_run_goes_on(tmp_path: Path) -> None:
+    first = GatedToy([0.5, 0.2])
+    trained(tmp_path, quick(), first)
+    assert first.told == [0.5, 0.2]
+    later = GatedToy([0.1])
+    trained(tmp_path, quick(steps=18), later)
+    assert later.told == [0.5, 0.2, 0.1]

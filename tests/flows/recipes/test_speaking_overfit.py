@@ -1,0 +1,66 @@
+"""Wav2Lip's networks and L-Net learn one clip by heart: slow, and the proof that they learn."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from flows.recipes import find_recipe, recipe_settings
+from stores.weights.trained import read_header
+from tasks.training.card import write_weights
+from tasks.training.checkpoint import Checkpoints, State
+from tasks.training.loop import judged_networks
+from tasks.training.run_folder import RunFolder
+from tests.flows.recipes.test_overfit import PLAIN, QUICK, clip, overfitted
+
+__all__ = ["clip"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+STEPS = {"validate_every": 50, "ema_decay": 0.95, **QUICK}
+
+
+def given(**own: Any) -> dict[str, Any]:
+    return {"augmentation": PLAIN, "learning_rate": 1e-3, "crop_px": 96, "judged_stride": 10, **own}
+
+
+def exported(recipe: str, own: dict[str, Any], store: Path, folder: Path, state: State) -> Path:
+    """The weights file of a finished training."""
+    _, settings = recipe_settings(recipe, "small", trainer={}, settings=own)
+    made = find_recipe(recipe).make(settings, str(store))
+    with torch.no_grad():
+        exports = made.export(judged_networks(made, Checkpoints(folder), state))
+    told: Any = {"precision": "float32", "licence": "CC0", "trained_on": {}, "recipe": {}}
+    (name,) = write_weights(RunFolder(folder), exports, **told)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def expert(clip: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An expert that knows the clip."""
+    folder, own = tmp_path_factory.mktemp("expert"), given(size={"width": 64})
+    trainer = STEPS | {"steps": 150, "batch_size": 16}
+    state = overfitted("wav2lip.expert", clip, folder, trainer, own)
+    first, last = state.validations[0], state.validations[-1]
+    assert last["loss"] < 0.8 * first["loss"]
+    assert last["told_apart"] > 0.8
+    return exported("wav2lip.expert", own, clip[1], folder, state)
+
+
+def test_the_generator_learns_faces_and_sync(
+    clip: tuple[Path, Path], expert: Path, tmp_path: Path
+) -> None:
+    assert read_header(expert).network == "wav2lip_syncnet_color"
+    own = given(size={"width": 64}, expert=str(expert), gate="open")
+    trainer = STEPS | {"steps": 150, "batch_size": 4}
+    state = overfitted("wav2lip.generator", clip, tmp_path, trainer, own)
+    first, last = state.validations[0], state.validations[-1]
+    assert last["l1"] < 0.6 * first["l1"]
+    assert last["sync"] < first["sync"]
+
+
+def test_lnet_learns_mouths(clip: tuple[Path, Path], tmp_path: Path) -> None:
+    own = given(size={"width": 8, "residuals": 1, "attention": 1}, losses={"perceptual": 0})
+    trainer = STEPS | {"steps": 150, "batch_size": 2}
+    state = overfitted("video_retalking.lnet", clip, tmp_path, trainer, own)
+    assert state.validations[-1]["mouth_l1"] < 0.6 * state.validations[0]["mouth_l1"]
