@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from models.audiodvp.critic import PatchCritic, adversarial_loss
 from models.ip_lap.perceptual import PerceptualLoss
-from models.video_retalking.enet import LOW_SIDE, Enlarger
+from models.video_retalking.enet import LOW_SIDE, ENet, Enlarger
 from models.video_retalking.lnet import LNet
 from models.video_retalking.settings import ENetSize, LNetSize
 from models.video_retalking.training import ENetWeights, degraded, enet_loss
@@ -30,6 +30,7 @@ from tasks.training.recipe import (
 )
 from tasks.training.speaking import (
     FaceWindowSettings,
+    begin_with,
     check_augmentation,
     face_windows,
     means,
@@ -98,7 +99,12 @@ class ENetRecipe:
         return ("enet", "critic") if self._settings.losses.adversarial else ("enet",)
 
     def networks(self) -> dict[str, nn.Module]:
-        made: dict[str, nn.Module] = {"enet": Enlarger(self._settings.size)}
+        settings, enlarger = self._settings, Enlarger(self._settings.size)
+        if settings.start is not None:
+            whole = ENet(LNet(self._lnet_size), size=settings.size)
+            given = begin_with(whole, settings.start, _NETWORK, self._store).state_dict()
+            enlarger.load_state_dict({name: given[name] for name in enlarger.state_dict()})
+        made: dict[str, nn.Module] = {"enet": enlarger}
         if "critic" in self.phases:
             made["critic"] = PatchCritic(3)
         return made

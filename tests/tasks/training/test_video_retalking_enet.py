@@ -106,7 +106,9 @@ def test_e_net_learns_and_l_net_stays(lnet: str, store: Store, sample: dict[str,
         assert torch.equal(value, before[name])
 
 
-def test_its_file_holds_both_networks(lnet: str, store: Store, sample: dict[str, Tensor]) -> None:
+def test_its_file_holds_both_networks(
+    lnet: str, store: Store, sample: dict[str, Tensor], tmp_path: Path
+) -> None:
     made = recipe(lnet, store, losses={"adversarial": 0, "identity": 0})
     assert made.phases == ("enet",)
     networks = networks_of(made)
@@ -120,6 +122,11 @@ def test_its_file_holds_both_networks(lnet: str, store: Store, sample: dict[str,
     given = torch.cat((masked, batch["reference"]), 1)
     image, small = both(batch["mel"], given, batch["face"], noise=noise)
     assert image.shape == (5, 3, 192, 192)
+    metadata = {"network": export.network, "config": json.dumps(export.config)}
+    save_file(dict(export.tensors), tmp_path / "both.safetensors", metadata=metadata)
+    torch.manual_seed(5)
+    again = recipe(lnet, store, losses={"identity": 0}, start=str(tmp_path / "both.safetensors"))
+    torch.testing.assert_close(again.networks()["enet"].state_dict(), networks["enet"].state_dict())
     wanted = networks["enet"].eval()(small, batch["reference"], noise=noise)
     torch.testing.assert_close(image, wanted)
 
