@@ -56,6 +56,7 @@ class Toy:
 
     name = "toy"
     phases = ("first", "second")
+    restarts = ()
     judged_by = "error"
     lower_is_better = True
 
