@@ -377,11 +377,11 @@ def _landmark_formula(seen: _Seen, batch: Batch) -> tuple[float, float]:
 
 
 def _feature_distance(
-    judge: PerceptualLoss, image: Tensor, target: Tensor, *, style: float
+    judge: PerceptualLoss, image: Tensor, target: Tensor, *, style: float, scales: int = 2
 ) -> Tensor:
-    """Feature maps at two scales; at the first their Gram matrices too (paper, section 3.4)."""
+    """Feature maps at several scales; at the first their Gram matrices too (paper, section 3.4)."""
     total = torch.zeros(())
-    for scale in range(2):
+    for scale in range(scales):
         if scale:
             image, target = (functional.avg_pool2d(x, 2) for x in (image, target))
         maps = [judge.model(judge.model.prepare(x)) for x in (image, target)]

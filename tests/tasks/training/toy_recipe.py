@@ -56,11 +56,18 @@ class Toy:
 
     name = "toy"
     phases = ("first", "second")
-    restarts = ()
     judged_by = "error"
     lower_is_better = True
 
-    def __init__(self, *, dropout: float = 0.0, noise: float = 0.0, rate: float = 1e-2) -> None:
+    def __init__(
+        self,
+        *,
+        dropout: float = 0.0,
+        noise: float = 0.0,
+        rate: float = 1e-2,
+        restarts: tuple[int, ...] = (),
+    ) -> None:
+        self.restarts = restarts
         self._dropout, self._noise, self._rate = dropout, noise, rate
         self.errors: list[float] | None = None
 
