@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -153,16 +155,10 @@ def test_pairs_are_of_one_clip_with_the_windows_of_dubbing(make: Make) -> None:
     assert data.facts["coefficients"] == "mesh" and data.facts["basis"]["name"] == "own"
 
 
-def test_a_clip_that_was_replaced_is_not_trained_on(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from flows.recipes import video_retalking_dnet as module
-
-    class Other(module.Source):
-        @classmethod
-        def of(cls, path: Path) -> Any:
-            return cls(path, "0" * 32)
-
-    monkeypatch.setattr(module, "Source", Other)
+def test_a_clip_that_was_replaced_is_not_trained_on(make: Make, tmp_path: Path) -> None:
+    settings = make("video_retalking.dnet")
+    table, changed = pq.read_table(settings.data), tmp_path / "changed.parquet"
+    rows = [row | {"digest": "0" * 32} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), changed)
     with pytest.raises(InputError, match="not the clip that was prepared"):
-        open_faces(job_of(make("video_retalking.dnet")))
+        open_faces(job_of(settings.model_copy(update={"data": changed})))
