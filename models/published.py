@@ -86,6 +86,7 @@ _TRAINED = {
     "vrt_enet": _Maker("models.video_retalking.settings", "ENetSize"),
     "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
     "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
+    "vrt_dnet": _Maker("models.video_retalking.settings", "DNetSize"),
     "meta_talk_expression": _Maker("models.meta_talk.expression_settings", "ExpressionSize"),
     "meta_talk_renderer": _Maker("models.meta_talk.settings", "NeuralRendererSize"),
 }

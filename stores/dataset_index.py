@@ -78,6 +78,8 @@ class ClipPart:
         seconds: Length.
         lag_seconds: How much later the picture is than the sound; 0 where that can't be told.
         lag_confidence: Chance that the lag is right, 0..1.
+        path: The file, as it was found.
+        digest: Of its bytes, BLAKE2b-128.
         keys: Kind → key in the store.
     """
 
@@ -89,6 +91,8 @@ class ClipPart:
     seconds: float
     lag_seconds: float
     lag_confidence: float
+    path: Path
+    digest: str
     keys: Mapping[str, str]
 
 
@@ -134,6 +138,7 @@ def read_parts(
     """
     index_facts(path)
     names = ["person", "split", "start", "stop", "seconds", "lag_seconds", "lag_confidence"]
+    names += ["path", "digest"]
     table = _opened(path).read(columns=[*names, "kept", *ARTIFACTS])
     segments = [
         ClipPart(
@@ -141,6 +146,8 @@ def read_parts(
             **{name: row[name] for name in names[:5]},
             lag_seconds=row["lag_seconds"] or 0.0,
             lag_confidence=row["lag_confidence"] or 0.0,
+            path=Path(row["path"]),
+            digest=row["digest"],
             keys={name: row[name] for name in ARTIFACTS if row[name] is not None},
         )
         for number, row in enumerate(table.to_pylist())

@@ -4,17 +4,17 @@ For any speaker, without training for the person.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.methods import Method, NetworkMethodSettings
 from flows.seen import see
 from models.exemplar import settings as exemplar
-from models.face_fit.settings import FitSettings
 from models.video_retalking.settings import (
     PUBLISHED_CROPS,
     CropSettings,
+    Driver,
     Enhancer,
     Noise,
     Paste,
@@ -26,25 +26,22 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.errors import SettingsError
 from stores.weights.trained import SUFFIX, read_header
-from tasks.methods.vrt_coefficients import vrt_coefficients, vrt_cut, vrt_fitted_coefficients
+from tasks.methods.vrt_coefficients import FAN, face_numbers
 from tasks.methods.vrt_enhanced import vrt_enhanced
 from tasks.methods.vrt_finished import vrt_finished
 from tasks.methods.vrt_reference import vrt_reference, vrt_stabilised, vrt_template
 from tasks.methods.vrt_render import vrt_crops, vrt_render
 from tasks.methods.vrt_upper_face import vrt_upper_face
 from tasks.source.crops import crops
-from tasks.source.fitted import fit_face
-from tasks.source.landmarks68 import landmarks68
+from tasks.source.face_basis import own_basis_key
 from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.mel import mel
-from tasks.weights.networks import find_weights, weights_of
+from tasks.weights.networks import weights_of
 
 _NO_BANK = exemplar.CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""
-_FIT = FitSettings.model_validate({"mode": "mesh"})
 _GFPGAN = "gfpgan_v1clean_512"
-_FAN = "fan_2dfan4"
 _NAMED = ("neutral", "smile", "person")
 
 
@@ -209,26 +206,35 @@ def _template(seen: Seen, coefficients: Artifact, settings: VideoRetalkingSettin
 
 def _coefficients(seen: Seen, settings: VideoRetalkingSettings) -> tuple[Artifact, Artifact]:
     """Each face's cut, and the face in numbers."""
-    points = None
-    if settings.landmarks == "fan":
-        points = landmarks68(seen, weights=find_weights(_FAN))
-    cut = vrt_cut(seen, landmarks68=points, smoothing=settings.smoothing)
-    if _by_mesh(settings):
-        face = fit_face(seen, _FIT)
-        return cut, vrt_fitted_coefficients(cut, face.fit, person=face.person)
-    name = settings.weights.coefficients
-    return cut, vrt_coefficients(cut, weights=weights_of(name, "deep3d_recon_resnet50"))
+    return face_numbers(
+        seen,
+        driver=_driver(settings),
+        landmarks=settings.landmarks,
+        smoothing=settings.smoothing,
+        weights=settings.weights.coefficients,
+    )
 
 
-def _by_mesh(settings: VideoRetalkingSettings) -> bool:
-    """Whether D-Net was trained on coefficients of the mesh fit, and not of Deep3D's network."""
+def _driver(settings: VideoRetalkingSettings) -> Driver:
+    """What coefficients D-Net was trained on.
+
+    Raises:
+        SettingsError: on such as can't be had here.
+    """
     name = settings.weights.dnet
     told = read_header(Path(name)).trained_on if name.endswith(SUFFIX) else None
-    return isinstance(told, dict) and told.get("coefficients") == "mesh"
+    told = told if isinstance(told, dict) else {}
+    driver: Driver = told.get("coefficients", "network")
+    if driver not in get_args(Driver):
+        known = " or ".join(get_args(Driver))
+        raise SettingsError(f"{name} is driven by {driver!r}; take a D-Net for {known}")
+    if driver == "mesh" and (told.get("basis") or {}).get("key") != own_basis_key():
+        raise SettingsError(f"{name} was trained with another face basis; train it again")
+    return driver
 
 
 def _reads_expression(settings: VideoRetalkingSettings) -> bool:
-    return settings.weights.expression != "none" and not _by_mesh(settings)
+    return settings.weights.expression != "none" and _driver(settings) == "network"
 
 
 def _enhancing(settings: VideoRetalkingSettings) -> tuple[str, str]:
@@ -260,9 +266,9 @@ def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:
     if settings.dnet:
         _check_template(settings)
         named.append(settings.weights.dnet)
-        named += [] if _by_mesh(settings) else [settings.weights.coefficients]
+        named += [settings.weights.coefficients] if _driver(settings) == "network" else []
         named += [settings.weights.expression] if _reads_expression(settings) else []
-        named += [_FAN] if settings.landmarks == "fan" else []
+        named += [FAN] if settings.landmarks == "fan" else []
         if settings.enhance_reference != "none":
             named += [_enhancing(settings)[0], settings.weights.parser]
     if settings.upper_face != "original" and _keeps_upper(settings):

@@ -1,8 +1,9 @@
 """Data sets that `dubflow prepare` made, for training."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart, index_facts, read_parts
 from stores.errors import InputError
 from stores.media.facts import VideoFacts
-from tasks.training.dataset import BlockDataset, WindowSettings
+from tasks.training.dataset import BlockDataset, Blocks, WindowSettings
 from tasks.training.recipe import Data
 
 HEARD_SECONDS = 30.0
@@ -29,6 +30,7 @@ UNJUDGED = (
 
 Windows = Callable[[Any], WindowSettings]
 """A recipe's settings → what its loader shall give."""
+Cut = Callable[[Sequence[ClipPart], bool], Blocks]
 
 
 def open_index(job: Job, *, windows: Windows, judged_windows: Windows) -> Data:
@@ -38,25 +40,42 @@ def open_index(job: Job, *, windows: Windows, judged_windows: Windows) -> Data:
         windows: What the recipe needs of each window of a clip, to learn.
         judged_windows: And to be judged, in the clips' order.
     """
-    facts = index_facts(job.index)
+
+    def cut(parts: Sequence[ClipPart], judged: bool) -> Blocks:
+        chosen = judged_windows if judged else windows
+        return BlockDataset(parts, job.store, chosen(job.settings))
+
+    return open_parts(job, cut)
+
+
+def open_parts(job: Job, cut: Cut, facts: Mapping[str, Any] = MappingProxyType({})) -> Data:
+    """The same, of whatever is cut out of the clips.
+
+    Args:
+        cut: Parts of clips, and whether they are to judge by → blocks; a ValueError says that they
+            are too short.
+        facts: More of the data, for the card.
+    """
+    about = index_facts(job.index)
     training = read_parts(job.index, splits=[TRAINED_ON])
     validation = _validation_segments(job.index)
     try:
-        blocks = [BlockDataset(training, job.store, windows(job.settings))]
+        blocks = [cut(training, False)]
         if validation:
-            blocks.append(BlockDataset(validation, job.store, judged_windows(job.settings)))
+            blocks.append(cut(validation, True))
     except ValueError as error:
         raise InputError(f"{job.index}: {error}; train on longer clips") from None
 
     told = {
         "index": job.index.name,
-        "dataset": facts["dataset"]["title"],
-        "licence": facts["dataset"].get("licence"),
+        "dataset": about["dataset"]["title"],
+        "licence": about["dataset"].get("licence"),
         "splits": {
             TRAINED_ON: _counted(training),
             JUDGED_ON: _counted(validation) if validation else None,
         },
-        "filters": facts["filters"],
+        "filters": about["filters"],
+        **facts,
         **({} if validation else {"note": UNJUDGED}),
         "key": (key := "-".join(block.fingerprint() for block in blocks)),
     }

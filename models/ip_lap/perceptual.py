@@ -117,27 +117,32 @@ class EfficientNetFeatures(Backbone):
 
 
 class PerceptualLoss(nn.Module):
-    """Distance of two images, and of both at half the size, in the features of a frozen network.
+    """Distance of two images at several sizes, in the features of a frozen network.
 
     Args:
         backbone: The network; None: VGG19, without weights until they are loaded.
+        scales: Sizes, each half the one before.
     """
 
-    def __init__(self, backbone: Backbone | None = None) -> None:
+    def __init__(self, backbone: Backbone | None = None, scales: int = 2) -> None:
         super().__init__()
         self.model = backbone or Vgg19()
+        self.scales = scales
 
     def features(self, image: Images) -> Features:
-        """Feature maps of an image, BGR in 0..1, at both sizes."""
+        """Feature maps of an image, BGR in 0..1, at all sizes."""
         image = self.model.prepare(image)
-        half = functional.interpolate(
-            image,
-            scale_factor=0.5,
-            mode="bilinear",
-            align_corners=False,
-            recompute_scale_factor=True,
-        )
-        return [self.model(image), self.model(half)]
+        found = [self.model(image)]
+        for _ in range(1, self.scales):
+            image = functional.interpolate(
+                image,
+                scale_factor=0.5,
+                mode="bilinear",
+                align_corners=False,
+                recompute_scale_factor=True,
+            )
+            found.append(self.model(image))
+        return found
 
     def forward(
         self,

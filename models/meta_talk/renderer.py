@@ -9,8 +9,6 @@ from models.audiodvp.renderer import NeuralFaceRenderer
 from models.meta_talk.settings import NeuralRendererSize
 from models.tensors import FeatureMaps, Images, Scalar
 
-_SPREAD = 0.02
-
 
 def neural_renderer(size: NeuralRendererSize = NeuralRendererSize()) -> NeuralFaceRenderer:  # noqa: B008
     """The renderer, with torch's own random weights."""
@@ -45,17 +43,6 @@ def _seen(size: NeuralRendererSize) -> int:
 
 
 @torch.no_grad()
-def begin(network: nn.Module) -> nn.Module:
-    """The network with the random weights that pix2pix begins with."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
-            mean = float(isinstance(module, nn.BatchNorm2d))
-            nn.init.normal_(module.weight, mean, _SPREAD)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    return network
-
-
 def made_real(judge: nn.Module, windows: FeatureMaps, made: Images) -> Scalar:
     """Loss of the renderer by its critic: cross entropy of the answers with "real".
 

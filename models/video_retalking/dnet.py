@@ -5,6 +5,7 @@ architecture is PIRender's (Ren et al., ICCV 2021). Public repository: OpenTalke
 Attribute names are those of the published state dict.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,21 +23,24 @@ from models.video_retalking.blocks import (
     ModulatedStage,
     SkipDecoder,
 )
+from models.video_retalking.settings import DNetSize
+from models.video_retalking.steps import WINDOW_COEFFICIENTS
 
 DoubledMaps = Float[Tensor, "batch out_channel 2*height 2*width"]  # features at twice the size
-QuarterMaps = Float[Tensor, "batch 256 height//4 width//4"]  # features at a quarter of the size
+QuarterMaps = Float[
+    Tensor, "batch _channel height//4 width//4"
+]  # features at a quarter of the size
 Flow = Float[Tensor, "batch 2 height//4 width//4"]  # x, y [px of its own size]
-Motion = Float[Tensor, "batch 256 1"]  # what moves, and how
+Motion = Float[Tensor, "batch motion 1"]  # what moves, and how
 CoefficientWindow = Float[Tensor, "batch 73 frame"]  # of a window of frames
 
-COEFFICIENTS = 73
-"""Expression 64, angles 3, translation 3, scale and shift of the crop 3."""
-VECTOR = 256
-"""Channels of the motion descriptor."""
-WARP_WIDTHS = (32, 64, 128, 256, 256, 256)
+PUBLISHED = DNetSize()
+VECTOR = 8
+"""Channels of the motion descriptor; here and below as multiples of the network's width."""
+WARP_WIDTHS = (1, 2, 4, 8, 8, 8)
 WARP_DECODED = 3
 """Levels that the flow's decoder climbs: the flow is a quarter of the image in size."""
-EDIT_WIDTHS = (64, 128, 256, 256)
+EDIT_WIDTHS = (2, 4, 8, 8)
 
 
 def _leaky(features: Tensor) -> Tensor:
@@ -46,11 +50,11 @@ def _leaky(features: Tensor) -> Tensor:
 class MappingNet(nn.Module):
     """Coefficients of a window of frames → motion descriptor."""
 
-    def __init__(self) -> None:
+    def __init__(self, vector: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Conv1d(COEFFICIENTS, VECTOR, 7))
+        self.first = nn.Sequential(nn.Conv1d(WINDOW_COEFFICIENTS, vector, 7))
         for layer in range(3):
-            block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(VECTOR, VECTOR, 3, dilation=3))
+            block = nn.Sequential(nn.LeakyReLU(SLOPE), nn.Conv1d(vector, vector, 3, dilation=3))
             self.add_module(f"encoder{layer}", block)
 
     def forward(self, coefficients: CoefficientWindow) -> Motion:
@@ -65,12 +69,12 @@ class MappingNet(nn.Module):
 class DownBlock(nn.Module):
     """Halves the size: AdaIN, leaky ReLU, convolution, twice."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, vector: int) -> None:
         super().__init__()
         self.conv_0 = nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
         self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm_0 = AdaIN(inputs, VECTOR)
-        self.norm_1 = AdaIN(outputs, VECTOR)
+        self.norm_0 = AdaIN(inputs, vector)
+        self.norm_1 = AdaIN(outputs, vector)
 
     def forward(self, features: FeatureMaps, vector: Motion) -> HalvedMaps:
         """Features at half the size."""
@@ -82,14 +86,14 @@ class DownBlock(nn.Module):
 class UpBlock(nn.Module):
     """Doubles the size: a residual block whose shortcut is a convolution too."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, vector: int) -> None:
         super().__init__()
         self.conv_0 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv_1 = nn.ConvTranspose2d(outputs, outputs, 3, 2, 1, output_padding=1)
         self.conv_s = nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1)
-        self.norm_0 = AdaIN(inputs, VECTOR)
-        self.norm_1 = AdaIN(outputs, VECTOR)
-        self.norm_s = AdaIN(inputs, VECTOR)
+        self.norm_0 = AdaIN(inputs, vector)
+        self.norm_1 = AdaIN(outputs, vector)
+        self.norm_s = AdaIN(inputs, vector)
 
     def forward(self, features: FeatureMaps, vector: Motion) -> DoubledMaps:
         """Features at twice the size."""
@@ -102,12 +106,12 @@ class UpBlock(nn.Module):
 class HourglassEncoder(nn.Module):
     """Image → features at six sizes."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], vector: int) -> None:
         super().__init__()
-        self.input_layer = nn.Conv2d(3, WARP_WIDTHS[0], 7, padding=3)
-        self.levels = len(WARP_WIDTHS) - 1
+        self.input_layer = nn.Conv2d(3, widths[0], 7, padding=3)
+        self.levels = len(widths) - 1
         for level in range(self.levels):
-            block = DownBlock(WARP_WIDTHS[level], WARP_WIDTHS[level + 1])
+            block = DownBlock(widths[level], widths[level + 1], vector)
             self.add_module(f"encoder{level}", block)
 
     def forward(self, image: Images, vector: Motion) -> list[AnyMaps]:
@@ -121,19 +125,19 @@ class HourglassEncoder(nn.Module):
 class HourglassDecoder(nn.Module):
     """Climbs three levels, with the encoder's features beside at each."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], vector: int) -> None:
         super().__init__()
-        levels = len(WARP_WIDTHS) - 1
+        levels = len(widths) - 1
         self.climbed = tuple(reversed(range(levels - WARP_DECODED, levels)))
         for level in self.climbed:
             beside = 1 if level == levels - 1 else 2
-            block = UpBlock(beside * WARP_WIDTHS[level + 1], WARP_WIDTHS[level])
+            block = UpBlock(beside * widths[level + 1], widths[level], vector)
             self.add_module(f"decoder{level}", block)
-        self.channels = 2 * WARP_WIDTHS[self.climbed[-1]]
+        self.channels = 2 * widths[self.climbed[-1]]
 
     def forward(
         self, features: list[AnyMaps], vector: Motion
-    ) -> Float[Tensor, "batch 256 _height _width"]:
+    ) -> Float[Tensor, "batch _channel _height _width"]:
         """From the encoder's features, those at a quarter of the image's size."""
         found = features[-1]
         for level in self.climbed:
@@ -145,10 +149,10 @@ class HourglassDecoder(nn.Module):
 class Hourglass(nn.Module):
     """Encoder and decoder of the flow."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], vector: int) -> None:
         super().__init__()
-        self.encoder = HourglassEncoder()
-        self.decoder = HourglassDecoder()
+        self.encoder = HourglassEncoder(widths, vector)
+        self.decoder = HourglassDecoder(widths, vector)
 
     def forward(self, image: Images, vector: Motion) -> QuarterMaps:
         """Features at a quarter of the image's size."""
@@ -159,9 +163,9 @@ class Hourglass(nn.Module):
 class WarpingNet(nn.Module):
     """Image and motion → flow at a quarter of the size, and the image warped by it."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], vector: int) -> None:
         super().__init__()
-        self.hourglass = Hourglass()
+        self.hourglass = Hourglass(widths, vector)
         channels = self.hourglass.decoder.channels
         self.flow_out = nn.Sequential(
             LayerNorm2d(channels), nn.LeakyReLU(SLOPE), nn.Conv2d(channels, 2, 7, padding=3)
@@ -176,13 +180,13 @@ class WarpingNet(nn.Module):
 class EditResidual(nn.Module):
     """Convolution and AdaIN, added to the input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, vector: int) -> None:
         super().__init__()
         # Dead in the published code, which overwrites the block's first half: only keys need it.
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1).requires_grad_(False)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = AdaIN(channels, VECTOR).requires_grad_(False)  # dead as well
-        self.norm2 = AdaIN(channels, VECTOR)
+        self.norm1 = AdaIN(channels, vector).requires_grad_(False)  # dead as well
+        self.norm2 = AdaIN(channels, vector)
 
     def forward(self, features: FeatureMaps, vector: Motion) -> FeatureMaps:
         """The features and their modulated change."""
@@ -193,12 +197,12 @@ class EditResidual(nn.Module):
 class EditEncoder(nn.Module):
     """Image and warped image → features at four sizes."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.first = ConvLayerNorm(6, EDIT_WIDTHS[0], kernel=7)
-        self.levels = len(EDIT_WIDTHS) - 1
+        self.first = ConvLayerNorm(6, widths[0], kernel=7)
+        self.levels = len(widths) - 1
         for level in range(self.levels):
-            block = ConvLayerNorm(EDIT_WIDTHS[level], EDIT_WIDTHS[level + 1], resample="down")
+            block = ConvLayerNorm(widths[level], widths[level + 1], resample="down")
             self.add_module(f"down{level}", block)
 
     def forward(self, images: Float[Tensor, "batch 6 height width"]) -> list[AnyMaps]:
@@ -212,12 +216,14 @@ class EditEncoder(nn.Module):
 class EditingNet(nn.Module):
     """Image, warped image and motion → final image."""
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[int], vector: int) -> None:
         super().__init__()
-        self.encoder = EditEncoder()
+        self.encoder = EditEncoder(widths)
         self.decoder = SkipDecoder(
-            EDIT_WIDTHS,
-            make_stage=lambda width: ModulatedStage([EditResidual(width) for _ in range(2)]),
+            widths,
+            make_stage=lambda width: ModulatedStage(
+                [EditResidual(width, vector) for _ in range(2)]
+            ),
             activation=nn.Tanh(),
             spectral=False,
         )
@@ -229,13 +235,22 @@ class EditingNet(nn.Module):
 
 
 class DNet(nn.Module):
-    """Image and 3DMM coefficients of a window of frames → image with that expression and pose."""
+    """Image and 3DMM coefficients of a window of frames → image with that expression and pose.
 
-    def __init__(self) -> None:
+    Attributes:
+        side: Of the faces that it was made for [px].
+    """
+
+    def __init__(self, size: DNetSize = PUBLISHED) -> None:
         super().__init__()
-        self.mapping_net = MappingNet()
-        self.warpping_net = WarpingNet()  # spelt so in the published keys
-        self.editing_net = EditingNet()
+        self.side = size.side
+        vector = size.width * VECTOR
+        warping, editing = (
+            [size.width * times for times in each] for each in (WARP_WIDTHS, EDIT_WIDTHS)
+        )
+        self.mapping_net = MappingNet(vector)
+        self.warpping_net = WarpingNet(warping, vector)  # spelt so in the published keys
+        self.editing_net = EditingNet(editing, vector)
 
     def forward(
         self, image: Images, coefficients: CoefficientWindow, stage: Literal["warp"] | None = None

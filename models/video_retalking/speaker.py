@@ -33,16 +33,26 @@ def rounded(pictures: Images) -> ImageBytes:
 
 
 class Stabiliser(nn.Module):
-    """D-Net on pictures and windows of coefficients."""
+    """D-Net on pictures and windows of coefficients.
+
+    Args:
+        network: `DNet`; one for smaller faces sees them so, and what it makes is enlarged.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network, self._side = network, int(network.side)  # type: ignore[arg-type]
 
     def forward(self, faces: ImageBytes, windows: Float[Tensor, "batch 73 26"]) -> ImageBytes:
         """The faces with the windows' expression."""
-        made: Tensor = self.network(2 * shares(faces).flip(1) - 1, windows)["fake_image"]
-        return rounded((made.float().flip(1) + 1) / 2)
+        side, own = faces.shape[1], self._side
+        image = 2 * shares(faces).flip(1) - 1
+        if side != own:
+            image = functional.interpolate(image, size=(own, own), mode="area")
+        made: Tensor = self.network(image, windows)["fake_image"].float()
+        if side != own:
+            made = _resized(made, side)
+        return rounded((made.flip(1) + 1) / 2)
 
 
 class Speaker(nn.Module):

@@ -26,6 +26,8 @@ CROP = slice(259, 262)
 """Scale and shift of the face in its crop; width and height, before them, are not used."""
 COEFFICIENTS = 262
 """257 of the 3DMM, then width, height, scale, x and y of the crop."""
+WINDOW_COEFFICIENTS = 73
+"""Of these in a window: expression 64, angles 3, translation 3, scale and shift of the crop 3."""
 EXPRESSION_SHARE = 0.3
 """Of the distance by which the nearest frame is found; angles have the rest."""
 MASK_BORDER_PX = 20

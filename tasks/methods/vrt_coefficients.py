@@ -1,8 +1,9 @@
 """What VideoReTalking reads off each face: its cut, its coefficients, and the frozen expression."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +16,32 @@ from models.deep3d.alignment import (
     orthographic_pose,
 )
 from models.face_basis.own import LANDMARKS
+from models.face_fit.settings import FitSettings
 from models.video_retalking.alignment import FACE_SIDE, scene_box
-from models.video_retalking.settings import Smoothing
+from models.video_retalking.settings import Driver, Smoothing
 from models.video_retalking.steps import COEFFICIENTS as N_COEFFICIENTS
+from models.video_retalking.steps import WINDOW, WINDOW_COEFFICIENTS, coefficient_windows
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Shard, stage
+from tasks.source.fitted import fit_face
 from tasks.source.landmarks import load_upright
+from tasks.source.landmarks68 import landmarks68 as fan_points
 from tasks.source.pictures import PIXEL_SHARD, boxed_faces, marks
+from tasks.source.seen import Seen
 from tasks.source.timeline import load_timeline
+from tasks.weights.networks import find_weights, weights_of
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 SMOOTHED_S = 0.36
 """Window over which landmarks are smoothed: 9 frames at 25 a second."""
+
+FAN = "fan_2dfan4"
+_FIT = FitSettings.model_validate({"mode": "mesh"})
 
 LEAST_SIDE = 8
 """A face whose cut is smaller cannot be seen [px]."""
@@ -141,6 +151,58 @@ def first_rows(valid: NDArray[np.bool_], scene_start: NDArray[np.bool_]) -> Ints
     found = np.full(scene.max(initial=0) + 1, -1)
     found[scenes] = rows[at]
     return np.asarray(found[scene], np.int64)
+
+
+def face_numbers(
+    seen: Seen,
+    *,
+    driver: Driver,
+    landmarks: Literal["mesh", "fan"] = "mesh",
+    smoothing: Smoothing = "savgol",
+    weights: str = "vrt_face3d",
+) -> tuple[Artifact, Artifact]:
+    """Each face's cut, and the face in numbers: artifacts `vrt_cut` and `coefficients`.
+
+    Args:
+        seen: The video.
+        driver: Whose coefficients D-Net knows.
+        landmarks: mesh: of the face mesh; fan: of face-alignment.
+        smoothing: Of the landmarks.
+        weights: Of Deep3D's network, if it is the driver.
+
+    Raises:
+        MissingWeights: those of a network are missing; says where to get them.
+    """
+    points = fan_points(seen, weights=find_weights(FAN)) if landmarks == "fan" else None
+    cut = vrt_cut(seen, landmarks68=points, smoothing=smoothing)
+    if driver == "mesh":
+        face = fit_face(seen, _FIT)
+        return cut, vrt_fitted_coefficients(cut, face.fit, person=face.person)
+    return cut, vrt_coefficients(cut, weights=weights_of(weights, "deep3d_recon_resnet50"))
+
+
+def run_windows(
+    coefficients: Artifact, runs: Sequence[tuple[int, int]], start: int, stop: int
+) -> Floats:
+    """D-Net's input for the rows [start, stop) that have a face (row, 73, 26).
+
+    Args:
+        coefficients: Of the whole video.
+        runs: Stretches of rows with a face, of `valid_runs`; none sees what is beyond its ends.
+        start: First row.
+        stop: Row after the last.
+    """
+
+    def windows() -> Iterator[Floats]:
+        yield np.zeros((0, WINDOW_COEFFICIENTS, WINDOW[1] - WINDOW[0]), np.float32)
+        for first, end in runs:
+            low, high = max(first, start), min(end, stop)
+            if low < high:
+                begin = max(first, low + WINDOW[0])
+                part = coefficients.read("coefficients", begin, min(end, high + WINDOW[1]))
+                yield coefficient_windows(part, np.arange(low, high) - begin)
+
+    return np.concatenate(list(windows()))
 
 
 def _upwards(landmarks: Floats) -> NDArray[np.float64]:

@@ -14,12 +14,12 @@ from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from models.video_retalking.alignment import FACE_SIDE, face_quads
 from models.video_retalking.enet import SIDE
 from models.video_retalking.settings import Template
-from models.video_retalking.steps import EXPRESSION, WINDOW, coefficient_windows
+from models.video_retalking.steps import EXPRESSION
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.errors import InputError
 from tasks.engine.stage import Blocks, Made, Shard, stage
-from tasks.methods.vrt_coefficients import first_rows
+from tasks.methods.vrt_coefficients import first_rows, run_windows
 from tasks.source.pictures import boxed_faces, marks, pictures
 from tasks.source.timeline import load_timeline
 
@@ -131,15 +131,9 @@ def vrt_stabilised(
     def inputs(shard: Shard) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         rows = np.flatnonzero(valid[shard.start : shard.stop]) + shard.start
         faces = cut.read_rows("face", first[rows] if one_shot else rows)
-        windows = []
-        for start, stop in runs:
-            low, high = max(start, shard.start), min(stop, shard.stop)
-            if low < high:
-                begin = max(start, low + WINDOW[0])
-                part = coefficients.read("coefficients", begin, min(stop, high + WINDOW[1]))
-                part[:, EXPRESSION] = expression
-                windows.append(coefficient_windows(part, np.arange(low, high) - begin))
-        return faces, np.concatenate(windows)
+        windows = run_windows(coefficients, runs, shard.start, shard.stop)
+        windows[:, : len(expression)] = expression[:, None]
+        return faces, windows
 
     runner = network_runner("vrt_stabilised", weights, Stabiliser)
     filled = (shard for shard in shards if valid[shard.start : shard.stop].any())

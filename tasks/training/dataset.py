@@ -206,7 +206,7 @@ class BlockDataset(Blocks):
             "mel_first": first,
         }
         if settings.face_px is not None:
-            faces = _resized(crops.read("face", block.start, block.stop), settings.face_px)
+            faces = resized(crops.read("face", block.start, block.stop), settings.face_px)
             found["face"] = faces[rows].transpose(0, 3, 1, 2)
         return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
 
@@ -441,7 +441,7 @@ def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[_Block]:
             yield _Block(segment, start, stop, ticks)
 
 
-def _resized(faces: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def resized(faces: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """(frame, h, w, 3) uint8 → (frame, side, side, 3); averaged where it shrinks."""
     if faces.shape[1] == side:
         return faces

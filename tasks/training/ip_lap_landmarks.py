@@ -52,6 +52,7 @@ class LandmarkRecipe:
 
     name = "ip_lap.landmarks"
     phases = ("landmarks",)
+    restarts = ()
     judged_by = "lip_error"
     lower_is_better = True
 

@@ -63,6 +63,7 @@ class RendererRecipe:
 
     name = "ip_lap.renderer"
     phases = ("renderer", "critic")
+    restarts = ()
     judged_by = "loss"
     lower_is_better = True
 

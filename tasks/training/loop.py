@@ -93,9 +93,7 @@ class Training:
             for name, network in self._networks.items()
             if settings.ema_decay is not None
         }
-        self._optimizers = {p: recipe.optimizer(p, self._learned[p]) for p in recipe.phases}
-        for group in self._groups():
-            group.setdefault("initial_lr", group["lr"])
+        self._optimizers = self._new_optimizers()
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "float16")
         self._loader = data.training(rank.number, rank.world)
         self.state = self._begin()
@@ -146,6 +144,13 @@ class Training:
             self._scaler.load_state_dict(state.scaler)
         return state
 
+    def _new_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        made = {p: self._recipe.optimizer(p, self._learned[p]) for p in self._recipe.phases}
+        for optimizer in made.values():
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+        return made
+
     def _wrapped(self) -> dict[str, nn.Module]:
         """What the losses of a phase run its own network through."""
         if self._rank.world == 1:
@@ -186,6 +191,8 @@ class Training:
     def _step(self, given: _Ahead) -> None:
         recipe, state = self._recipe, self.state
         torch.manual_seed(_drawn(self._settings.seed, state.step, self._rank.number, "step"))
+        if state.step in recipe.restarts:
+            self._optimizers = self._new_optimizers()
         factor = recipe.schedule(state.step)
         for group in self._groups():
             group["lr"] = group["initial_lr"] * factor

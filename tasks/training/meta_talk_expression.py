@@ -59,6 +59,7 @@ class ExpressionRecipe:
 
     name = "meta_talk.expression"
     phases = ("expression",)
+    restarts = ()
     judged_by = "vertex_error_mm"
     lower_is_better = True
 

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.blocks.begin import begin
 from models.meta_talk.lower_face import window_images
 from models.meta_talk.renderer import (
-    begin,
     critic,
     critic_loss,
     made_real,
@@ -67,6 +67,7 @@ class NeuralRendererRecipe:
     """
 
     name = "meta_talk.renderer"
+    restarts = ()
     judged_by = "psnr_db"
     lower_is_better = False
 

@@ -66,6 +66,10 @@ class Recipe(Protocol):
         """Names of the groups."""
 
     @property
+    def restarts(self) -> tuple[int, ...]:
+        """Steps, counted from 0, before which all optimizers begin anew."""
+
+    @property
     def judged_by(self) -> str:
         """Figure that tells the best checkpoint."""
 

@@ -219,6 +219,7 @@ class SpeakingRecipe(ABC):
     judged_by = "loss"
     lower_is_better = True
     gate = "sync_gate"
+    restarts = ()
 
     def __init__(
         self, settings: SpeakingSettings, store: str, *, mouth: float, perceptual: bool

@@ -77,6 +77,7 @@ class ENetRecipe:
     name = "video_retalking.enet"
     judged_by = "loss"
     lower_is_better = True
+    restarts = ()
 
     def __init__(self, settings: ENetSettings, store: str) -> None:
         check_augmentation(settings)

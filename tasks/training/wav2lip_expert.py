@@ -42,6 +42,7 @@ class ExpertRecipe:
     phases = ("expert",)
     judged_by = "loss"
     lower_is_better = True
+    restarts = ()
 
     def __init__(self, settings: ExpertSettings, store: str) -> None:
         check_augmentation(settings)

@@ -66,7 +66,8 @@ def test_choices_are_those_that_exist() -> None:
     assert found["dub", "--sync-mode"] == ("silence", "cut_off", "loop", "bounce")
     ip_lap = ("ip_lap.landmarks", "ip_lap.renderer")
     assert found["train", "RECIPE"] == recipe_names()
-    assert recipe_names() == (*ip_lap, "meta_talk.expression", "meta_talk.renderer")
+    meta_talk = ("meta_talk.expression", "meta_talk.renderer")
+    assert recipe_names() == (*ip_lap, *meta_talk, "video_retalking.dnet")
     assert "source" in found["evaluate", "--method"]
     assert len(found) == len(CHOICES) >= 13
 

@@ -60,6 +60,12 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "wav2lip.expert": {"size": {"width": 32}, "crop_px": 96},
     "wav2lip.generator": {"size": {"width": 32}, "crop_px": 96, "expert": "none"},
+    "video_retalking.dnet": {
+        "size": {"width": 1, "side": 64},
+        "coefficients": "mesh",
+        "warping_steps": 1,
+        "judged_stride": 60,
+    },
 }
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
 
@@ -120,6 +126,7 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
             "workers": 0,
             "device": "cpu",
             "deterministic": True,
+            "ema_decay": None,
         }
         given = {
             "recipe": recipe,
@@ -186,7 +193,7 @@ def test_presets_are_whole(recipe: str) -> None:
     assert presets(recipe) == ["paper", "small"]
     paper, own = recipe_settings(recipe, None, trainer={}, settings={})
     assert own == type(own)()  # the paper's settings are the defaults
-    assert paper.ema_decay is None
+    assert (paper.ema_decay is None) == (recipe != "video_retalking.dnet")
     small, _ = recipe_settings(recipe, "small", trainer={"steps": 7}, settings={})
     assert small.steps == 7
     assert small.batch_size < paper.batch_size
@@ -380,11 +387,11 @@ def _landmark_formula(seen: _Seen, batch: Batch) -> tuple[float, float]:
 
 
 def _feature_distance(
-    judge: PerceptualLoss, image: Tensor, target: Tensor, *, style: float
+    judge: PerceptualLoss, image: Tensor, target: Tensor, *, style: float, scales: int = 2
 ) -> Tensor:
-    """Feature maps at two scales; at the first their Gram matrices too (paper, section 3.4)."""
+    """Feature maps at several scales; at the first their Gram matrices too (paper, section 3.4)."""
     total = torch.zeros(())
-    for scale in range(2):
+    for scale in range(scales):
         if scale:
             image, target = (functional.avg_pool2d(x, 2) for x in (image, target))
         maps = [judge.model(judge.model.prepare(x)) for x in (image, target)]

@@ -11,6 +11,7 @@ from torch import nn
 from models.audiodvp.critic import PatchCritic
 from models.audiodvp.face_model import FaceModel, of_own
 from models.audiodvp.renderer import Refinement
+from models.blocks.begin import begin
 from models.face_fit.coefficients import Coefficients
 from models.meta_talk.hd_crop import crop_side, crop_transforms
 from models.meta_talk.lower_face import (
@@ -21,7 +22,6 @@ from models.meta_talk.lower_face import (
     windows,
 )
 from models.meta_talk.renderer import (
-    begin,
     critic_loss,
     made_real,
     neural_renderer,

@@ -13,7 +13,8 @@ from models.video_retalking.dnet import DNet
 from models.video_retalking.enet import ENet
 from models.video_retalking.fourier import FourierResidual
 from models.video_retalking.lnet import LNet, clips_of_frames, frames_of_clips
-from models.video_retalking.settings import ENetSize
+from models.video_retalking.settings import DNetSize, ENetSize
+from models.video_retalking.speaker import Stabiliser
 from tests.annotations import unchecked
 
 
@@ -33,6 +34,15 @@ def test_dnet_learns_with_all_but_its_dead_weights() -> None:
     silent = {name for name, p in network.named_parameters() if p.grad is None}
     assert silent == {name for name, p in network.named_parameters() if not p.requires_grad}
     assert silent and all(".conv1." in name or ".norm1." in name for name in silent)
+
+
+def test_a_small_dnet_sees_faces_at_its_own_size() -> None:
+    seen = []
+    network = DNet(DNetSize(width=1, side=64))
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    faces = torch.randint(0, 256, (2, 256, 256, 3), dtype=torch.uint8)
+    made = Stabiliser(network)(faces, torch.randn(2, 73, 26))
+    assert seen == [(2, 3, 64, 64)] and made.shape == faces.shape
 
 
 def test_dnet_warps_alone_in_its_first_stage() -> None:

@@ -29,12 +29,13 @@ from models.faces.crop.recast import between, recast
 from models.ganimation.generator import Layers
 from models.published import build, build_trained
 from models.video_retalking import enet, lnet
+from models.video_retalking.alignment import FACE_SIDE
 from models.video_retalking.enet import ENet
-from models.video_retalking.settings import LNetSize
+from models.video_retalking.settings import DNetSize, LNetSize
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights
+from stores.errors import MissingWeights, SettingsError
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.scanning import scan
@@ -43,9 +44,11 @@ from tasks.engine.open_run import open_run
 from tasks.engine.stage import Shard
 from tasks.inference import shared
 from tasks.result.composite import rendered_rows
+from tasks.source.face_basis import own_basis_key
 from tasks.weights.intake import add_weights
 from tasks.weights.networks import find_weights, load_network
 from tests.flows.conftest import computed, cut_wav
+from tests.flows.methods.test_meta_talk import write_trained
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, write_registry
 
@@ -80,7 +83,9 @@ class Reader(nn.Module):
 class Mover(nn.Module):
     """Colours faces by their coefficients, in place of D-Net's flow."""
 
-    def __init__(self) -> None:
+    side = FACE_SIDE
+
+    def __init__(self, size: DNetSize | None = None) -> None:
         super().__init__()
         self.layer = nn.Linear(73, 3)
 
@@ -215,6 +220,8 @@ def pictures(path: Path) -> np.ndarray:
 
 class Same(nn.Module):
     """In place of D-Net: returns its source."""
+
+    side = FACE_SIDE
 
     def forward(self, image: torch.Tensor, coefficients: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"fake_image": image}
@@ -476,11 +483,10 @@ def test_weights_are_asked_for_before_work_starts(make: Make, tmp_path: Path) ->
 
 
 @pytest.mark.long
-def test_a_dnet_of_ones_own_is_driven_by_the_fit_of_the_mesh(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(video_retalking, "_by_mesh", lambda settings: True)
-    settings = make(sync={"end_seconds": 0.16})
+def test_a_dnet_of_ones_own_is_driven_by_the_fit_of_the_mesh(make: Make, tmp_path: Path) -> None:
+    told = {"coefficients": "mesh", "basis": {"name": "own", "key": own_basis_key()}}
+    own = write_trained("vrt_dnet", {}, tmp_path, **told)
+    settings = make({"weights": {"dnet": str(own)}}, sync={"end_seconds": 0.16})
     report = dub(settings)
     assert report.valid_frames == 4
     said = artifact(settings, report, "coefficients")
@@ -490,6 +496,22 @@ def test_a_dnet_of_ones_own_is_driven_by_the_fit_of_the_mesh(
     np.testing.assert_array_equal(coefficients[:, 80:144], fit.read("delta"))
     np.testing.assert_array_equal(coefficients[:, 254:257], fit.read("translation"))
     assert not artifact(settings, report, "vrt_template").read("expression").any()
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ({"coefficients": "mesh", "basis": {"name": "own", "key": "?"}}, "another face basis"),
+        ({"coefficients": "mesh"}, "another face basis"),
+        ({"coefficients": "bfm"}, "take a D-Net for network or mesh"),
+    ],
+)
+def test_a_dnet_of_other_coefficients_is_refused(
+    make: Make, tmp_path: Path, told: dict[str, Any], fault: str
+) -> None:
+    own = write_trained("vrt_dnet", {}, tmp_path, **told)
+    with pytest.raises(SettingsError, match=fault):
+        dub(make({"weights": {"dnet": str(own)}}))
 
 
 def test_new_speech_reads_the_references_from_the_store(make: Make, tmp_path: Path) -> None:

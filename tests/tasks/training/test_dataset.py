@@ -99,8 +99,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[ClipPa
 def row(
     number: int, start: int, stop: int, seconds: float, keys: dict[str, str], **lag: float
 ) -> ClipPart:
-    given = {"lag_seconds": 0.0, "lag_confidence": 0.0} | lag
-    return ClipPart(number, f"p{number}", "train", start, stop, seconds, keys=keys, **given)
+    given: dict[str, Any] = {"lag_seconds": 0.0, "lag_confidence": 0.0} | lag
+    given |= {"path": Path(f"{number}.mp4"), "digest": "", "keys": keys}
+    return ClipPart(number, f"p{number}", "train", start, stop, seconds, **given)
 
 
 def loader(prepared: tuple[str, list[ClipPart]], **changes: Any) -> WindowLoader:

@@ -105,6 +105,22 @@ def test_interrupted_anywhere_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     assert [v["step"] for v in end.validations] == [6, 12]
 
 
+def test_optimizers_begin_anew_where_the_recipe_says(tmp_path: Path) -> None:
+    settings = quick(checkpoint_every=1, keep=12)
+    trained(tmp_path / "whole", settings, Toy(restarts=(7,)))
+    counted = [
+        weights(tmp_path / "whole", step, "optimizers")["first/0/step"].item()
+        for step in range(1, 13)
+    ]
+    assert counted == [1, 2, 3, 4, 5, 6, 7, 1, 2, 3, 4, 5]
+    for step in (6, 7, 8):
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", settings, Toy(restarts=(7,)), watch=Interrupt(step))
+    trained(tmp_path / "cut", settings, Toy(restarts=(7,)))
+    for file in ("networks", "optimizers"):
+        same(weights(tmp_path / "whole", 12, file), weights(tmp_path / "cut", 12, file))
+
+
 def test_a_part_of_a_checkpoint_is_none(tmp_path: Path) -> None:
     trained(tmp_path, quick())
     part = tmp_path / ".step-0000099.part"

@@ -59,7 +59,15 @@ class Toy:
     judged_by = "error"
     lower_is_better = True
 
-    def __init__(self, *, dropout: float = 0.0, noise: float = 0.0, rate: float = 1e-2) -> None:
+    def __init__(
+        self,
+        *,
+        dropout: float = 0.0,
+        noise: float = 0.0,
+        rate: float = 1e-2,
+        restarts: tuple[int, ...] = (),
+    ) -> None:
+        self.restarts = restarts
         self._dropout, self._noise, self._rate = dropout, noise, rate
         self.errors: list[float] | None = None
 

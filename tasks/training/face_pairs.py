@@ -1,0 +1,111 @@
+"""Pairs of faces of one clip streamed from the store into training, each with its coefficients.
+
+A batch holds `face` (B, 3, side, side) uint8 RGB and `window` (B, 73, 26), D-Net's input for it;
+`other_face` and `other_window`, the same of another moment; `row` (B,) of the index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.faces.smooth import valid_runs
+from models.sampling.windows import block_edges
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.keys import content_key
+from stores.artifacts.store import Store
+from tasks.methods.vrt_coefficients import COEFFICIENTS, VRT_CUT, run_windows
+from tasks.source.pictures import PIXEL_SHARD
+from tasks.source.timeline import load_timeline
+from tasks.training.dataset import Arrays, Blocks, Sample, resized
+
+BLOCK_FRAMES = 256
+"""Frames of a clip read at once; the two faces of a pair lie in one block."""
+
+
+@dataclass(frozen=True)
+class FacePart:
+    """Frames [start, stop) of a clip.
+
+    Attributes:
+        row: In the index.
+        cut: Key of the artifact `vrt_cut`.
+        coefficients: Key of the artifact `coefficients`.
+        timeline: Key of the artifact `timeline`.
+        start: First frame.
+        stop: Frame after the last.
+    """
+
+    row: int
+    cut: str
+    coefficients: str
+    timeline: str
+    start: int
+    stop: int
+
+
+class FacePairs(Blocks):
+    """Stretches of clips, whose ticks are the frames that have a face.
+
+    Args:
+        parts: Of clips.
+        store: URL of the store that holds them.
+        side: Of the faces [px].
+        stride: Frames from a sample of a clip to the next.
+
+    Raises:
+        ValueError: there are no two faces in any.
+    """
+
+    frames = 1
+    references = 1
+
+    def __init__(self, parts: Sequence[FacePart], store: str, *, side: int, stride: int) -> None:
+        self._store_url, self._side, self.stride = store, side, stride
+        self._blocks: list[tuple[FacePart, NDArray[np.int64]]] = []
+        for part in parts:
+            valid = self._coefficients(part).read("valid")
+            for start, stop in block_edges(
+                part.start, part.stop, block=BLOCK_FRAMES, least=PIXEL_SHARD
+            ):
+                rows = start + np.flatnonzero(valid[start:stop])
+                if len(rows) > 1:
+                    self._blocks.append((part, rows))
+        if not self._blocks:
+            raise ValueError("no clip has two frames with a face")
+        self.ticks = np.array([len(rows) for _, rows in self._blocks], np.int64)
+
+    def row(self, number: int) -> int:
+        return self._blocks[number][0].row
+
+    def fingerprint(self) -> str:
+        blocks = [[p.cut, p.coefficients, r.tolist()] for p, r in self._blocks]
+        return content_key({"side": self._side, "stride": self.stride, "blocks": blocks})
+
+    def __getitem__(self, number: int) -> Sample:
+        part, rows = self._blocks[number]
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        coefficients = self._coefficients(part)
+        clip = load_timeline(self._store.get("timeline", part.timeline))
+        runs = valid_runs(coefficients.read("valid"), clip.scene_start)
+        cut = self._store.get(VRT_CUT.kind, part.cut)
+        faces = resized(cut.read("face", start, stop)[rows - start], self._side)
+        found = {
+            "face": faces[..., ::-1].transpose(0, 3, 1, 2),
+            "window": run_windows(coefficients, runs, start, stop),
+        }
+        return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
+
+    def cut(self, block: Arrays, start: int, others: NDArray[np.int64]) -> Arrays:
+        sample = {name: array[start] for name, array in block.items()}
+        return sample | {f"other_{name}": array[others[0]] for name, array in block.items()}
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store(self._store_url)
+
+    def _coefficients(self, part: FacePart) -> Artifact:
+        return self._store.get(COEFFICIENTS.kind, part.coefficients)

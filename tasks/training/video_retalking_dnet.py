@@ -1,0 +1,186 @@
+"""The recipe `video_retalking.dnet`: one face of a clip, driven to be another one of it.
+
+VideoReTalking says what is learned (its appendix), and PIRender, whose network D-Net is, how (Ren
+et al., ICCV 2021; public repository RenYurui/PIRender).
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from models.blocks.begin import begin
+from models.ip_lap.perceptual import PerceptualLoss
+from models.video_retalking.dnet import DNet
+from models.video_retalking.settings import DNetSize, Driver
+from stores.artifacts.store import Store
+from tasks.training.meta_talk_renderer import levels
+from tasks.training.perceptual import find_perceptual_network
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
+from tasks.training.schedule import Schedule
+
+_BETAS = (0.5, 0.999)
+_SCALES = 4
+"""Sizes at which pictures are compared, each half the one before."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DNetWeights(_Settings):
+    """How much each loss counts, as PIRender has it."""
+
+    warping: float = Field(2.5, ge=0, description="features of the warped face")
+    final: float = Field(
+        4.0, ge=0, description="features of the final face, and their Gram matrices"
+    )
+
+
+class DNetSettings(_Settings):
+    """What is trained; the defaults are the paper's."""
+
+    size: DNetSize = DNetSize()
+    coefficients: Driver = Field(
+        "network",
+        description="what drives it, then also in dubbing: network, Deep3D's as published; mesh, "
+        "the fit of the project's own basis, which needs no weights",
+    )
+    losses: DNetWeights = DNetWeights.model_validate({})
+    stride: int = Field(5, ge=1, description="frames from a sample of a clip to the next")
+    judged_stride: int = Field(
+        25, ge=1, description="frames from a validation sample of a clip to the next"
+    )
+    warping_steps: int = Field(
+        200_000,
+        ge=0,
+        description="steps in which only the flow is learned; then optimizers begin anew, and all "
+        "is learned",
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam")
+    schedule: Schedule = Schedule.model_validate(
+        {"fall_steps": 300_000, "end": 0.2, "at_once": True}
+    )
+
+
+class DNetRecipe:
+    """Training of D-Net.
+
+    Args:
+        settings: What is trained.
+        store: Holds the weights of VGG19, if the user has added them.
+    """
+
+    name = "video_retalking.dnet"
+    phases = ("dnet",)
+    judged_by = "loss"
+    lower_is_better = True
+
+    def __init__(self, settings: DNetSettings, store: str) -> None:
+        self._settings = settings
+        self._perceptual = find_perceptual_network(Store(store))
+        self.restarts = (settings.warping_steps,)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"dnet": begin(DNet(self._settings.size))}
+
+    def frozen(self) -> dict[str, nn.Module]:
+        return {"perceptual": PerceptualLoss(self._perceptual.backbone, _SCALES)}
+
+    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, self._settings.learning_rate, betas=_BETAS)
+
+    def schedule(self, step: int) -> float:
+        return self._settings.schedule.factor(step)
+
+    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
+        faces, others = (
+            sample[name].to(device).float() / 127.5 - 1 for name in ("face", "other_face")
+        )
+        windows = [sample[name].to(device) for name in ("other_window", "window")]
+        # Both directions: each face of a pair becomes the other.
+        return {
+            "source": torch.cat([faces, others]),
+            "window": torch.cat(windows),
+            "target": torch.cat([others, faces]),
+        }
+
+    def loss(
+        self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        warming_up = step < self._settings.warping_steps
+        made = networks["dnet"](batch["source"], batch["window"], "warp" if warming_up else None)
+        total, parts = self._compared(networks, made, batch["target"])
+        if warming_up:
+            # Every parameter takes part in each step, as processes that train together need.
+            learned = (p.sum() for p in networks["dnet"].parameters() if p.requires_grad)
+            total = total + 0 * torch.stack(list(learned)).sum()
+        return total, parts
+
+    def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
+        found: dict[str, list[Tensor]] = {}
+        for batch in batches:
+            source, target, window = batch["source"], batch["target"], batch["window"]
+            made = networks["dnet"](source, window)
+            total, parts = self._compared(networks, made, target)
+            # The faces' own windows are those of the other direction.
+            own = networks["dnet"](source, window.roll(len(window) // 2, 0))["fake_image"]
+            told = {
+                "loss": total.expand(len(source)),
+                **{name: value.expand(len(source)) for name, value in parts.items()},
+                "psnr_db": psnr(made["fake_image"], target),
+                "warped_psnr_db": psnr(made["warp_image"], target),
+                "source_psnr_db": psnr(source, target),
+                "own_psnr_db": psnr(own, source),
+            }
+            for name, values in told.items():
+                found.setdefault(name, []).append(values.float().cpu())
+        return {name: float(torch.cat(values).mean()) for name, values in found.items()}
+
+    def show(self, networks: Networks, batch: Batch) -> BoardMedia:
+        few = {name: tensor[:6] for name, tensor in batch.items()}
+        made = networks["dnet"](few["source"], few["window"])
+        columns = (few["source"], made["warp_image"], made["fake_image"], few["target"])
+        sheet = shown_sheet(list(zip(*(levels(c).cpu().numpy() for c in columns), strict=True)))
+        return BoardMedia({"dnet/source, warped, final, true": sheet})
+
+    def export(self, networks: Networks) -> dict[str, Export]:
+        size = self._settings.size.model_dump(mode="json")
+        return {"vrt_dnet": Export("vrt_dnet", size, networks["dnet"].state_dict())}
+
+    def facts(self) -> dict[str, Any]:
+        return {"perceptual_backbone": self._perceptual.name}
+
+    def _compared(
+        self, networks: Networks, made: dict[str, Tensor], target: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its parts, in float32, for Gram matrices are sums over a picture."""
+        judge, weights = networks["perceptual"], self._settings.losses
+        assert isinstance(judge, PerceptualLoss)
+        with torch.autocast(target.device.type, enabled=False):
+            with torch.no_grad():
+                wanted = judge.features(_bgr(target))
+            parts = {"warping": judge(judge.features(_bgr(made["warp_image"])), wanted)}
+            total = weights.warping * parts["warping"]
+            if "fake_image" in made:
+                parts["final"] = judge(
+                    judge.features(_bgr(made["fake_image"])),
+                    wanted,
+                    style_weight=judge.model.style_weight,
+                )
+                total = total + weights.final * parts["final"]
+        return total, parts
+
+
+def psnr(made: Tensor, true: Tensor) -> Tensor:
+    """Peak signal to noise ratio (picture,) of pictures (picture, 3, h, w) in -1..1 [dB]."""
+    squared = ((made.float() - true.float()) / 2).square().mean((1, 2, 3))
+    return -10 * squared.clamp(min=1e-10).log10()
+
+
+def _bgr(images: Tensor) -> Tensor:
+    """RGB -1..1 → BGR 0..1, as the perceptual loss takes them."""
+    return (images.float().flip(1) + 1) / 2

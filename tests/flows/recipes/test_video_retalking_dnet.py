@@ -1,0 +1,164 @@
+"""D-Net's training: which pairs it sees, what is lost, and when it learns what."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from flows.recipes import recipe_settings
+from flows.recipes.video_retalking_dnet import open_faces
+from flows.training.job import Job
+from flows.training.settings import TrainSettings
+from models.ip_lap.perceptual import PerceptualLoss
+from models.video_retalking.steps import coefficient_windows
+from stores.artifacts.store import Store
+from stores.errors import InputError
+from tasks.training.dataset import WindowLoader
+from tasks.training.ip_lap_renderer import PerceptualNetwork
+from tasks.training.recipe import Data, NoTrainingObserver
+from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings, psnr
+from tests.flows.test_train import Make, _feature_distance, _TwoLayers, index, make, store
+
+__all__ = ["index", "make", "store"]  # fixtures
+
+pytestmark = [pytest.mark.dub, pytest.mark.long]
+TINY = DNetSettings.model_validate(
+    {"size": {"width": 1, "side": 64}, "coefficients": "mesh", "warping_steps": 2}
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Tests run side by side; so small networks are no slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recipe(store: Path) -> DNetRecipe:
+    made = DNetRecipe(TINY, str(store))
+    made._perceptual = PerceptualNetwork("two layers", _TwoLayers())
+    return made
+
+
+def batch_of(recipe: DNetRecipe) -> dict[str, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(0)
+    faces = [
+        torch.randint(0, 256, (2, 3, 64, 64), generator=drawn, dtype=torch.uint8) for _ in range(2)
+    ]
+    windows = [torch.randn(2, 73, 26, generator=drawn) for _ in range(2)]
+    names = ("face", "other_face", "window", "other_window")
+    sample = dict(zip(names, (*faces, *windows), strict=True))
+    return recipe.batch(sample, torch.device("cpu"), None)
+
+
+def test_each_face_of_a_pair_becomes_the_other(recipe: DNetRecipe) -> None:
+    batch = batch_of(recipe)
+    for name in ("source", "target"):
+        assert -1 <= batch[name].min() < -0.9 and 0.9 < batch[name].max() <= 1
+    assert torch.equal(batch["source"].roll(2, 0), batch["target"])
+    drawn = np.random.default_rng(0)
+    names = ("face", "other_face"), ("window", "other_window")
+    sample = {
+        name: torch.from_numpy(drawn.integers(0, 9, (1, 3, 64, 64)).astype(np.uint8))
+        for name in names[0]
+    }
+    sample |= {name: torch.full((1, 73, 26), float(place)) for place, name in enumerate(names[1])}
+    both = recipe.batch(sample, torch.device("cpu"), None)["window"]
+    assert both[:, 0, 0].tolist() == [1, 0], "the first becomes the other"
+
+
+def test_the_losses_are_those_of_the_paper(recipe: DNetRecipe) -> None:
+    batch, judge = batch_of(recipe), PerceptualLoss(recipe._perceptual.backbone, 4)
+    networks: dict[str, nn.Module] = {**recipe.networks(), "perceptual": judge}
+    made = networks["dnet"](batch["source"], batch["window"])
+    target = (batch["target"].flip(1) + 1) / 2
+    warped, final = ((made[n].flip(1) + 1) / 2 for n in ("warp_image", "fake_image"))
+    warping = _feature_distance(judge, warped, target, style=0, scales=4)
+    whole = _feature_distance(judge, final, target, style=250, scales=4)
+    for step, wanted in ((1, 2.5 * warping), (2, 2.5 * warping + 4 * whole)):
+        loss, parts = recipe.loss("dnet", networks, batch, step, {})
+        torch.testing.assert_close(loss, wanted, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(parts["warping"], warping, rtol=1e-4, atol=1e-5)
+    assert (("final" in parts), recipe.restarts) == (True, (2,))
+
+
+def test_only_the_flow_is_learned_first(recipe: DNetRecipe) -> None:
+    batch = batch_of(recipe)
+    network = recipe.networks()["dnet"]
+    networks = {"dnet": network, "perceptual": PerceptualLoss(recipe._perceptual.backbone, 4)}
+    learned = [p for p in network.parameters() if p.requires_grad]
+    recipe.loss("dnet", networks, batch, 0, {})[0].backward()
+    assert all(p.grad is not None for p in learned)
+    told = {
+        name: bool(p.grad.any()) for name, p in network.named_parameters() if p.grad is not None
+    }
+    assert not any(moves for name, moves in told.items() if name.startswith("editing_net"))
+    assert any(moves for name, moves in told.items() if name.startswith("mapping_net"))
+
+
+def test_the_papers_rate_falls_once() -> None:
+    _, own = recipe_settings("video_retalking.dnet", None, trainer={}, settings={})
+    assert isinstance(own, DNetSettings)
+    assert [own.schedule.factor(step) for step in (0, 299_999, 300_000, 399_999)] == [
+        *(1.0, 1.0),
+        *(pytest.approx(0.2), pytest.approx(0.2)),
+    ]
+
+
+def test_psnr_of_known_pictures() -> None:
+    grey = torch.zeros(2, 3, 4, 4)
+    torch.testing.assert_close(psnr(grey, grey + 0.2), torch.full((2,), 20.0))
+
+
+def job_of(settings: TrainSettings) -> Job:
+    trainer, own = recipe_settings(
+        settings.recipe, None, trainer=settings.trainer, settings=settings.settings
+    )
+    given: dict[str, Any] = {"index": settings.data, "store": settings.store}
+    return Job(
+        settings.recipe,
+        own,
+        trainer,
+        folder=settings.output,
+        watch=NoTrainingObserver,
+        **given,
+    )
+
+
+def test_pairs_are_of_one_clip_with_the_windows_of_dubbing(make: Make) -> None:
+    data: Data = open_faces(job_of(make("video_retalking.dnet")))
+    loader = data.training(0, 1)
+    assert isinstance(loader, WindowLoader)
+    blocks: Any = loader._blocks
+    part, rows = blocks._blocks[0]
+    store = Store(blocks._store_url)
+    numbers = store.get("coefficients", part.coefficients)
+    np.testing.assert_array_equal(rows, np.flatnonzero(numbers.read("valid")))
+    windows = coefficient_windows(numbers.read("coefficients"), rows)
+    block = {name: value.numpy() for name, value in blocks[0].items()}
+    np.testing.assert_array_equal(block["window"], windows)
+    sample = blocks.cut(block, 3, np.array([9]))
+    np.testing.assert_array_equal(sample["other_window"], windows[9])
+    face = store.get("vrt_cut", part.cut).read("face", int(rows[3]), int(rows[3]) + 1)[0]
+    colours = face.astype(float).mean((0, 1))[::-1]
+    np.testing.assert_allclose(sample["face"].mean((1, 2)), colours, atol=1)
+    assert sample["face"].shape == (3, 64, 64)
+    assert data.facts["coefficients"] == "mesh" and data.facts["basis"]["name"] == "own"
+
+
+def test_a_clip_that_was_replaced_is_not_trained_on(make: Make, tmp_path: Path) -> None:
+    settings = make("video_retalking.dnet")
+    table, changed = pq.read_table(settings.data), tmp_path / "changed.parquet"
+    rows = [row | {"digest": "0" * 32} for row in table.to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), changed)
+    with pytest.raises(InputError, match="not the clip that was prepared"):
+        open_faces(job_of(settings.model_copy(update={"data": changed})))
