@@ -31,7 +31,7 @@ from models.published import build, build_trained
 from models.video_retalking import enet, lnet
 from models.video_retalking.alignment import FACE_SIDE
 from models.video_retalking.enet import ENet
-from models.video_retalking.settings import DNetSize, LNetSize
+from models.video_retalking.settings import DNetSize, ENetSize, LNetSize
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -62,7 +62,7 @@ PLAIN = {"teeth": "none", "enhance_reference": "none"}
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
     lnet: {"LNetSize": lambda: LNetSize(width=4, residuals=1, attention=1)},
-    enet: {"ENCODER_WIDTHS": (4,) * 7, "DECODER_WIDTHS": (4, 4)},
+    enet: {"ENetSize": lambda: ENetSize(width=4)},
 }
 FULL = {module: {name: getattr(module, name) for name in NARROW[module]} for module in NARROW}
 FULL_MAKERS = {name: published._NETWORKS[name] for name in ("deep3d_recon_resnet50", "vrt_dnet")}

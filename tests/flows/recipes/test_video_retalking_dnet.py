@@ -20,14 +20,14 @@ from models.video_retalking.steps import coefficient_windows
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from tasks.training.dataset import WindowLoader
-from tasks.training.ip_lap_renderer import PerceptualNetwork
+from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.recipe import Data, NoTrainingObserver
 from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings, psnr
 from tests.flows.test_train import Make, _feature_distance, _TwoLayers, index, make, store
 
 __all__ = ["index", "make", "store"]  # fixtures
 
-pytestmark = [pytest.mark.dub, pytest.mark.long]
+pytestmark = pytest.mark.dub
 TINY = DNetSettings.model_validate(
     {"size": {"width": 1, "side": 64}, "coefficients": "mesh", "warping_steps": 2}
 )
@@ -134,6 +134,7 @@ def job_of(settings: TrainSettings) -> Job:
     )
 
 
+@pytest.mark.long
 def test_pairs_are_of_one_clip_with_the_windows_of_dubbing(make: Make) -> None:
     data: Data = open_faces(job_of(make("video_retalking.dnet")))
     loader = data.training(0, 1)
@@ -155,6 +156,7 @@ def test_pairs_are_of_one_clip_with_the_windows_of_dubbing(make: Make) -> None:
     assert data.facts["coefficients"] == "mesh" and data.facts["basis"]["name"] == "own"
 
 
+@pytest.mark.long
 def test_a_clip_that_was_replaced_is_not_trained_on(make: Make, tmp_path: Path) -> None:
     settings = make("video_retalking.dnet")
     table, changed = pq.read_table(settings.data), tmp_path / "changed.parquet"

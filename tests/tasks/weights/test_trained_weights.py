@@ -60,7 +60,7 @@ def test_other_files_are_refused_in_one_line(
         "there is no file": lambda: path.unlink(missing_ok=True),
         "no whole safetensors file": lambda: path.write_bytes(b"x" * 100),
         "does not say which network": lambda: save_file(state, path),
-        "no network 'vrt_dnet' is trained": lambda: write(path, state, network="vrt_dnet"),
+        "no network 's3fd' is trained": lambda: write(path, state, network="s3fd"),
         "metadata that are not": lambda: write(path, state, config="{"),
         "does not fit the network": lambda: write(path, state, config="{}"),
         "heads do not divide": lambda: write(path, state, config='{"width": 64, "heads": 5}'),
