@@ -232,7 +232,7 @@ class Target(ENet):
 
     def __init__(self, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
         nn.Module.__init__(self)
-        self.change = change
+        self.change, self.noise_sides = change, ()
 
     def forward(
         self, mel: torch.Tensor, faces: torch.Tensor, target: torch.Tensor, **_: Any
