@@ -52,7 +52,7 @@ def test_the_generator_learns_faces_and_sync(
 ) -> None:
     assert read_header(expert).network == "wav2lip_syncnet_color"
     own = given(size={"width": 64}, expert=str(expert), gate="open")
-    trainer = STEPS | {"steps": 150, "batch_size": 4}
+    trainer = STEPS | {"steps": 500, "batch_size": 4}
     state = overfitted("wav2lip.generator", clip, tmp_path, trainer, own)
     first, last = state.validations[0], state.validations[-1]
     assert last["l1"] < 0.6 * first["l1"]
@@ -61,6 +61,6 @@ def test_the_generator_learns_faces_and_sync(
 
 def test_lnet_learns_mouths(clip: tuple[Path, Path], tmp_path: Path) -> None:
     own = given(size={"width": 8, "residuals": 1, "attention": 1}, losses={"perceptual": 0})
-    trainer = STEPS | {"steps": 150, "batch_size": 2}
+    trainer = STEPS | {"steps": 400, "batch_size": 2}
     state = overfitted("video_retalking.lnet", clip, tmp_path, trainer, own)
-    assert state.validations[-1]["mouth_l1"] < 0.6 * state.validations[0]["mouth_l1"]
+    assert state.validations[-1]["mouth_l1"] < 0.02
