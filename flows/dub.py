@@ -46,7 +46,7 @@ from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
 
-_WITH_STAGES = ("flows.methods.", "tasks.source.")
+_WITH_STAGES = ("flows.methods.", "tasks.methods.", "tasks.source.")
 """Rooms whose functions call stages."""
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""

@@ -67,7 +67,9 @@ def test_choices_are_those_that_exist() -> None:
     ip_lap = ("ip_lap.landmarks", "ip_lap.renderer")
     assert found["train", "RECIPE"] == recipe_names()
     meta_talk = ("meta_talk.expression", "meta_talk.renderer")
-    assert recipe_names() == (*ip_lap, *meta_talk, "video_retalking.dnet")
+    retalking = tuple(f"video_retalking.{name}" for name in ("dnet", "enet", "lnet"))
+    wav2lip = ("wav2lip.expert", "wav2lip.generator")
+    assert recipe_names() == (*ip_lap, *meta_talk, *retalking, *wav2lip)
     assert "source" in found["evaluate", "--method"]
     assert len(found) == len(CHOICES) >= 13
 
