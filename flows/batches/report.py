@@ -78,7 +78,8 @@ def read_report(path: Path) -> dict[int, RowResult]:
     if not path.exists():
         return {}
     try:
-        rows = pq.read_table(path).to_pylist()
+        # At once: of a path pyarrow reads the schema first, and a running batch replaces the file.
+        rows = pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
         found = [RowResult(**{**row, "state": State(row["state"])}) for row in rows]
     except (pa.ArrowInvalid, TypeError, KeyError, ValueError):
         raise InputError(f"{path} is no report of a batch; move it away or name another") from None
