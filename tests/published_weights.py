@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors.torch import save_file
 
-from models.published import build
+from models.published import build, build_trained
 from stores.artifacts.store import Store
 from stores.weights.registry import read_registry
 from tasks.weights.intake import add_weights
@@ -57,3 +58,11 @@ def add_filled(store: Store, name: str, folder: Path) -> None:
     path = write_filled(name, folder)
     add_weights(store, name, path)
     path.unlink()
+
+
+def trained_file(path: Path, network: str, size: dict[str, Any]) -> str:
+    """Write a file as `dubflow train` does: random weights of a fixed seed, in that size."""
+    torch.manual_seed(1)
+    metadata = {"network": network, "config": json.dumps(size)}
+    save_file(build_trained(network, size).state_dict(), path, metadata=metadata)
+    return str(path)

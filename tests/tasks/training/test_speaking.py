@@ -1,13 +1,12 @@
 """Recipes of faces that speak: their batches, losses, gate, and weights to begin with."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.published import build, build_trained
@@ -31,7 +30,7 @@ from tasks.training.video_retalking_lnet import LNetRecipe, LNetSettings
 from tasks.training.wav2lip_expert import ExpertRecipe, ExpertSettings
 from tasks.training.wav2lip_generator import GeneratorRecipe, GeneratorSettings
 from tasks.weights.intake import add_weights
-from tests.published_weights import write_registry
+from tests.published_weights import trained_file, write_registry
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"size": {"width": 32}, "crop_px": 96}
@@ -49,13 +48,6 @@ def sample(count: int = 2, references: int = 5) -> dict[str, Tensor]:
         found[f"{name}landmarks"] = 0.2 + 0.6 * torch.rand(count, frames, 478, 3)
         found[f"{name}face"] = torch.randint(0, 256, (count, frames, 3, 96, 96)).byte()
     return found
-
-
-def trained_file(path: Path, network: str, size: dict[str, Any]) -> str:
-    torch.manual_seed(1)
-    metadata = {"network": network, "config": json.dumps(size)}
-    save_file(build_trained(network, size).state_dict(), path, metadata=metadata)
-    return str(path)
 
 
 @pytest.fixture

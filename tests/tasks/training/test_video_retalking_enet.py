@@ -17,17 +17,11 @@ from stores.artifacts.store import Store
 from stores.errors import SettingsError
 from tasks.training.video_retalking_enet import ENetRecipe, ENetSettings, small_faces
 from tests.media_factory import faces
+from tests.published_weights import trained_file
 
 CPU = torch.device("cpu")
 LNET = {"width": 4, "residuals": 1, "attention": 1}
 TINY: dict[str, Any] = {"size": {"side": 192, "width": 4}, "learning_rate": 3e-3}
-
-
-def trained_file(path: Path, network: str, size: dict[str, Any]) -> str:
-    torch.manual_seed(1)
-    metadata = {"network": network, "config": json.dumps(size)}
-    save_file(build_trained(network, size).state_dict(), path, metadata=metadata)
-    return str(path)
 
 
 @pytest.fixture
