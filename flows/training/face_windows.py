@@ -1,7 +1,12 @@
 """Windows of five faces, with five other frames of the same clip."""
 
+from functools import partial
+
+from flows.training.index_data import open_index
+from flows.training.job import Job
 from models.wav2lip.training import WINDOW
 from tasks.training.dataset import WindowSettings
+from tasks.training.recipe import Data
 from tasks.training.speaking import FaceWindowSettings
 
 
@@ -29,6 +34,20 @@ def face_windows(
     )
 
 
-def judged_face_windows(settings: FaceWindowSettings, *, scattered: bool = False) -> WindowSettings:
-    """Some of all clips: each costs as much as a step."""
-    return face_windows(settings, scattered=scattered, stride=settings.judged_stride)
+def open_face_windows(job: Job, *, scattered: bool = False) -> Data:
+    """The windows of an index; some of all judged clips, for each costs as much as a step.
+
+    Args:
+        job: Of a recipe with such settings.
+        scattered: As of `face_windows`.
+
+    Raises:
+        InputError, SettingsError: as of `open_index`.
+    """
+
+    def judged(settings: FaceWindowSettings) -> WindowSettings:
+        return face_windows(settings, scattered=scattered, stride=settings.judged_stride)
+
+    return open_index(
+        job, windows=partial(face_windows, scattered=scattered), judged_windows=judged
+    )
