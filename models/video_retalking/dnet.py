@@ -41,6 +41,9 @@ WARP_WIDTHS = (1, 2, 4, 8, 8, 8)
 WARP_DECODED = 3
 """Levels that the flow's decoder climbs: the flow is a quarter of the image in size."""
 EDIT_WIDTHS = (2, 4, 8, 8)
+USUAL = ((64, 0.0, 1.0), (3, 0.0, 0.2), (3, 0.0, 0.3), (1, 1.0, 0.1), (2, 128.0, 32.0))
+"""Coefficients: how many of a kind, their usual mean and spread: expression, angles [rad],
+translation, scale, and place in the cut [px]."""
 
 
 def _leaky(features: Tensor) -> Tensor:
@@ -241,6 +244,9 @@ class DNet(nn.Module):
         side: Of the faces that it was made for [px].
     """
 
+    _mean: Tensor
+    _spread: Tensor
+
     def __init__(self, size: DNetSize = PUBLISHED) -> None:
         super().__init__()
         self.side = size.side
@@ -251,6 +257,11 @@ class DNet(nn.Module):
         self.mapping_net = MappingNet(vector)
         self.warpping_net = WarpingNet(warping, vector)  # spelt so in the published keys
         self.editing_net = EditingNet(editing, vector)
+        self._scaled = size.scaled
+        count, mean, spread = torch.tensor(USUAL).T
+        for name, values in (("mean", mean), ("spread", spread)):
+            column = values.repeat_interleave(count.long())[:, None]
+            self.register_buffer(f"_{name}", column, persistent=False)
 
     def forward(
         self, image: Images, coefficients: CoefficientWindow, stage: Literal["warp"] | None = None
@@ -269,6 +280,8 @@ class DNet(nn.Module):
         """
         if image.shape[-1] % 32 or image.shape[-2] % 32:
             raise ValueError(f"D-Net needs sides that 32 divides, not {tuple(image.shape[-2:])}")
+        if self._scaled:
+            coefficients = (coefficients - self._mean) / self._spread
         vector = self.mapping_net(coefficients)
         flow, warped = self.warpping_net(image, vector)
         found = {"flow_field": flow, "warp_image": warped}

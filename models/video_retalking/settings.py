@@ -33,6 +33,11 @@ class DNetSize(BaseModel):
     side: int = Field(
         default=256, ge=64, le=256, multiple_of=32, description="of the faces that it sees [px]"
     )
+    scaled: bool = Field(
+        default=False,
+        description="bring coefficients to one size first; published: as they are, so that the "
+        "face's place in its cut [px] is a hundred times as large as all that moves",
+    )
 
 
 class LNetSize(BaseModel):

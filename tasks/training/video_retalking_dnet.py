@@ -61,6 +61,9 @@ class DNetSettings(_Settings):
         "is learned",
     )
     learning_rate: float = Field(1e-4, gt=0, description="of Adam")
+    normal_start: bool = Field(
+        True, description="begin with weights of N(0, 0.02), as published, and not as torch does"
+    )
     schedule: Schedule = Schedule.model_validate(
         {"fall_steps": 300_000, "end": 0.2, "at_once": True}
     )
@@ -85,7 +88,8 @@ class DNetRecipe:
         self.restarts = (settings.warping_steps,)
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"dnet": begin(DNet(self._settings.size))}
+        network = DNet(self._settings.size)
+        return {"dnet": begin(network) if self._settings.normal_start else network}
 
     def frozen(self) -> dict[str, nn.Module]:
         return {"perceptual": PerceptualLoss(self._perceptual.backbone, _SCALES)}
