@@ -22,6 +22,7 @@ from tasks.training.meta_talk_renderer import levels
 from tasks.training.perceptual import find_perceptual_network
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
+from tasks.training.speaking import begin_with
 
 _BETAS = (0.5, 0.999)
 _SCALES = 4
@@ -65,6 +66,10 @@ class DNetSettings(_Settings):
     schedule: Schedule = Schedule.model_validate(
         {"fall_steps": 300_000, "end": 0.2, "at_once": True}
     )
+    start: str | None = Field(
+        None,
+        description="weights to begin with: a name, or a file of `dubflow train`; none: random",
+    )
 
 
 class DNetRecipe:
@@ -72,7 +77,7 @@ class DNetRecipe:
 
     Args:
         settings: What is trained.
-        store: Holds the weights of VGG19, if the user has added them.
+        store: Holds the weights to begin with, and those of VGG19, if the user has added them.
     """
 
     name = "video_retalking.dnet"
@@ -81,12 +86,13 @@ class DNetRecipe:
     lower_is_better = True
 
     def __init__(self, settings: DNetSettings, store: str) -> None:
-        self._settings = settings
-        self._perceptual = find_perceptual_network(Store(store))
+        self._settings, self._store = settings, Store(store)
+        self._perceptual = find_perceptual_network(self._store)
         self.restarts = (settings.warping_steps,)
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"dnet": begin(DNet(self._settings.size))}
+        network = begin(DNet(self._settings.size))
+        return {"dnet": begin_with(network, self._settings.start, "vrt_dnet", self._store)}
 
     def frozen(self) -> dict[str, nn.Module]:
         return {"perceptual": PerceptualLoss(self._perceptual.backbone, _SCALES)}
