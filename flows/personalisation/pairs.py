@@ -101,6 +101,5 @@ def own_pairs(plan: Plan, seen: Seen, face: Fitted) -> Artifact:
         ),
         face.fit,
         timeline=seen.timeline,
-        labels="real",
         speaker=OWN,
     )

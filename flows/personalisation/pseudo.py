@@ -68,7 +68,7 @@ def pseudo_pairs(
     if not settings.rescale or seen.waveform is None:
         return pairs
     own = speech_windows(seen.waveform, features="logmel80")
-    real = fitted_pairs(own, fitted.fit, timeline=seen.timeline, labels="real", speaker="target")
+    real = fitted_pairs(own, fitted.fit, timeline=seen.timeline, speaker="target")
     scale = pseudo_scale(make(seen.waveform, features=own, speaker="target"), real)
     return rescaled_pairs(features, pairs, scale=scale)
 

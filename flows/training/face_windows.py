@@ -1,6 +1,7 @@
 """Windows of five faces, with five other frames of the same clip."""
 
 from functools import partial
+from typing import Any
 
 from flows.training.index_data import open_index
 from flows.training.job import Job
@@ -34,12 +35,13 @@ def face_windows(
     )
 
 
-def open_face_windows(job: Job, *, scattered: bool = False) -> Data:
+def open_face_windows(job: Job, *, scattered: bool = False, **given: Any) -> Data:
     """The windows of an index; some of all judged clips, for each costs as much as a step.
 
     Args:
         job: Of a recipe with such settings.
         scattered: As of `face_windows`.
+        given: More for `open_index`.
 
     Raises:
         InputError, SettingsError: as of `open_index`.
@@ -48,6 +50,5 @@ def open_face_windows(job: Job, *, scattered: bool = False) -> Data:
     def judged(settings: FaceWindowSettings) -> WindowSettings:
         return face_windows(settings, scattered=scattered, stride=settings.judged_stride)
 
-    return open_index(
-        job, windows=partial(face_windows, scattered=scattered), judged_windows=judged
-    )
+    windows = partial(face_windows, scattered=scattered)
+    return open_index(job, windows=windows, judged_windows=judged, **given)

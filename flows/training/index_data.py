@@ -33,17 +33,24 @@ Windows = Callable[[Any], WindowSettings]
 Cut = Callable[[Sequence[ClipPart], bool], Blocks]
 
 
-def open_index(job: Job, *, windows: Windows, judged_windows: Windows) -> Data:
+def open_index(
+    job: Job,
+    *,
+    windows: Windows,
+    judged_windows: Windows,
+    changed: Callable[[ClipPart], ClipPart] = lambda part: part,
+) -> Data:
     """Loaders of a data set's training and validation split.
 
     Args:
         windows: What the recipe needs of each window of a clip, to learn.
         judged_windows: And to be judged, in the clips' order.
+        changed: The same part with other artifacts in place of those prepared.
     """
 
     def cut(parts: Sequence[ClipPart], judged: bool) -> Blocks:
         chosen = judged_windows if judged else windows
-        return BlockDataset(parts, job.store, chosen(job.settings))
+        return BlockDataset([changed(part) for part in parts], job.store, chosen(job.settings))
 
     return open_parts(job, cut)
 

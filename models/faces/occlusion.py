@@ -18,6 +18,7 @@ from models.faces.crop.lower_face import lower_face
 from models.faces.crop.warp import Raster, rasterise
 from models.faces.mesh.align import Pose, pose_descriptor
 from models.faces.mesh.indices import INNER_LIP
+from models.sampling.rows import spread
 
 _Floats = NDArray[np.float32]
 _Bools = NDArray[np.bool_]
@@ -130,7 +131,7 @@ def covered_share(
         rows = start + np.flatnonzero(usable[start:stop])
         out[rows] = 0
         if len(rows) >= _ENOUGH_FRAMES:
-            sample = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)]
+            sample = spread(rows, _SAMPLE)
             middle, basis = _usual_look(_pixels(looks[sample], counted))
             for part in np.array_split(rows, len(rows) // 512 + 1):
                 out[part] = _unusual(_even(_pixels(looks[part], counted), middle), basis)

@@ -2,11 +2,14 @@
 
 A tick is one step of the data's clock; a block is some consecutive ticks that are read at once;
 windows lie within one block. Blocks are drawn in a random order and taken in groups; the windows of
-a group are shuffled. All follows from the seed and the epoch, so that any position can be found
-again without reading any data.
+a group are shuffled. With a block come a few short stretches of its clip's other blocks, so that
+references are from the whole clip. All follows from the seed and the epoch, so that any position
+can be found again without reading any data.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +17,11 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 
 _Ints = NDArray[np.int64]
+Stretch = tuple[int, int, int]
+"""A block's number, a tick of it, and the tick after the last."""
+
+STRETCHES, STRETCH_TICKS = 4, 16
+"""Read with a block, of the clip's other blocks."""
 
 
 def block_edges(start: int, stop: int, *, block: int, least: int) -> list[tuple[int, int]]:
@@ -60,6 +68,7 @@ class WindowOrder:
 
     Attributes:
         ticks: Ticks of each block, at least `frames` each.
+        clips: Number of the clip that each is of.
         frames: Ticks of a window.
         stride: Ticks from a window to the next.
         group: Blocks that are mixed.
@@ -70,6 +79,7 @@ class WindowOrder:
     """
 
     ticks: Int64[np.ndarray, " block"]
+    clips: Int64[np.ndarray, " block"]
     frames: int
     stride: int
     group: int
@@ -106,26 +116,68 @@ class WindowOrder:
         mixed = np.random.default_rng([self.seed, epoch.number, 1, self.rank, group])
         return [found[i] for i in mixed.permutation(len(found))]
 
-    def others(
-        self, epoch: Epoch, block: int, start: int, count: int, *, length: int = 1
-    ) -> Int64[np.ndarray, " {count}"]:
-        """Ticks of the block outside the window, at random; repeated where there are too few.
+    def elsewhere(self, epoch: Epoch, block: int) -> list[Stretch]:
+        """Stretches of the clip's other blocks that are read with a block, at random."""
+        if self._clip_ticks[block] == self.ticks[block]:
+            return []
+        every = [
+            (int(other), start, min(start + STRETCH_TICKS, int(self.ticks[other])))
+            for other in np.flatnonzero(self.clips == self.clips[block])
+            for start in range(0, int(self.ticks[other]), STRETCH_TICKS)
+            if other != block
+        ]
+        drawn = np.random.default_rng([self.seed, epoch.number, 3, block])
+        chosen = drawn.choice(len(every), min(STRETCHES, len(every)), replace=False)
+        return [every[i] for i in chosen]
 
-        With a `length` they begin so many ticks, which lie outside the window where there is room
-        for them, and else begin elsewhere.
+    def others(
+        self,
+        epoch: Epoch,
+        block: int,
+        start: int,
+        count: int,
+        *,
+        length: int = 1,
+        stretches: Sequence[Stretch] = (),
+    ) -> Int64[np.ndarray, " {count}"]:
+        """First ticks of references outside the window, at random; repeated where there are few.
+
+        A reference of more than one tick overlaps the window where there is no room beside it.
+
+        Args:
+            epoch: What is drawn for.
+            block: That holds the window.
+            start: First tick of the window.
+            count: References.
+            length: Ticks of each.
+            stretches: Of `elsewhere`; of whom each tick counts for many of the clip.
+
+        Returns:
+            Ticks of the block, and behind them those of the stretches, one after the other.
         """
-        drawn = np.random.default_rng([self.seed, epoch.number, 2, block, start])
         total = int(self.ticks[block])
-        if length > 1:
-            starts = np.arange(total - length + 1)
-            apart = starts[(starts + length <= start) | (starts >= start + self.frames)]
-            free = apart if len(apart) else starts[starts != start]
-            return np.asarray(drawn.choice(free, count, replace=len(free) < count), np.int64)
-        left = total - self.frames
-        if left == 0:
-            return drawn.integers(0, total, count)
-        chosen = drawn.choice(left, count, replace=left < count)
-        return np.asarray(chosen + self.frames * (chosen >= start), np.int64)
+        starts = np.arange(total - length + 1)
+        own = starts[(starts + length <= start) | (starts >= start + self.frames)]
+        sizes = np.array([last - first for _, first, last in stretches], np.int64)
+        behind = total + np.cumsum(sizes) - sizes
+        away = [b + np.arange(max(s - length + 1, 0)) for b, s in zip(behind, sizes, strict=True)]
+        found = np.concatenate([own, *away])
+        if not len(found):
+            found = starts[starts != start] if total > length else starts
+        chance = None
+        if beyond := len(found) - len(own) if stretches else 0:
+            each = (self._clip_ticks[block] - total) / beyond
+            chance = np.repeat([1.0, each], [len(own), beyond])
+            chance /= chance.sum()
+        drawn = np.random.default_rng([self.seed, epoch.number, 2, block, start])
+        return drawn.choice(found, count, replace=len(found) < count, p=chance)
+
+    @cached_property
+    def _clip_ticks(self) -> _Ints:
+        """(block,) ticks of the whole clip."""
+        _, clip = np.unique(self.clips, return_inverse=True)
+        found: _Ints = np.bincount(clip, self.ticks)[clip].astype(np.int64)
+        return found
 
     def _drawn(self, number: int) -> tuple[_Ints, _Ints]:
         """Blocks in order, and the phase of each."""

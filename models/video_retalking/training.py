@@ -52,6 +52,12 @@ class ENetWeights(BaseModel):
     identity: float = Field(
         0.4, ge=0, description="distance of ArcFace's embeddings, where its weights are"
     )
+    sync: float = Field(
+        0.0,
+        ge=0,
+        description="what the expert says, behind its gate, as of L-Net (0.3); 0: there is no "
+        "expert. The paper's text names it, its equation does not",
+    )
 
 
 def degraded(
@@ -64,12 +70,16 @@ def degraded(
     return low
 
 
-def enet_loss(parts: Mapping[str, Scalar], *, weights: ENetWeights) -> Scalar:
+def enet_loss(
+    parts: Mapping[str, Scalar], *, weights: ENetWeights, gate_open: bool = False
+) -> Scalar:
     """E-Net's loss (equation 14).
 
     Args:
-        parts: `l1`, `perceptual`, and `adversarial` and `identity` where there are such judges.
+        parts: `l1`, `perceptual`, and `adversarial`, `identity` and `sync` where there are such
+            judges.
         weights: Of the parts.
+        gate_open: Whether sync counts.
     """
-    told = weights.model_dump()
+    told = weights.model_dump() | ({} if gate_open else {"sync": 0.0})
     return sum((told[name] * value for name, value in parts.items()), parts["l1"].new_zeros(()))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from models.sampling.rows import spread
 from stores.artifacts.artifact import Artifact
 from tasks.engine.device_settings import Precision
 from tasks.engine.run import current_devices, settled_once
@@ -58,17 +59,13 @@ def network_runner(
 
     def judged() -> Precision:
         assert usable is not None and block is not None
-        rows = _spread(np.flatnonzero(usable))
+        rows = spread(np.flatnonzero(usable), _JUDGED_ROWS)
         near = not len(rows) or runner(precision).error(block(rows)) <= tolerance
         return precision if near else "float32"
 
     if precision != "float32" and settled_once("precision", judged) == "float32":
         return runner("float32")
     return runner(precision)
-
-
-def _spread(rows: Rows) -> Rows:
-    return rows[np.linspace(0, len(rows) - 1, min(_JUDGED_ROWS, len(rows))).astype(np.int64)]
 
 
 def shared_runner(key: Hashable, make: Callable[[], Runner]) -> Runner:

@@ -1,6 +1,6 @@
 """Pairs of speech and expression that Meta Talk and AudioDVP are trained on."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from tasks.result.output_frames import scene_starts
 from tasks.source.face_basis import own_basis, own_basis_key
 from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import lips_model
-
-Labels = Literal["real", "pseudo"]
 
 EXPRESSION_PAIRS = Schema(
     "expression_pairs",
@@ -42,16 +40,14 @@ def fitted_pairs(
     face_fit: Artifact,
     *,
     timeline: Artifact,
-    labels: Labels,
     speaker: str,
 ) -> Made:
     """Expressions of a video's frames at the ticks of its speech.
 
     Args:
-        features: `speech_windows` or `atnet_features` of the speech.
-        face_fit: Of the video that says it.
+        features: `speech_windows` or `atnet_features` of the video's own speech.
+        face_fit: Of the video.
         timeline: Of that video.
-        labels: Whether the speech is the video's own.
         speaker: Who speaks.
     """
     clip = load_timeline(timeline)
@@ -62,7 +58,7 @@ def fitted_pairs(
         valid=face_fit.read("valid"),
         scene_start=clip.scene_start,
     )
-    return Made(arrays, {"labels": labels, "speaker": speaker, **_whose(face_fit)})
+    return Made(arrays, {"labels": "real", "speaker": speaker, **_whose(face_fit)})
 
 
 @stage(EXPRESSION_PAIRS, version=1)

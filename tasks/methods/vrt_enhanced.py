@@ -1,7 +1,7 @@
 """Stabilised faces made sharp by a face restoration network."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,12 +25,17 @@ from tasks.weights.networks import load_network
 _ROWS_AT_ONCE = 16
 
 
+Enhancing = Literal["gpen", "gfpgan"]
+Face = tuple[NDArray[np.uint8], NDArray[np.float64]]
+"""A picture (h, w, 3) RGB, and the face's five points (5, 2) [px, pixel centres on integers]."""
+
+
 @stage(STABILISED, version=1, rows="stabilised", network=True)
 def vrt_enhanced(
     stabilised: Artifact,
     cut: Artifact,
     *,
-    enhancer: Literal["gpen", "gfpgan"],
+    enhancer: Enhancing,
     weights: Artifact,
     parser: Artifact,
     shards: Sequence[Shard],
@@ -41,45 +46,71 @@ def vrt_enhanced(
         weights: Of the network.
         parser: Of ParseNet.
     """
+    valid = stabilised.read("valid")
+
+    def faces(rows: NDArray[np.int64]) -> Iterator[Face]:
+        pictures = np.ascontiguousarray(stabilised.read_rows("face", rows)[..., ::-1])
+        points = cut.read_rows("landmarks", rows).astype(np.float64) - 0.5
+        return zip(pictures, map(five_points, points), strict=True)
+
+    networks = {"weights": weights, "parser": parser}
+    done = enhanced("vrt_enhanced", enhancer, faces, filled_rows(valid, shards), **networks)
+    for shard in shards:
+        inside = valid[shard.start : shard.stop]
+        made = stabilised.read("face", shard.start, shard.stop)
+        for row in np.flatnonzero(inside):
+            made[row] = next(done)[..., ::-1]
+        yield {"face": made, "valid": inside}
+
+
+def filled_rows(valid: NDArray[np.bool_], shards: Sequence[Shard]) -> Iterator[NDArray[np.int64]]:
+    """Rows of shards that have a face, some at a time."""
+    for shard in shards:
+        rows = np.flatnonzero(valid[shard.start : shard.stop]) + shard.start
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            yield rows[start : start + _ROWS_AT_ONCE]
+
+
+def enhanced(
+    name: str,
+    enhancer: Enhancing,
+    faces: Callable[[NDArray[np.int64]], Iterator[Face]],
+    rows: Iterator[NDArray[np.int64]],
+    *,
+    weights: Artifact,
+    parser: Artifact,
+) -> Iterator[NDArray[np.uint8]]:
+    """The pictures of these rows with their faces restored, RGB, one after the other.
+
+    Args:
+        name: Of the stage.
+        enhancer: The network.
+        faces: Pictures with faces, of rows.
+        rows: Some at a time.
+        weights: Of the network.
+        parser: Of ParseNet.
+    """
     from models.video_retalking.finish import Finisher, gpen_mask
 
-    valid = stabilised.read("valid")
-    waiting: deque[list[tuple[NDArray[np.uint8], NDArray[np.float64]]]] = deque()
-    mask_of = gpen_mask if enhancer == "gpen" else paste_mask
+    gpen = enhancer == "gpen"
+    affine_of, mask_of = (gpen_affine, gpen_mask) if gpen else (ffhq_affine, paste_mask)
+    border = (0, 0, 0) if gpen else FFHQ_BORDER
+    options = {} if gpen else {"return_rgb": False, "randomize_noise": False}
+    waiting: deque[list[Face]] = deque()
 
     def blocks() -> Iterator[tuple[NDArray[np.uint8]]]:
-        for shard in shards:
-            rows = np.flatnonzero(valid[shard.start : shard.stop]) + shard.start
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                some = rows[start : start + _ROWS_AT_ONCE]
-                faces = np.ascontiguousarray(stabilised.read_rows("face", some)[..., ::-1])
-                points = cut.read_rows("landmarks", some).astype(np.float64) - 0.5
-                affines = [_affine(each, enhancer) for each in points]
-                waiting.append(list(zip(faces, affines, strict=True)))
-                border = FFHQ_BORDER if enhancer == "gfpgan" else (0, 0, 0)
-                found = [crop_face(*each, border=border) for each in waiting[-1]]
-                yield (np.stack(found),)
+        for some in rows:
+            waiting.append([(picture, affine_of(points)) for picture, points in faces(some)])
+            yield (np.stack([crop_face(*each, border=border) for each in waiting[-1]]),)
 
-    options = {} if enhancer == "gpen" else {"return_rgb": False, "randomize_noise": False}
     runner = network_runner(
-        "vrt_enhanced",
+        name,
         weights,
         lambda network: Finisher(network, load_network(parser), **options),
         parser.key,
     )
-    done = (
+    return (
         paste_face(face, np.ascontiguousarray(said[..., :3]), affine, mask_of(said[..., 3]))
         for found in runner.map(blocks())
         for (face, affine), said in zip(waiting.popleft(), found, strict=True)
     )
-    for shard in shards:
-        inside = valid[shard.start : shard.stop]
-        faces = stabilised.read("face", shard.start, shard.stop)
-        for row in np.flatnonzero(inside):
-            faces[row] = next(done)[..., ::-1]
-        yield {"face": faces, "valid": inside}
-
-
-def _affine(points: NDArray[np.float64], enhancer: str) -> NDArray[np.float64]:
-    five = five_points(points)
-    return gpen_affine(five) if enhancer == "gpen" else ffhq_affine(five)

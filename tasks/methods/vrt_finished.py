@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces.crop.recast import between, recast
+from models.sampling.rows import spread
 from models.video_retalking.settings import Paste
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -34,7 +35,7 @@ _AREA = cv2.INTER_AREA
 
 def _plan(landmarks: Artifact, paste: Paste) -> Plan:
     valid = np.flatnonzero(landmarks.read("valid"))
-    some = valid[np.linspace(0, len(valid) - 1, min(_SAMPLED_FRAMES, len(valid))).astype(int)]
+    some = spread(valid, _SAMPLED_FRAMES)
     native = SIZE / np.median(np.hypot(*face_transforms(landmarks, some)[:, :, 0].T))
     side = int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), SIZE, MAX_SIZE))
     told = {"paste": "unmatched"} if paste == "published" else {}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.faces.crop.crop import box_transforms, pixel_matrix
 from models.faces.crop.recast import between
 from models.faces.smooth import valid_runs
+from models.sampling.rows import spread
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from models.video_retalking.alignment import FACE_SIDE, face_quads
 from models.video_retalking.enet import SIDE
@@ -96,9 +97,7 @@ def _at_rest(coefficients: Artifact, landmarks: Artifact) -> NDArray[np.float32]
     rows = np.flatnonzero(coefficients.read("valid"))
     gap = opening(landmarks.read("mouth"))[rows]
     closed = np.sort(rows[np.argsort(gap)[: max(1, round(CLOSED_FRACTION * len(rows)))]])
-    some = closed[
-        np.linspace(0, len(closed) - 1, min(_MOST_CLOSED_FRAMES, len(closed))).astype(int)
-    ]
+    some = spread(closed, _MOST_CLOSED_FRAMES)
     found = coefficients.read_rows("coefficients", some)[:, EXPRESSION]
     return np.asarray(np.median(found, 0), np.float32)
 

@@ -16,6 +16,7 @@ from models.faces.settings import BlendSettings
 from models.restore.align import ffhq_affine
 from models.restore.points import steady_points
 from models.restore.settings import RestoreSettings
+from models.sampling.rows import spread
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
@@ -128,7 +129,7 @@ def _near(patch: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8
 def face_transforms(landmarks: Artifact, source: NDArray[np.int64]) -> NDArray[np.float32]:
     """(frame, 2, 3) float32, frame px → px of the restoration network's crop."""
     pose, valid = load_pose(landmarks), np.flatnonzero(landmarks.read("valid"))
-    sampled = valid[np.linspace(0, len(valid) - 1, min(_SAMPLED_FRAMES, len(valid))).astype(int)]
+    sampled = spread(valid, _SAMPLED_FRAMES)
     meshes = landmarks.read_rows("landmarks", sampled)
     points = steady_points(meshes, pose.at(sampled), pose.at(source))
     affines = [ffhq_affine(five, SIZE) if five.any() else np.zeros((2, 3)) for five in points]

@@ -9,6 +9,7 @@ from models.audiodvp.face_model import FaceModel
 from models.audiodvp.regressor import FaceRegressor
 from models.face_fit.network import packed, train
 from models.face_fit.settings import FitSettings
+from models.sampling.rows import spread
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
@@ -18,7 +19,7 @@ from tasks.engine.stage import Made, stage
 from tasks.inference.device import choose_device
 from tasks.inference.threads import all_processors
 from tasks.source.face_basis import face_basis
-from tasks.source.face_fit_person import PERSON_ARRAYS, spread
+from tasks.source.face_fit_person import PERSON_ARRAYS
 from tasks.source.fitting import FittedFrames, basis_facts
 from tasks.weights.networks import load_network
 

@@ -10,6 +10,7 @@ from models.face_fit import deep3d
 from models.face_fit.coefficients import MOVING, Coefficients
 from models.face_fit.photometric import Target, first_light, fit
 from models.face_fit.settings import FitSettings
+from models.sampling.rows import spread
 from models.speech_to_lips.neutral import CLOSED_FRACTION, opening
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
@@ -87,8 +88,3 @@ def _with_pictures(
 
 def _share(frames: int) -> int:
     return round(CLOSED_FRACTION * frames)
-
-
-def spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most so many of the rows, evenly."""
-    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)]

@@ -7,9 +7,9 @@
         ...
         state = loader.state_dict() # goes on with the very next batch, in any other process
 
-Workers read whole blocks, each once an epoch; this process mixes several blocks and cuts the
-windows out of them. The order follows from the seed and the epoch, and from nothing else: not from
-the number of workers.
+Workers read whole blocks, each once an epoch, and with them a few stretches of the rest of their
+clips; this process mixes several blocks and cuts the windows out of them. The order follows from
+the seed and the epoch, and from nothing else: not from the number of workers.
 """
 
 import multiprocessing
@@ -31,7 +31,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.audio.mel import COLUMNS_PER_SECOND, MAX_ABS, N_MELS
 from models.faces.crop.crop import to_crop
-from models.sampling.windows import Epoch, WindowOrder, block_edges
+from models.sampling.windows import (
+    STRETCH_TICKS,
+    STRETCHES,
+    Epoch,
+    Stretch,
+    WindowOrder,
+    block_edges,
+)
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
@@ -83,7 +90,7 @@ class WindowSettings(BaseModel):
         256,
         ge=PIXEL_SHARD,
         multiple_of=PIXEL_SHARD,
-        description="frames of a clip read at once; windows and references lie in one block",
+        description="frames of a clip read at once; a window lies in one block",
     )
 
 
@@ -104,7 +111,7 @@ class Blocks(Dataset[Sample]):
         ticks: (block,) length of each, at least that of a window.
         frames: Ticks of a window.
         stride: Ticks from a window to the next.
-        references: Other ticks of the block, at random, that come with a window.
+        references: Other ticks of the clip, at random, that come with a window.
         reference_frames: Ticks that follow one another in each reference.
     """
 
@@ -119,7 +126,7 @@ class Blocks(Dataset[Sample]):
 
     @abstractmethod
     def row(self, number: int) -> int:
-        """Number of what a block is a part of."""
+        """Number of the clip that a block is a part of."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -133,14 +140,18 @@ class Blocks(Dataset[Sample]):
             StoreError: an artifact is gone or damaged.
         """
 
+    def shown(self, stretch: Stretch) -> Sample:
+        """Those arrays of a block that references need, of some ticks; where there are any."""
+        raise NotImplementedError
+
     @abstractmethod
     def cut(self, block: Arrays, start: int, others: NDArray[np.int64]) -> Arrays:
         """The window of a block that begins at a tick, with its references.
 
         Args:
-            block: Of `__getitem__`.
+            block: Of `__getitem__`; what references need may go on with ticks of other blocks.
             start: First tick of the window.
-            others: (references * reference_frames,) ticks of the block outside the window.
+            others: (references * reference_frames,) ticks outside the window.
         """
 
 
@@ -179,6 +190,7 @@ class BlockDataset(Blocks):
                     [b.start, b.stop, b.segment.keys["mel"], b.segment.keys["face_crops"]]
                     for b in self._blocks
                 ],
+                "elsewhere": [STRETCHES, STRETCH_TICKS],
             }
         )
 
@@ -187,26 +199,33 @@ class BlockDataset(Blocks):
 
     def __getitem__(self, number: int) -> Sample:
         block, settings = self._blocks[number], self._settings
-        times, rows = self._clock(block)
-        crops = self._artifact(block, "face_crops")
-        landmarks = self._artifact(block, "landmarks")
-        transforms = crops.read("transform", block.start, block.stop)
-        points = landmarks.read("landmarks", block.start, block.stop)
-        if settings.points is not None:
-            points = points[:, list(settings.points)]
-        placed = to_crop(points, transforms) / np.float32(crops.sizes["y"])
+        times, _ = self._clock(block)
         lag = block.segment.lag_seconds
         if settings.sure_lag is None or block.segment.lag_confidence < settings.sure_lag:
             lag = 0.0
         mel, first = self._sound(block, times - lag + settings.mel_start_seconds)
+        heard = {"mel": torch.from_numpy(mel), "mel_first": torch.from_numpy(first)}
+        return {**self.shown((number, 0, block.ticks)), **heard}
+
+    def shown(self, stretch: Stretch) -> Sample:
+        number, begin, end = stretch
+        block, settings = self._blocks[number], self._settings
+        rows = self._clock(block)[1][begin:end]
+        first = int(rows[0])
+        start, stop = block.start + first, block.start + int(rows[-1]) + 1
+        rows = rows - first
+        crops = self._artifact(block, "face_crops")
+        landmarks = self._artifact(block, "landmarks")
+        points = landmarks.read("landmarks", start, stop)
+        if settings.points is not None:
+            points = points[:, list(settings.points)]
+        placed = to_crop(points, crops.read("transform", start, stop))
         found = {
-            "landmarks": placed[rows],
-            "mouth": landmarks.read("mouth", block.start, block.stop)[rows],
-            "mel": mel,
-            "mel_first": first,
+            "landmarks": (placed / np.float32(crops.sizes["y"]))[rows],
+            "mouth": landmarks.read("mouth", start, stop)[rows],
         }
         if settings.face_px is not None:
-            faces = resized(crops.read("face", block.start, block.stop), settings.face_px)
+            faces = resized(crops.read("face", start, stop), settings.face_px)
             found["face"] = faces[rows].transpose(0, 3, 1, 2)
         return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
 
@@ -283,13 +302,14 @@ class WindowLoader:
         world: int = 1,
     ) -> None:
         self._blocks = blocks
-        windows = blocks.ticks, blocks.frames, blocks.stride
+        clips = np.array([blocks.row(number) for number in range(len(blocks))], np.int64)
+        windows = blocks.ticks, clips, blocks.frames, blocks.stride
         self._order = WindowOrder(*windows, mixed_blocks, seed, shuffle, rank=rank, world=world)
         self._batch_size, self._whole_batches = batch_size, shuffle
         self._epoch, self._batch = 0, 0
         self._reads = _Reads()
         self._reader: DataLoader[Sample] = DataLoader(
-            self._blocks,
+            _Read(self._blocks),
             batch_size=None,
             sampler=self._reads,
             num_workers=workers,
@@ -346,14 +366,19 @@ class WindowLoader:
             self._epoch, self._batch = self._epoch + 1, 0
             return
         group, skipped = epoch.find(self._batch * self._batch_size)
-        self._reads.order = np.concatenate([np.zeros(0, np.int64), *epoch.groups[group:]]).tolist()
+        numbers = [int(block) for blocks in epoch.groups[group:] for block in blocks]
+        alone = self._blocks.references == 0
+        beside = {b: [] if alone else self._order.elsewhere(epoch, b) for b in numbers}
+        self._reads.order = list(beside.items())
         blocks = iter(self._reader)
         given, waiting = self._batch, list[Arrays]()
         for number in range(group, len(epoch.groups)):
             read = [_arrays(next(blocks)) for _ in epoch.groups[number]]
             for place, start in self._order.in_group(epoch, number)[skipped:]:
                 block = int(epoch.groups[number][place])
-                waiting.append(self._sample(epoch, block, read[place], start))
+                others = self._others(epoch, block, start, beside[block])
+                sample = self._blocks.cut(read[place], start, others)
+                waiting.append({**sample, "row": np.array(self._blocks.row(block))})
                 if len(waiting) == self._batch_size:
                     given += 1
                     yield self._give(waiting, given, total)
@@ -377,21 +402,22 @@ class WindowLoader:
         stacked = {name: np.stack([s[name] for s in samples]) for name in samples[0]}
         return {name: torch.from_numpy(array) for name, array in stacked.items()}
 
-    def _sample(self, epoch: Epoch, block: int, read: Arrays, start: int) -> Arrays:
-        length = self._blocks.reference_frames
-        first = self._order.others(epoch, block, start, self._blocks.references, length=length)
-        others = (first[:, None] + np.arange(length)).ravel()
-        sample = self._blocks.cut(read, start, others)
-        return {**sample, "row": np.array(self._blocks.row(block))}
+    def _others(
+        self, epoch: Epoch, block: int, start: int, stretches: Sequence[Stretch]
+    ) -> NDArray[np.int64]:
+        length, window = self._blocks.reference_frames, (block, start, self._blocks.references)
+        first = self._order.others(epoch, *window, length=length, stretches=stretches)
+        found: NDArray[np.int64] = (first[:, None] + np.arange(length)).ravel()
+        return found
 
 
 def cut_sample(
     block: Arrays, start: int, others: NDArray[np.int64], settings: WindowSettings
 ) -> Arrays:
-    """The window of a block that begins at a tick, and reference ticks (n,) of the same block.
+    """The window of a block that begins at a tick, and reference ticks (n,).
 
     Args:
-        block: What `BlockDataset` gives.
+        block: What `BlockDataset` gives, with the stretches that references are from.
         start: First tick of the window.
         others: The reference ticks.
         settings: What is in a window.
@@ -412,17 +438,35 @@ def cut_sample(
     return sample
 
 
-class _Reads(Sampler[int]):
-    """Numbers of the blocks that are still to be read, in order."""
+class _Reads(Sampler[tuple[int, list[Stretch]]]):
+    """Numbers of the blocks that are still to be read, in order, with what is read beside them."""
 
     def __init__(self) -> None:
-        self.order: list[int] = []
+        self.order: list[tuple[int, list[Stretch]]] = []
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[tuple[int, list[Stretch]]]:
         return iter(list(self.order))
 
     def __len__(self) -> int:
         return len(self.order)
+
+
+class _Read(Dataset[Sample]):
+    """Blocks, each with the stretches of other blocks behind its ticks."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, wanted: tuple[int, list[Stretch]]) -> Sample:
+        number, stretches = wanted
+        block = self._blocks[number]
+        if not stretches:
+            return block
+        more = [self._blocks.shown(stretch) for stretch in stretches]
+        return block | {n: torch.cat([block[n], *(each[n] for each in more)]) for n in more[0]}
 
 
 def _arrays(block: Sample) -> Arrays:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.faces.smooth import valid_runs
-from models.sampling.windows import block_edges
+from models.sampling.windows import STRETCH_TICKS, STRETCHES, Stretch, block_edges
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
@@ -23,7 +23,7 @@ from tasks.source.timeline import load_timeline
 from tasks.training.dataset import Arrays, Blocks, Sample, resized
 
 BLOCK_FRAMES = 256
-"""Frames of a clip read at once; the two faces of a pair lie in one block."""
+"""Frames of a clip read at once."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,15 @@ class FacePairs(Blocks):
 
     def fingerprint(self) -> str:
         blocks = [[p.cut, p.coefficients, r.tolist()] for p, r in self._blocks]
-        return content_key({"side": self._side, "stride": self.stride, "blocks": blocks})
+        told = {"side": self._side, "stride": self.stride, "blocks": blocks}
+        return content_key({**told, "elsewhere": [STRETCHES, STRETCH_TICKS]})
 
     def __getitem__(self, number: int) -> Sample:
-        part, rows = self._blocks[number]
+        return self.shown((number, 0, int(self.ticks[number])))
+
+    def shown(self, stretch: Stretch) -> Sample:
+        number, begin, end = stretch
+        part, rows = self._blocks[number][0], self._blocks[number][1][begin:end]
         start, stop = int(rows[0]), int(rows[-1]) + 1
         coefficients = self._coefficients(part)
         clip = load_timeline(self._store.get("timeline", part.timeline))

@@ -17,6 +17,7 @@ from models.ip_lap.settings import LandmarkSize
 from models.ip_lap.sketch import draw_canvas
 from models.ip_lap.training import LandmarkWeights, landmark_losses
 from models.ip_lap.windows import REFERENCES, WINDOW
+from models.sampling.rows import spread
 from tasks.source.face_crops import SIDE
 from tasks.training.ip_lap import CROP_PX, IpLapSettings, inputs_of, load_mirror, shares
 from tasks.training.recipe import (
@@ -117,7 +118,7 @@ class LandmarkRecipe:
         left, top, right, bottom = batch["boxes"][0, 0].tolist()
         size = (round(bottom - top), round(right - left))
         middle = full.shape[1] // 2
-        chosen = np.linspace(0, len(full) - 1, min(len(full), 8)).astype(int)
+        chosen = spread(np.arange(len(full)), 8)
         drawn = []
         for sample in chosen:
             ours = draw_canvas(full[sample, middle], size)

@@ -20,6 +20,7 @@ from models.ip_lap.training import RendererWeights, critic_losses, renderer_loss
 from models.ip_lap.windows import MIDDLE
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
+from tasks.training.figures import Means, mean_psnr
 from tasks.training.ip_lap import CROP_PX, IpLapSettings, inputs_of, load_mirror, shares
 from tasks.training.perceptual import find_perceptual_network
 from tasks.training.recipe import (
@@ -140,26 +141,21 @@ class RendererRecipe:
         )
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        count = 0
+        found, weights = Means(), self._settings.losses
         for batch in batches:
             face = batch["face"].squeeze(1)
             generated, reference = render(networks, batch)
             warping, perceptual = compared(networks, generated, reference, face)
-            weights, half = self._settings.losses, face.shape[2] // 2
-            off = (generated.float() - face)[:, :, half:]
-            squared = off.square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
-            found = {
+            lower = [each.float()[:, :, each.shape[2] // 2 :] for each in (generated, face)]
+            for name, value in {
                 "loss": weights.warping * warping + weights.perceptual * perceptual,
                 "warping": warping,
                 "perceptual": perceptual,
-                "lower_half_l1": off.abs().mean(),
-                "lower_half_psnr_db": (-10 * squared.log10()).mean(),
-            }
-            for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(face)
-            count += len(face)
-        return {name: value / count for name, value in sums.items()}
+                "lower_half_l1": (lower[0] - lower[1]).abs().mean(),
+                "lower_half_psnr_db": mean_psnr(*lower),
+            }.items():
+                found.add(name, value, len(face))
+        return found.found()
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         few = {name: tensor[:6] for name, tensor in batch.items()}

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from models.faces.crop.stretched import cut_faces
 from models.ip_lap.perceptual import PerceptualLoss
 from models.ip_lap.training import Augmentation, augment_mel, jittered_boxes
-from models.wav2lip.expert import SyncExpert
 from models.wav2lip.generator import SIZE
 from models.wav2lip.training import (
     SyncGate,
@@ -21,13 +19,12 @@ from models.wav2lip.training import (
     masked_inputs,
     mirrored_boxes,
     mouth_boxes,
-    output_sync,
-    pair_cosines,
     pixels_in,
     weighted_l1,
 )
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights, SettingsError
+from stores.errors import SettingsError
+from tasks.training.figures import Means, mean_psnr
 from tasks.training.perceptual import PerceptualNetwork, find_perceptual_network
 from tasks.training.recipe import (
     Batch,
@@ -38,9 +35,9 @@ from tasks.training.recipe import (
     shown_sheet,
 )
 from tasks.training.schedule import Schedule
+from tasks.training.sync_judge import FIGURE, SyncJudge
 from tasks.weights.networks import find_weights, load_network, network_of
 
-_EXPERT = "wav2lip_syncnet_color"
 _SHOWN = 6
 
 
@@ -167,45 +164,6 @@ def begin_with(network: nn.Module, given: str | None, kind: str, store: Store) -
     return network
 
 
-def _find_expert(name: str, store: Store) -> SyncExpert:
-    try:
-        weights = find_weights(name, store=store)
-    except MissingWeights as error:
-        raise MissingWeights(
-            f"{error}; or set expert=none, or to a file of `dubflow train wav2lip.expert`"
-        ) from None
-    if network_of(weights) != _EXPERT:
-        raise SettingsError(f"expert: {name} holds {network_of(weights)}, not {_EXPERT}")
-    network = load_network(weights)
-    assert isinstance(network, SyncExpert)
-    return network
-
-
-@dataclass
-class _Means:
-    """Means over samples, each figure over those that it was given for."""
-
-    sums: dict[str, float]
-    counts: dict[str, int]
-
-    def add(self, name: str, value: Tensor, count: int) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + float(value) * count
-        self.counts[name] = self.counts.get(name, 0) + count
-
-    def found(self) -> dict[str, float]:
-        return {name: value / self.counts[name] for name, value in self.sums.items()}
-
-
-def cross_entropies(true: Tensor, false: Tensor) -> Tensor:
-    """(sample,) of the expert's cosines with what is true: half of each kind."""
-    return -(true.log().clamp(min=-100) + (1 - false).log().clamp(min=-100)) / 2
-
-
-def means() -> _Means:
-    """Nothing yet."""
-    return _Means({}, {})
-
-
 class SpeakingRecipe(ABC):
     """Training of a network that makes faces speak, before a frozen expert.
 
@@ -218,7 +176,7 @@ class SpeakingRecipe(ABC):
 
     judged_by = "loss"
     lower_is_better = True
-    gate = "sync_gate"
+    gate = FIGURE
     restarts = ()
 
     def __init__(
@@ -226,19 +184,14 @@ class SpeakingRecipe(ABC):
     ) -> None:
         check_augmentation(settings)
         self._common, self._store = settings, Store(store)
-        self._expert: nn.Module | None = None
-        if settings.expert != "none":
-            self._expert = _find_expert(settings.expert, self._store)
-        self._mouth = mouth if self._expert is None else 1.0
+        self._judge = SyncJudge(settings.expert, settings.gate, self._store)
+        self._mouth = 1.0 if self._judge.there else mouth
         self._perceptual: PerceptualNetwork | None = None
         if perceptual:
             self._perceptual = find_perceptual_network(self._store)
-        self._open = settings.gate == "open" and self._expert is not None
 
     def frozen(self) -> dict[str, nn.Module]:
-        found: dict[str, nn.Module] = {}
-        if self._expert is not None:
-            found["expert"] = self._expert
+        found = self._judge.frozen()
         if self._perceptual is not None:
             found["perceptual"] = PerceptualLoss(self._perceptual.backbone)
         return found
@@ -247,7 +200,7 @@ class SpeakingRecipe(ABC):
         return self._common.schedule.factor(step)
 
     def validated(self, value: float) -> None:
-        self._open = self._open or value == 1.0
+        self._judge.validated(value)
 
     @property
     @abstractmethod
@@ -259,43 +212,31 @@ class SpeakingRecipe(ABC):
         """The loss of its parts `l1`, `sync`, and `perceptual` or whatever else there is."""
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        found = means()
+        found = Means()
         for batch in batches:
             face, count = batch["face"], len(batch["face"])
             made = speak(networks[self.speaker], batch)
             parts = self.parts(networks, batch, made)
-            found.add("loss", self.combined(parts, gate_open=self._expert is not None), count)
+            found.add("loss", self.combined(parts, gate_open=self._judge.there), count)
             for name, value in parts.items():
-                if name != "sync" or self._expert is not None:
+                if name != "sync" or self._judge.there:
                     found.add(name, value, count)
             inside = pixels_in(batch["mouth"])
             found.add("mouth_l1", weighted_l1(made, face, inside + 1e-9), count)
-            squared = (made - face)[:, :, :, SIZE // 2 :].square().flatten(1).mean(1)
-            found.add("lower_half_psnr_db", (-10 * squared.clamp(min=1e-10).log10()).mean(), count)
-            if self._expert is not None and count > 1:
-                pair = (batch["mel"][:, 0], face, face.roll(1, 0))
-                true, false = pair_cosines(networks["expert"], *pair)
-                found.add("expert_on_truth", cross_entropies(true, false).mean(), count)
+            lower = (each[:, :, :, SIZE // 2 :] for each in (made, face))
+            found.add("lower_half_psnr_db", mean_psnr(*lower), count)
+            self._judge.judge_truth(found, networks, batch["mel"][:, 0], face)
         figures = found.found()
-        if self._expert is not None:
-            gate = self._common.gate
-            figures[self.gate] = float(
-                gate == "open"
-                or (
-                    figures["sync"] < gate.outputs
-                    and figures.get("expert_on_truth", np.inf) < gate.truth
-                )
-            )
-        return figures
+        return figures | self._judge.gate(figures)
 
     def parts(self, networks: Networks, batch: Batch, made: Tensor) -> dict[str, Tensor]:
         """The losses of faces; sync without a gradient as long as it does not count."""
         face = batch["face"]
         weight = 1 + (self._mouth - 1) * pixels_in(batch["mouth"])
-        parts = {"l1": weighted_l1(made, face, weight), "sync": made.new_zeros(())}
-        if self._expert is not None:
-            with torch.set_grad_enabled(self._open and torch.is_grad_enabled()):
-                parts["sync"] = output_sync(networks["expert"], batch["mel"][:, 0], made)
+        parts = {
+            "l1": weighted_l1(made, face, weight),
+            "sync": self._judge.loss(networks, batch["mel"][:, 0], made),
+        }
         if self._perceptual is not None:
             judge = networks["perceptual"]
             assert isinstance(judge, PerceptualLoss)
@@ -319,9 +260,9 @@ class SpeakingRecipe(ABC):
         if self._perceptual is not None:
             told["perceptual_backbone"] = self._perceptual.name
         told["expert"] = (
-            f"none: the mouth's box counts {self._mouth:g} times in its place"
-            if self._expert is None
-            else self._common.expert
+            self._judge.name
+            if self._judge.there
+            else f"none: the mouth's box counts {self._mouth:g} times in its place"
         )
         return told
 

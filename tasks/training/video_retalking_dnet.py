@@ -17,10 +17,12 @@ from models.ip_lap.perceptual import PerceptualLoss
 from models.video_retalking.dnet import DNet
 from models.video_retalking.settings import DNetSize, Driver
 from stores.artifacts.store import Store
+from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
 from tasks.training.perceptual import find_perceptual_network
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
+from tasks.training.speaking import begin_with
 
 _BETAS = (0.5, 0.999)
 _SCALES = 4
@@ -67,6 +69,10 @@ class DNetSettings(_Settings):
     schedule: Schedule = Schedule.model_validate(
         {"fall_steps": 300_000, "end": 0.2, "at_once": True}
     )
+    start: str | None = Field(
+        None,
+        description="weights to begin with: a name, or a file of `dubflow train`; none: random",
+    )
 
 
 class DNetRecipe:
@@ -74,7 +80,7 @@ class DNetRecipe:
 
     Args:
         settings: What is trained.
-        store: Holds the weights of VGG19, if the user has added them.
+        store: Holds the weights to begin with, and those of VGG19, if the user has added them.
     """
 
     name = "video_retalking.dnet"
@@ -83,13 +89,14 @@ class DNetRecipe:
     lower_is_better = True
 
     def __init__(self, settings: DNetSettings, store: str) -> None:
-        self._settings = settings
-        self._perceptual = find_perceptual_network(Store(store))
+        self._settings, self._store = settings, Store(store)
+        self._perceptual = find_perceptual_network(self._store)
         self.restarts = (settings.warping_steps,)
 
     def networks(self) -> dict[str, nn.Module]:
         network = DNet(self._settings.size)
-        return {"dnet": begin(network) if self._settings.normal_start else network}
+        network = begin(network) if self._settings.normal_start else network
+        return {"dnet": begin_with(network, self._settings.start, "vrt_dnet", self._store)}
 
     def frozen(self) -> dict[str, nn.Module]:
         return {"perceptual": PerceptualLoss(self._perceptual.backbone, _SCALES)}
@@ -125,24 +132,23 @@ class DNetRecipe:
         return total, parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        found: dict[str, list[Tensor]] = {}
+        found = Means()
         for batch in batches:
-            source, target, window = batch["source"], batch["target"], batch["window"]
+            source, target, window = (batch[name] for name in ("source", "target", "window"))
             made = networks["dnet"](source, window)
             total, parts = self._compared(networks, made, target)
             # The faces' own windows are those of the other direction.
             own = networks["dnet"](source, window.roll(len(window) // 2, 0))["fake_image"]
-            told = {
-                "loss": total.expand(len(source)),
-                **{name: value.expand(len(source)) for name, value in parts.items()},
-                "psnr_db": psnr(made["fake_image"], target),
-                "warped_psnr_db": psnr(made["warp_image"], target),
-                "source_psnr_db": psnr(source, target),
-                "own_psnr_db": psnr(own, source),
+            pairs = {
+                "psnr_db": (made["fake_image"], target),
+                "warped_psnr_db": (made["warp_image"], target),
+                "source_psnr_db": (source, target),
+                "own_psnr_db": (own, source),
             }
-            for name, values in told.items():
-                found.setdefault(name, []).append(values.float().cpu())
-        return {name: float(torch.cat(values).mean()) for name, values in found.items()}
+            told = {name: mean_psnr(*(_shares(x) for x in two)) for name, two in pairs.items()}
+            for name, value in {"loss": total, **parts, **told}.items():
+                found.add(name, value, len(source))
+        return found.found()
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         few = {name: tensor[:6] for name, tensor in batch.items()}
@@ -179,12 +185,11 @@ class DNetRecipe:
         return total, parts
 
 
-def psnr(made: Tensor, true: Tensor) -> Tensor:
-    """Peak signal to noise ratio (picture,) of pictures (picture, 3, h, w) in -1..1 [dB]."""
-    squared = ((made.float() - true.float()) / 2).square().mean((1, 2, 3))
-    return -10 * squared.clamp(min=1e-10).log10()
+def _shares(images: Tensor) -> Tensor:
+    """-1..1 → 0..1."""
+    return (images.float() + 1) / 2
 
 
 def _bgr(images: Tensor) -> Tensor:
     """RGB -1..1 → BGR 0..1, as the perceptual loss takes them."""
-    return (images.float().flip(1) + 1) / 2
+    return _shares(images.flip(1))

@@ -14,10 +14,12 @@ from models.audiodvp.critic import PatchCritic, adversarial_loss
 from models.ip_lap.perceptual import PerceptualLoss
 from models.video_retalking.enet import LOW_SIDE, ENet, Enlarger
 from models.video_retalking.lnet import LNet
-from models.video_retalking.settings import ENetSize, LNetSize
+from models.video_retalking.settings import ENetSize, Enhancer, LNetSize
 from models.video_retalking.training import ENetWeights, degraded, enet_loss
+from models.wav2lip.training import WINDOW
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights, SettingsError
+from tasks.training.figures import Means, mean_psnr
 from tasks.training.perceptual import find_perceptual_network
 from tasks.training.recipe import (
     Batch,
@@ -29,12 +31,12 @@ from tasks.training.recipe import (
     shown_sheet,
 )
 from tasks.training.speaking import (
-    FaceWindowSettings,
+    SpeakingSettings,
     begin_with,
     check_augmentation,
     face_windows,
-    means,
 )
+from tasks.training.sync_judge import FIGURE, SyncJudge
 from tasks.weights.networks import find_weights, load_network, network_of
 
 _NETWORK, _LNET = "vrt_enet", "vrt_lnet"
@@ -44,8 +46,8 @@ _JUDGED_QUALITY = 75.0
 _SHOWN = 4
 
 
-class ENetSettings(FaceWindowSettings):
-    """What is trained; the defaults are the paper's."""
+class ENetSettings(SpeakingSettings):
+    """What is trained; the defaults are the paper's. An expert judges if `losses.sync` counts."""
 
     crop_px: int = Field(
         512, ge=96, le=1024, description="side of the prepared faces that are cut from [px]"
@@ -54,6 +56,11 @@ class ENetSettings(FaceWindowSettings):
     losses: ENetWeights = ENetWeights.model_validate({})
     lnet: str = Field(
         "vrt_lnet", description="L-Net, which stays as it is: a name, or a file of `dubflow train`"
+    )
+    restore_targets: Enhancer = Field(
+        "none",
+        description="network that makes the faces sharp which E-Net learns from, once for all: "
+        "gpen, as published, gfpgan, or none, for faces of 256 px and more",
     )
     quality: tuple[float, float] = Field(
         (60.0, 95.0), description="of the JPEG files that faces are made worse by: least and most"
@@ -67,16 +74,18 @@ class ENetRecipe:
 
     Args:
         settings: What is trained. `size.lnet` follows from the L-Net that is given.
-        store: Holds the weights of L-Net, and those of VGG19 and ArcFace if the user has them.
+        store: Holds the weights of L-Net and of the expert, and those of VGG19 and ArcFace if the
+            user has them.
 
     Raises:
-        SettingsError: `lnet` is another network.
+        SettingsError: `lnet` or `expert` is another network.
         MissingWeights: there is no such file, or nothing to compare features with.
     """
 
     name = "video_retalking.enet"
     judged_by = "loss"
     lower_is_better = True
+    gate = FIGURE
     restarts = ()
 
     def __init__(self, settings: ENetSettings, store: str) -> None:
@@ -90,6 +99,8 @@ class ENetRecipe:
         self._lnet = lnet
         self._lnet_size = LNetSize.model_validate(weights.manifest.parameters.get("trained") or {})
         self._perceptual = find_perceptual_network(self._store)
+        expert = settings.expert if settings.losses.sync else "none"
+        self._judge = SyncJudge(expert, settings.gate, self._store)
         self._identity: nn.Module | None = None
         if settings.losses.identity:
             with suppress(MissingWeights):  # the card says so
@@ -112,6 +123,7 @@ class ENetRecipe:
 
     def frozen(self) -> dict[str, nn.Module]:
         found = {"lnet": self._lnet, "perceptual": PerceptualLoss(self._perceptual.backbone)}
+        found |= self._judge.frozen()
         return found if self._identity is None else found | {"identity": self._identity}
 
     def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -121,6 +133,9 @@ class ENetRecipe:
 
     def schedule(self, step: int) -> float:
         return self._settings.schedule.factor(step)
+
+    def validated(self, value: float) -> None:
+        self._judge.validated(value)
 
     def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
         size = self._settings.size.side
@@ -150,13 +165,14 @@ class ENetRecipe:
             return (parts["critic_generated"] + parts["critic_real"]) / 2, parts
         made = networks["enet"](small_faces(networks["lnet"], batch), batch["reference"]).float()
         carried["made"] = made.detach()
-        parts = self._parts(networks, made, face)
+        parts = self._parts(networks, batch, made)
         if "critic" in self.phases:
             parts["adversarial"] = adversarial_loss(networks["critic"](_signed(made)), real=True)
-        return enet_loss(parts, weights=self._settings.losses), parts
+        weights = self._settings.losses
+        return enet_loss(parts, weights=weights, gate_open=self._judge.open), parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        found = means()
+        found, weights = Means(), self._settings.losses
         for batch in batches:
             face, count = batch["face"], len(batch["face"])
             small = small_faces(networks["lnet"], batch)
@@ -167,13 +183,15 @@ class ENetRecipe:
             )
             for name, pictures in (("", made), ("bicubic_", plain)):
                 pictures = pictures.clamp(0, 1)
-                squared = (pictures - face).square().flatten(1).mean(1).clamp(min=1e-10)
-                found.add(f"{name}psnr_db", (-10 * squared.log10()).mean(), count)
-                parts = self._parts(networks, pictures, face)
-                parts["loss"] = enet_loss(parts, weights=self._settings.losses)
+                parts = self._parts(networks, batch, pictures)
+                parts["loss"] = enet_loss(parts, weights=weights, gate_open=self._judge.there)
+                parts["psnr_db"] = mean_psnr(pictures, face)
                 for part, value in parts.items():
                     found.add(f"{name}{part}", value, count)
-        return found.found()
+            if self._judge.there:
+                self._judge.judge_truth(found, networks, *_heard_and_seen(batch, face))
+        figures = found.found()
+        return figures | self._judge.gate(figures)
 
     @staticmethod
     def _enlarger(networks: Networks) -> Enlarger:
@@ -182,8 +200,8 @@ class ENetRecipe:
         assert isinstance(found, Enlarger)
         return found
 
-    def _parts(self, networks: Networks, made: Tensor, face: Tensor) -> dict[str, Tensor]:
-        judge = networks["perceptual"]
+    def _parts(self, networks: Networks, batch: Batch, made: Tensor) -> dict[str, Tensor]:
+        face, judge = batch["face"], networks["perceptual"]
         assert isinstance(judge, PerceptualLoss)
         parts = {"l1": (made - face).abs().mean()}
         with torch.autocast(face.device.type, enabled=False):
@@ -193,6 +211,8 @@ class ENetRecipe:
             if self._identity is not None:
                 persons = [_embedding(networks["identity"], each) for each in (made, face)]
                 parts["identity"] = (persons[0] - persons[1].detach()).square().sum(1).mean()
+        if self._judge.there:
+            parts["sync"] = self._judge.loss(networks, *_heard_and_seen(batch, made))
         return parts
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
@@ -214,6 +234,7 @@ class ENetRecipe:
         return {
             "perceptual_backbone": self._perceptual.name,
             "lnet": self._settings.lnet,
+            "expert": self._judge.name,
             "identity": "none: no weights of ArcFace" if self._identity is None else _IDENTITY,
         }
 
@@ -225,6 +246,13 @@ def small_faces(lnet: nn.Module, batch: Batch) -> Tensor:
         upper = torch.arange(LOW_SIDE, device=low.device)[:, None] < LOW_SIDE // 2
         made: Tensor = lnet(batch["mel"], torch.cat((low * upper, low), 1))
     return made.float()
+
+
+def _heard_and_seen(batch: Batch, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """What the expert takes: a mel and five small faces of each window."""
+    small = functional.interpolate(faces, size=(LOW_SIDE,) * 2, mode="area")
+    heard, seen = (each.reshape(-1, WINDOW, *each.shape[1:]) for each in (batch["mel"], small))
+    return heard[:, 0], seen
 
 
 def _signed(faces: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class LNetRecipe(SpeakingRecipe):
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         parts = self.parts(networks, batch, speak(networks["lnet"], batch))
-        return self.combined(parts, gate_open=self._open), parts
+        return self.combined(parts, gate_open=self._judge.open), parts
 
     def combined(self, parts: Mapping[str, Tensor], *, gate_open: bool) -> Tensor:
         return lnet_loss(parts, weights=self._settings.losses, gate_open=gate_open)

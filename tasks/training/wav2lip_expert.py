@@ -11,15 +11,15 @@ from models.wav2lip.expert import SyncExpert, sync_loss
 from models.wav2lip.settings import Wav2LipSize
 from models.wav2lip.training import lower_halves, pair_cosines
 from stores.artifacts.store import Store
+from tasks.training.figures import Means
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, rgb_pictures
 from tasks.training.speaking import (
     FaceWindowSettings,
     begin_with,
     check_augmentation,
-    cross_entropies,
     face_windows,
-    means,
 )
+from tasks.training.sync_judge import cross_entropies
 
 _NETWORK = "wav2lip_syncnet_color"
 
@@ -78,7 +78,7 @@ class ExpertRecipe:
         return sync_loss(sound, shown, batch["in_sync"]), {}
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        found = means()
+        found = Means()
         for batch in batches:
             faces = (batch["face"], batch["reference"])
             true, false = pair_cosines(networks["expert"], batch["mel"][:, 0], *faces)

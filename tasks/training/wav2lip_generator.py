@@ -84,7 +84,7 @@ class GeneratorRecipe(SpeakingRecipe):
         made = speak(networks["generator"], batch)
         carried["made"] = made.detach()
         parts = self.parts(networks, batch, made)
-        return self.combined(parts, gate_open=self._open), parts
+        return self.combined(parts, gate_open=self._judge.open), parts
 
     def parts(self, networks: Networks, batch: Batch, made: Tensor) -> dict[str, Tensor]:
         parts = super().parts(networks, batch, made)

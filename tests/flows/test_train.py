@@ -40,6 +40,7 @@ from tasks.weights.networks import load_network, trained_weights
 from tests.command import invoke
 from tests.flows.cli.test_unwritable import refuse
 from tests.media_factory import make_video
+from tests.published_weights import trained_file
 
 pytestmark = pytest.mark.dub
 
@@ -66,6 +67,15 @@ TINY: dict[str, dict[str, Any]] = {
         "warping_steps": 1,
         "judged_stride": 60,
     },
+    "video_retalking.enet": {
+        "size": {"side": 192, "width": 2},
+        "crop_px": 96,
+        "judged_stride": 60,
+    },
+}
+FILES = {
+    "lnet": ("vrt_lnet", {"width": 4, "residuals": 1, "attention": 1}),
+    "expert": ("wav2lip_syncnet_color", {"width": 32}),
 }
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
 
@@ -115,9 +125,21 @@ def index(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Path:
     return report.index
 
 
+@pytest.fixture(scope="module")
+def trained_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files that recipes take, by the name of the setting."""
+    folder = tmp_path_factory.mktemp("networks")
+    return {name: trained_file(folder / f"{name}.safetensors", *of) for name, of in FILES.items()}
+
+
 @pytest.fixture
-def make(index: Path, store: Path, tmp_path: Path) -> Make:
-    def make(recipe: str, trainer: dict[str, Any] | None = None, **changes: Any) -> TrainSettings:
+def make(index: Path, store: Path, trained_files: dict[str, str], tmp_path: Path) -> Make:
+    def make(
+        recipe: str,
+        trainer: dict[str, Any] | None = None,
+        own: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> TrainSettings:
         quick = {
             "steps": 3,
             "batch_size": 2,
@@ -134,7 +156,9 @@ def make(index: Path, store: Path, tmp_path: Path) -> Make:
             "output": tmp_path / "run",
             "store": str(store),
             "trainer": quick | (trainer or {}),
-            "settings": TINY[recipe],
+            "settings": TINY[recipe]
+            | ({"lnet": trained_files["lnet"]} if recipe == "video_retalking.enet" else {})
+            | (own or {}),
         }
         return TrainSettings.model_validate(given | changes)
 
@@ -178,7 +202,11 @@ def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Pa
     network = load_network(weights)
     kept = Checkpoints(run / "checkpoints")
     averages = load_file(kept.path(card["chosen_step"]) / "networks.safetensors")
-    phase = find_recipe(recipe).make(_own(recipe), str(store)).phases[0]
+    own = find_recipe(recipe).settings.model_validate(settings.settings)
+    phase = find_recipe(recipe).make(own, str(store)).phases[0]
+    if recipe == "video_retalking.enet":  # which holds its L-Net, too
+        inside = load_file(settings.settings["lnet"])
+        averages |= {f"{phase}/low_res.{key}": value for key, value in inside.items()}
     for key, value in network.state_dict().items():
         wanted = averages[f"{phase}/{key}"]
         torch.testing.assert_close(value, wanted.to(value.dtype), rtol=1e-3, atol=1e-6)
@@ -267,18 +295,44 @@ def test_a_training_that_nothing_judges_says_so(
     assert len(told) == 1
 
 
+EASY = {"outputs": 100, "truth": 100}
+"""A gate that opens with the first validation, whoever is judged."""
+SYNC = {"adversarial": 0, "sync": 0.3}
+"""Of E-Net: no critic, which has no size of its own to set and costs more than all the rest."""
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(("recipe", "steps"), [("ip_lap.landmarks", 40), ("wav2lip.generator", 24)])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("recipe", "steps", "own"),
+    [
+        ("ip_lap.landmarks", 40, {}),
+        ("wav2lip.expert", 24, {}),
+        ("wav2lip.generator", 24, {"gate": EASY}),
+        ("video_retalking.lnet", 16, {"gate": EASY}),
+        ("video_retalking.dnet", 16, {"warping_steps": 7}),
+        ("video_retalking.enet", 12, {"gate": EASY, "judged_stride": 25, "losses": SYNC}),
+    ],
+)
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(
-    make: Make, tmp_path: Path, recipe: str, steps: int
+    make: Make,
+    trained_files: dict[str, str],
+    tmp_path: Path,
+    recipe: str,
+    steps: int,
+    own: dict[str, Any],
 ) -> None:
-    kills = (4, steps // 2)
+    """The first kill falls before the gate opens or the stage changes, the second after it."""
+    kills, middle = (4, steps // 2), steps // 2 - 1
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    settings = make(recipe, {"steps": steps, "ema_decay": 0.9, "checkpoint_every": 2})
+    if "gate" in own:
+        own = own | {"expert": trained_files["expert"]}
+    trainer = {"steps": steps, "ema_decay": 0.9, "validate_every": middle, "checkpoint_every": 1}
+    settings = make(recipe, trainer, own)
     card = train(settings.model_copy(update={"output": whole}))
+    if "gate" in own:
+        assert card["validations"][0]["sync_gate"] == 1
     changes = {**settings.trainer, **settings.settings}
-    own = [f"--set={name}={json.dumps(value)}" for name, value in changes.items()]
     given = ["train", settings.recipe, "--data", str(settings.data), "-o", str(cut)]
     command = [
         str(Path(sys.executable).with_name("dubflow")),
@@ -286,17 +340,16 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
         "--store",
         settings.store,
         "--direct",
-        *own,
+        *(f"--set={name}={json.dumps(value)}" for name, value in changes.items()),
     ]
     for least in kills:
         # As many threads as this process has: sums over threads round differently.
         single = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=single)
-        _wait_for(cut, least, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+        with subprocess.Popen(command, stderr=subprocess.PIPE, env=single) as process:
+            try:
+                _wait_for(cut, least, process)
+            finally:
+                process.send_signal(signal.SIGKILL)
         assert not (cut / "card.md").exists()
     train(settings.model_copy(update={"output": cut}))
     for name in card["weights"]:
@@ -308,10 +361,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
 
 
 def _wait_for(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
     while (Checkpoints(run / "checkpoints").steps() or [0])[-1] < step:
         assert process.poll() is None, process.stderr and process.stderr.read().decode()
-        assert time.monotonic() < end
         time.sleep(0.005)
 
 

@@ -30,6 +30,7 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
+from tasks.methods.restored_crops import restored_crops
 from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
 from tasks.result import restored
 from tasks.source import landmarks68, regressed
@@ -164,7 +165,10 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 dub(read_settings(None, [], given | changes))
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
-                face_crops(**seen, settings=FaceCropSettings())
+                whole = face_crops(**seen, settings=FaceCropSettings())
+                sharp = {"weights": find_weights("gpen_bfr_512"), "enhancer": "gpen"}
+                parser = find_weights("parsenet")
+                restored_crops(whole, seen["landmarks"], parser=parser, **sharp)
                 film = drawn(folder / "film.mp4", frames=FRAMES)
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()

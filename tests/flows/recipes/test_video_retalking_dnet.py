@@ -20,12 +20,21 @@ from models.video_retalking.steps import coefficient_windows
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from tasks.training.dataset import WindowLoader
+from tasks.training.figures import mean_psnr
 from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.recipe import Data, NoTrainingObserver
-from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings, psnr
-from tests.flows.test_train import Make, _feature_distance, _TwoLayers, index, make, store
+from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings
+from tests.flows.test_train import (
+    Make,
+    _feature_distance,
+    _TwoLayers,
+    index,
+    make,
+    store,
+    trained_files,
+)
 
-__all__ = ["index", "make", "store"]  # fixtures
+__all__ = ["index", "make", "store", "trained_files"]  # fixtures
 
 pytestmark = pytest.mark.dub
 TINY = DNetSettings.model_validate(
@@ -116,7 +125,8 @@ def test_the_papers_rate_falls_once() -> None:
 
 def test_psnr_of_known_pictures() -> None:
     grey = torch.zeros(2, 3, 4, 4)
-    torch.testing.assert_close(psnr(grey, grey + 0.2), torch.full((2,), 20.0))
+    made = torch.stack([grey[0] + 0.1, grey[1] + 0.01])
+    torch.testing.assert_close(mean_psnr(made, grey), torch.tensor(30.0))
 
 
 def job_of(settings: TrainSettings) -> Job:

@@ -66,7 +66,6 @@ def test_frames_of_a_fit_are_paired_with_ticks_of_the_speech(tmp_path: Path) -> 
             windows,
             fit_of(store, 12),
             timeline=timeline(Source.of(film)),
-            labels="real",
             speaker="me",
         )
     valid = found.read("valid")

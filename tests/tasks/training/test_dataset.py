@@ -1,6 +1,6 @@
 """The loader: what a sample holds, each block read once, and going on exactly where it stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,7 @@ from stores.dataset_index import ClipPart
 from tasks.engine.open_run import open_run
 from tasks.source.face_crops import FACE_CROPS
 from tasks.source.landmarks import LANDMARKS
+from tasks.source.pictures import PIXEL_SHARD
 from tasks.source.timeline import timeline
 from tasks.speech.mel import MEL
 from tasks.training.dataset import BlockDataset, WindowLoader, WindowSettings
@@ -83,11 +84,14 @@ def put_clip(store: Store, number: int, frames: int) -> None:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[ClipPart]]:
     """A store with clips of known content, 25 frames a second, and rows for all of them."""
-    folder = tmp_path_factory.mktemp("prepared")
+    return prepare(tmp_path_factory.mktemp("prepared"), LENGTHS)
+
+
+def prepare(folder: Path, lengths: Sequence[int]) -> tuple[str, list[ClipPart]]:
     store = Store(folder / "store")
     segments = []
     with open_run(store):
-        for number, frames in enumerate(LENGTHS):
+        for number, frames in enumerate(lengths):
             video = make_video(folder / f"{number}.mp4", frames=frames, size=(16, 16))
             clock = timeline(Source.of(video))
             put_clip(store, number, frames)
@@ -286,7 +290,7 @@ def test_blocks_end_where_shards_of_pictures_do() -> None:
 
 
 def test_references_lie_outside_their_window() -> None:
-    order = WindowOrder(np.array([30, 5]), 5, 5, 2, 0, True)
+    order = WindowOrder(np.array([30, 5]), np.array([0, 1]), 5, 5, 2, 0, True)
     epoch = order.epoch(0)
     for start in range(26):
         others = order.others(epoch, 0, start, 15)
@@ -299,7 +303,7 @@ def test_references_lie_outside_their_window() -> None:
 def test_references_of_several_frames_follow_one_another(
     prepared: tuple[str, list[ClipPart]],
 ) -> None:
-    order = WindowOrder(np.array([30, 10]), 5, 5, 2, 0, True)
+    order = WindowOrder(np.array([30, 10]), np.array([0, 1]), 5, 5, 2, 0, True)
     epoch = order.epoch(0)
     for start in range(26):
         (first,) = order.others(epoch, 0, start, 1, length=5)
@@ -310,6 +314,56 @@ def test_references_of_several_frames_follow_one_another(
     for batch in loader(prepared, settings=runs):
         shown = batch["reference_face"][:, :, 0, 0, 0].long().reshape(-1, 2, 3)
         assert (shown.diff(dim=2) == 1).all()
+
+
+LONG = (300, 40)
+"""Frames of clips of five blocks and of one."""
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[ClipPart]]:
+    return prepare(tmp_path_factory.mktemp("long"), LONG)
+
+
+def test_references_are_from_the_whole_clip(long_clip: tuple[str, list[ClipPart]]) -> None:
+    runs = SMALL.model_copy(update={"references": 2, "reference_frames": 3})
+    stream, distances = loader(long_clip, settings=runs, batch_size=3), list[int]()
+    for _ in range(3):
+        for batch in stream:
+            first = (batch["landmarks"][:, 0, 0, 0] * SIDE - 0.5).round().long()[:, None, None]
+            shown = (batch["reference_landmarks"][..., 0, 0] * SIDE - 0.5).round().long()
+            shown = shown.reshape(-1, 2, 3)
+            assert (shown.diff(dim=2) == 1).all()
+            assert not ((shown >= first) & (shown < first + 5)).any()
+            pictures = batch["reference_face"][:, :, :, 0, 0].long()
+            assert torch.equal(pictures[:, :, 0].reshape(shown.shape), shown % 200)
+            assert (pictures[:, :, 2] == batch["row"][:, None]).all()
+            lengths = torch.tensor(LONG)[batch["row"]]
+            assert (shown.amax((1, 2)) < lengths).all()
+            distances += (shown[..., 0] - first[..., 0])[batch["row"] == 0].ravel().tolist()
+    # Two moments of 300 frames, at random, are 100 frames apart in the mean, and of one block 21.
+    assert 80 < np.abs(distances).mean() < 120
+    assert min(distances) < -200 and max(distances) > 200
+
+
+def test_references_of_a_whole_clip_are_taken_up_too(
+    long_clip: tuple[str, list[ClipPart]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = [*(whole := loader(long_clip)), *whole]
+    broken = loader(long_clip)
+    for _ in zip(range(7), broken, strict=False):
+        pass
+    taken_up, stretches = loader(long_clip), list[Any]()
+    taken_up.load_state_dict(broken.state_dict())
+    real = BlockDataset.shown
+    monkeypatch.setattr(
+        BlockDataset, "shown", lambda self, s: (stretches.append(s), real(self, s))[1]
+    )
+    for mine, theirs in zip([*taken_up, *taken_up], straight[7:], strict=True):
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    ticks = [stop - start for _, start, stop in stretches]
+    assert max(ticks) <= SMALL.block_frames + PIXEL_SHARD
+    assert sum(ticks) < 2.5 * 2 * sum(LONG), "no clip is read for each of its windows"
 
 
 @pytest.mark.parametrize("workers", [0, 1])

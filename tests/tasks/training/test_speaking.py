@@ -165,7 +165,7 @@ def test_the_gate_opens_for_a_good_expert_and_good_faces(store: Store, expert: s
         assert weak.figures(networks, iter([batch]))["sync_gate"] == 0.0
     for value, is_open in ((float("nan"), False), (0.0, False), (1.0, True), (0.0, True)):
         strict.validated(value)
-        assert strict._open == is_open
+        assert strict._judge.open == is_open
 
 
 def test_without_an_expert_the_mouth_counts_and_the_card_says_so(store: Store, expert: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.published import build_trained
 from models.video_retalking.enet import ENet
@@ -139,6 +140,43 @@ def test_the_validation_is_beside_plain_enlargement(
         figures
     )
     assert figures == pytest.approx(again, rel=1e-5), "no noise, and means over samples"
+
+
+@pytest.mark.long
+def test_the_expert_hears_a_window_and_sees_its_five_faces_once_the_gate_is_open(
+    lnet: str, store: Store, sample: dict[str, Tensor], tmp_path: Path
+) -> None:
+    expert = trained_file(tmp_path / "e.safetensors", "wav2lip_syncnet_color", {"width": 32})
+    losses = {"adversarial": 0, "identity": 0, "sync": 0.3}
+    easy = {"outputs": 100, "truth": 100}
+    made = recipe(lnet, store, losses=losses, expert=expert, gate=easy)
+    assert made.facts()["expert"] == expert
+    networks = networks_of(made)
+    two = {name: torch.cat([each, each.flip(1)]) for name, each in sample.items() if name != "row"}
+    batch = made.batch(two | {"row": torch.zeros(2).long()}, CPU, None)
+
+    def judged() -> tuple[Tensor, dict[str, Tensor]]:
+        torch.manual_seed(3)
+        return made.loss("enet", networks, batch, 0, {})
+
+    with torch.no_grad():
+        torch.manual_seed(3)
+        faces = networks["enet"](small_faces(networks["lnet"], batch), batch["reference"])
+        low = functional.avg_pool2d(faces, 2)[:, :, 48:]
+        seen = torch.stack([low[:5].flatten(0, 1), low[5:].flatten(0, 1)])
+        sound, shown = networks["expert"](batch["mel"][[0, 5]], seen)
+        wanted = -(sound * shown).sum(1).log().mean()
+    closed, parts = judged()
+    torch.testing.assert_close(parts["sync"], wanted)
+    assert not parts["sync"].requires_grad
+    torch.testing.assert_close(closed, 0.2 * parts["l1"] + parts["perceptual"])
+    with torch.no_grad():
+        figures = made.figures(networks, iter([batch]))
+    assert figures["expert_on_truth"] > 0 and figures["sync_gate"] == 1
+    made.validated(figures["sync_gate"])
+    opened, parts = judged()
+    assert parts["sync"].requires_grad
+    torch.testing.assert_close(opened, closed + 0.3 * wanted)
 
 
 def test_another_network_is_refused(store: Store, tmp_path: Path) -> None:
