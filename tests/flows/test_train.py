@@ -46,6 +46,11 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., TrainSettings]
 CPU = torch.device("cpu")
 TINY: dict[str, dict[str, Any]] = {
+    "ganimation": {
+        "size": {"side": 32, "width": 2, "residuals": 1, "colours": "rgb"},
+        "critic_steps": 2,
+        "judged_stride": 60,
+    },
     "ip_lap.landmarks": {"size": {"width": 32, "layers": 1, "heads": 2, "feedforward": 32}},
     "ip_lap.renderer": {
         "size": {"fine": 4, "coarse": 32},
@@ -269,7 +274,10 @@ def test_a_training_that_nothing_judges_says_so(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("recipe", "steps"), [("ip_lap.landmarks", 40), ("wav2lip.generator", 24)])
+@pytest.mark.parametrize(
+    ("recipe", "steps"),
+    [("ip_lap.landmarks", 40), ("wav2lip.generator", 24), ("ganimation", 24)],
+)
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(
     make: Make, tmp_path: Path, recipe: str, steps: int
 ) -> None:

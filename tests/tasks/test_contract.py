@@ -28,6 +28,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
+from tasks.methods.ganimation_faces import ganimation_faces
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
@@ -165,6 +166,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
                 face_crops(**seen, settings=FaceCropSettings())
+                ganimation_faces(**seen, side=32)
                 film = drawn(folder / "film.mp4", frames=FRAMES)
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
