@@ -44,6 +44,7 @@ class GANimationSettings(BaseModel):
         description="folder with OpenFace's CSV of each clip, by the clip's name; none: action "
         "units are read off the face mesh",
     )
+    mirror: float = Field(0.0, ge=0, le=1, description="share of the faces that are mirrored")
     stride: int = Field(5, ge=1, description="frames from a sample of a clip to the next")
     judged_stride: int = Field(
         25, ge=1, description="frames from a validation sample of a clip to the next"
@@ -88,13 +89,14 @@ class GANimationRecipe:
         return phase == "generator" and (step + 1) % self._settings.critic_steps != 0
 
     def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
-        units = sample["units"].numpy()
+        units, face = sample["units"].numpy(), sample["face"].to(device).float() / 127.5 - 1
         if rng is None:  # clips come in order: half a batch away there is another
             wanted = np.roll(units, len(units) // 2, axis=0)
         else:
             chance = rng.uniform(-_SPREAD, _SPREAD, units.shape)
             wanted = (units[rng.permutation(len(units))] + chance).clip(0, 1)
-        face = sample["face"].to(device).float() / 127.5 - 1
+            turned = torch.from_numpy(rng.random(len(units)) < self._settings.mirror).to(device)
+            face = torch.where(turned[:, None, None, None], face.flip(3), face)
         return {
             "face": face.flip(1) if self._settings.size.colours == "bgr" else face,
             "units": sample["units"].to(device),

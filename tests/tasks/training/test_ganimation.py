@@ -50,6 +50,17 @@ def test_faces_are_in_the_order_of_the_file(sample: dict[str, Tensor]) -> None:
     assert recipe().export(recipe().networks())["ganimation"].config == SIZE
 
 
+def test_faces_are_mirrored_as_often_as_told(sample: dict[str, Tensor]) -> None:
+    sample["face"] = sample["face"].clone()
+    sample["face"][..., :16] = 255
+    turned = [
+        recipe(mirror=share).batch(sample, CPU, np.random.default_rng(0))["face"][:, 0, 0, 0] < 1
+        for share in (0.0, 0.5, 1.0)
+    ]
+    assert not turned[0].any() and turned[2][:7].all()
+    assert 0 < turned[1].sum() < 7
+
+
 def test_the_critic_learns_five_times_as_often() -> None:
     made = recipe()
     learns = [step for step in range(15) if not made.rests("generator", step)]
