@@ -52,10 +52,10 @@ def face_measures(canonical: Points3D) -> FaceMeasures:
             canonical[:, list(eye), 1].mean(1) - canonical[:, list(brow), 1].mean(1)
             for brow, eye in zip(brows, _EYE_CORNERS, strict=True)
         ]
-        return np.mean(found, axis=0)
+        return np.asarray(np.mean(found, axis=0))
 
     def distance(one: int, other: int) -> Float32[np.ndarray, " frame"]:
-        return np.linalg.norm(canonical[:, one] - canonical[:, other], axis=1)
+        return np.asarray(np.linalg.norm(canonical[:, one] - canonical[:, other], axis=1))
 
     right, left = (canonical[:, list(brow)].mean(1) for brow in _INNER_BROWS)
     corners = canonical[:, list(_MOUTH_CORNERS)]
@@ -67,7 +67,7 @@ def face_measures(canonical: Points3D) -> FaceMeasures:
         (corners[:, 1, 0] - corners[:, 0, 0]) / 2 - corners[:, :, 1].mean(1),
         distance(*_LIPS),
     )
-    return np.stack(found, axis=1).astype(np.float32)
+    return np.asarray(np.stack(found, axis=1), np.float32)
 
 
 def action_units(
