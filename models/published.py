@@ -84,6 +84,7 @@ _TRAINED = {
     "wav2lip_syncnet_color": _Maker("models.wav2lip.settings", "Wav2LipSize"),
     "vrt_lnet": _Maker("models.video_retalking.settings", "LNetSize"),
     "vrt_enet": _Maker("models.video_retalking.settings", "ENetSize"),
+    "ganimation_generator": _Maker("models.ganimation.settings", "GANimationSize"),
     "ip_lap_landmark_generator": _Maker("models.ip_lap.settings", "LandmarkSize"),
     "ip_lap_renderer": _Maker("models.ip_lap.settings", "RendererSize", {"with_loss": False}),
     "vrt_dnet": _Maker("models.video_retalking.settings", "DNetSize"),

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.recipes import RecipeSpec
-from flows.training.index_data import open_parts
+from flows.training.index_data import open_parts, seen_clip
 from flows.training.job import Job
-from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
-from stores.errors import InputError
 from tasks.engine.open_run import open_run
 from tasks.methods.vrt_coefficients import face_numbers
 from tasks.source.face_basis import own_basis_key
-from tasks.source.seen import Seen
 from tasks.training.face_pairs import FacePairs, FacePart
 from tasks.training.recipe import Data
 from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings
@@ -35,11 +32,8 @@ def open_faces(job: Job) -> Data:
 
     @cache
     def read(digest: str, path: Path, timeline: str, landmarks: str) -> tuple[str, str]:
-        video = Source.of(path)
-        if video.key != digest:
-            raise InputError(f"{path} is not the clip that was prepared; prepare it again")
-        found = (store.get("timeline", timeline), store.get("landmarks", landmarks))
-        cut, numbers = face_numbers(Seen(video, *found, None), driver=settings.coefficients)
+        seen = seen_clip(store, digest, path, timeline=timeline, landmarks=landmarks)
+        cut, numbers = face_numbers(seen, driver=settings.coefficients)
         return cut.key, numbers.key
 
     def cut(parts: Sequence[ClipPart], judged: bool) -> FacePairs:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from flows.training.job import Job, training_loader, validation_loader
 from models.audio.mel import SAMPLE_RATE
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart, index_facts, read_parts
 from stores.errors import InputError
 from stores.media.facts import VideoFacts
+from tasks.source.seen import Seen
 from tasks.training.dataset import BlockDataset, Blocks, WindowSettings
 from tasks.training.recipe import Data
 
@@ -93,6 +95,25 @@ def open_parts(job: Job, cut: Cut, facts: Mapping[str, Any] = MappingProxyType({
         key,
         lambda: {"speech of the first validation clip": _speech(job.store, validation[0])},
     )
+
+
+def seen_clip(store: Store, digest: str, path: Path, *, timeline: str, landmarks: str) -> Seen:
+    """A prepared clip, without its sound, for stages that read its pictures.
+
+    Args:
+        store: That it was prepared in.
+        digest: Of its bytes then.
+        path: Where it lies.
+        timeline: Key of that artifact; likewise `landmarks`.
+
+    Raises:
+        InputError: it is not there any more, or another one.
+    """
+    video = Source.of(path)
+    if video.key != digest:
+        raise InputError(f"{path} is not the clip that was prepared; prepare it again")
+    found = (store.get("timeline", timeline), store.get("landmarks", landmarks))
+    return Seen(video, *found, None)
 
 
 def _speech(url: str, segment: ClipPart) -> tuple[NDArray[np.float32], int]:

@@ -1,7 +1,8 @@
 """GANimation's generator: a face with given facial action units.
 
 Pumarola et al. 2018, equation 1, in the form that VideoReTalking ships (six residual blocks, 17
-action units; it feeds BGR). Attribute names are those of the published state dict.
+action units; it feeds BGR) or in another size. Attribute names are those of the published state
+dict.
 """
 
 from typing import NamedTuple
@@ -10,10 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.ganimation.settings import GANimationSize
 from models.tensors import FeatureMaps, Images
 
 ACTION_UNITS = 17
 """Intensities of AU 1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45."""
+
+_PUBLISHED = GANimationSize()
 
 
 class Layers(NamedTuple):
@@ -56,26 +60,33 @@ def _normed(conv: nn.Module, channels: int) -> list[nn.Module]:
 
 
 class Generator(nn.Module):
-    """Image and action units → colour and attention maps."""
+    """Image and action units → colour and attention maps.
 
-    def __init__(self) -> None:
+    Attributes:
+        side: Of the faces that it was trained on [px].
+        colours: Their order.
+    """
+
+    def __init__(self, size: GANimationSize = _PUBLISHED) -> None:
         super().__init__()
+        self.side, self.colours = size.side, size.colours
+        fine, middle, coarse = (size.width * factor for factor in (1, 2, 4))
         self.model = nn.Sequential(
-            *_normed(nn.Conv2d(3 + ACTION_UNITS, 64, 7, padding=3), 64),
-            *_normed(nn.Conv2d(64, 128, 4, stride=2, padding=1), 128),
-            *_normed(nn.Conv2d(128, 256, 4, stride=2, padding=1), 256),
-            *(ResidualBlock(256) for _ in range(6)),
-            *_normed(nn.ConvTranspose2d(256, 128, 4, stride=2, padding=1), 128),
-            *_normed(nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), 64),
+            *_normed(nn.Conv2d(3 + ACTION_UNITS, fine, 7, padding=3), fine),
+            *_normed(nn.Conv2d(fine, middle, 4, stride=2, padding=1), middle),
+            *_normed(nn.Conv2d(middle, coarse, 4, stride=2, padding=1), coarse),
+            *(ResidualBlock(coarse) for _ in range(size.residuals)),
+            *_normed(nn.ConvTranspose2d(coarse, middle, 4, stride=2, padding=1), middle),
+            *_normed(nn.ConvTranspose2d(middle, fine, 4, stride=2, padding=1), fine),
         )
-        self.color_top = nn.Sequential(nn.Conv2d(64, 3, 7, padding=3, bias=False), nn.Tanh())
-        self.au_top = nn.Sequential(nn.Conv2d(64, 1, 7, padding=3, bias=False), nn.Sigmoid())
+        self.color_top = nn.Sequential(nn.Conv2d(fine, 3, 7, padding=3, bias=False), nn.Tanh())
+        self.au_top = nn.Sequential(nn.Conv2d(fine, 1, 7, padding=3, bias=False), nn.Sigmoid())
 
     def forward(self, image: Images, action_units: Float[Tensor, "batch 17"]) -> Layers:
         """The changed face, and where to keep the original.
 
         Args:
-            image: BGR in -1..1; sides are multiples of 4 (128 px published).
+            image: -1..1, in the order of `colours`; sides are multiples of 4.
             action_units: Intensities in 0..1, in the order of ACTION_UNITS.
 
         Returns:

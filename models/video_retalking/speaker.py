@@ -103,7 +103,7 @@ class Emotion(nn.Module):
     """GANimation on crops of any size, whose pixels stay sharp where the network keeps them.
 
     Args:
-        network: Its generator, which sees 128 x 128.
+        network: Its generator, which is shown faces of its side, in its order of colours.
         face: The emotion; sad is a face at rest.
         strength: 0 as they are .. 1 as the network makes them.
     """
@@ -116,12 +116,32 @@ class Emotion(nn.Module):
 
     def forward(self, faces: ImageBytes) -> ImageBytes:
         """The changed faces."""
-        image = 2 * shares(faces) - 1
-        units = self.get_buffer("units").expand(len(image), -1)
-        layers = self.network(_resized(image, 128), units)
-        color, attention = (_resized(each.float(), image.shape[-1]) for each in layers)
-        changed = attention * image + (1 - attention) * color
-        return rounded((image + self.strength * (changed - image) + 1) / 2)
+        units = self.get_buffer("units").expand(len(faces), -1)
+        return acted(self.network, faces, units, strength=self.strength)
+
+
+def acted(
+    network: nn.Module,
+    faces: ImageBytes,
+    units: Float[Tensor, "batch 17"],
+    *,
+    strength: float = 1.0,
+) -> ImageBytes:
+    """Faces with action units.
+
+    Args:
+        network: As of `Emotion`.
+        faces: Of any size.
+        units: 0..1, in the order of GANimation.
+        strength: As of `Emotion`.
+    """
+    image = 2 * shares(faces) - 1
+    shown = image.flip(1) if network.colours == "rgb" else image
+    layers = network(_resized(shown, int(network.side)), units)  # type: ignore[arg-type]
+    color, attention = (_resized(each.float(), image.shape[-1]) for each in layers)
+    color = color.flip(1) if network.colours == "rgb" else color
+    changed = attention * image + (1 - attention) * color
+    return rounded((image + strength * (changed - image) + 1) / 2)
 
 
 def _drawn(seed: int, sides: Sequence[int]) -> list[Tensor]:

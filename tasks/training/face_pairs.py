@@ -4,9 +4,10 @@ A batch holds `face` (B, 3, side, side) uint8 RGB and `window` (B, 73, 26), D-Ne
 `other_face` and `other_window`, the same of another moment; `row` (B,) of the index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,37 @@ from tasks.training.dataset import Arrays, Blocks, Sample, resized
 
 BLOCK_FRAMES = 256
 """Frames of a clip read at once."""
+
+
+class _Stretch(Protocol):
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def stop(self) -> int: ...
+
+
+Stretch = TypeVar("Stretch", bound=_Stretch)
+
+
+def face_blocks(
+    parts: Iterable[tuple[Stretch, NDArray[np.bool_]]], *, least: int
+) -> list[tuple[Stretch, NDArray[np.int64]]]:
+    """What is read at once: for each stretch of a part its frames that have a face.
+
+    Args:
+        parts: Parts of clips, and for each of their frames whether there is a face.
+        least: Faces of a block.
+    """
+    blocks = []
+    for part, valid in parts:
+        for start, stop in block_edges(
+            part.start, part.stop, block=BLOCK_FRAMES, least=PIXEL_SHARD
+        ):
+            rows = start + np.flatnonzero(valid[start - part.start : stop - part.start])
+            if len(rows) >= least:
+                blocks.append((part, rows))
+    return blocks
 
 
 @dataclass(frozen=True)
@@ -65,15 +97,8 @@ class FacePairs(Blocks):
 
     def __init__(self, parts: Sequence[FacePart], store: str, *, side: int, stride: int) -> None:
         self._store_url, self._side, self.stride = store, side, stride
-        self._blocks: list[tuple[FacePart, NDArray[np.int64]]] = []
-        for part in parts:
-            valid = self._coefficients(part).read("valid")
-            for start, stop in block_edges(
-                part.start, part.stop, block=BLOCK_FRAMES, least=PIXEL_SHARD
-            ):
-                rows = start + np.flatnonzero(valid[start:stop])
-                if len(rows) > 1:
-                    self._blocks.append((part, rows))
+        seen = ((p, self._coefficients(p).read("valid", p.start, p.stop)) for p in parts)
+        self._blocks = face_blocks(seen, least=2)
         if not self._blocks:
             raise ValueError("no clip has two frames with a face")
         self.ticks = np.array([len(rows) for _, rows in self._blocks], np.int64)

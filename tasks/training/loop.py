@@ -29,6 +29,7 @@ from tasks.training.recipe import (
     Data,
     Gated,
     Recipe,
+    Resting,
     Sample,
     TrainingObserver,
     Validation,
@@ -98,8 +99,7 @@ class Training:
         self._loader = data.training(rank.number, rank.world)
         self.state = self._begin()
         self._trained = self._wrapped()
-        self._sums: dict[str, Tensor] = {}
-        self._summed = 0
+        self._noted: dict[str, list[Tensor]] = {}
 
     def run(self) -> State:
         """Train to the end.
@@ -198,10 +198,10 @@ class Training:
             group["lr"] = group["initial_lr"] * factor
         carried: list[dict[str, Tensor]] = [{} for _ in given.parts]
         for phase in recipe.phases:
-            self._learn(phase, given.parts, carried)
+            if not (isinstance(recipe, Resting) and recipe.rests(phase, state.step)):
+                self._learn(phase, given.parts, carried)
         self._scaler.update()
         self._average()
-        self._summed += 1
         state.step += 1
         state.data = given.position
 
@@ -221,7 +221,7 @@ class Training:
                     loss, told = self._recipe.loss(phase, networks, batch, self.state.step, kept)
                 self._scaler.scale(loss / len(parts)).backward()  # type: ignore[no-untyped-call]
             for name, value in {phase: loss, **told}.items():
-                self._note(name, value.detach().float() / len(parts))
+                self._noted.setdefault(name, []).append(value.detach().float())
         if self._settings.max_gradient is not None:
             self._scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(self._learned[phase], self._settings.max_gradient)
@@ -273,16 +273,13 @@ class Training:
         if improved or step % settings.checkpoint_every == 0:
             self._save()
 
-    def _note(self, name: str, value: Tensor) -> None:
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
-
     def _losses(self) -> dict[str, float]:
         """Mean losses since they were logged last."""
-        return {name: float(value) / self._summed for name, value in self._sums.items()}
+        return {name: float(torch.stack(found).mean()) for name, found in self._noted.items()}
 
     def _log(self) -> None:
         losses = self._check()
-        self._sums, self._summed = {}, 0
+        self._noted = {}
         if self._board is not None:
             rates = {phase: o.param_groups[0]["lr"] for phase, o in self._optimizers.items()}
             self._board.losses(self.state.step, losses, rates, seconds=self.state.seconds)

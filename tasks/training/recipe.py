@@ -126,6 +126,14 @@ class Gated(Protocol):
         """Is told the figure after each validation, and all earlier ones when it goes on."""
 
 
+@runtime_checkable
+class Resting(Protocol):
+    """A recipe whose phases do not all learn in every step."""
+
+    def rests(self, phase: str, step: int) -> bool:
+        """Whether a phase is left out of a step, counted from 0; one at least is not."""
+
+
 class Loader(Protocol):
     """Gives batches of an epoch whenever it is iterated; can be taken up where it stood."""
 

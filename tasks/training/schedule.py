@@ -11,6 +11,7 @@ class Schedule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rise_steps: int = Field(0, ge=0, description="steps in which the rate rises from 0")
+    stay_steps: int = Field(0, ge=0, description="steps after that in which it stays")
     fall_steps: int | None = Field(
         None, ge=1, description="step at which the rate has fallen to its end; none: it stays"
     )
@@ -23,5 +24,6 @@ class Schedule(BaseModel):
             return (step + 1) / self.rise_steps
         if self.fall_steps is None or (self.at_once and step < self.fall_steps):
             return 1.0
-        done = (step - self.rise_steps) / max(self.fall_steps - self.rise_steps, 1)
+        begin = self.rise_steps + self.stay_steps
+        done = max(step - begin, 0) / max(self.fall_steps - begin, 1)
         return self.end + (1 - self.end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -47,6 +47,11 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., TrainSettings]
 CPU = torch.device("cpu")
 TINY: dict[str, dict[str, Any]] = {
+    "ganimation": {
+        "size": {"side": 32, "width": 2, "residuals": 1, "colours": "rgb"},
+        "critic_steps": 2,
+        "judged_stride": 60,
+    },
     "ip_lap.landmarks": {"size": {"width": 32, "layers": 1, "heads": 2, "feedforward": 32}},
     "ip_lap.renderer": {
         "size": {"fine": 4, "coarse": 32},
@@ -312,6 +317,7 @@ SYNC = {"adversarial": 0, "sync": 0.3}
         ("video_retalking.lnet", 16, {"gate": EASY}),
         ("video_retalking.dnet", 16, {"warping_steps": 7}),
         ("video_retalking.enet", 12, {"gate": EASY, "judged_stride": 25, "losses": SYNC}),
+        ("ganimation", 24, {}),
     ],
 )
 def test_killed_at_any_moment_it_ends_with_the_same_bytes(

@@ -28,6 +28,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.inference.runner import Runner
+from tasks.methods.ganimation_faces import ganimation_faces
 from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.methods.restored_crops import restored_crops
@@ -169,6 +170,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 sharp = {"weights": find_weights("gpen_bfr_512"), "enhancer": "gpen"}
                 parser = find_weights("parsenet")
                 restored_crops(whole, seen["landmarks"], parser=parser, **sharp)
+                ganimation_faces(**seen, side=32)
                 film = drawn(folder / "film.mp4", frames=FRAMES)
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()

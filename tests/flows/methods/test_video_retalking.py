@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from scipy.io import savemat
 from torch import nn
+from torch.nn import functional
 
 from flows.dub import dub, input_faults
 from flows.dub_report import DubReport
@@ -50,7 +51,7 @@ from tasks.weights.networks import find_weights, load_network
 from tests.flows.conftest import computed, cut_wav
 from tests.flows.methods.test_meta_talk import write_trained
 from tests.media_factory import EXAMPLE, faces, make_video
-from tests.published_weights import add_filled, write_registry
+from tests.published_weights import add_filled, trained_file, write_registry
 
 pytestmark = pytest.mark.dub
 
@@ -96,6 +97,8 @@ class Mover(nn.Module):
 
 class Frown(nn.Module):
     """In place of GANimation: half as much of the face, half of a grey that the units set."""
+
+    side, colours = 128, "bgr"
 
     def __init__(self) -> None:
         super().__init__()
@@ -530,6 +533,33 @@ def test_an_lnet_of_ones_own_training_speaks(make: Make, tmp_path: Path) -> None
     save_file(network.state_dict(), path, metadata=metadata)
     own = {"dnet": False, "enet": False, "teeth": "none", "weights": {"lnet": str(path)}}
     assert "render" in computed(dub(make(method_settings=own)))
+
+
+@pytest.mark.long
+def test_a_ganimation_of_ones_own_training_acts(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = published._Maker("models.ganimation.generator", "Generator")
+    monkeypatch.setitem(published._NETWORKS, "ganimation_generator", maker)
+    size = {"side": 32, "width": 2, "residuals": 1, "colours": "rgb"}
+    own = trained_file(tmp_path / "mine.safetensors", "ganimation_generator", size)
+    changes = {"upper_face": "angry", "weights": {"ganimation": own}}
+    settings = make(changes, sync={"end_seconds": 0.16})
+    report = dub(settings)
+    acted, crops = (artifact(settings, report, kind) for kind in ("vrt_upper_face", "vrt_crops"))
+    network = load_network(find_weights(own, store=Store(settings.store)))
+    face = torch.from_numpy(crops.read("face", 0, 1)[..., ::-1].copy())
+    image = face.permute(0, 3, 1, 2).float() / 127.5 - 1
+    units = torch.zeros(1, 17)
+    units[0, 2] = 0.3
+    small = functional.interpolate(image, size=(32, 32), mode="bilinear", align_corners=False)
+    color, attention = (
+        functional.interpolate(each, size=(384, 384), mode="bilinear", align_corners=False)
+        for each in network(small, units)
+    )
+    wanted = (attention * image + (1 - attention) * color + 1) * 127.5
+    made = torch.from_numpy(acted.read("face", 0, 1)[..., ::-1].copy()).permute(0, 3, 1, 2)
+    torch.testing.assert_close(made.float(), wanted, atol=0.6, rtol=0)
 
 
 @pytest.mark.slow

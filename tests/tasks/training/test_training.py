@@ -121,6 +121,47 @@ def test_optimizers_begin_anew_where_the_recipe_says(tmp_path: Path) -> None:
         same(weights(tmp_path / "whole", 12, file), weights(tmp_path / "cut", 12, file))
 
 
+class Every3rd(Toy):
+    """Its first network learns in every third step only."""
+
+    def rests(self, phase: str, step: int) -> bool:
+        return phase == "first" and step % 3 != 2
+
+    def loss(self, phase: str, networks: Any, batch: Any, step: int, carried: Any) -> Any:
+        if phase == "second" and "found" not in carried:
+            carried["found"] = networks["first"](batch["x"]).detach()
+        return super().loss(phase, networks, batch, step, carried)
+
+
+def test_a_phase_that_rests_does_not_learn(tmp_path: Path) -> None:
+    told: list[float] = []
+
+    class Losses(NoTrainingObserver):
+        def step(self, step: int, losses: Any) -> None:
+            told.append(losses().get("first"))
+
+    settings = quick(checkpoint_every=1, keep=12, log_every=100)
+    trained(tmp_path / "whole", settings, Every3rd(), watch=Losses())
+    first, second = (
+        [weights(tmp_path / "whole", n, "optimizers").get(f"{phase}/0/step", 0) for n in (2, 3, 12)]
+        for phase in ("first", "second")
+    )
+    assert [int(each) for each in first] == [0, 1, 4]
+    assert second == [0, 0, 0], "SGD counts no steps"
+    before, after = (weights(tmp_path / "whole", step) for step in (3, 5))
+    assert torch.equal(before["first/0.weight"], after["first/0.weight"])
+    assert not torch.equal(before["second/weight"], after["second/weight"])
+    assert told[:2] == [None, None] and told[2] == told[4], (
+        "a mean over the steps that it learned in"
+    )
+    for step in (4, 7):
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", settings, Every3rd(), watch=Interrupt(step))
+    trained(tmp_path / "cut", settings, Every3rd())
+    for file in ("networks", "optimizers"):
+        same(weights(tmp_path / "whole", 12, file), weights(tmp_path / "cut", 12, file))
+
+
 def test_a_part_of_a_checkpoint_is_none(tmp_path: Path) -> None:
     trained(tmp_path, quick())
     part = tmp_path / ".step-0000099.part"
