@@ -19,10 +19,10 @@ from models.ganimation.training import (
     generator_loss,
 )
 from models.video_retalking.speaker import UNITS
+from tasks.training.figures import Means
 from tasks.training.meta_talk_renderer import levels
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
-from tasks.training.speaking import means
 
 _NETWORK = "ganimation_generator"
 _BETAS = (0.5, 0.999)
@@ -137,7 +137,7 @@ class GANimationRecipe:
         return parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        found, weights = means(), self._settings.losses
+        found, weights = Means(), self._settings.losses
         for batch in batches:
             face, wanted, count = batch["face"], batch["wanted"], len(batch["face"])
             parts = self._parts(networks, batch)
