@@ -27,7 +27,7 @@ BLOCK_FRAMES = 256
 """Frames of a clip read at once."""
 
 
-class _Stretch(Protocol):
+class _Frames(Protocol):
     @property
     def start(self) -> int: ...
 
@@ -35,12 +35,12 @@ class _Stretch(Protocol):
     def stop(self) -> int: ...
 
 
-Stretch = TypeVar("Stretch", bound=_Stretch)
+Frames = TypeVar("Frames", bound=_Frames)
 
 
 def face_blocks(
-    parts: Iterable[tuple[Stretch, NDArray[np.bool_]]], *, least: int
-) -> list[tuple[Stretch, NDArray[np.int64]]]:
+    parts: Iterable[tuple[Frames, NDArray[np.bool_]]], *, least: int
+) -> list[tuple[Frames, NDArray[np.int64]]]:
     """What is read at once: for each stretch of a part its frames that have a face.
 
     Args:

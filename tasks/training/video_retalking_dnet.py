@@ -94,7 +94,7 @@ class DNetRecipe:
         self.restarts = (settings.warping_steps,)
 
     def networks(self) -> dict[str, nn.Module]:
-        network = DNet(self._settings.size)
+        network: nn.Module = DNet(self._settings.size)
         network = begin(network) if self._settings.normal_start else network
         return {"dnet": begin_with(network, self._settings.start, "vrt_dnet", self._store)}
 
