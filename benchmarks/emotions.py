@@ -11,6 +11,7 @@ brows come nearer to their eyes.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,7 @@ from models.wav2lip.steps import paste_face
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart, read_parts
 from stores.media.read import read_frames
+from stores.weights.trained import read_header
 from tasks.engine.open_run import open_run
 from tasks.methods.ganimation_faces import ganimation_faces
 from tasks.methods.vrt_render import vrt_crops
@@ -71,8 +73,12 @@ class Face:
     units: Floats
 
 
-def faces_of(part: ClipPart, store: Store, every: int) -> Iterator[Face]:
-    """Faces of a part of a clip, so many frames apart; units are relative to the part's median."""
+def faces_of(part: ClipPart, store: Store, every: int, *, rest: str) -> Iterator[Face]:
+    """Faces of a part of a clip, so many frames apart.
+
+    Args:
+        rest: What units are relative to: mean_face, or else the part's median.
+    """
     keys = {kind: part.keys[kind] for kind in ("timeline", "landmarks")}
     seen = seen_clip(store, part.digest, part.path, **keys)
     crops = vrt_crops(seen, settings=PUBLISHED_CROPS)
@@ -80,7 +86,9 @@ def faces_of(part: ClipPart, store: Store, every: int) -> Iterator[Face]:
     valid, measures = (faces.read(name, part.start, part.stop) for name in ("valid", "measures"))
     if not valid.any():
         return
-    units = action_units(measures, np.median(measures[valid], axis=0))
+    usual = np.median(measures[valid], axis=0)
+    (mean,) = face_measures(mean_face()[None])
+    units = action_units(measures, mean if rest == "mean_face" else usual)
     wanted = {*(part.start + np.flatnonzero(valid)[::every]).tolist()}
     clip = load_timeline(seen.timeline)
     for row, frame in enumerate(read_frames(part.path, clip, part.start, part.stop), part.start):
@@ -153,13 +161,16 @@ def main() -> None:
     for path, network in networks(chosen.files, Generator, store).items():
         found: dict[str, list[list[float]]] = defaultdict(list)
         shown = []
+        told = read_header(Path(path)).trained_on
+        rest = str(told.get("action_units")) if isinstance(told, dict) else ""
         with open_run(store):
-            for face in (face for part in parts for face in faces_of(part, store, chosen.every)):
+            each_part = (faces_of(part, store, chosen.every, rest=rest) for part in parts)
+            for face in chain.from_iterable(each_part):
                 made = versions(face, network)
-                told = figures(face, made, detector)
-                if told is not None:
+                changes = figures(face, made, detector)
+                if changes is not None:
                     shown.append(np.hstack([_small(each) for each in (face.crop, *made.values())]))
-                    for name, numbers in told.items():
+                    for name, numbers in changes.items():
                         found[name].append(numbers)
         rows = []
         for name, each in found.items():

@@ -28,7 +28,7 @@ from tasks.training.settings import TrainerSettings
 
 INDEX = "index.parquet"
 """Name of the index of a folder that was prepared for a run."""
-TOLD = ("dataset", "splits", "person", "basis", "faces", "coefficients", "held_out")
+TOLD = ("dataset", "splits", "person", "basis", "faces", "coefficients", "held_out", "action_units")
 """What weights files say of the data, as far as it is known."""
 
 

@@ -12,12 +12,13 @@ from flows.recipes import RecipeSpec
 from flows.training.index_data import open_parts, seen_clip
 from flows.training.job import Job
 from flows.training.openface import openface_units
-from models.ganimation.action_units import action_units
+from models.ganimation.action_units import action_units, face_measures
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
 from tasks.engine.open_run import open_run
 from tasks.methods.ganimation_faces import ganimation_faces
+from tasks.source.landmarks import mean_face
 from tasks.training.ganimation import GANimationRecipe, GANimationSettings
 from tasks.training.recipe import Data
 from tasks.training.unit_faces import UnitFaces, UnitPart
@@ -47,22 +48,28 @@ def open_faces(job: Job) -> Data:
             (p, faces(p.digest, p.path, p.keys["timeline"], p.keys["landmarks"])) for p in parts
         ]
         folder = settings.openface
-        found = _mesh_parts(kept) if folder is None else _openface_parts(kept, folder)
+        found = (
+            _mesh_parts(kept, settings.rest) if folder is None else _openface_parts(kept, folder)
+        )
         stride = settings.judged_stride if judged else settings.stride
         return UnitFaces(found, job.store, stride=stride)
 
-    facts = {"action_units": "mesh" if settings.openface is None else "openface"}
+    facts = {"action_units": settings.rest if settings.openface is None else "openface"}
     with open_run(store):
         return open_parts(job, cut, facts)
 
 
-def _mesh_parts(parts: _Parts) -> list[UnitPart]:
-    """Units relative to each person's median over all parts."""
+def _mesh_parts(parts: _Parts, relative_to: str) -> list[UnitPart]:
+    """Units relative to each person's median over all parts, or to the mean face."""
     measured: dict[str, list[Floats]] = defaultdict(list)
     for part, faces in parts:
         valid = faces.read("valid", part.start, part.stop)
         measured[part.person].append(faces.read("measures", part.start, part.stop)[valid])
-    rest = {person: _median(np.concatenate(found)) for person, found in measured.items()}
+    (mean,) = face_measures(mean_face()[None])
+    rest = {
+        person: _median(np.concatenate(found)) if relative_to == "person" else mean
+        for person, found in measured.items()
+    }
     return [
         _unit_part(p, f, action_units(f.read("measures", p.start, p.stop), rest[p.person]))
         for p, f in parts

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,10 +39,22 @@ class GANimationSettings(BaseModel):
     size: GANimationSize = GANimationSize(colours="rgb")
     losses: GANimationWeights = GANimationWeights.model_validate({})
     critic_steps: int = Field(5, ge=1, description="steps of the critic to one of the generator")
+    reading_steps: int = Field(
+        0,
+        ge=0,
+        description="steps at first in which the critic alone learns, to read units: a generator "
+        "before a critic that can't learns to change nothing, and keeps to it",
+    )
     openface: Path | None = Field(
         None,
         description="folder with OpenFace's CSV of each clip, by the clip's name; none: action "
         "units are read off the face mesh",
+    )
+    rest: Literal["person", "mean_face"] = Field(
+        "person",
+        description="what units of the mesh are relative to: the person's median over all clips, "
+        "as in OpenFace; or the mean face, by which few persons suffice, as one face alone does "
+        "not show how it differs from the others of this person",
     )
     mirror: float = Field(0.0, ge=0, le=1, description="share of the faces that are mirrored")
     stride: int = Field(5, ge=1, description="frames from a sample of a clip to the next")
@@ -86,7 +98,8 @@ class GANimationRecipe:
         return self._settings.schedule.factor(step)
 
     def rests(self, phase: str, step: int) -> bool:
-        return phase == "generator" and (step + 1) % self._settings.critic_steps != 0
+        played = step + 1 - self._settings.reading_steps
+        return phase == "generator" and (played < 1 or played % self._settings.critic_steps != 0)
 
     def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
         units, face = sample["units"].numpy(), sample["face"].to(device).float() / 127.5 - 1
@@ -107,6 +120,12 @@ class GANimationRecipe:
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         face, weights = batch["face"], self._settings.losses
+        if phase == "critic" and step < self._settings.reading_steps:
+            with torch.autocast(face.device.type, enabled=False):
+                score, said = networks["critic"](face)
+            parts = {"read_units": (said - batch["units"]).square().mean()}
+            # Every parameter takes part in each step, as processes that train together need.
+            return weights.units * parts["read_units"] + 0 * score.sum(), parts
         if phase == "critic":
             made = carried.get("made")
             if made is None:

@@ -9,7 +9,7 @@ import pytest
 
 from flows.recipes.ganimation import open_faces
 from flows.training.openface import COLUMNS, openface_units
-from models.ganimation.action_units import UNITS, action_units
+from models.ganimation.action_units import UNITS, action_units, face_measures
 from models.video_retalking.settings import PUBLISHED_CROPS
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -17,6 +17,7 @@ from stores.dataset_index import read_parts
 from stores.errors import InputError
 from tasks.engine.open_run import open_run
 from tasks.methods.vrt_render import vrt_crops
+from tasks.source.landmarks import mean_face
 from tasks.source.seen import Seen
 from tasks.training.dataset import WindowLoader
 from tests.flows.recipes.test_video_retalking_dnet import job_of
@@ -92,7 +93,14 @@ def test_faces_are_those_of_dubbing_with_units_from_the_persons_median(
     wanted = action_units(measures, np.median(measures, axis=0))  # one clip a person
     np.testing.assert_array_equal(block["units"], wanted[: len(rows)])
     assert 0 < block["units"].max() <= 1
-    assert data.facts["action_units"] == "mesh"
+    assert data.facts["action_units"] == "person"
+    absolute = settings.settings | {"rest": "mean_face"}
+    other_rest = open_faces(job_of(settings.model_copy(update={"settings": absolute})))
+    loader = other_rest.training(0, 1)
+    assert isinstance(loader, WindowLoader)
+    units = loader._blocks[0]["units"].numpy()
+    wanted = action_units(measures, face_measures(mean_face()[None])[0])
+    np.testing.assert_array_equal(units, wanted[: len(rows)])
     sample = blocks.cut(block, 3, np.zeros(0, np.int64))
     assert (sample["face"].shape, sample["units"].shape) == ((3, 32, 32), (17,))
 

@@ -68,6 +68,20 @@ def test_the_critic_learns_five_times_as_often() -> None:
     assert not any(made.rests("critic", step) for step in range(15))
 
 
+def test_at_first_the_critic_alone_learns_to_read(sample: dict[str, Tensor]) -> None:
+    made = recipe(critic_steps=2, reading_steps=4)
+    assert [step for step in range(10) if not made.rests("generator", step)] == [5, 7, 9]
+    networks, batch = made.networks(), made.batch(sample, CPU, None)
+    loss, parts = made.loss("critic", {"critic": networks["critic"]}, batch, 3, {})
+    loss.backward()
+    read = (networks["critic"](batch["face"])[1] - batch["units"]).square().mean()
+    torch.testing.assert_close(loss, 160 * read)
+    assert parts.keys() == {"read_units"}
+    grads = [p.grad for p in networks["critic"].parameters()]
+    assert all(grad is not None for grad in grads), "as processes that train together need"
+    assert "penalty" in made.loss("critic", networks, batch, 4, {})[1]
+
+
 def test_the_papers_rate_stays_and_falls_to_nothing() -> None:
     made = GANimationRecipe(GANimationSettings(), "")
     rates = [made.schedule(step) for step in (0, 160_000, 200_000, 240_000)]
