@@ -66,6 +66,27 @@ TINY: dict[str, dict[str, Any]] = {
         "warping_steps": 1,
         "judged_stride": 60,
     },
+    "stylegan2.embedding": {
+        "size": {"side": 128, "fan_width": 16, "audio_width": 4, "features": 8},
+        "frames": 4,
+        "speech_classes": "units",
+        "classes": 4,
+        "supervised_steps": 2,
+    },
+    "stylegan2.identity": {"size": {"side": 128, "identity_width": 2}, "persons": 4},
+    "stylegan2.face": {
+        "size": {
+            **{"side": 128, "fan_width": 16, "audio_width": 4, "features": 8},
+            **{"identity_width": 2, "narrow": 0.01, "style": 8},
+        },
+        "frames": 4,
+        "drawn_frames": 2,
+        "speech_classes": "units",
+        "classes": 4,
+        "classified_frames": 1,
+        "critic_width": 2,
+        "reconstruction": "l1",
+    },
 }
 LENIENT = {"min_agreement": None, "max_lag_seconds": None, "min_face_px": 20}
 
