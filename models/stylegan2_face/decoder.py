@@ -10,7 +10,7 @@ from models.stylegan2.layers import EPS, EqualLinear, StyledConv
 from models.stylegan2.pyramid import Pyramid, channels_of
 from models.stylegan2_face.encoders import Features, map_channels
 from models.stylegan2_face.settings import FaceSize
-from models.tensors import FeatureMaps, Images
+from models.tensors import AnyMaps, FeatureMaps, Images
 
 _DAVS = ((2, 512), (3, 512), (4, 256), (4, 256), (3, 128), (2, 64))
 """Convolutions of each size of DAVS's decoder, and their channels."""
@@ -60,7 +60,7 @@ class StyleDecoder(Pyramid):
                 if isinstance(layer, StyledConv):
                     layer.noise = _NoNoise()  # type: ignore[assignment]
 
-    def forward(self, features: Features, maps: Mapping[int, FeatureMaps]) -> Images:
+    def forward(self, features: Features, maps: Mapping[int, AnyMaps]) -> Images:
         """Pictures, RGB -1..1, not clipped.
 
         Args:
@@ -133,7 +133,7 @@ class DavsDecoder(nn.Module):
             nn.Conv2d(inputs, inputs, 3, padding=1), nn.ReLU(), nn.Conv2d(inputs, 3, 3, padding=1)
         )
 
-    def forward(self, features: Features, maps: Mapping[int, FeatureMaps]) -> Images:
+    def forward(self, features: Features, maps: Mapping[int, AnyMaps]) -> Images:
         """As of `StyleDecoder`; within -1..1."""
         now: Tensor = self.start(features[:, :, None, None])
         for number, block in enumerate(self.blocks):
