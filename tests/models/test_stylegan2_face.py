@@ -48,6 +48,7 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "maps", "decoder"),
     [

@@ -84,6 +84,7 @@ def moved(network: nn.Module) -> bool:
     return any(p.grad is not None and bool(p.grad.any()) for p in network.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [
@@ -108,6 +109,7 @@ def test_each_phase_moves_all_of_its_own_and_nothing_else(
                 assert moved(child), f"{phase}: {name}"
 
 
+@pytest.mark.long
 def test_without_critics_there_is_one_phase(tmp_path: Path) -> None:
     none = {"sync": False, "disentangle": False, "losses": {"gan": 0}}
     recipe = FaceRecipe(FaceSettings.model_validate({**FACE, **none}), str(tmp_path))
@@ -115,6 +117,7 @@ def test_without_critics_there_is_one_phase(tmp_path: Path) -> None:
     assert moved(learned(recipe, "face")["face"])
 
 
+@pytest.mark.long
 def test_the_sync_critic_moves_lips_and_not_speech(tmp_path: Path) -> None:
     only = {"classes": 0, "unit_contrast": 0, "raw_contrast": 0, "landmarks": 0}
     recipe = EmbeddingRecipe(
@@ -130,6 +133,7 @@ def test_the_sync_critic_moves_lips_and_not_speech(tmp_path: Path) -> None:
     assert not moved(embedding.get_submodule("audio"))
 
 
+@pytest.mark.long
 def test_the_embedding_learns_all_but_what_lips_do_not_need(tmp_path: Path) -> None:
     settings = EmbeddingSettings.model_validate({**COMMON, "size": SMALL})
     networks = learned(EmbeddingRecipe(settings, str(tmp_path)), "embedding")
@@ -200,6 +204,7 @@ def test_more_faces_than_a_sample_has_cannot_be_drawn(tmp_path: Path) -> None:
         FaceRecipe(settings, str(tmp_path))
 
 
+@pytest.mark.long
 def test_a_training_begins_only_with_what_is_like_it(tmp_path: Path) -> None:
     store, kind = Store(tmp_path / "store"), "stylegan2_face_embedding"
     file = str(write_trained(kind, {**SMALL, "mfcc": "davs"}, tmp_path))
