@@ -43,7 +43,7 @@ _NETWORKS = {
     ),
     "gpen_bfr_512": _Maker("models.restore.gpen", "FullGenerator", {"size": 512}),
     "gfpgan_v1clean_512": _Maker("models.restore.gfpgan", "gfpgan_v1_clean"),
-    # PC-AVS, the feature-driven StyleGAN2 talking face
+    # PC-AVS
     "pcavs_audio_encoder": _Maker("models.pc_avs.audio_encoder", "AudioEncoder"),
     "pcavs_generator": _Maker("models.pc_avs.generator", "Generator"),
     "pcavs_identity_encoder": _Maker("models.pc_avs.identity_encoder", "IdentityEncoder"),
@@ -70,6 +70,10 @@ _NETWORKS = {
     # Meta Talk, of which nothing is published
     "meta_talk_expression": _Maker("models.meta_talk.expression", "SpeechToExpression"),
     "meta_talk_renderer": _Maker("models.meta_talk.renderer", "neural_renderer"),
+    # The feature-driven StyleGAN2 talking face, of which nothing is published
+    "stylegan2_face_embedding": _Maker("models.stylegan2_face.encoders", "Embedding"),
+    "stylegan2_face_identity": _Maker("models.stylegan2_face.encoders", "IdentityEncoder"),
+    "stylegan2_face": _Maker("models.stylegan2_face.network", "TalkingFace"),
     # Metrics
     "lpips_alex": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "alex"}),
     "lpips_vgg": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "vgg"}),
@@ -90,6 +94,9 @@ _TRAINED = {
     "vrt_dnet": _Maker("models.video_retalking.settings", "DNetSize"),
     "meta_talk_expression": _Maker("models.meta_talk.expression_settings", "ExpressionSize"),
     "meta_talk_renderer": _Maker("models.meta_talk.settings", "NeuralRendererSize"),
+    "stylegan2_face_embedding": _Maker("models.stylegan2_face.settings", "EmbeddingSize"),
+    "stylegan2_face_identity": _Maker("models.stylegan2_face.settings", "IdentitySize"),
+    "stylegan2_face": _Maker("models.stylegan2_face.settings", "FaceSize"),
 }
 """Networks that `dubflow train` makes: the model of their size, and what else is not as published.
 """

@@ -95,7 +95,7 @@ class WindowSettings(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Block:
+class Block:
     """Frames [start, stop) of a segment, shown in so many ticks."""
 
     segment: ClipPart
@@ -200,10 +200,7 @@ class BlockDataset(Blocks):
     def __getitem__(self, number: int) -> Sample:
         block, settings = self._blocks[number], self._settings
         times, _ = self._clock(block)
-        lag = block.segment.lag_seconds
-        if settings.sure_lag is None or block.segment.lag_confidence < settings.sure_lag:
-            lag = 0.0
-        mel, first = self._sound(block, times - lag + settings.mel_start_seconds)
+        mel, first = self._sound(block, times - self.lag(block) + settings.mel_start_seconds)
         heard = {"mel": torch.from_numpy(mel), "mel_first": torch.from_numpy(first)}
         return {**self.shown((number, 0, block.ticks)), **heard}
 
@@ -229,14 +226,19 @@ class BlockDataset(Blocks):
             found["face"] = faces[rows].transpose(0, 3, 1, 2)
         return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
 
+    def lag(self, block: Block) -> float:
+        """How much later the picture is than the sound, as far as that is sure [s]."""
+        sure, part = self._settings.sure_lag, block.segment
+        return 0.0 if sure is None or part.lag_confidence < sure else part.lag_seconds
+
     @cached_property
     def _store(self) -> Store:
         return Store(self._store_url)
 
-    def _artifact(self, block: _Block, kind: str) -> Artifact:
+    def _artifact(self, block: Block, kind: str) -> Artifact:
         return self._store.get(kind, block.segment.keys[kind])
 
-    def _clock(self, block: _Block) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def _clock(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Times (tick,) [s], and the nearest frame to each, counted from the block's first.
 
         The ticks are laid evenly over the block's own time, so that a variable frame rate neither
@@ -256,7 +258,7 @@ class BlockDataset(Blocks):
         return times, np.where(nearer, after - 1, after)
 
     def _sound(
-        self, block: _Block, times: NDArray[np.float64]
+        self, block: Block, times: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Mel columns (column, 80) around the block, silence beyond the sound's ends."""
         mel = self._artifact(block, "mel")
@@ -474,7 +476,7 @@ def _arrays(block: Sample) -> Arrays:
     return {name: tensor.numpy() for name, tensor in block.items()}
 
 
-def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[_Block]:
+def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[Block]:
     """A segment's blocks that hold a window; no shard of pictures is in two of them."""
     fps = (segment.stop - segment.start) / segment.seconds
     edges = block_edges(segment.start, segment.stop, block=settings.block_frames, least=PIXEL_SHARD)
@@ -482,7 +484,7 @@ def _blocks(segment: ClipPart, settings: WindowSettings) -> Iterator[_Block]:
         ticks = int((stop - start) / fps * settings.rate + 1e-6)
         beside = settings.reference_frames if settings.reference_frames > 1 else 0
         if ticks >= settings.frames + beside:
-            yield _Block(segment, start, stop, ticks)
+            yield Block(segment, start, stop, ticks)
 
 
 def resized(faces: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

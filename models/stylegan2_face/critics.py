@@ -1,0 +1,134 @@
+"""The four discriminators, and the classifiers that the embedding is learned with."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.audiodvp.critic import PatchCritic
+from models.stylegan2_face.encoders import Features
+from models.tensors import FeatureMaps
+
+_PER_FRAME = 128
+_DROPOUT = 0.5
+_HIDDEN = 512
+
+
+class SpeechCritic(nn.Module):
+    """D_id: which class of speech do the identity's maps betray?
+
+    Args:
+        channels: Of a map.
+        side: Of a map [px].
+        frames: Seen together: those of a word; 1 for units of speech.
+        classes: To choose from.
+    """
+
+    def __init__(self, channels: int, side: int, *, frames: int, classes: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.conv = nn.Conv2d(channels, 1, 3, 2, 1)
+        self.linear = nn.Linear((side // 2) ** 2, _PER_FRAME)
+        self.last = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(frames * _PER_FRAME, classes))
+
+    def forward(self, maps: FeatureMaps) -> Tensor:
+        """Logits (batch, class).
+
+        Args:
+            maps: (batch * frames, channel, side, side), a sample's frames in a row.
+        """
+        told: Tensor = self.linear(functional.relu(self.conv(maps).flatten(1)))
+        logits: Tensor = self.last(functional.relu(told).reshape(-1, self.frames * _PER_FRAME))
+        return logits
+
+
+class SyncCritic(nn.Sequential):
+    """D_sync: is a feature of speech? Gives logits (batch, 1).
+
+    Args:
+        features: Numbers of a feature.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 1))
+
+
+class PictureCritic(nn.Module):
+    """D_n or D_seq: how real does each patch look, at several sizes?
+
+    Args:
+        channels: 3 for each picture that is seen at once.
+        width: Channels of the first layer.
+        scales: Sizes, each half the one before.
+    """
+
+    def __init__(self, channels: int, width: int = 64, scales: int = 1) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchCritic(channels, width) for _ in range(scales))
+
+    def forward(self, pictures: FeatureMaps) -> list[Tensor]:
+        """Logits of the patches at each size, fine to coarse.
+
+        Args:
+            pictures: RGB -1..1.
+        """
+        found = []
+        for number, scale in enumerate(self.scales):
+            if number:
+                pictures = functional.avg_pool2d(pictures, 3, 2, 1, count_include_pad=False)
+            found.append(scale(pictures))
+        return found
+
+
+def in_channels(sequence: Tensor) -> FeatureMaps:
+    """Sequences (batch, frame, 3, h, w) as the temporal critic sees them: frames in channels."""
+    return sequence.flatten(1, 2)
+
+
+class Critics(nn.Module):
+    """Those of them that take part in a training.
+
+    Args:
+        members: By name: speech, sync, frame, sequence.
+    """
+
+    def __init__(self, **members: nn.Module) -> None:
+        super().__init__()
+        self.members = nn.ModuleDict(members)
+
+    def forward(self, **shown: Tensor) -> dict[str, list[Tensor]]:
+        """Logits of each critic that is there and is shown something, by scale.
+
+        Args:
+            shown: What each is to judge, by its name.
+        """
+        found: dict[str, list[Tensor]] = {}
+        for name, critic in self.members.items():
+            if name in shown:
+                said = critic(shown[name])
+                found[name] = said if isinstance(said, list) else [said]
+        return found
+
+
+class SpeechClassifier(nn.Module):
+    """Which class of speech is heard or seen?
+
+    Args:
+        features: Numbers of a feature.
+        frames: Seen together: those of a word; 1 for units of speech.
+        classes: To choose from.
+    """
+
+    def __init__(self, features: int, *, frames: int, classes: int) -> None:
+        super().__init__()
+        self.inputs = frames * features
+        self.layers = nn.Sequential(
+            nn.Linear(self.inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, classes)
+        )
+
+    def forward(self, features: Features) -> Tensor:
+        """Logits (batch, class).
+
+        Args:
+            features: (batch * frames, feature), a sample's frames in a row.
+        """
+        logits: Tensor = self.layers(features.reshape(-1, self.inputs))
+        return logits
