@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Picture
 from models.deep3d.alignment import five_points
 from models.restore.align import (
     FFHQ_BORDER,
@@ -51,7 +50,7 @@ def vrt_enhanced(
     valid = stabilised.read("valid")
     waiting: deque[list[_Placed]] = deque()
 
-    def pasted(placed: _Placed, said: NDArray[np.uint8]) -> Picture:
+    def pasted(placed: _Placed, said: NDArray[np.uint8]) -> NDArray[np.uint8]:
         face, affine = placed
         labels, sharp = said[..., 3], np.ascontiguousarray(said[..., :3])
         zoom = float(np.hypot(*affine[:, 0]))
