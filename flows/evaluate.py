@@ -13,7 +13,7 @@ from flows.evaluation.report import build_report
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
-from flows.names import family_names
+from flows.names import family_names, method_names
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
@@ -71,7 +71,7 @@ def evaluate(
     calls = [
         Call(settings, name, rules, item, system, tuple(families))
         for name, rules in protocols.items()
-        for system in (*settings.methods, *settings.external)
+        for system in settings.systems
         for item in items[name]
     ]
     store = Store(settings.store)
@@ -109,22 +109,29 @@ def check(
     Raises:
         InputError: a method, its settings or weights, or a folder.
     """
+    for name in settings.variants:
+        if name in (*method_names(), SOURCE):
+            raise SettingsError(f"--variant {name}=…: that is the name of a method; take another")
+    known = {*settings.dubbed, *settings.dubbed.values()}
+    if unknown := sorted(settings.method_settings.keys() - known):
+        raise SettingsError(
+            f"--set {unknown[0]}.…: no method or variant of that name is measured; "
+            f"there is {', '.join(sorted(known)) or 'none'}"
+        )
     store = Store(settings.store)
-    for method in settings.methods:
-        if method == SOURCE:
-            continue
+    for system, method in settings.dubbed.items():
         for name, rules in protocols.items():
-            several = (options_of(settings, rules, method, item) for item in items[name])
+            several = (options_of(settings, rules, system, item) for item in items[name])
             for given in {json.dumps(each, default=str): each for each in several}.values():
                 for needed in find_method(method).weights(method_settings(method, given)):
                     find_weights(needed, store=store)
                     check_held_out(needed, rules.last_share)
     for name, folder in settings.external.items():
-        if name in settings.methods:
-            raise SettingsError(f"--external {name}=…: that is the name of a method; take another")
+        if name in (*settings.methods, *settings.variants):
+            raise SettingsError(f"--external {name}=…: a method or variant has that name")
         if not folder.is_dir():
             raise InputError(f"--external {name}={folder}: there is no such folder")
-    if not settings.methods and not settings.external:
+    if not settings.systems:
         raise SettingsError("nothing to evaluate: give --method or --external NAME=FOLDER")
 
 
@@ -169,7 +176,7 @@ def _pooled(
         if family.pooled is None:
             continue
         for protocol in settings.protocols:
-            for system in (*settings.methods, *settings.external):
+            for system in settings.systems:
                 keys = [
                     one.artifacts[name]
                     for one in scored

@@ -40,12 +40,22 @@ def evaluate(
             "FOLDER/PROTOCOL/ITEM.mp4. Repeatable.",
         ),
     ] = None,
+    variants: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--variant",
+            group=options.EVALUATED,
+            metavar="NAME=METHOD",
+            help="The method again, with its settings and what --set NAME.… changes: an ablation. "
+            "Repeatable.",
+        ),
+    ] = None,
     changes: Annotated[
         options.ChangesOption,
         Parameter(
             group=options.EVALUATED,
             metavar="METHOD.NAME=VALUE",
-            help="Change a setting of a method: wav2lip.paste=hard. Repeatable.",
+            help="Change a setting of a method or variant: wav2lip.paste=hard. Repeatable.",
         ),
     ] = None,
     list_items: Annotated[
@@ -64,8 +74,11 @@ def evaluate(
     missing are listed with the way to get them.
     """
     if external:
-        folders = options.named_folders(external, example="--external theirs=results/theirs")
+        folders = options.named(external, what="FOLDER", example="--external theirs=results/theirs")
         given = {"methods": []} | given | {"external": folders}
+    if variants:
+        made = options.named(variants, what="METHOD", example="--variant hard=wav2lip")
+        given = {"methods": []} | given | {"variants": made}
     settings = checked(EvaluateSettings, given | {"method_settings": _of_methods(changes or [])})
     if list_items:
         _list(settings)

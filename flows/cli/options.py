@@ -106,21 +106,24 @@ def announce_server(console: Console) -> None:
         console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
 
 
-def named_folders(texts: list[str], *, example: str) -> dict[str, Path]:
-    """Folders by name, from NAME=FOLDER texts.
+def named(texts: list[str], *, what: str, example: str) -> dict[str, str]:
+    """What is given by name, from NAME=… texts.
+
+    Args:
+        what: Is given so: FOLDER.
 
     Raises:
         SettingsError: a text is not of that form, or a name is given twice.
     """
-    folders: dict[str, Path] = {}
+    found: dict[str, str] = {}
     for text in texts:
-        name, _, folder = text.partition("=")
-        if not (name and folder):
-            raise SettingsError(f"{text}: write NAME=FOLDER, as in {example}")
-        if name in folders:
+        name, _, given = text.partition("=")
+        if not (name and given):
+            raise SettingsError(f"{text}: write NAME={what}, as in {example}")
+        if name in found:
             raise SettingsError(f"{name}: named twice")
-        folders[name] = Path(folder)
-    return folders
+        found[name] = given
+    return found
 
 
 def offers(

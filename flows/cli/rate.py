@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.errors import when_stopped
-from flows.cli.options import named_folders
+from flows.cli.options import named
 from stores.errors import InputError, SettingsError
 
 Ask = Literal["pair", "single", "both"]
@@ -64,7 +64,8 @@ def rate(
     from viewer.ratings.server import create_app
     from viewer.ratings.study import make_study, read_questions
 
-    folders = named_folders(results or [], example="ours=results/ours")
+    given = named(results or [], what="FOLDER", example="ours=results/ours")
+    folders = {name: Path(folder) for name, folder in given.items()}
     if not folders:
         raise SettingsError("name what is to be rated: dubflow rate NAME=FOLDER NAME=FOLDER")
     known = read_questions(questions or shipped_file("configs/ratings.yaml"))

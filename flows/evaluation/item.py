@@ -35,7 +35,7 @@ class Call:
         protocol: Its name.
         rules: The protocol.
         item: Which video, which speech.
-        system: A method, `source`, or the name of an external folder.
+        system: A method, `source`, or the name of a variant or of an external folder.
         families: Names of the families that this machine can compute.
     """
 
@@ -112,11 +112,14 @@ def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
 
 
 def options_of(
-    settings: EvaluateSettings, rules: Protocol, method: str, item: Item
+    settings: EvaluateSettings, rules: Protocol, system: str, item: Item
 ) -> dict[str, Any]:
-    """A method's settings for an item: the protocol's, and over them the user's, whose texts may
-    name the item: run=RUNS/{item}."""
-    given = settings.method_settings.get(method, {})
+    """A method's settings for an item: the protocol's, over them the user's, whose texts may
+    name the item (run=RUNS/{item}), and over these what a variant changes."""
+    method = settings.dubbed[system]
+    given = merge(
+        settings.method_settings.get(method, {}), settings.method_settings.get(system, {})
+    )
     named = {
         name: value.replace("{item}", item.name) if isinstance(value, str) else value
         for name, value in given.items()
@@ -161,7 +164,7 @@ def _result(call: Call, truth: _Truth, scored: Scored, cluster: Cluster | None) 
                 "audio": truth.speech,
                 "output": path,
                 "store": settings.store,
-                "method": call.system,
+                "method": settings.dubbed[call.system],
                 "method_settings": options_of(settings, call.rules, call.system, item),
                 "sync": {
                     "mode": "cut_off",

@@ -96,6 +96,7 @@ def _opinions(settings: EvaluateSettings) -> Opinions | None:
 def _systems(settings: EvaluateSettings) -> list[System]:
     about = {SOURCE: "the video as it is"}
     ours = [System(name, about.get(name, "a method of Dubflow")) for name in settings.methods]
+    ours += [System(name, f"{method}, changed") for name, method in settings.variants.items()]
     return ours + [
         System(name, f"videos from {folder}") for name, folder in settings.external.items()
     ]
@@ -106,10 +107,11 @@ def _facts(settings: EvaluateSettings, protocols: Mapping[str, Protocol]) -> dic
     for name, rules in protocols.items():
         facts[f"{name}: source"] = rules.source.strip()
         facts[f"{name}: seed"] = str(rules.seed)
-        for method in settings.methods:
-            given = rules.methods.get(method, {}) | settings.method_settings.get(method, {})
+        for system, method in settings.dubbed.items():
+            given = settings.method_settings.get(system, {})
+            given = rules.methods.get(method, {}) | given if system == method else given
             if given:
-                facts[f"{name}: {method}"] = ", ".join(f"{k}={v}" for k, v in given.items())
+                facts[f"{name}: {system}"] = ", ".join(f"{k}={v}" for k, v in given.items())
     return facts
 
 

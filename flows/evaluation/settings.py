@@ -27,6 +27,9 @@ class EvaluateSettings(BaseModel):
     methods: list[Annotated[str, OneOf("method", lambda: (*method_names(), SOURCE))]] = Field(
         ["exemplar"], description="our methods; `source` leaves the videos as they are"
     )
+    variants: dict[str, Annotated[str, OneOf("method", method_names)]] = Field(
+        {}, description="methods with other settings, as an ablation has: name → method"
+    )
     external: dict[str, Path] = Field(
         {}, description="other systems: name → folder of their videos, named like the items"
     )
@@ -35,7 +38,8 @@ class EvaluateSettings(BaseModel):
     )
     limit: int | None = Field(None, ge=1, description="only the first so many items")
     method_settings: dict[str, dict[str, Any]] = Field(
-        {}, description="method → its settings, over those of the protocol"
+        {},
+        description="method → its settings, over those of the protocol; variant → what it changes",
     )
     precision: Precision = Field("float32", description="of networks")
     devices: DeviceSettings = Field(default_factory=DeviceSettings)
@@ -44,3 +48,13 @@ class EvaluateSettings(BaseModel):
         description="who computes: local, local:N, tcp://host:port or a YAML file; "
         "none: this process",
     )
+
+    @property
+    def dubbed(self) -> dict[str, str]:
+        """What we dub ourselves: name of the system → method."""
+        return {name: name for name in self.methods if name != SOURCE} | self.variants
+
+    @property
+    def systems(self) -> list[str]:
+        """All that are measured, in the order of the tables."""
+        return [*self.methods, *self.variants, *self.external]

@@ -144,6 +144,7 @@ def run(
         restorer=None if settings.teeth == "none" else weights_of(named.gfpgan, _GFPGAN),
         parser=weights_of(named.parser, "parsenet"),
         paste=settings.paste,
+        precision=settings.precision,
     )
 
 
@@ -156,6 +157,7 @@ def _upper(faces: Artifact, settings: VideoRetalkingSettings) -> Artifact:
         face=settings.upper_face,
         strength=settings.upper_strength,
         weights=weights_of(settings.weights.ganimation, "ganimation_generator"),
+        precision=settings.precision,
     )
 
 
@@ -175,6 +177,7 @@ def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) ->
         template=_template(seen, coefficients, settings),
         one_shot=settings.one_shot,
         weights=weights_of(settings.weights.dnet, "vrt_dnet"),
+        precision=settings.precision,
     )
     if settings.enhance_reference != "none":
         stabilised = vrt_enhanced(
@@ -183,6 +186,7 @@ def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) ->
             enhancer=settings.enhance_reference,
             weights=weights_of(*_enhancing(settings)),
             parser=weights_of(settings.weights.parser, "parsenet"),
+            precision=settings.precision,
         )
     return vrt_reference(faces, stabilised, cut=cut)
 

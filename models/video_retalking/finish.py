@@ -49,16 +49,19 @@ class Finisher(nn.Module):
         return torch.cat((colours, labels), 1).to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def gpen_mask(labels: UInt8[np.ndarray, "512 512"]) -> Float64[np.ndarray, "512 512"]:
+def gpen_mask(
+    labels: UInt8[np.ndarray, "512 512"], *, zoom: float = 1.0
+) -> Float64[np.ndarray, "512 512"]:
     """How much of each pixel of a crop is taken from GPEN, 0..1.
 
-    As if pasted twice: with a wide soft edge, then skin alone with an edge of a pixel.
+    As if pasted twice: with a wide soft edge, then skin alone with an edge of a picture's pixel.
 
     Args:
         labels: By ParseNet.
+        zoom: Pixels of the crop to one of the picture.
     """
     skin = np.isin(labels, SKIN).astype(np.float32)
-    sharp = cv2.GaussianBlur(skin, (0, 0), 1)
+    sharp = cv2.GaussianBlur(skin, (0, 0), zoom)
     return np.asarray(1 - (1 - soften_mask(skin)) * (1 - sharp), np.float64)
 
 

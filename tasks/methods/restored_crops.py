@@ -9,7 +9,7 @@ from models.faces.crop.crop import to_crop
 from models.restore.points import five_points
 from stores.artifacts.artifact import Artifact
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.methods.vrt_enhanced import Enhancing, Face, enhanced, filled_rows
+from tasks.methods.vrt_enhanced import Enhancing, Face, enhanced
 from tasks.source.face_crops import FACE_CROPS
 
 
@@ -43,7 +43,9 @@ def restored_crops(
         return zip(pictures, placed.astype(np.float64) - 0.5, strict=True)
 
     networks = {"weights": weights, "parser": parser}
-    done = enhanced("restored_crops", enhancer, faces, filled_rows(valid, shards), **networks)
+    done = enhanced(
+        "restored_crops", enhancer, faces, valid, shards, **networks, precision="float32"
+    )
     for shard in shards:
         rows = (shard.start, shard.stop)
         made = {name: face_crops.read(name, *rows) for name in FACE_CROPS.arrays}

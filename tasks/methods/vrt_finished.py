@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,14 +15,19 @@ from models.sampling.rows import spread
 from models.video_retalking.settings import Paste
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
+from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.inference.shared import network_runner
+from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.result.composite import frames_in_order, rendered_rows
 from tasks.result.render import RENDER, render_rows
 from tasks.result.restored import SIZE, face_transforms
 from tasks.source.area import crop_of
 from tasks.source.timeline import load_timeline
 from tasks.weights.networks import load_network
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Pixels = NDArray[np.uint8]
 
@@ -53,6 +59,7 @@ def vrt_finished(
     restorer: Artifact | None,
     parser: Artifact,
     paste: Paste,
+    precision: Precision,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Cut the face with its new mouth out as the restoration network wants it, and finish it.
@@ -85,28 +92,38 @@ def vrt_finished(
             of_shard = faces(shard)
             while block := list(islice(of_shard, _ROWS_AT_ONCE)):
                 waiting.append(block)
-                small = (cv2.resize(face, (SIZE, SIZE), None, 0, 0, _AREA) for _, face, _ in block)
-                yield (np.stack([np.asarray(each, np.uint8) for each in small]),)
+                yield seen(block)
 
-    if restorer is None:
-        runner = network_runner("vrt_finished", parser, partial(Finisher, None))
-    else:
-        runner = network_runner(
-            "vrt_finished",
-            restorer,
-            lambda network: Finisher(network, load_network(parser), **_GFPGAN),
-            parser.key,
-        )
+    def seen(block: list[tuple[Pixels, Pixels, Pixels]]) -> tuple[Pixels]:
+        small = (cv2.resize(face, (SIZE, SIZE), None, 0, 0, _AREA) for _, face, _ in block)
+        return (np.stack([np.asarray(each, np.uint8) for each in small]),)
+
+    def apart(rows: NDArray[np.int64]) -> tuple[Pixels]:
+        return seen([face for row in rows.tolist() for face in faces(Shard(0, row, row + 1))])
+
+    def restoring(network: "nn.Module") -> "nn.Module":
+        return Finisher(network, load_network(parser), **_GFPGAN)
+
+    runner = network_runner(
+        "vrt_finished",
+        parser if restorer is None else restorer,
+        partial(Finisher, None) if restorer is None else restoring,
+        parser.key,
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+        usable=render.read("valid"),
+        block=apart,
+    )
     done = (
         finished(*face, said, teeth=restorer is not None, paste=paste)
         for found in runner.map(blocks())
         for face, said in zip(waiting.popleft(), found, strict=True)
     )
     for shard in shards:
-        seen = render.read("valid", shard.start, shard.stop)
-        patch = np.zeros((len(seen), side, side, 3), np.uint8)
-        mask = np.zeros((len(seen), side, side), np.uint8)
-        for row in np.flatnonzero(seen):
+        valid = render.read("valid", shard.start, shard.stop)
+        patch = np.zeros((len(valid), side, side, 3), np.uint8)
+        mask = np.zeros((len(valid), side, side), np.uint8)
+        for row in np.flatnonzero(valid):
             patch[row], mask[row] = next(done)
-        there = transforms[shard.start : shard.stop] * seen[:, None, None]
-        yield render_rows(patch=patch, mask=mask, transform=there, valid=seen)
+        there = transforms[shard.start : shard.stop] * valid[:, None, None]
+        yield render_rows(patch=patch, mask=mask, transform=there, valid=valid)

@@ -19,8 +19,10 @@ from models.video_retalking.steps import EXPRESSION
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.errors import InputError
+from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Made, Shard, stage
 from tasks.methods.vrt_coefficients import first_rows, run_windows
+from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.source.pictures import boxed_faces, marks, pictures
 from tasks.source.timeline import load_timeline
 
@@ -111,6 +113,7 @@ def vrt_stabilised(
     template: Artifact,
     one_shot: bool,
     weights: Artifact,
+    precision: Precision,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Give each face the template's expression, in its own pose.
@@ -127,16 +130,28 @@ def vrt_stabilised(
     runs, first = valid_runs(valid, starts), first_rows(valid, starts)
     expression = template.read("expression")
 
-    def inputs(shard: Shard) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        rows = np.flatnonzero(valid[shard.start : shard.stop]) + shard.start
+    def inputs(start: int, stop: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        rows = np.flatnonzero(valid[start:stop]) + start
         faces = cut.read_rows("face", first[rows] if one_shot else rows)
-        windows = run_windows(coefficients, runs, shard.start, shard.stop)
+        windows = run_windows(coefficients, runs, start, stop)
         windows[:, : len(expression)] = expression[:, None]
         return faces, windows
 
-    runner = network_runner("vrt_stabilised", weights, Stabiliser)
+    def apart(rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        several = [inputs(row, row + 1) for row in rows.tolist()]
+        return tuple(np.concatenate(each) for each in zip(*several, strict=True))
+
+    runner = network_runner(
+        "vrt_stabilised",
+        weights,
+        Stabiliser,
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+        usable=valid,
+        block=apart,
+    )
     filled = (shard for shard in shards if valid[shard.start : shard.stop].any())
-    made = runner.map(map(inputs, filled))
+    made = runner.map(inputs(shard.start, shard.stop) for shard in filled)
     for shard in shards:
         inside = valid[shard.start : shard.stop]
         faces = np.zeros((len(inside), FACE_SIDE, FACE_SIDE, 3), np.uint8)

@@ -7,8 +7,10 @@ import numpy as np
 from models.video_retalking.enet import SIDE
 from models.video_retalking.settings import UpperFace
 from stores.artifacts.artifact import Artifact
+from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Shard, stage
 from tasks.inference.shared import network_runner
+from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.source.pictures import boxed_faces
 
 VRT_UPPER_FACE = boxed_faces("vrt_upper_face", SIDE, "Crops of faces that show an emotion.")
@@ -21,6 +23,7 @@ def vrt_upper_face(
     face: UpperFace,
     strength: float,
     weights: Artifact,
+    precision: Precision,
     shards: Sequence[Shard],
 ) -> Blocks:
     """Give the faces the action units of an emotion.
@@ -31,13 +34,17 @@ def vrt_upper_face(
     """
     from models.video_retalking.speaker import Emotion
 
+    valid = crops.read("valid")
     runner = network_runner(
         "vrt_upper_face",
         weights,
         lambda network: Emotion(network, face, strength),
         *(face, strength),
+        precision=precision,
+        tolerance=HALF_PRECISION_TOLERANCE,
+        usable=valid,
+        block=lambda rows: (crops.read_rows("face", rows),),
     )
-    valid = crops.read("valid")
     parts = [slice(shard.start, shard.stop) for shard in shards]
     made = runner.map(
         (crops.read("face", part.start, part.stop)[valid[part]],)

@@ -157,6 +157,10 @@ def test_other_systems_videos_are_scored_and_missing_ones_counted(
         ({"methods": ["wav2lip"]}, MissingWeights, "dubflow weights add"),
         ({"methods": []}, SettingsError, "nothing to evaluate"),
         ({"external": {"x": Path("nowhere")}}, InputError, "no such folder"),
+        ({"external": {"source": Path()}}, SettingsError, "has that name"),
+        ({"variants": {"x": "neural"}}, SettingsError, "no method"),
+        ({"variants": {"wav2lip": "exemplar"}}, SettingsError, "the name of a method"),
+        ({"method_settings": {"soft": {"adapt": False}}}, SettingsError, "no method or variant"),
     ],
 )
 def test_what_can_only_fail_later_is_refused_at_once(
@@ -229,7 +233,30 @@ def test_networks_that_learned_from_the_judging_part_are_refused(
 
 def test_settings_may_name_the_item(make: Make, data: Path) -> None:
     item = Item("talks/one", data / "one.mp4", data / "one.mp4")
-    settings = make(method_settings={"exemplar": {"run": "RUNS/{item}", "smooth": 2}})
+    given = {"exemplar": {"run": "RUNS/{item}", "smooth": 2}}
+    settings = make(methods=["exemplar"], method_settings=given)
     found = options_of(settings, read_protocol("folder_paired"), "exemplar", item)
     assert found["run"] == "RUNS/talks/one" and found["smooth"] == 2
     assert found["adapt"] is False
+
+
+def test_a_variant_has_the_settings_of_its_method_and_its_own(make: Make, data: Path) -> None:
+    item = Item("one", data / "one.mp4", data / "one.mp4")
+    given = {"exemplar": {"run": "RUN", "render": {"a": 1, "b": 1}}, "other": {"render": {"b": 2}}}
+    settings = make(methods=["source"], variants={"other": "exemplar"}, method_settings=given)
+    found = options_of(settings, read_protocol("folder_paired"), "other", item)
+    assert found["run"] == "RUN" and found["render"] == {"a": 1, "b": 2} and not found["adapt"]
+
+
+@pytest.mark.long
+def test_a_variant_is_dubbed_and_judged_beside_its_method(make: Make) -> None:
+    settings = make(
+        methods=["source", "exemplar"],
+        variants={"other": "exemplar"},
+        method_settings={"other": {"exclude_within_s": 0.5}},
+        limit=1,
+    )
+    assert evaluate(settings).items == 3
+    found = {r["system"]: r["value"] for r in rows(settings) if r["metric"] == "lip_distance"}
+    assert found["source"] == 0 and 0 < found["other"] != found["exemplar"] > 0
+    assert (settings.output / "videos" / "folder_paired" / "other" / "p01_0001.mp4").is_file()

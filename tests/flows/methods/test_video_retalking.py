@@ -1,7 +1,11 @@
 """VideoReTalking from weights to dubbed frames: geometry by fakes, cuts and gaps, every switch."""
 
 import json
+import multiprocessing
+import os
+import resource
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice
@@ -17,6 +21,7 @@ from scipy.io import savemat
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import sources
 from flows.dub import dub, input_faults
 from flows.dub_report import DubReport
 from flows.methods import method_settings, video_retalking
@@ -26,6 +31,7 @@ from models import published
 from models.audio.mel import mel_spectrogram
 from models.deep3d.alignment import align
 from models.faces.blend import blend
+from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.recast import between, recast
 from models.ganimation.generator import Layers
 from models.published import build, build_trained
@@ -42,7 +48,7 @@ from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.weights.registry import read_registry
 from tasks.engine.open_run import open_run
-from tasks.engine.stage import Shard
+from tasks.engine.stage import Shard, Stage
 from tasks.inference import shared
 from tasks.result.composite import rendered_rows
 from tasks.source.face_basis import own_basis_key
@@ -50,6 +56,7 @@ from tasks.weights.intake import add_weights
 from tasks.weights.networks import find_weights, load_network
 from tests.flows.conftest import computed, cut_wav
 from tests.flows.methods.test_meta_talk import write_trained
+from tests.flows.runtime.test_kill import finished_shards
 from tests.media_factory import EXAMPLE, faces, make_video
 from tests.published_weights import add_filled, trained_file, write_registry
 
@@ -58,7 +65,7 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., DubSettings]
 FRAMES = 5
 NETWORKS = ("vrt_face3d", "vrt_expression", "vrt_dnet", "vrt_lnet", "vrt_enet")
-NAMES = (*NETWORKS, "vrt_ganimation", "gpen_bfr_512", "gfpgan_v1.3", "parsenet")
+NAMES = (*NETWORKS, "vrt_ganimation", "gpen_bfr_512", "gfpgan_v1.3", "parsenet", "fan_2dfan4")
 PLAIN = {"teeth": "none", "enhance_reference": "none"}
 EXPRESSIONS = {"expression_center": 0.1, "expression_mouth": 0.9}
 NARROW: dict[Any, dict[str, Any]] = {
@@ -134,7 +141,26 @@ class Parser(nn.Module):
         return -(label - self.labels[:, None, None]).abs(), image
 
 
+class Marker(nn.Module):
+    """In place of FAN: heatmaps of 64 x 64 with eyes, nose and mouth where faces have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.height = nn.Parameter(torch.ones(()))
+        parts = {(32, 56): 17, (32, 20): 10, (32, 36): 9, (22, 26): 6, (42, 26): 6}
+        places = [place for place, points in parts.items() for _ in range(points)]
+        mouth = [(32, 46)] * 20
+        mouth[0], mouth[6] = (25, 46), (39, 46)
+        self.columns, self.lines = (list(each) for each in zip(*places, *mouth, strict=True))
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        maps = torch.zeros(len(image), 68, 64, 64)
+        maps[:, torch.arange(68), self.lines, self.columns] = self.height
+        return [maps]
+
+
 SMALL = {
+    "fan_2dfan4": "Marker",
     "deep3d_recon_resnet50": "Reader",
     "vrt_dnet": "Mover",
     "ganimation_generator": "Frown",
@@ -157,14 +183,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def add_small(store: Store, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Add the method's networks, small as long as the patch holds, to a store."""
+    shrink(patch)
+    for name in NAMES:
+        add_random(store, name, folder)
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Make the method's networks small as long as the patch holds."""
     for module, constants in NARROW.items():
         for name, value in constants.items():
             patch.setattr(module, name, value)
     for network, name in SMALL.items():
         small = published._Maker(__name__, name)
         patch.setitem(published._NETWORKS, network, small)
-    for name in NAMES:
-        add_random(store, name, folder)
 
 
 def add_random(store: Store, name: str, folder: Path) -> None:
@@ -207,6 +238,12 @@ def make(talk: Path, speech: Path, store: Store, tmp_path: Path) -> Make:
         return read_settings(None, [], given | changes)
 
     return make
+
+
+def with_weights_alone(store: str, folder: Path) -> str:
+    """A new store in the folder, with the weights of another."""
+    shutil.copytree(Path(store) / "weights", folder / "weights")
+    return str(folder)
 
 
 def artifact(settings: DubSettings, report: DubReport, kind: str) -> Artifact:
@@ -256,7 +293,7 @@ CHANGES: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor]]] = {
 def faked(store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A store where networks are fakes, and a video without fine detail."""
     folder = tmp_path_factory.mktemp("faked")
-    shutil.copytree(Path(store.url) / "weights", folder / "store" / "weights")
+    with_weights_alone(store.url, folder / "store")
     smooth = [cv2.GaussianBlur(each, (0, 0), 4) for each in islice(faces(400, 300), 4)]
     video = make_video(
         folder / "smooth.mp4",
@@ -304,6 +341,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"template": "person", "weights": {"expression": "none"}},
     {"smoothing": "none", "noise": "random"},
     {"keep_upper": True},
+    {"landmarks": "fan"},
     {"upper_face": "sad", "upper_strength": 0.5},
     {"teeth": "gfpgan"},
     {"paste": "published"},
@@ -357,6 +395,15 @@ def test_an_emotion_is_in_the_upper_half_alone(make: Make) -> None:
     report = dub(settings)
     assert "vrt_upper_face" not in {stage.name for stage in report.stages}
     np.testing.assert_array_equal(artifact(settings, report, "render").read("patch")[0], usual)
+
+
+@pytest.mark.long
+def test_all_networks_that_make_pictures_heed_the_precision(make: Make) -> None:
+    options = {"enhance_reference": "gpen", "teeth": "gfpgan", "upper_face": "sad"}
+    settings = make(options, precision="bfloat16", sync={"end_seconds": 0.04})
+    made = [(s.name, Store(settings.store).get(s.name, s.key)) for s in dub(settings).stages]
+    told = [name for name, artifact in made if "precision" in artifact.attributes]
+    assert told == ["stabilised", "stabilised", "vrt_upper_face", "render", "render"]
 
 
 def test_teeth_are_restored_in_a_crop_of_the_face(make: Make) -> None:
@@ -433,9 +480,8 @@ def test_cuts_and_gaps_part_what_is_smoothed_cut_and_seen(
         ),
     )
     video = make_video(tmp_path / "cut.mp4", frames=14, size=(400, 300), draw=draw)
-    store = tmp_path / "store"
-    shutil.copytree(Path(make().store) / "weights", store / "weights")
-    settings = make(video=video, store=str(store), devices={"batch": 4})
+    store = with_weights_alone(make().store, tmp_path / "store")
+    settings = make(video=video, store=store, devices={"batch": 4})
     report = dub(settings)
     assert report.no_face_ranges == [(9, 11)]
     boxes = artifact(settings, report, "vrt_cut").read("box")
@@ -456,7 +502,7 @@ def test_cuts_and_gaps_part_what_is_smoothed_cut_and_seen(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["still", "tall", "longer", "shorter"])
+@pytest.mark.parametrize("kind", ["still", "tall", "large", "longer", "shorter"])
 def test_any_video_keeps_its_frames(make: Make, tmp_path: Path, kind: str) -> None:
     speech = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.3, 0.4)
     changes: dict[str, Any] = {"audio": speech}
@@ -467,6 +513,10 @@ def test_any_video_keeps_its_frames(make: Make, tmp_path: Path, kind: str) -> No
         times = {"pts": [0, 40, 90, 110], "time_base": Fraction(1, 1000)}
         changes["video"] = make_video(
             tmp_path / "tall.mp4", frames=4, size=(300, 400), real_faces=True, **times
+        )
+    elif kind == "large":
+        changes["video"] = make_video(
+            tmp_path / "large.mp4", frames=3, size=(1920, 1080), real_faces=True
         )
     elif kind == "longer":
         changes["sync"] = {"mode": "loop", "end_seconds": 0.04}
@@ -560,6 +610,144 @@ def test_a_ganimation_of_ones_own_training_acts(
     wanted = (attention * image + (1 - attention) * color + 1) * 127.5
     made = torch.from_numpy(acted.read("face", 0, 1)[..., ::-1].copy()).permute(0, 3, 1, 2)
     torch.testing.assert_close(made.float(), wanted, atol=0.6, rtol=0)
+
+
+@pytest.mark.long
+def test_landmarks_of_fan_mark_the_faces(make: Make) -> None:
+    settings = make({"landmarks": "fan", "smoothing": "none"}, sync={"end_seconds": 0.04})
+    report = dub(settings)
+    cut, points = (artifact(settings, report, kind) for kind in ("vrt_cut", "landmarks68"))
+    box, found = cut.read("box"), points.read("landmarks")
+    assert cut.read("valid").all()
+    zoom = FACE_SIDE / (box[:, None, 2:] - box[:, None, :2])
+    expected = (found - box[:, None, :2]) * zoom
+    np.testing.assert_allclose(cut.read("landmarks"), expected, rtol=1e-5, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def three_seconds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cut at frame 30, and nobody there from 50 to 55."""
+    own = list(islice(faces(400, 300), 75))
+
+    def draw(index: int, width: int, height: int) -> np.ndarray:
+        if 50 <= index < 55:
+            return np.full_like(own[0], 128)
+        return own[index] if index < 30 else np.ascontiguousarray(own[index][:, ::-1])
+
+    path = tmp_path_factory.mktemp("media") / "three seconds.mp4"
+    return make_video(path, frames=75, size=(400, 300), draw=draw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, *SWITCHES], ids=str)
+def test_a_switch_dubs_three_seconds_twice_alike(
+    make: Make, three_seconds: Path, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    sound = cut_wav(EXAMPLE.with_name("jfk.wav"), tmp_path, 0.3, 3.3)
+    written = []
+    for name in "ab":
+        store = with_weights_alone(make().store, tmp_path / name)
+        settings = make(options, video=three_seconds, audio=sound, store=store)
+        report = dub(settings)
+        written.append(settings.output.read_bytes())
+    assert written[0] == written[1]
+    assert report.no_face_ranges == [(50, 55)]
+    check_outside(settings, report)
+
+
+def check_outside(settings: DubSettings, report: DubReport) -> None:
+    """All pixels are the source's but those that the render's mask reaches."""
+    render = artifact(settings, report, "render")
+    own, new = pictures(settings.video), pictures(settings.output)
+    rows = rendered_rows(render, Shard(0, 0, len(own)))
+    for before, after, (mouth, transform, valid) in zip(own, new, rows, strict=True):
+        reached = np.zeros(before.shape[:2], np.uint8)
+        if valid:
+            size, back = reached.shape[::-1], cv2.WARP_INVERSE_MAP
+            seen = np.asarray(mouth.mask > 0, np.uint8)
+            place = pixel_matrix(transform).astype(float)
+            reached = np.asarray(cv2.warpAffine(seen, place, size, flags=back), np.uint8)
+            reached = cv2.dilate(reached, np.ones((9, 9), np.uint8))  # 4:2:0, and its filters
+        changed = (before != after).any(-1)
+        assert not (changed & (reached == 0)).any()
+        assert changed.any() == valid
+
+
+STAGES = ("crops", "cut", "coefficients", "template", "stabilised", "enhanced", "reference")
+STAGES += ("upper_face", "render", "finished")
+IN_CHILDREN = multiprocessing.get_context("forkserver")
+IN_CHILDREN.set_forkserver_preload([__name__])
+
+
+def dub_in_child(settings: DubSettings, registry: str, dies_in: str | None) -> None:
+    """Dub with small networks; `kill -9` after the first range of that stage."""
+    call = Stage._call_body
+
+    def dying(self: Stage, arguments: Any, **provided: Any) -> Any:
+        made = call(self, arguments, **provided)
+        if not self.address.endswith(f":vrt_{dies_in}"):
+            return made
+        return one_of(made) if self.ranged else os.kill(os.getpid(), signal.SIGKILL)
+
+    def one_of(blocks: Iterator[Any]) -> Iterator[Any]:
+        yield next(blocks)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DUBFLOW_WEIGHTS", registry)
+        patch.setattr(Stage, "_call_body", dying)
+        shrink(patch)
+        dub(settings)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    settings.output.with_suffix(".peak").write_text(str(peak))
+
+
+def in_child(settings: DubSettings, dies_in: str | None = None) -> None:
+    registry = os.environ["DUBFLOW_WEIGHTS"]
+    child = IN_CHILDREN.Process(target=dub_in_child, args=(settings, registry, dies_in))
+    child.start()
+    child.join()
+    assert child.exitcode == (0 if dies_in is None else -signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_killed_in_each_stage_it_resumes(make: Make, three_seconds: Path, tmp_path: Path) -> None:
+    options = {"enhance_reference": "gpen", "teeth": "gfpgan", "upper_face": "sad"}
+    settings = {
+        name: make(
+            options,
+            video=three_seconds,
+            store=with_weights_alone(make().store, tmp_path / name),
+            output=tmp_path / f"{name}.mp4",
+        )
+        for name in ("whole", "killed")
+    }
+    in_child(settings["whole"])
+    store, before = Path(settings["killed"].store), dict[str, int]()
+    for stage in (*STAGES, None):
+        in_child(settings["killed"], stage)
+        after = finished_shards(store)
+        assert {name: after[name] for name in before} == before, "finished work was done again"
+        assert len(after) > len(before)
+        before = after
+    assert settings["killed"].output.read_bytes() == settings["whole"].output.read_bytes()
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_length(make: Make, tmp_path: Path) -> None:
+    options, peaks = {"enhance_reference": "gpen", "teeth": "gfpgan"}, []
+    for seconds in (5, 60):
+        video = tmp_path / f"{seconds}.mp4"
+        settings = make(
+            options,
+            video=sources.talking_video(video, seconds=seconds, width=400, height=300),
+            audio=sources.speech(video.with_suffix(".wav"), seconds=seconds),
+            store=with_weights_alone(make().store, tmp_path / f"store {seconds}"),
+            output=tmp_path / f"out {seconds}.mp4",
+        )
+        in_child(settings)
+        peaks.append(int(settings.output.with_suffix(".peak").read_text()))
+    assert peaks[1] < 1.15 * peaks[0], peaks
 
 
 @pytest.mark.slow
