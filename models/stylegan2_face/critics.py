@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from models.audiodvp.critic import PatchCritic
 from models.stylegan2_face.encoders import Features
-from models.tensors import FeatureMaps, Images
+from models.tensors import FeatureMaps
 
 _PER_FRAME = 128
 _DROPOUT = 0.5
@@ -78,7 +78,7 @@ class PictureCritic(nn.Module):
         return found
 
 
-def in_channels(sequence: Tensor) -> Images:
+def in_channels(sequence: Tensor) -> FeatureMaps:
     """Sequences (batch, frame, 3, h, w) as the temporal critic sees them: frames in channels."""
     return sequence.flatten(1, 2)
 

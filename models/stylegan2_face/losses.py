@@ -125,7 +125,8 @@ def nearer_others(
     """Of each sequence of speech the share of others' lips that are nearer than its own.
 
     Its own lips are compared with those of the next `among - 1` windows of other clips; fewer if
-    there are not so many. 0: it finds its own, by chance 1 in `among`; the mean by chance is 0.5.
+    there are not so many, and none where all are of one clip. 0: it finds its own, by chance 1 in
+    `among`; the mean by chance is 0.5.
 
     Args:
         audio: Features of speech.

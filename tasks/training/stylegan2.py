@@ -202,18 +202,30 @@ def embedding_figures(
         shown: Which ticks these are.
     """
     heard = audio[:, shown]
-    own, found = distances_of_own(heard, lips), {}
-    nearer = nearer_others(heard, lips, rows)
-    if len(nearer):
-        found = {
-            "nearer_others": float(nearer.mean()),
-            "retrieval": float((nearer == 0).float().mean()),
-        }
-    found |= {"own_distance": own, "feature_length": float(mean_length(heard, lips))}
+    if len(rows.unique()) == 1:
+        rows = torch.arange(len(rows))  # of one clip alone, among its other moments
+    found = retrieval_figures(heard, lips, rows)
+    found["own_distance"] = distances_of_own(heard, lips)
+    found["feature_length"] = float(mean_length(heard, lips))
     reach = min(LAGS, (audio.shape[1] - 1) // 4)
     curve = lag_curve(audio, lips, shown, reach)
     found |= {f"lag{lag:+d}": float(curve[reach + lag]) for lag in range(-reach, reach + 1)}
     return found | {"lag_ticks": float(int(curve.argmin()) - reach)}
+
+
+def retrieval_figures(first: Tensor, second: Tensor, kinds: Tensor) -> dict[str, float]:
+    """How well one half of a pair finds the other among those of other kinds; none if all are one.
+
+    Args:
+        first: (pair, frame, feature).
+        second: Likewise.
+        kinds: (pair,) by number.
+    """
+    nearer = nearer_others(first, second, kinds)
+    if not len(nearer):
+        return {}
+    found = float((nearer == 0).float().mean())
+    return {"nearer_others": float(nearer.mean()), "retrieval": found}
 
 
 def distances_of_own(audio: Tensor, lips: Tensor) -> float:

@@ -180,8 +180,7 @@ class FaceRecipe:
         parts = contrasts(made["audio"], made["lips"], own.contrast)
         true = batch["face"][:, own.drawn].flatten(0, 1)
         name = "reconstruction" if self._perceptual is not None else "l1"
-        told = [self._compared(networks, made[f"by_{drive}"], true) for drive in _DRIVES]
-        parts[name] = torch.stack(told).mean()
+        parts[name] = torch.stack(self._compared(networks, made, true)).mean()
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -208,7 +207,8 @@ class FaceRecipe:
             made, true = self._made(networks, batch), batch["face"][:, own.drawn].flatten(0, 1)
             still = batch["reference_face"][:, :1].expand(-1, own.drawn_frames, -1, -1, -1)
             shown = {d: made[f"by_{d}"].clamp(-1, 1) for d in _DRIVES}
-            told = {f"{d}_loss": self._compared(networks, made[f"by_{d}"], true) for d in _DRIVES}
+            losses = zip(_DRIVES, self._compared(networks, made, true), strict=True)
+            told = {f"{drive}_loss": loss for drive, loss in losses}
             for name, pictures in {**shown, "still": still.flatten(0, 1)}.items():
                 told[f"{name}_psnr_db"] = psnr(pictures, true)
                 told[f"{name}_mouth_psnr_db"] = psnr(_mouth(pictures), _mouth(true))
@@ -304,19 +304,20 @@ class FaceRecipe:
         sequence = in_channels(rows_of(pictures, (-1, self._settings.drawn_frames)))
         return {n: {"frame": pictures, "sequence": sequence}[n] for n in self._pictures}
 
-    def _compared(self, networks: Networks, made: Tensor, true: Tensor) -> Tensor:
-        """Loss of pictures, in float32."""
+    def _compared(self, networks: Networks, made: dict[str, Tensor], true: Tensor) -> list[Tensor]:
+        """Loss of the faces of each drive, in float32."""
         with torch.autocast(true.device.type, enabled=False):
-            made = made.float().clamp(-1, 1)
+            drawn = [made[f"by_{drive}"].float().clamp(-1, 1) for drive in _DRIVES]
             if self._perceptual is None:
-                return davs_l1(made, true)
+                return [davs_l1(each, true) for each in drawn]
             judge = networks["perceptual"]
             assert isinstance(judge, Backbone)
             with torch.no_grad():
                 wanted = judge(judge.prepare(_bgr(true)))
-            maps = judge(judge.prepare(_bgr(made)))
-            weights = VGG_WEIGHTS if isinstance(judge, Vgg19) else (1.0,) * len(maps)
-            return feature_loss(maps, wanted, weights)
+            weights = VGG_WEIGHTS if isinstance(judge, Vgg19) else (1.0,) * len(wanted)
+            return [
+                feature_loss(judge(judge.prepare(_bgr(each))), wanted, weights) for each in drawn
+            ]
 
 
 class FaceLearner(nn.Module):

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.stylegan2_face.encoders import IdentityEncoder
-from models.stylegan2_face.losses import nearer_others
 from models.stylegan2_face.settings import IdentitySize
 from tasks.training.meta_talk_renderer import levels
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
-from tasks.training.stylegan2 import SquareRecipeSettings, square_batch
+from tasks.training.stylegan2 import SquareRecipeSettings, retrieval_figures, square_batch
 
 NETWORK = "stylegan2_face_identity"
 _DROPOUT = 0.5
@@ -97,13 +96,7 @@ class IdentityRecipe:
             for values, value in zip(kept, (*pair, batch["person"]), strict=True):
                 values.append(value.cpu())
         first, second, persons = (torch.cat(values) for values in kept)
-        nearer = nearer_others(first[:, None].float(), second[:, None].float(), persons)
-        if not len(nearer):
-            return {}
-        return {
-            "nearer_others": float(nearer.mean()),
-            "retrieval": float((nearer == 0).float().mean()),
-        }
+        return retrieval_figures(first[:, None], second[:, None], persons)
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         columns = (levels(batch[n][:6, 0]).cpu().numpy() for n in ("face", "reference_face"))

@@ -68,8 +68,9 @@ def test_choices_are_those_that_exist() -> None:
     assert found["train", "RECIPE"] == recipe_names()
     meta_talk = ("meta_talk.expression", "meta_talk.renderer")
     retalking = tuple(f"video_retalking.{name}" for name in ("dnet", "enet", "lnet"))
+    stylegan2 = tuple(f"stylegan2.{name}" for name in ("embedding", "face", "identity"))
     wav2lip = ("wav2lip.expert", "wav2lip.generator")
-    assert recipe_names() == (*ip_lap, *meta_talk, *retalking, *wav2lip)
+    assert recipe_names() == (*ip_lap, *meta_talk, *stylegan2, *retalking, *wav2lip)
     assert "source" in found["evaluate", "--method"]
     assert len(found) == len(CHOICES) >= 13
 

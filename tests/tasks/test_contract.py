@@ -17,6 +17,7 @@ from flows.settings import read_settings
 from models.face_fit.settings import FitSettings
 from models.meta_talk.settings import FaceSettings
 from models.restore.settings import RestoreSettings
+from models.stylegan2_face.settings import SquareSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -34,6 +35,7 @@ from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
 from tasks.result import restored
 from tasks.source import landmarks68, regressed
 from tasks.source.face_crops import FaceCropSettings, face_crops
+from tasks.source.face_squares import face_squares
 from tasks.speech.atnet_features import atnet_features
 from tasks.speech.speech_features import speech_features
 from tasks.speech.speech_windows import speech_windows
@@ -165,6 +167,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
                 face_crops(**seen, settings=FaceCropSettings())
+                face_squares(**seen, settings=SquareSettings(align="davs", side=128))
                 film = drawn(folder / "film.mp4", frames=FRAMES)
                 meta_talk_faces(
                     *film[:2], person=film.person, fit=film.fit, settings=FaceSettings()
