@@ -197,4 +197,9 @@ def _check_driver(driver: Path | None) -> None:
         raise InputError(f"the driver {driver} holds no picture; give a video")
 
 
-METHOD = Method(StyleGan2Settings, run, weights)
+def files(settings: StyleGan2Settings) -> tuple[Path, ...]:
+    """The driver, if these settings need one."""
+    return (settings.driver,) if settings.driver and _needs_driver(settings) else ()
+
+
+METHOD = Method(StyleGan2Settings, run, weights, files)

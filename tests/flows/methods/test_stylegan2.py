@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flows.dub import dub, input_faults
+from flows.dub import dub, files_of, input_faults
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
 from models.faces.crop.crop import pixel_matrix
@@ -326,6 +326,13 @@ def test_a_missing_driver_is_told_at_once(make: Make, speech: Path, tmp_path: Pa
     assert "gone.mp4" in fault
     with pytest.raises(InputError, match="holds no picture"):
         dub(make({"drive": "video", "driver": str(speech)}))
+
+
+def test_a_driver_is_an_input(make: Make, driver: Path, talk: Path, speech: Path) -> None:
+    assert files_of(make({"drive": "video"})) == (talk, speech, driver)
+    assert files_of(make()) == (talk, speech)
+    with pytest.raises(InputError, match="would overwrite an input"):
+        dub(make({"drive": "video"}, output=driver))
 
 
 def test_a_driver_without_a_face_is_refused(make: Make, tmp_path: Path) -> None:
