@@ -16,6 +16,7 @@ from flows.batches.settings import BatchSettings
 from flows.dub import (
     check_inputs,
     dub,
+    files_of,
     input_faults,
     options_of_method,
     stage_versions,
@@ -176,7 +177,7 @@ class _Worker:
         key = ""
         try:
             weights = check_inputs(row.settings)
-            inputs = [Source.of(path) for path in (row.settings.video, row.settings.audio)]
+            inputs = [Source.of(path) for path in files_of(row.settings)]
             key = row_key(row, inputs, weights)
             if (earlier := self._earlier(row, key)) is not None:
                 return earlier
@@ -281,7 +282,7 @@ def row_key(row: Row, inputs: Sequence[Source], weights: Mapping[str, Artifact])
 
     Args:
         row: Its settings; of those of the method, also what the preset says.
-        inputs: Video and speech; their bytes count.
+        inputs: Of `files_of`; their bytes count.
         weights: That its networks have, by name; their contents count.
     """
     settings = row.settings

@@ -212,7 +212,7 @@ def input_faults(settings: DubSettings) -> list[str]:
 
 
 def _check_overwriting(settings: DubSettings) -> None:
-    for given in (settings.video, settings.audio):
+    for given in files_of(settings):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
 
@@ -282,6 +282,12 @@ def finish(
         RunRecord("dub", settings.model_dump(mode="json"), run.touched, str(settings.output)),
     )
     return report
+
+
+def files_of(settings: DubSettings) -> tuple[Path, ...]:
+    """Video, speech, and the files that settings of the method name."""
+    more = find_method(settings.method).files(options_of_method(settings))
+    return (settings.video, settings.audio, *more)
 
 
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:

@@ -46,11 +46,13 @@ class Method:
         settings: Model of its settings.
         run: (source, waveform of the new speech, output frames, settings) → `render` artifact.
         weights: Names of the weights that it needs with these settings, as in configs/weights/.
+        files: What it looks at with these settings, beside video and speech.
     """
 
     settings: type[MethodSettings]
     run: Callable[[Seen, Artifact, Artifact, Any], Artifact]
     weights: Callable[[Any], tuple[str, ...]] = lambda settings: ()
+    files: Callable[[Any], tuple[Path, ...]] = lambda settings: ()
 
 
 @cache

@@ -296,4 +296,10 @@ def _check_template(settings: VideoRetalkingSettings) -> None:
         )
 
 
-METHOD = Method(VideoRetalkingSettings, run, weights)
+def files(settings: VideoRetalkingSettings) -> tuple[Path, ...]:
+    """The picture of the template, if it is one."""
+    pictured = settings.dnet and settings.template not in _NAMED
+    return (Path(settings.template),) if pictured else ()
+
+
+METHOD = Method(VideoRetalkingSettings, run, weights, files)

@@ -13,6 +13,9 @@ PATCH_WIDTH, PATCH_HEIGHT = 80, 48
 PATCH_FACE_HEIGHTS = 0.5
 """Width of that picture [face heights]."""
 
+TURNED_DEGREES = 45.0
+"""Heads turned further away from the camera count as turned."""
+
 _LEAST_SPREAD = 2.0
 """Standard deviation [levels] that any patch is given: a flat one has no edges to judge."""
 

@@ -1,6 +1,6 @@
 """The decoders: features and the identity's maps → a picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,7 @@ _JOINED = 3
 
 def style_inputs(size: FaceSize) -> int:
     """Numbers of lip, identity and face feature together."""
-    groups = 2 if size.face_groups == "eyes_contour" else 1
-    return size.features + 8 * size.identity_width + groups * (size.features // 2)
+    return size.features + 8 * size.identity_width + size.rest_features
 
 
 class StyleDecoder(Pyramid):
@@ -60,12 +59,18 @@ class StyleDecoder(Pyramid):
                 if isinstance(layer, StyledConv):
                     layer.noise = _NoNoise()  # type: ignore[assignment]
 
-    def forward(self, features: Features, maps: Mapping[int, AnyMaps]) -> Images:
+    def forward(
+        self,
+        features: Features,
+        maps: Mapping[int, AnyMaps],
+        noise: Sequence[Tensor | None] | None = None,
+    ) -> Images:
         """Pictures, RGB -1..1, not clipped.
 
         Args:
             features: Lip, identity and face feature.
             maps: Of the identity, by their side.
+            noise: Of each layer, of `frame_noise`; None: as the size has it.
         """
         pooled = {side: each.mean((2, 3)) for side, each in maps.items()}
         told = [[pooled[side]] if side in pooled else [] for side in self.pooled]
@@ -74,7 +79,7 @@ class StyleDecoder(Pyramid):
             style(torch.cat([features, *more], 1))
             for style, more in zip(self.styles, told, strict=True)
         ]
-        noise = self._noises()
+        noise = self._noises() if noise is None else noise
         now: Tensor = self.conv1(self.input(len(features)), styles[0], noise[0])
         picture: Tensor = self.to_rgb1(now, styles[0])
         for level, to_rgb in enumerate(self.to_rgbs):

@@ -13,6 +13,11 @@ Noise = Literal["none", "fixed", "random"]
 Decoding = Literal["stylegan2", "davs"]
 FaceGroups = Literal["eyes", "eyes_contour"]
 Side = Literal[128, 256]
+Drive = Literal["audio", "video"]
+FaceFrom = Literal["auto", "still", "source", "driver"]
+"""Whose eyes, contour and pose are shown; auto: the source's, or the driver's whose lips are."""
+IdentityFrom = Literal["own", "still"]
+Paste = Literal["lower", "face", "crop"]
 
 
 class Settings(BaseModel):
@@ -61,6 +66,11 @@ class EmbeddingSize(SquareSettings):
         description="what else is seen of a face beside lips: eyes and brows; also contour and "
         "nose, which move with the jaw",
     )
+
+    @property
+    def rest_features(self) -> int:
+        """Numbers of what else is seen of a face."""
+        return (2 if self.face_groups == "eyes_contour" else 1) * (self.features // 2)
 
 
 class IdentitySize(SquareSettings):

@@ -3,14 +3,13 @@
 Pictures are BGR as in the crops; each network is given the colour order it was trained with.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.ganimation.generator import ACTION_UNITS
+from models.stylegan2.noise import frame_noise
 from models.tensors import ImageBytes, Images
 from models.video_retalking.enet import SIDE, ENet
 from models.video_retalking.settings import Noise, UpperFace
@@ -86,17 +85,10 @@ class Speaker(nn.Module):
         masked[:, :, masked.shape[2] // 2 :] = 0
         if isinstance(self.network, ENet):
             both = torch.cat((masked, shown), 1)
-            noise = self._noise(rows, self.network.noise_sides)
+            noise = frame_noise(self.noise, rows, self.network.noise_sides)
             return rounded(_resized(self.network(heard, both, shown, noise=noise)[0], SIDE))
         small = torch.cat((_resized(masked, 96), _resized(shown, 96)), 1)
         return rounded(_resized(self.network(heard, small), SIDE))
-
-    def _noise(self, rows: Rows, sides: Sequence[int]) -> list[Tensor]:
-        if self.noise == "none":
-            return [torch.zeros((), device=rows.device)] * len(sides)
-        seeds = [0] if self.noise == "fixed" else rows.tolist()
-        drawn = [_drawn(seed, sides) for seed in seeds]
-        return [torch.cat(maps).to(rows.device) for maps in zip(*drawn, strict=True)]
 
 
 class Emotion(nn.Module):
@@ -142,11 +134,6 @@ def acted(
     color = color.flip(1) if network.colours == "rgb" else color
     changed = attention * image + (1 - attention) * color
     return rounded((image + strength * (changed - image) + 1) / 2)
-
-
-def _drawn(seed: int, sides: Sequence[int]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(1, 1, side, side, generator=generator) for side in sides]
 
 
 def _resized(pictures: Tensor, side: int) -> Tensor:

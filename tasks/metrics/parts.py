@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from models.faces.smooth import valid_runs
 from models.quality.parts import mean_or_nan, windows_between
+from models.quality.picture import TURNED_DEGREES
 from models.quality.sound import LOUD_QUANTILE, WINDOW_SECONDS
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema, series
@@ -16,10 +17,6 @@ from tasks.speech.sound_levels import SOUND_LEVELS
 
 SHORTEST_FRAMES = 5
 """Shorter parts are left out: no network learns from less."""
-
-
-TURNED_DEGREES = 45.0
-"""Heads turned further away from the camera count as turned."""
 
 
 SCORES = {

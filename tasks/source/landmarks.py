@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from models.faces.mesh.align import Pose, estimate_pose
 from models.faces.mesh.indices import MOUTH, N_POINTS
 from models.faces.tracks import gather_track
+from models.quality.picture import TURNED_DEGREES, turn_degrees
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
@@ -84,6 +85,12 @@ def load_upright(landmarks: Artifact, start: int = 0, stop: int | None = None) -
     """
     stop = landmarks.sizes["frame"] if stop is None else stop
     return np.asarray(landmarks.read("rotation", start, stop)[:, 1, 1] > 0.5)
+
+
+def load_frontal(landmarks: Artifact) -> NDArray[np.bool_]:
+    """Whether a face is seen, turned away by no more than TURNED_DEGREES (frame,)."""
+    turn = turn_degrees(landmarks.read("rotation"))
+    return np.asarray(landmarks.read("valid") & (turn <= TURNED_DEGREES))
 
 
 def load_pose(landmarks: Artifact) -> Pose:

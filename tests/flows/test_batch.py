@@ -168,6 +168,7 @@ def test_a_row_is_done_again_when_its_result_would_be_another(
         ("ip_lap", {"ip_lap_render", "lenders", "exemplar_render"}),
         ("meta_talk", {"meta_talk_render", "lenders", "face_fit", "face_fit_person", "regressed"}),
         ("video_retalking", {"vrt_render", "face_fit"}),
+        ("stylegan2", {"stylegan2_render", "stylegan2_driven", "face_squares"}),
     ],
 )
 def test_stages_that_functions_of_a_method_call_count_too(

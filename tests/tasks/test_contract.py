@@ -46,6 +46,7 @@ from tasks.weights.networks import find_weights
 from tests.flows.conftest import cut_wav
 from tests.flows.methods.test_ip_lap import LANDMARKS, RENDERER, write_trained
 from tests.flows.methods.test_meta_talk import write_run
+from tests.flows.methods.test_stylegan2 import write_face
 from tests.flows.methods.test_video_retalking import NAMES as RETALKING
 from tests.flows.methods.test_video_retalking import add_small
 from tests.media_factory import EXAMPLE, make_video
@@ -160,6 +161,11 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 "method": "video_retalking",
                 "method_settings": {"upper_face": "sad"},
                 "sync": {"end_seconds": 0.12},
+            },
+            {
+                "method": "stylegan2",
+                "method_settings": {"weights": str(write_face(folder))},
+                "sync": {"end_seconds": 0.24},
             },
             {"method": "exemplar"},
         ]

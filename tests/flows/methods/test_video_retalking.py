@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import sources
-from flows.dub import dub, input_faults
+from flows.dub import dub, files_of, input_faults
 from flows.dub_report import DubReport
 from flows.methods import method_settings, video_retalking
 from flows.seen import see
@@ -531,6 +531,8 @@ def test_weights_are_asked_for_before_work_starts(make: Make, tmp_path: Path) ->
     without = {"template": "smile", "weights": {"expression": "none"}}
     (fault,) = input_faults(make(without))
     assert "needs weights.expression" in fault
+    assert files_of(make({"template": "no.png"}))[2:] == (Path("no.png"),)
+    assert len(files_of(make())) == len(files_of(make({"template": "smile"}))) == 2
     (fault,) = input_faults(make({"template": "no.png"}))
     assert "nor a file" in fault
 

@@ -1,0 +1,314 @@
+"""The StyleGAN2 talking face on clips that it has not learned from, driven both ways.
+
+    python -m benchmarks.stylegan2_face --data clips.parquet --store FOLDER [--split validation]
+        [--clips 12] [--seconds 4] FILE...
+
+Each FILE is one of `dubflow train stylegan2.face`; the ablations of the paper are files trained
+with other settings. All is measured in the aligned squares of prepared clips, one part of each, of
+frames whose face is turned by no more than 45 degrees; sound is put in step where preparation is
+sure of the lag. Who it is says one frame of the clip, the most frontal and closed one.
+
+First table, against the true frames: the clip's own speech or video drives, eyes and contour are
+the clip's own. `holes` are pixels of the skin off a 9 x 9 median by more than 25 levels, a frame;
+sharpness (CPBD) is of pictures enlarged to 256 px. Beside it the still frame, as it is.
+
+Second table: `eyes` and `yaw`, of the mesh network on what was drawn, are correlations with a
+driver of another person, and how far they deviate with speech and `face: still` as a share of what
+the clip's own do; `opening` is the correlation of the drawn mouth's opening with that of who spoke,
+and with that of who did not; `mouth/eyes` is how much more other speech changes the mouth region.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.command import table
+from benchmarks.trained import arguments
+from models.faces.crop.masks import face_mask
+from models.faces.mesh.align import estimate_pose, pose_descriptor
+from models.faces.mesh.indices import LIPS, MOUTH
+from models.metrics.correlation import correlation
+from models.metrics.cpbd import cpbd
+from models.metrics.similarity import psnr, ssim
+from models.quality.picture import turn_degrees
+from models.speech_to_lips.neutral import opening
+from models.stylegan2_face.alignment import EYE_BOX, EYES, MOUTH_BOX, SIDE, box_in, placed
+from models.stylegan2_face.driving import still_frame
+from models.stylegan2_face.settings import SquareSettings
+from models.stylegan2_face.speaker import Listener, Looker, Portrayer
+from models.stylegan2_face.speech import first_steps, windows
+from stores.artifacts.artifact import Artifact
+from stores.artifacts.source import Source
+from stores.artifacts.store import Store
+from stores.dataset_index import ClipPart, read_parts
+from tasks.engine.device_settings import DeviceSettings
+from tasks.engine.open_run import open_run
+from tasks.inference.runner import Runner
+from tasks.methods.stylegan2 import size_of
+from tasks.source.face_squares import face_squares
+from tasks.source.landmarks import load_frontal, mean_face
+from tasks.source.mesh_detector import MESH_SIZE, MeshNetwork, mesh_network, mesh_region
+from tasks.source.timeline import load_timeline
+from tasks.speech.davs_cepstra import davs_cepstra
+from tasks.training.dataset import WindowSettings
+from tasks.weights.networks import load_network, trained_weights
+
+Floats = NDArray[np.float32]
+Pictures = NDArray[np.uint8]
+
+HOLE_LEVELS = 25
+JUDGED_FRAMES = 12
+"""Of a clip, evenly spread, that pictures are compared on."""
+LEAST_FRAMES = 25
+PICTURES = ("PSNR [dB]", "SSIM", "CPBD", "mouth PSNR", "mouth SSIM", "mouth CPBD", "holes")
+MOTION = (
+    *("eyes", "yaw", "eyes, by speech", "yaw, by speech"),
+    *("opening", "opening, other speech", "mouth/eyes"),
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is seen and heard in a part.
+
+    Attributes:
+        faces: (frame, side, side, 3) aligned.
+        points: (frame, 478, 2) their meshes [px of the square].
+        cepstra: (frame, 20, 12) heard about each frame.
+        still: Row of the frame that says who it is.
+    """
+
+    faces: Pictures
+    points: Floats
+    cepstra: Floats
+    still: int
+
+
+def read_clip(part: ClipPart, store: Store, weights: Artifact, seconds: float) -> Clip | None:
+    """The first seconds of a part, cut as a network was trained; None if it shows too little."""
+    size = size_of(weights)
+    kept = {kind: store.get(kind, key) for kind, key in part.keys.items()}
+    clock, seen = kept["timeline"], kept["landmarks"]
+    cut = SquareSettings(align=size.align, side=size.side)
+    squares = face_squares(Source.of(part.path), clock, landmarks=seen, settings=cut)
+    times = load_timeline(clock).seconds
+    rows = np.arange(part.start, part.stop)
+    rows = rows[load_frontal(seen)[rows] & (times[rows] < times[rows[0]] + seconds)]
+    if len(rows) < LEAST_FRAMES:
+        return None
+    heard = kept["mfcc"] if size.mfcc == "psf" else davs_cepstra(kept["waveform"])
+    sure = part.lag_confidence >= (WindowSettings.model_validate({}).sure_lag or 0.0)
+    moments = times[rows] - (part.lag_seconds if sure else 0.0)
+    meshes = seen.read_rows("landmarks", rows)[:, :, :2]
+    still = still_frame(
+        turn_degrees(seen.read_rows("rotation", rows)),
+        opening(seen.read_rows("mouth", rows)),
+        np.ones(len(rows), bool),
+    )
+    return Clip(
+        squares.read_rows("face", rows),
+        placed(meshes, squares.read_rows("transform", rows)),
+        windows(heard.read("mfcc"), first_steps(moments)),
+        still,
+    )
+
+
+class Face:
+    """A trained network, block by block.
+
+    Args:
+        weights: Of it.
+    """
+
+    def __init__(self, weights: Artifact) -> None:
+        network, size = load_network(weights), size_of(weights)
+        makers = (Looker, Listener, partial(Portrayer, noise="fixed"))
+        self._runners = [Runner(make(network), DeviceSettings()) for make in makers]
+        self._lips = size.features
+
+    def see(self, faces: Pictures) -> tuple[Floats, Floats]:
+        """Lip feature and the rest's."""
+        lips, rest = np.split(self._run(0, faces), [self._lips], axis=1)
+        return lips, rest
+
+    def hear(self, cepstra: Floats) -> Floats:
+        """Lip feature of speech."""
+        return self._run(1, cepstra)
+
+    def draw(self, person: Pictures, lips: Floats, rest: Floats) -> Pictures:
+        """Faces of that person (side, side, 3)."""
+        count = len(lips)
+        faces = np.broadcast_to(person, (count, *person.shape))
+        return self._run(2, lips, rest, np.arange(count), faces)
+
+    def _run(self, number: int, *given: NDArray[Any]) -> NDArray[Any]:
+        blocks = (
+            [each[start : start + 64] for each in given] for start in range(0, len(given[0]), 64)
+        )
+        return np.concatenate(list(self._runners[number].map(blocks)))
+
+
+def holes(picture: Pictures, skin: NDArray[np.bool_]) -> int:
+    """Pixels of the skin that stand out of their surroundings."""
+    off = cv2.absdiff(picture, cv2.medianBlur(picture, 9)).max(-1)
+    return int(np.count_nonzero((off > HOLE_LEVELS) & skin))
+
+
+def skin_of(points: Floats, side: int) -> NDArray[np.bool_]:
+    """(side, side) the face without eyes and mouth.
+
+    Args:
+        points: (478, 2) [px of the square].
+    """
+    inside = face_mask(points, side) > 128
+    parts = np.zeros((side, side), np.uint8)
+    for group in (*EYES, LIPS):
+        cv2.fillConvexPoly(parts, cv2.convexHull(np.rint(points[list(group)]).astype(int)), (1,))
+    wide = max(3, side // 16) | 1
+    return inside & (cv2.dilate(parts, np.ones((wide, wide), np.uint8)) == 0)
+
+
+def figures(made: Pictures, true: Pictures, skin: NDArray[np.bool_]) -> list[float]:
+    """Those of PICTURES, of one frame."""
+    found = []
+    for rows, columns in ((slice(None), slice(None)), box_in(len(made), MOUTH_BOX)):
+        one, other = (np.ascontiguousarray(each[rows, columns]) for each in (made, true))
+        zoom = SIDE / len(made)
+        gray = cv2.cvtColor(one, cv2.COLOR_RGB2GRAY)
+        gray = cv2.resize(gray, None, None, zoom, zoom, cv2.INTER_CUBIC)
+        found += [min(psnr(one, other), 99.0), ssim(one, other), cpbd(np.asarray(gray, np.uint8))]
+    return [*found, holes(made, skin)]
+
+
+def eye_opening(points: Floats) -> Floats:
+    """(frame,) aspect ratio of the eyes, their mean: height over width.
+
+    Args:
+        points: (frame, 478, 2 or 3).
+    """
+    found = []
+    for group in EYES:
+        outer, up, upper, inner, lower, low = (points[:, n, :2] for n in group)
+        heights = np.linalg.norm(up - low, axis=1) + np.linalg.norm(upper - lower, axis=1)
+        found.append(heights / (2 * np.linalg.norm(outer - inner, axis=1)))
+    return np.asarray(np.mean(found, 0), np.float32)
+
+
+def read_faces(network: MeshNetwork, faces: Pictures, near: Floats) -> dict[str, Floats]:
+    """Eyes, yaw and opening (frame,) of faces in squares.
+
+    Args:
+        near: (frame, 478, 2) where a face like it lies, by which the mesh network looks.
+    """
+    meshes = np.empty((len(faces), len(mean_face()), 3), np.float32)
+    for row, face in enumerate(faces):
+        region = mesh_region(near[row])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (MESH_SIZE, MESH_SIZE)
+        cut = cv2.warpAffine(face, region, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        points, _ = network(np.asarray(cut, np.uint8))
+        meshes[row] = meshes[row - 1] if points is None and row else points
+    pose = estimate_pose(meshes, mean_face())
+    return {
+        "eyes": eye_opening(meshes),
+        "yaw": pose_descriptor(pose)[:, 0],
+        "opening": opening(pose.to_canonical(meshes)[:, list(MOUTH)]),
+    }
+
+
+def judged(face: Face, clip: Clip) -> dict[str, list[list[float]]]:
+    """PICTURES of some frames, by what drives the still frame's face; of it, and of the truth."""
+    rows = np.linspace(0, len(clip.faces) - 1, JUDGED_FRAMES).astype(int)
+    true, person = clip.faces[rows], clip.faces[clip.still]
+    lips, rest = face.see(true)
+    shown = {
+        "speech": face.draw(person, face.hear(clip.cepstra[rows]), rest),
+        "video": face.draw(person, lips, rest),
+        "the still frame": np.broadcast_to(person, true.shape),
+        "the true frames": true,
+    }
+    skins = [skin_of(clip.points[row], len(person)) for row in rows]
+    return {
+        name: [figures(*each) for each in zip(made, true, skins, strict=True)]
+        for name, made in shown.items()
+    }
+
+
+def picture_rows(found: Sequence[dict[str, list[list[float]]]]) -> Iterator[list[str]]:
+    """Rows of the first table."""
+    for drive in found[0]:
+        means = np.mean([numbers for each in found for numbers in each[drive]], 0)
+        yield [drive, *(f"{value:.3f}" if 0 < value < 1 else f"{value:.1f}" for value in means)]
+
+
+def motion(face: Face, clips: Sequence[Clip], network: MeshNetwork) -> list[str]:
+    """Numbers of the second table: the median over clips."""
+    found = []
+    own = [read_faces(network, clip.faces, clip.points) for clip in clips]
+    look: Callable[[Pictures, Floats], dict[str, Floats]] = partial(read_faces, network)
+    for number, clip in enumerate(clips):
+        other, seen = clips[number - 1], own[number - 1]
+        person = clip.faces[clip.still]
+        lips, rest = face.see(other.faces)
+        by_video = look(face.draw(person, lips, rest), other.points)
+        _, still = face.see(person[None])
+        count = min(len(clip.cepstra), len(other.cepstra))
+        both = [each.cepstra[:count] for each in (clip, other)]
+        quiet = np.repeat(still, count, 0)
+        made, strange = (face.draw(person, face.hear(each), quiet) for each in both)
+        near = np.repeat(clip.points[clip.still][None], count, 0)
+        by_speech = look(made, near)
+        spoken, unspoken = (each["opening"][:count] for each in (own[number], seen))
+        changed = np.abs(made.astype(np.float32) - strange)
+        mouth, eyes = (changed[:, *box_in(len(person), box)].mean() for box in (MOUTH_BOX, EYE_BOX))
+        found.append(
+            [
+                *(correlation(by_video[name], seen[name]) for name in ("eyes", "yaw")),
+                *(by_speech[name].std() / own[number][name].std() for name in ("eyes", "yaw")),
+                *(correlation(by_speech["opening"], each) for each in (spoken, unspoken)),
+                mouth / max(float(eyes), 1e-6),
+            ]
+        )
+    return [f"{value:.2f}" for value in np.nanmedian(found, 0)]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = arguments(__doc__, "talking faces")
+    parser.add_argument("--clips", type=int, default=12, help="so many, of different persons first")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each")
+    chosen = parser.parse_args()
+    store, network = Store(chosen.store), mesh_network()
+    parts = one_each(read_parts(chosen.data, splits=[chosen.split]))
+    rows = []
+    with open_run(store):
+        for path in chosen.files:
+            weights = trained_weights(Path(path), store=store)
+            read = (read_clip(part, store, weights, chosen.seconds) for part in parts)
+            clips = list(islice((clip for clip in read if clip is not None), chosen.clips))
+            face = Face(weights)
+            print(f"\n{path}: {len(clips)} clips")
+            table(["", *PICTURES], picture_rows([judged(face, clip) for clip in clips]))
+            rows.append([path, *motion(face, clips, network)])
+    table(["", *MOTION], rows)
+
+
+def one_each(parts: Sequence[ClipPart]) -> list[ClipPart]:
+    """Parts in an order that shows another person each time, as long as there are any."""
+    seen: dict[str, int] = {}
+    turns = []
+    for part in parts:
+        seen[part.person] = seen.get(part.person, -1) + 1
+        turns.append(seen[part.person])
+    return [parts[n] for n in np.argsort(turns, kind="stable")]
+
+
+if __name__ == "__main__":
+    main()
