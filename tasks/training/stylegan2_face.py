@@ -307,7 +307,7 @@ class FaceRecipe:
     def _compared(self, networks: Networks, made: dict[str, Tensor], true: Tensor) -> list[Tensor]:
         """Loss of the faces of each drive, in float32."""
         with torch.autocast(true.device.type, enabled=False):
-            drawn = [made[f"by_{drive}"].float().clamp(-1, 1) for drive in _DRIVES]
+            drawn = [_limited(made[f"by_{drive}"].float()) for drive in _DRIVES]
             if self._perceptual is None:
                 return [davs_l1(each, true) for each in drawn]
             judge = networks["perceptual"]
@@ -318,6 +318,11 @@ class FaceRecipe:
             return [
                 feature_loss(judge(judge.prepare(_bgr(each))), wanted, weights) for each in drawn
             ]
+
+
+def _limited(pictures: Tensor) -> Tensor:
+    """In -1..1, with a gradient that brings back what lies beyond, as a clamp's would not."""
+    return pictures + (pictures.clamp(-1, 1) - pictures).detach()
 
 
 class FaceLearner(nn.Module):

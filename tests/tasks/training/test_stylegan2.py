@@ -109,6 +109,15 @@ def test_each_phase_moves_all_of_its_own_and_nothing_else(
                 assert moved(child), f"{phase}: {name}"
 
 
+def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
+    recipe = FaceRecipe(FaceSettings.model_validate(FACE), str(tmp_path))
+    far = torch.full((2, 3, 128, 128), 3.0, requires_grad=True)
+    true = torch.zeros(2, 3, 128, 128)
+    losses = recipe._compared({}, {"by_audio": far, "by_video": far}, true)
+    torch.stack(losses).sum().backward()
+    assert far.grad is not None and bool((far.grad > 0).all())
+
+
 @pytest.mark.long
 def test_without_critics_there_is_one_phase(tmp_path: Path) -> None:
     none = {"sync": False, "disentangle": False, "losses": {"gan": 0}}
