@@ -22,7 +22,8 @@ ENTRIES = {
 
 
 def test_most_networks_have_such_a_file() -> None:
-    assert len(ENTRIES) > 0.7 * len(NAMES)
+    published = [name for name in NAMES if not name.startswith("stylegan2_face")]
+    assert len(ENTRIES) > 0.7 * len(published)
 
 
 @pytest.mark.slow
