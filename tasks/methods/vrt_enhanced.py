@@ -19,7 +19,6 @@ from models.restore.align import (
 from stores.artifacts.artifact import Artifact
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Shard, stage
-from tasks.inference.shared import network_runner
 from tasks.methods.vrt_reference import STABILISED
 from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.weights.networks import load_network
@@ -98,6 +97,7 @@ def enhanced(
         precision: That the network computes in, where that is near enough.
     """
     from models.video_retalking.finish import Finisher, gpen_mask
+    from tasks.inference.shared import network_runner
 
     gpen = enhancer == "gpen"
     border = (0, 0, 0) if gpen else FFHQ_BORDER

@@ -17,7 +17,6 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.inference.shared import network_runner
 from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.result.composite import frames_in_order, rendered_rows
 from tasks.result.render import RENDER, render_rows
@@ -70,6 +69,7 @@ def vrt_finished(
         paste: published: skin blended in frequency bands, colours as they come.
     """
     from models.video_retalking.finish import Finisher, finished, with_mouth
+    from tasks.inference.shared import network_runner
 
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
     side = _plan(landmarks, paste).sizes["y"]

@@ -9,7 +9,6 @@ from models.video_retalking.settings import UpperFace
 from stores.artifacts.artifact import Artifact
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Shard, stage
-from tasks.inference.shared import network_runner
 from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
 from tasks.source.pictures import boxed_faces
 
@@ -33,6 +32,7 @@ def vrt_upper_face(
         weights: Of GANimation's generator.
     """
     from models.video_retalking.speaker import Emotion
+    from tasks.inference.shared import network_runner
 
     valid = crops.read("valid")
     runner = network_runner(

@@ -305,7 +305,7 @@ def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
 def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no index"):
         train(make("ip_lap.landmarks", data=tmp_path / "missing.parquet"))
-    with pytest.raises(SettingsError, match=r"no recipe 'ip_lap'; there is ip_lap\.landmarks"):
+    with pytest.raises(SettingsError, match=r"no recipe 'ip_lap'; there is .*ip_lap\.landmarks"):
         train(make("ip_lap.landmarks").model_copy(update={"recipe": "ip_lap"}))
     with pytest.raises(SettingsError, match="no batch of 4096"):
         train(make("ip_lap.landmarks", {"batch_size": 4096}))
