@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from models.face_basis.own import LANDMARKS
-from models.stylegan2_face.critics import SyncCritic
 from models.stylegan2_face.losses import (
     contrast,
     distances,
@@ -185,11 +184,6 @@ def contrasts(audio: Tensor, lips: Tensor, which: str) -> dict[str, Tensor]:
     return {f"{name}_contrast": contrast(audio, lips, unit=unit) for name, unit in chosen.items()}
 
 
-def sync_critic(features: int) -> SyncCritic:
-    """D_sync, for features of that length."""
-    return SyncCritic(features)
-
-
 def embedding_figures(
     audio: Tensor, lips: Tensor, rows: Tensor, shown: list[int]
 ) -> dict[str, float]:
@@ -202,7 +196,7 @@ def embedding_figures(
         shown: Which ticks these are.
     """
     heard = audio[:, shown]
-    if len(rows.unique()) == 1:
+    if len(set(rows.tolist())) == 1:
         rows = torch.arange(len(rows))  # of one clip alone, among its other moments
     found = retrieval_figures(heard, lips, rows)
     found["own_distance"] = distances_of_own(heard, lips)
