@@ -94,8 +94,7 @@ class Clip:
 def read_clip(part: ClipPart, store: Store, weights: Artifact, seconds: float) -> Clip | None:
     """The first seconds of a part, cut as a network was trained; None if it shows too little."""
     size = size_of(weights)
-    kept = {kind: store.get(kind, key) for kind, key in part.keys.items()}
-    clock, seen = kept["timeline"], kept["landmarks"]
+    clock, seen = (store.get(kind, part.keys[kind]) for kind in ("timeline", "landmarks"))
     cut = SquareSettings(align=size.align, side=size.side)
     squares = face_squares(Source.of(part.path), clock, landmarks=seen, settings=cut)
     times = load_timeline(clock).seconds
@@ -103,7 +102,9 @@ def read_clip(part: ClipPart, store: Store, weights: Artifact, seconds: float) -
     rows = rows[load_frontal(seen)[rows] & (times[rows] < times[rows[0]] + seconds)]
     if len(rows) < LEAST_FRAMES:
         return None
-    heard = kept["mfcc"] if size.mfcc == "psf" else davs_cepstra(kept["waveform"])
+    kind = "mfcc" if size.mfcc == "psf" else "waveform"
+    sound = store.get(kind, part.keys[kind])
+    heard = sound if kind == "mfcc" else davs_cepstra(sound)
     sure = part.lag_confidence >= (WindowSettings.model_validate({}).sure_lag or 0.0)
     moments = times[rows] - (part.lag_seconds if sure else 0.0)
     meshes = seen.read_rows("landmarks", rows)[:, :, :2]
@@ -202,25 +203,33 @@ def eye_opening(points: Floats) -> Floats:
 
 
 def read_faces(network: MeshNetwork, faces: Pictures, near: Floats) -> dict[str, Floats]:
-    """Eyes, yaw and opening (frame,) of faces in squares.
+    """Eyes, yaw and opening (frame,) of faces in squares; NaN where none is found.
 
     Args:
         near: (frame, 478, 2) where a face like it lies, by which the mesh network looks.
     """
-    meshes = np.empty((len(faces), len(mean_face()), 3), np.float32)
+    meshes, found = np.repeat(mean_face()[None], len(faces), 0), np.zeros(len(faces), bool)
     for row, face in enumerate(faces):
         region = mesh_region(near[row])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         size = (MESH_SIZE, MESH_SIZE)
         cut = cv2.warpAffine(face, region, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         points, _ = network(np.asarray(cut, np.uint8))
-        meshes[row] = meshes[row - 1] if points is None and row else points
+        if points is not None and np.isfinite(points).all():
+            meshes[row], found[row] = points, True
     pose = estimate_pose(meshes, mean_face())
-    return {
+    told = {
         "eyes": eye_opening(meshes),
         "yaw": pose_descriptor(pose)[:, 0],
         "opening": opening(pose.to_canonical(meshes)[:, list(MOUTH)]),
     }
+    return {name: np.where(found, each, np.float32(np.nan)) for name, each in told.items()}
+
+
+def together(one: Floats, other: Floats) -> float:
+    """Correlation of two series where both are known; NaN where they tell too little."""
+    known = np.isfinite(one) & np.isfinite(other)
+    return correlation(one[known], other[known]) if known.sum() > LEAST_FRAMES // 2 else np.nan
 
 
 def judged(face: Face, clip: Clip) -> dict[str, list[list[float]]]:
@@ -270,9 +279,9 @@ def motion(face: Face, clips: Sequence[Clip], network: MeshNetwork) -> list[str]
         mouth, eyes = (changed[:, *box_in(len(person), box)].mean() for box in (MOUTH_BOX, EYE_BOX))
         found.append(
             [
-                *(correlation(by_video[name], seen[name]) for name in ("eyes", "yaw")),
-                *(by_speech[name].std() / own[number][name].std() for name in ("eyes", "yaw")),
-                *(correlation(by_speech["opening"], each) for each in (spoken, unspoken)),
+                *(together(by_video[name], seen[name]) for name in ("eyes", "yaw")),
+                *(np.nanstd(by_speech[n]) / np.nanstd(own[number][n]) for n in ("eyes", "yaw")),
+                *(together(by_speech["opening"], each) for each in (spoken, unspoken)),
                 mouth / max(float(eyes), 1e-6),
             ]
         )

@@ -170,7 +170,7 @@ class VideoEncoder(nn.Module):
         maps: Tensor = self.l0(found)
         return maps
 
-    def forward(self, frames: Images) -> tuple[Features, Features, Heatmaps]:
+    def forward(self, frames: Images) -> tuple[Features, Float[Tensor, "batch _face"], Heatmaps]:
         """Lip feature, feature of the rest of the face, and the maps that tell them.
 
         Args:
