@@ -126,7 +126,7 @@ def check_pixels(settings: DubSettings, render: Artifact) -> np.ndarray:
     return changed
 
 
-@pytest.mark.parametrize("drive", ["audio", "video"])
+@pytest.mark.parametrize("drive", ["audio", pytest.param("video", marks=pytest.mark.long)])
 def test_the_lower_face_follows_what_drives_it(make: Make, drive: str) -> None:
     given = make({"drive": drive})
     report = dub(given)
@@ -332,6 +332,7 @@ def test_a_driver_is_an_input(make: Make, driver: Path, talk: Path, speech: Path
         dub(make({"drive": "video"}, output=driver))
 
 
+@pytest.mark.long
 def test_a_driver_without_a_face_is_refused(make: Make, tmp_path: Path) -> None:
     film = make_video(tmp_path / "pattern.mp4", frames=3)
     with pytest.raises(InputError, match=r"no face was found in the driver .*pattern.mp4"):
