@@ -46,6 +46,13 @@ USUAL = ((64, 0.0, 1.0), (3, 0.0, 0.2), (3, 0.0, 0.3), (1, 1.0, 0.1), (2, 128.0,
 translation, scale, and place in the cut [px]."""
 
 
+def _scaled(coefficients: CoefficientWindow) -> CoefficientWindow:
+    usual = [[mean, spread] for count, mean, spread in USUAL for _ in range(count)]
+    mean, spread = coefficients.new_tensor(usual).T[..., None]
+    scaled: Tensor = (coefficients - mean) / spread
+    return scaled
+
+
 def _leaky(features: Tensor) -> Tensor:
     return functional.leaky_relu(features, SLOPE)
 
@@ -244,9 +251,6 @@ class DNet(nn.Module):
         side: Of the faces that it was made for [px].
     """
 
-    _mean: Tensor
-    _spread: Tensor
-
     def __init__(self, size: DNetSize = PUBLISHED) -> None:
         super().__init__()
         self.side = size.side
@@ -258,10 +262,6 @@ class DNet(nn.Module):
         self.warpping_net = WarpingNet(warping, vector)  # spelt so in the published keys
         self.editing_net = EditingNet(editing, vector)
         self._scaled = size.scaled
-        count, mean, spread = torch.tensor(USUAL).T
-        for name, values in (("mean", mean), ("spread", spread)):
-            column = values.repeat_interleave(count.long())[:, None]
-            self.register_buffer(f"_{name}", column, persistent=False)
 
     def forward(
         self, image: Images, coefficients: CoefficientWindow, stage: Literal["warp"] | None = None
@@ -281,7 +281,7 @@ class DNet(nn.Module):
         if image.shape[-1] % 32 or image.shape[-2] % 32:
             raise ValueError(f"D-Net needs sides that 32 divides, not {tuple(image.shape[-2:])}")
         if self._scaled:
-            coefficients = (coefficients - self._mean) / self._spread
+            coefficients = _scaled(coefficients)
         vector = self.mapping_net(coefficients)
         flow, warped = self.warpping_net(image, vector)
         found = {"flow_field": flow, "warp_image": warped}

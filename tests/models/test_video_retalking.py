@@ -185,3 +185,15 @@ class _SmallLNet(LNet):
     def forward(self, mel: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
         colour = self.paint(self.audio_encoder(mel).flatten(1))[:, :, None, None]
         return (faces[:, :3] + faces[:, 3:] + colour).sigmoid()
+
+
+def test_scaled_coefficients_are_of_one_size() -> None:
+    plain, scaled = (DNet(DNetSize(width=1, side=64, scaled=each)).eval() for each in (False, True))
+    scaled.load_state_dict(plain.state_dict())
+    window, wanted = torch.zeros(2, 1, 73, 26)
+    window[:, 64:67], window[:, 67:70], window[:, 70], window[:, 71:] = 0.2, 0.6, 1.3, 160.0
+    wanted[:, 64:67], wanted[:, 67:70], wanted[:, 70], wanted[:, 71:] = 1.0, 2.0, 3.0, 1.0
+    face = torch.rand(1, 3, 64, 64)
+    found, same = (n(face, w)["fake_image"] for n, w in ((scaled, window), (plain, wanted)))
+    torch.testing.assert_close(found, same, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(plain(face, window)["fake_image"], same)

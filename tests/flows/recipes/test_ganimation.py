@@ -21,9 +21,9 @@ from tasks.source.landmarks import mean_face
 from tasks.source.seen import Seen
 from tasks.training.dataset import WindowLoader
 from tests.flows.recipes.test_video_retalking_dnet import job_of
-from tests.flows.test_train import Make, index, make, store
+from tests.flows.test_train import Make, index, make, store, trained_files
 
-__all__ = ["index", "make", "store"]  # fixtures
+__all__ = ["index", "make", "store", "trained_files"]  # fixtures
 
 HEAD = ["frame", "face_id", "timestamp", "confidence", "success", *COLUMNS]
 
