@@ -38,6 +38,12 @@ class GANimationSettings(BaseModel):
 
     size: GANimationSize = GANimationSize(colours="rgb")
     losses: GANimationWeights = GANimationWeights.model_validate({})
+    units_gain: float = Field(
+        1.0,
+        gt=0,
+        description="times that the generator's first weights for units are larger than drawn: the "
+        "norm behind them takes out what is the same all over a picture, but for its border",
+    )
     critic_steps: int = Field(5, ge=1, description="steps of the critic to one of the generator")
     reading_steps: int = Field(
         0,
@@ -86,7 +92,11 @@ class GANimationRecipe:
 
     def networks(self) -> dict[str, nn.Module]:
         size = self._settings.size
-        return {"generator": Generator(size), "critic": Critic(size)}
+        generator = Generator(size)
+        with torch.no_grad():
+            first: Tensor = generator.model[0].weight  # type: ignore[assignment]
+            first[:, 3:] *= self._settings.units_gain
+        return {"generator": generator, "critic": Critic(size)}
 
     def frozen(self) -> dict[str, nn.Module]:
         return {}

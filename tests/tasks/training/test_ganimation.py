@@ -50,6 +50,15 @@ def test_faces_are_in_the_order_of_the_file(sample: dict[str, Tensor]) -> None:
     assert recipe().export(recipe().networks())["ganimation"].config == SIZE
 
 
+def test_units_may_begin_with_larger_weights() -> None:
+    plain, gained = (recipe(units_gain=gain).networks()["generator"] for gain in (1, 8))
+    for (name, one), other in zip(plain.named_parameters(), gained.parameters(), strict=True):
+        wanted = one.detach().clone()
+        if name == "model.0.weight":
+            wanted[:, 3:] *= 8
+        torch.testing.assert_close(other.detach(), wanted)
+
+
 def test_faces_are_mirrored_as_often_as_told(sample: dict[str, Tensor]) -> None:
     sample["face"] = sample["face"].clone()
     sample["face"][..., :16] = 255
