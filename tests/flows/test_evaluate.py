@@ -194,6 +194,7 @@ def last_part(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.long
 def test_only_the_last_part_is_dubbed_and_judged(make: Make, data: Path, last_part: str) -> None:
     settings = make(protocols=[last_part], methods=["source", "exemplar"], limit=1)
     assert evaluate(settings).items == 2

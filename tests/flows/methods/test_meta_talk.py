@@ -260,6 +260,7 @@ def test_audiodvp_dubs_with_its_published_files(make: Make, published_networks: 
     assert "atnet_features" in {stage.name for stage in report.stages}
 
 
+@pytest.mark.long
 def test_training_borrows_no_mouth_from_nearby(settings: Make) -> None:
     """2.4 s of video, of which each frame borrows from what is more than 1 s away."""
     given = settings()

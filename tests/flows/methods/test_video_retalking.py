@@ -451,6 +451,7 @@ def test_the_template_is_what_all_faces_get(make: Make, talk: Path, tmp_path: Pa
         np.testing.assert_allclose(expression("person", 0.25), quarter, atol=1e-6)
 
 
+@pytest.mark.long
 def test_cuts_and_gaps_part_what_is_smoothed_cut_and_seen(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
