@@ -144,11 +144,6 @@ def figures(
     return found
 
 
-def brow_change(found: Mapping[str, list[list[float]]], version: str) -> float:
-    """Mean relative change of the distance from brows to eyes in a version: `au4_brow_distance`."""
-    return float(np.mean(found[version], axis=0)[_FIGURES.index("inner_brow")])
-
-
 @torch.no_grad()
 def main() -> None:
     """Print a table for each file; draw the sheet."""
