@@ -99,6 +99,7 @@ TINY: dict[str, dict[str, Any]] = {
         "reconstruction": "l1",
     },
 }
+SLOWEST = "video_retalking.enet"
 FILES = {
     "lnet": ("vrt_lnet", {"width": 4, "residuals": 1, "attention": 1}),
     "expert": ("wav2lip_syncnet_color", {"width": 32}),
@@ -204,7 +205,10 @@ def test_an_index_of_a_store_that_can_only_be_read(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("recipe", sorted(TINY))
+@pytest.mark.parametrize(
+    "recipe",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n == SLOWEST)) for n in sorted(TINY)],
+)
 def test_weights_with_a_card_that_dub_can_use(make: Make, recipe: str, store: Path) -> None:
     settings = make(recipe, licence="CC0")
     card = train(settings)

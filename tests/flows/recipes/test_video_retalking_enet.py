@@ -30,6 +30,7 @@ def blocks(make: Make, enhancer: str) -> BlockDataset:
     return found
 
 
+@pytest.mark.slow
 def test_faces_are_restored_once_and_kept(
     make: Make, index: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
