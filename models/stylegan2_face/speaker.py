@@ -12,8 +12,8 @@ from models.stylegan2_face.settings import Noise
 from models.tensors import ImageBytes, Images
 
 
-class Looker(nn.Module):
-    """What is seen of faces.
+class _Caller(nn.Module):
+    """Calls a part of a network.
 
     Args:
         network: `TalkingFace` with its weights.
@@ -23,23 +23,18 @@ class Looker(nn.Module):
         super().__init__()
         assert isinstance(network, TalkingFace)
         self.network = network
+
+
+class Looker(_Caller):
+    """What is seen of faces."""
 
     def forward(self, faces: ImageBytes) -> Features:
         """Lip feature, and behind it the rest's."""
         return torch.cat(self.network.see(as_network(faces)), 1)
 
 
-class Listener(nn.Module):
-    """What is heard in windows of cepstra.
-
-    Args:
-        network: `TalkingFace` with its weights.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        assert isinstance(network, TalkingFace)
-        self.network = network
+class Listener(_Caller):
+    """What is heard in windows of cepstra."""
 
     def forward(self, cepstra: CepstraWindows) -> Features:
         """Lip features."""

@@ -199,16 +199,18 @@ class BlockDataset(Blocks):
 
     def __getitem__(self, number: int) -> Sample:
         block, settings = self._blocks[number], self._settings
-        times, _ = self._clock(block)
+        times, rows = self._clock(block)
         mel, first = self._sound(block, times - self.lag(block) + settings.mel_start_seconds)
         heard = {"mel": torch.from_numpy(mel), "mel_first": torch.from_numpy(first)}
-        return {**self.shown((number, 0, block.ticks)), **heard}
+        return {**self._shown(block, rows), **heard}
 
     def shown(self, stretch: Stretch) -> Sample:
         number, begin, end = stretch
-        block, settings = self._blocks[number], self._settings
-        rows = self._clock(block)[1][begin:end]
-        first = int(rows[0])
+        block = self._blocks[number]
+        return self._shown(block, self._clock(block)[1][begin:end])
+
+    def _shown(self, block: Block, rows: NDArray[np.int64]) -> Sample:
+        settings, first = self._settings, int(rows[0])
         start, stop = block.start + first, block.start + int(rows[-1]) + 1
         rows = rows - first
         crops = self._artifact(block, "face_crops")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.face_basis.own import LANDMARKS
-from models.sampling.windows import STRETCH_TICKS, STRETCHES, Stretch
+from models.sampling.windows import STRETCH_TICKS, STRETCHES
 from models.stylegan2_face.alignment import placed
 from models.stylegan2_face.settings import Side
 from models.stylegan2_face.speech import STEPS, first_steps, windows
@@ -118,12 +118,9 @@ class SquareBlocks(BlockDataset):
             if self._units is not None:
                 found["unit"] = nearest(found["cepstra"], self._units)
         rest = {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
-        return rest | self.shown((number, 0, block.ticks))
+        return rest | self._shown(block, rows)
 
-    def shown(self, stretch: Stretch) -> Sample:
-        number, begin, end = stretch
-        block = self._blocks[number]
-        rows = self._clock(block)[1][begin:end]
+    def _shown(self, block: Block, rows: NDArray[np.int64]) -> Sample:
         first = int(rows[0])
         faces = self._kept(block).read("face", block.start + first, block.start + int(rows[-1]) + 1)
         chosen = resized(faces, self._squares.side)[rows - first].transpose(0, 3, 1, 2)

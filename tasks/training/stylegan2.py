@@ -1,12 +1,12 @@
 """What the three recipes of the StyleGAN2 talking face share: settings, batches, beginnings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ from models.stylegan2_face.losses import (
     mean_length,
     nearer_others,
 )
-from models.stylegan2_face.settings import SquareSettings
+from models.stylegan2_face.settings import Settings, SquareSettings
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
 from stores.shipped import shipped_file
@@ -37,13 +37,7 @@ Size = TypeVar("Size", bound=SquareSettings)
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class Strict(BaseModel):
-    """What no key may be added to, and nothing changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SquareAugmentation(Strict):
+class SquareAugmentation(Settings):
     """How the faces of a sample vary, all of them alike."""
 
     mirror: float = Field(0.5, ge=0, le=1, description="chance that they are seen in a mirror")
@@ -52,7 +46,7 @@ class SquareAugmentation(Strict):
     )
 
 
-class SquareRecipeSettings(Strict):
+class SquareRecipeSettings(Settings):
     """Settings of all three recipes; the defaults are the paper's, or DAVS's where it is silent."""
 
     augmentation: SquareAugmentation = SquareAugmentation.model_validate({})
@@ -90,6 +84,29 @@ class SpeakingSquareSettings(SquareRecipeSettings):
         return SquareWindows(
             side=256, frames=self.frames, spacing=self.spacing, stride=self.stride, references=0
         )
+
+
+class SquareRecipe:
+    """What the recipes do alike.
+
+    Args:
+        settings: What is trained.
+    """
+
+    restarts = ()
+
+    def __init__(self, settings: SquareRecipeSettings) -> None:
+        self._common = settings
+
+    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        betas = CRITIC_BETAS if phase.startswith("critic") else (0.9, 0.999)
+        return torch.optim.Adam(parameters, self._common.learning_rate, betas=betas)
+
+    def schedule(self, step: int) -> float:
+        return self._common.schedule.factor(step)
+
+    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
+        return square_batch(sample, self._common.augmentation, device, rng)
 
 
 def square_batch(

@@ -1,9 +1,8 @@
 """The recipe `stylegan2.embedding`: lips that are seen and speech that is heard in one space."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn import functional
 from models.stylegan2_face.critics import Critics, SpeechClassifier, SyncCritic
 from models.stylegan2_face.encoders import Embedding, VideoEncoder
 from models.stylegan2_face.losses import critics_loss, landmark_loss, taken_for_real
-from models.stylegan2_face.settings import EmbeddingSize
+from models.stylegan2_face.settings import EmbeddingSize, Settings
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights
 from tasks.training.recipe import (
@@ -20,17 +19,14 @@ from tasks.training.recipe import (
     BoardMedia,
     Export,
     Networks,
-    Sample,
     shown_curves,
 )
 from tasks.training.stylegan2 import (
-    CRITIC_BETAS,
     SpeakingSquareSettings,
-    Strict,
+    SquareRecipe,
     contrasts,
     embedding_figures,
     rows_of,
-    square_batch,
     weighed,
 )
 from tasks.weights.networks import find_weights, load_network
@@ -40,7 +36,7 @@ _CLASSES = ("heard_class", "seen_class")
 _FAN = "fan_2dfan4"
 
 
-class EmbeddingWeights(Strict):
+class EmbeddingWeights(Settings):
     """How much each loss counts; the paper gives no number, 5 is DAVS's."""
 
     classes: float = Field(1.0, ge=0, description="which class of speech is heard and is seen")
@@ -98,7 +94,7 @@ class EmbeddingLearner(nn.Module):
         }
 
 
-class EmbeddingRecipe:
+class EmbeddingRecipe(SquareRecipe):
     """Training of the encoders of speech and of video.
 
     Args:
@@ -107,11 +103,11 @@ class EmbeddingRecipe:
     """
 
     name = "stylegan2.embedding"
-    restarts = ()
     judged_by = "nearer_others"
     lower_is_better = True
 
     def __init__(self, settings: EmbeddingSettings, store: str) -> None:
+        super().__init__(settings)
         self._settings, self._shown = settings, settings.window.shown
         self.phases = ("critic", "embedding") if settings.sync else ("embedding",)
         self._fan = _find_fan(settings.size, Store(store))
@@ -127,16 +123,6 @@ class EmbeddingRecipe:
 
     def frozen(self) -> dict[str, nn.Module]:
         return {}
-
-    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        betas = CRITIC_BETAS if phase == "critic" else (0.9, 0.999)
-        return torch.optim.Adam(parameters, self._settings.learning_rate, betas=betas)
-
-    def schedule(self, step: int) -> float:
-        return self._settings.schedule.factor(step)
-
-    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
-        return square_batch(sample, self._settings.augmentation, device, rng)
 
     def loss(
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]

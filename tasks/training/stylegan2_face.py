@@ -1,9 +1,8 @@
 """The recipe `stylegan2.face`: all of the talking face, from speech and from video at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -28,23 +27,21 @@ from models.stylegan2_face.losses import (
     uniform_loss,
 )
 from models.stylegan2_face.network import TalkingFace
-from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize
+from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize, Settings
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
 from tasks.training.figures import mean_psnr
 from tasks.training.meta_talk_renderer import levels
 from tasks.training.perceptual import PerceptualNetwork, find_perceptual_network
-from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, shown_sheet
 from tasks.training.stylegan2 import (
-    CRITIC_BETAS,
     SpeakingSquareSettings,
-    Strict,
+    SquareRecipe,
     begun_with,
     contrasts,
     embedding_figures,
     part_of,
     rows_of,
-    square_batch,
     weighed,
 )
 from tasks.training.stylegan2_embedding import NETWORK as EMBEDDING
@@ -55,7 +52,7 @@ _DRIVES = ("audio", "video")
 _SCALES = 3
 
 
-class FaceWeights(Strict):
+class FaceWeights(Settings):
     """How much each loss counts: the paper gives no number, 1 and 10 are pix2pixHD's, 5 DAVS's."""
 
     gan: float = Field(
@@ -109,7 +106,7 @@ class FaceSettings(SpeakingSquareSettings):
         return slice(first, first + self.drawn_frames)
 
 
-class FaceRecipe:
+class FaceRecipe(SquareRecipe):
     """Training of the talking face against its critics, which learn first in a step.
 
     Args:
@@ -121,7 +118,6 @@ class FaceRecipe:
     """
 
     name = "stylegan2.face"
-    restarts = ()
     judged_by = "loss"
     lower_is_better = True
 
@@ -131,6 +127,7 @@ class FaceRecipe:
                 f"drawn_frames {settings.drawn_frames} are more than the {settings.frames} frames "
                 "of a sample; take as many at most"
             )
+        super().__init__(settings)
         self._settings, self._store, self._shown = settings, store, settings.window.shown
         self._pictures: tuple[str, ...] = ()
         if settings.losses.gan:
@@ -158,16 +155,6 @@ class FaceRecipe:
 
     def frozen(self) -> dict[str, nn.Module]:
         return {} if self._perceptual is None else {"perceptual": self._perceptual.backbone}
-
-    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        betas = CRITIC_BETAS if phase == "critics" else (0.9, 0.999)
-        return torch.optim.Adam(parameters, self._settings.learning_rate, betas=betas)
-
-    def schedule(self, step: int) -> float:
-        return self._settings.schedule.factor(step)
-
-    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
-        return square_batch(sample, self._settings.augmentation, device, rng)
 
     def loss(
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]

@@ -1,9 +1,8 @@
 """The recipe `stylegan2.identity`: whose face is it? The encoder of what stays in a picture."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -12,8 +11,8 @@ from torch.nn import functional
 from models.stylegan2_face.encoders import IdentityEncoder
 from models.stylegan2_face.settings import IdentitySize
 from tasks.training.meta_talk_renderer import levels
-from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
-from tasks.training.stylegan2 import SquareRecipeSettings, retrieval_figures, square_batch
+from tasks.training.recipe import Batch, BoardMedia, Export, Networks, shown_sheet
+from tasks.training.stylegan2 import SquareRecipe, SquareRecipeSettings, retrieval_figures
 
 NETWORK = "stylegan2_face_identity"
 _DROPOUT = 0.5
@@ -48,7 +47,7 @@ class IdentityLearner(nn.Module):
         return logits
 
 
-class IdentityRecipe:
+class IdentityRecipe(SquareRecipe):
     """Training of the identity encoder.
 
     Args:
@@ -57,11 +56,11 @@ class IdentityRecipe:
 
     name = "stylegan2.identity"
     phases = ("identity",)
-    restarts = ()
     judged_by = "nearer_others"
     lower_is_better = True
 
     def __init__(self, settings: IdentitySettings) -> None:
+        super().__init__(settings)
         self._settings = settings
 
     def networks(self) -> dict[str, nn.Module]:
@@ -69,15 +68,6 @@ class IdentityRecipe:
 
     def frozen(self) -> dict[str, nn.Module]:
         return {}
-
-    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self._settings.learning_rate)
-
-    def schedule(self, step: int) -> float:
-        return self._settings.schedule.factor(step)
-
-    def batch(self, sample: Sample, device: torch.device, rng: np.random.Generator | None) -> Batch:
-        return square_batch(sample, self._settings.augmentation, device, rng)
 
     def loss(
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
