@@ -1,5 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both build .venv on first use.
-PYTHON ?= python3
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
+# The first that fits of the interpreters that are installed, or what `make PYTHON=…` names.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$each -c '$(FITS)' 2>/dev/null && echo $$each && break; done)
 BIN := .venv/bin
 # Where this is set, every process compiles all that it imports anew, torch included: 10 s each.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,11 +16,14 @@ PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --durations 15
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
-	  { echo "Dubflow needs Python 3.11 or 3.12; name one: make PYTHON=python3.11"; exit 1; }
+	@if test -x $(BIN)/python; then :; \
+	elif test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)'; then $(PYTHON) -m venv .venv; \
+	elif command -v uv >/dev/null; then echo "uv brings Python 3.13 ..."; uv venv -q --seed -p 3.13 .venv; \
+	else echo "Dubflow needs Python 3.11 to 3.14: install one, or uv, or name it: make PYTHON=…"; \
+	exit 1; fi
 	@echo "Installing into .venv (once; several GB, most of it torch) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable . \
 	  --config-settings editable_mode=compat
@@ -52,7 +58,7 @@ bench: .venv/.ready
 
 lock: .venv/.ready
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header \
-	  --no-annotate --no-emit-index-url --quiet --upgrade --output-file requirements.lock
+	  --no-annotate --no-emit-index-url --generate-hashes --quiet --upgrade --output-file requirements.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

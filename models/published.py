@@ -51,9 +51,7 @@ _NETWORKS = {
     # Faces: detection, landmarks, parsing, recognition
     "s3fd": _Maker("models.faces.detection.s3fd", "face_alignment_s3fd"),
     "s3fd_syncnet": _Maker("models.faces.detection.s3fd", "SyncNetS3FD"),
-    "retinaface_resnet50": _Maker("models.faces.detection.retinaface", "retinaface_resnet50"),
     "fan_2dfan4": _Maker("models.faces.landmarks.fan", "fan_2d"),
-    "bisenet_parsing": _Maker("models.faces.parsing.bisenet", "bisenet"),
     "parsenet": _Maker("models.faces.parsing.parsenet", "parsenet"),
     "arcface_r50": _Maker("models.faces.recognition.arcface", "IResNet", {"layers": (3, 4, 14, 3)}),
     "arcface_r100": _Maker(

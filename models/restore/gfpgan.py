@@ -1,9 +1,13 @@
 """GFPGAN (Wang et al. 2021), the "clean" version 1 of the gfpgan package: files 1.2, 1.3 and 1.4.
 
+The package installs up to Python 3.12. Elsewhere spandrel's copy of its network is used; both give
+the same numbers.
+
 Convention: faces are aligned by models.restore.align.ffhq_affine, 512 x 512.
 """
 
 import importlib
+import importlib.util
 import sys
 import types
 import warnings
@@ -23,7 +27,7 @@ STYLE_DIM = 512
 
 
 def gfpgan_v1_clean(*, narrow: float = 1) -> nn.Module:
-    """The package's network, with convolutions that take any batch and memory layout.
+    """The gfpgan package's network, or spandrel's copy of it, with convolutions that take any batch and memory layout.
 
     Its forward(x, return_latents, return_rgb, randomize_noise) takes N x 3 x 512 x 512, RGB -1..1,
     and gives (the same restored and not clipped, the training heads' images from 8 px on).
@@ -32,10 +36,11 @@ def gfpgan_v1_clean(*, narrow: float = 1) -> nn.Module:
 
     Args:
         narrow: Share of the published channels.
+
+    Raises:
+        ModuleNotFoundError: neither is installed; `dubflow[restore]` brings one of them.
     """
-    with _outdated_imports():
-        package = importlib.import_module("gfpgan.archs.gfpganv1_clean_arch")
-    network = package.GFPGANv1Clean(
+    network = _published()(
         SIZE,
         num_style_feat=STYLE_DIM,
         channel_multiplier=2,
@@ -73,6 +78,14 @@ class GfpganRestorer(nn.Module):
         restored: Tensor = self.network(image, return_rgb=False, randomize_noise=False)[0]
         mixed = image + self.strength * (restored.float().clamp(-1, 1) - image)
         return ((mixed + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _published() -> Any:
+    """The network's class."""
+    if importlib.util.find_spec("gfpgan") is None:
+        return importlib.import_module("spandrel.architectures.GFPGAN").GFPGAN
+    with _outdated_imports():
+        return importlib.import_module("gfpgan.archs.gfpganv1_clean_arch").GFPGANv1Clean
 
 
 def _ours(theirs: Any) -> clean.ModulatedConv2d:

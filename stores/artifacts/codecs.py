@@ -13,7 +13,8 @@ from stores.artifacts.schema import ArraySpec, Schema
 _RAGGED_CHUNK = 1 << 20
 
 # A block of zeros is data (a black frame): without this it would look like a shard not written.
-zarr.config.set({"array.write_empty_chunks": True})
+# The second is for zarr from 3.2 on (Python 3.12): a chunk that is not there is an error, not zeros.
+zarr.config.set({"array.write_empty_chunks": True, "array.read_missing_chunks": False})
 
 
 def create_arrays(group: zarr.Group, schema: Schema, sizes: Mapping[str, int]) -> None:

@@ -120,7 +120,7 @@ def _plan(person: Artifact) -> Plan:
     return Plan(attributes=dict(person.attributes))
 
 
-@stage(PSEUDO_EXPRESSION, version=1, rows="output_frames", plan=_plan)
+@stage(PSEUDO_EXPRESSION, version=2, rows="output_frames", plan=_plan)
 def pseudo_expression(
     person: Artifact,
     fit: Artifact,
@@ -180,9 +180,9 @@ def _mesh(network: MeshNetwork, face: NDArray[np.uint8]) -> NDArray[np.float32] 
     """Points (N_POINTS, 2) of a face (side, side, 3) [its px]; None if there is none."""
     large = cv2.resize(face, (MESH_SIZE, MESH_SIZE), interpolation=cv2.INTER_CUBIC)
     points, score = network(np.asarray(large, np.uint8))
-    if points is None or score < _MIN_PRESENCE:
+    if score < _MIN_PRESENCE:
         return None
-    return np.asarray(points[:N_POINTS, :2] * np.float32(len(face)))
+    return np.asarray(points[:N_POINTS, :2] * np.float32(len(face) / MESH_SIZE))
 
 
 def _fitted(

@@ -43,7 +43,7 @@ FACES = Schema(
 )
 
 
-@stage(FACES, version=3, rows="timeline")
+@stage(FACES, version=4, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,

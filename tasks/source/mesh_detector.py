@@ -1,10 +1,10 @@
 """Finding faces in frames: the only module of Dubflow's own rooms that imports mediapipe.
 
-Two networks of its wheel are used, both on images of 192 x 192: the full-range detector finds
-faces, the face mesh with attention reads 478 points from a square, upright region around each. The
-region follows the previous frame's points, so the detector runs only now and then. A mesh is laid
-on anything, with a high score; so the short-range detector looks for a face in the same region, and
-its key points must lie where the mesh has them. Faces that lie on a side or head down are searched
+Three networks of MediaPipe are used, from models/face_mesh: the full-range detector finds faces,
+the face mesh with attention reads 478 points from a square, upright region of 192 x 192 px around
+each. The region follows the previous frame's points, so the detector runs only now and then. A mesh
+is laid on anything, with a high score; so the short-range detector looks for a face in the same
+region, and its key points must lie where the mesh has them. Faces that lie on a side or head down are searched
 in the turned frame where no upright one is found.
 """
 
@@ -13,12 +13,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stores.shipped import shipped_file
 
 os.environ.setdefault("GLOG_minloglevel", "3")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -60,22 +61,6 @@ a face come in long stretches."""
 _LEFT_EYE, _RIGHT_EYE = 263, 33
 """Outer eye corners: the line that turns the region upright."""
 
-_MESH_GRAPH = """
-input_stream: "image"
-input_stream: "roi"
-input_side_packet: "with_attention"
-output_stream: "landmarks"
-node {
-  calculator: "FaceLandmarkCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:roi"
-  input_side_packet: "WITH_ATTENTION:with_attention"
-  output_stream: "LANDMARKS:landmarks"
-}
-"""
-_PRESENCE_STREAM = "facelandmarkcpu__face_presence_score"
-
-
 _stderr_lock = threading.Lock()
 """Two threads that save and restore descriptor 2 in turns would leave it silent for good."""
 
@@ -97,51 +82,76 @@ def _silent_stderr() -> Iterator[None]:
 
 
 class MeshNetwork:
-    """478 points and a presence score from one 192 x 192 face image."""
+    """478 points and a presence score from one 192 x 192 face image.
+
+    The network is run as an image embedder: that task gives it the whole picture, and what comes
+    out as numbers. MediaPipe's face landmarker would look for a face first, and make an object of
+    each point.
+    """
 
     def __init__(self) -> None:
-        import mediapipe as mp
-        from google.protobuf import text_format
-        from mediapipe.framework import calculator_pb2
-        from mediapipe.framework.formats import rect_pb2
-        from mediapipe.python import packet_creator, packet_getter
+        self._network = _vision().ImageEmbedder.create_from_options(
+            _vision().ImageEmbedderOptions(base_options=_model("face_mesh"))
+        )
 
-        mp.resource_util.set_resource_dir(str(Path(mp.__file__).parents[1]))
-        self._mp, self._create, self._get = mp, packet_creator, packet_getter
-        self._whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0)
-        config = text_format.Parse(_MESH_GRAPH, calculator_pb2.CalculatorGraphConfig())
-        self._graph: Any = mp.CalculatorGraph(graph_config=config)
-        self._out: dict[str, Any] = {}
-        for stream in ("landmarks", _PRESENCE_STREAM):
-            self._graph.observe_output_stream(stream, self._out.__setitem__, False)
-        self._graph.start_run({"with_attention": packet_creator.create_bool(True)})
-        self._time = 0
-
-    def __call__(self, image: Image) -> tuple[Floats | None, float]:
-        """image: (192, 192, 3) uint8 RGB -> points (478, 3) in units of the side, score 0..1."""
-        self._time += 1
-        self._out.clear()
-        frame = self._create.create_image_frame(image, image_format=self._mp.ImageFormat.SRGB)
-        self._graph.add_packet_to_input_stream("image", frame.at(self._time))
-        whole = self._create.create_proto(self._whole)
-        self._graph.add_packet_to_input_stream("roi", whole.at(self._time))
-        self._graph.wait_until_idle()
-        score = self._get.get_float(self._out[_PRESENCE_STREAM])
-        if "landmarks" not in self._out:
-            return None, score
-        found = self._get.get_proto(self._out["landmarks"]).landmark
-        return np.array([(p.x, p.y, p.z) for p in found], dtype=np.float32), score
+    def __call__(self, image: Image) -> tuple[Floats, float]:
+        """image: (192, 192, 3) uint8 RGB -> points (478, 3) in px of the image, score 0..1."""
+        numbers = self._network.embed(_picture(image)).embeddings[0].embedding
+        return np.asarray(numbers[:-1], np.float32).reshape(478, 3), float(numbers[-1])
 
     def close(self) -> None:
-        self._graph.close()
+        self._network.close()
+
+
+class _FaceFinder:
+    """One of the two detectors."""
+
+    def __init__(self, name: str) -> None:
+        self._network = _vision().FaceDetector.create_from_options(
+            _vision().FaceDetectorOptions(_model(name), min_detection_confidence=0.5)
+        )
+
+    def __call__(self, image: Image) -> list[Any]:
+        """image: (h, w, 3) uint8 RGB -> MediaPipe's detections."""
+        return list(self._network.detect(_picture(image)).detections)
+
+    def close(self) -> None:
+        self._network.close()
+
+
+def _vision() -> Any:
+    from mediapipe.tasks.python import vision
+
+    return vision
+
+
+def _model(name: str) -> Any:
+    from mediapipe.tasks.python import BaseOptions
+
+    content = shipped_file(f"models/face_mesh/{name}.tflite").read_bytes()
+    return BaseOptions(model_asset_buffer=content)
+
+
+def _picture(image: Image) -> Any:
+    import mediapipe
+
+    return mediapipe.Image(mediapipe.ImageFormat.SRGB, np.ascontiguousarray(image))
+
+
+_Network = TypeVar("_Network", MeshNetwork, _FaceFinder)
+
+
+def _started(make: Callable[[], _Network]) -> _Network:
+    """The network after its first picture: it writes its notes then, and nobody sees them."""
+    with _silent_stderr():
+        network = make()
+        network(np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8))
+        return network
 
 
 def mesh_network() -> MeshNetwork:
-    """The network, started; it writes its notes at first use, and nobody sees them."""
-    with _silent_stderr():
-        network = MeshNetwork()
-        network(np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8))
-        return network
+    """The network, started."""
+    return _started(MeshNetwork)
 
 
 class FaceMeshDetector:
@@ -167,14 +177,8 @@ class FaceMeshDetector:
         self._max_faces, self._min_score, self._search_every = max_faces, min_score, search_every
         self._find_boxes = find_boxes
         self._mesh = mesh_network()
-        with _silent_stderr():
-            from mediapipe.python.solutions.face_detection import FaceDetection
-
-            self._far = FaceDetection(min_detection_confidence=0.5, model_selection=1)
-            self._near = FaceDetection(min_detection_confidence=0.5, model_selection=0)
-            blank = np.zeros((MESH_SIZE, MESH_SIZE, 3), np.uint8)
-            self._far.process(blank)  # the networks write their notes at first use
-            self._near.process(blank)
+        self._far = _started(lambda: _FaceFinder("face_detection_full_range_sparse"))
+        self._near = _started(lambda: _FaceFinder("face_detection_short_range"))
         self.reset()
 
     def reset(self) -> None:
@@ -254,12 +258,12 @@ class FaceMeshDetector:
         here = points[:, :2] @ to_region[:, :2].T + to_region[:, 2]
         mesh = np.stack([here[list(each)].mean(0) for each in _KEY_POINTS])
         bound = MAX_DISAGREEMENT * float(np.ptp(here[:, 0]))
-        seen = self._near.process(cut).detections
-        apart = [np.linalg.norm(_key_points(each) - mesh, axis=1).max() for each in seen or []]
+        seen = self._near(cut)
+        apart = [np.linalg.norm(_key_points(each) - mesh, axis=1).max() for each in seen]
         if min(apart, default=np.inf) > bound:
             return False
         turned = [np.ascontiguousarray(np.rot90(cut, turn)) for turn in _TURNS[1:] if first]
-        others = [_best_score(self._near.process(each).detections) for each in turned]
+        others = [_best_score(self._near(each)) for each in turned]
         return _best_score(seen) > max(others, default=0.0) and _best_score(seen) >= least
 
     def _add(self, found: list[tuple[Floats, float]], face: tuple[Floats, float] | None) -> None:
@@ -276,9 +280,9 @@ class FaceMeshDetector:
         if side < MIN_FACE_PX:
             return None
         points, score = self._mesh(_cut(rgb, region, side))
-        if points is None or score < self._min_score:
+        if score < self._min_score:
             return None
-        out = points * np.float32(MESH_SIZE)
+        out = points.copy()
         out[:, :2] = out[:, :2] @ region[:, :2].T + region[:, 2]
         out[:, 2] *= side / MESH_SIZE
         box = _box(out)
@@ -312,17 +316,17 @@ class FaceMeshDetector:
                 kept.append(box)
         return kept[: self._max_faces]
 
-    def _boxes(self, network: Any, rgb: Image, x: int, y: int) -> list[Floats]:
+    def _boxes(self, finder: _FaceFinder, rgb: Image, x: int, y: int) -> list[Floats]:
         h, w = rgb.shape[:2]
         scale = min(1.0, 2 * MESH_SIZE / max(h, w))
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-        found = network.process(np.ascontiguousarray(small)).detections or []
+        to_frame, corner = np.array([w, h, w, h]) / (small.shape[1::-1] * 2), [x, y, x, y]
         boxes = []
-        for detection in found:
-            b = detection.location_data.relative_bounding_box
-            box = (b.xmin * w + x, b.ymin * h + y, (b.xmin + b.width) * w + x, 0.0)
-            boxes.append(np.array([*box[:3], (b.ymin + b.height) * h + y], np.float32))
+        for detection in finder(small):
+            b = detection.bounding_box
+            box = (b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height)
+            boxes.append(np.asarray(box * to_frame + corner, np.float32))
         return boxes
 
 
@@ -377,12 +381,12 @@ def _region_of_detection(box: Floats, turn: int, shape: tuple[int, ...]) -> Floa
 
 def _key_points(detection: Any) -> Floats:
     """Eyes, nose tip and mouth (4, 2) of a detection in a region [px of the region]."""
-    found = detection.location_data.relative_keypoints[: len(_KEY_POINTS)]
+    found = detection.keypoints[: len(_KEY_POINTS)]
     return np.array([(point.x, point.y) for point in found], np.float32) * MESH_SIZE
 
 
-def _best_score(detections: Sequence[Any] | None) -> float:
-    return max((float(detection.score[0]) for detection in detections or []), default=0.0)
+def _best_score(detections: Sequence[Any]) -> float:
+    return max((float(each.categories[0].score) for each in detections), default=0.0)
 
 
 def _box(points: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""StyleGAN2 and what restores faces with it: GPEN, GFPGAN, their detector and parsers."""
+"""StyleGAN2 and what restores faces with it: GPEN, GFPGAN, their parser."""
 
 import re
 
@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.faces.detection import retinaface
-from models.faces.parsing import bisenet
 from models.restore import align
 from tests.goldens.golden import Golden, load, tensor
 
@@ -86,24 +84,6 @@ def test_golden_parsenet() -> None:
     golden = load("parsenet")
     mask, image = golden.network()(tensor(golden.inputs["image"]) / 127.5 - 1)
     compare_labels(golden, {"mask": mask, "image": image}, "mask")
-
-
-def test_golden_bisenet_parsing() -> None:
-    golden = load("bisenet_parsing")
-    mean, std = (torch.tensor(values)[:, None, None] for values in (bisenet.MEAN, bisenet.STD))
-    image = (tensor(golden.inputs["image"]) / 255 - mean) / std
-    out, out16, out32 = golden.network()(image)
-    compare_labels(golden, {"out": out, "out16": out16, "out32": out32}, "out")
-
-
-def test_golden_retinaface_resnet50() -> None:
-    golden = load("retinaface_resnet50")
-    bgr = torch.from_numpy(golden.inputs["image"])
-    image = retinaface.network_input(bgr.flip(1).permute(0, 2, 3, 1))
-    boxes, confidence, landmarks = golden.network()(image)
-    golden.compare({"boxes": boxes, "confidence": confidence, "landmarks": landmarks})
-    priors = retinaface.anchors(*bgr.shape[2:])
-    np.testing.assert_allclose(priors, golden.part("const")["priors"], rtol=1e-6)
 
 
 def test_golden_face_restore_steps() -> None:

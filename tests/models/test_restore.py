@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.faces.parsing import bisenet, parsenet
 from models.restore import align, gfpgan
 
 TURN = np.array([[0.8, -0.3], [0.3, 0.8]])
@@ -90,10 +89,6 @@ def test_points_that_coincide_are_refused() -> None:
     points = np.full((5, 2), 7.0)
     with pytest.raises(ValueError, match="coincide"):
         align.gpen_affine(points)
-
-
-def test_parsers_agree_on_the_classes() -> None:
-    assert set(parsenet.CLASSES) == set(bisenet.CLASSES)
 
 
 @pytest.mark.goldens

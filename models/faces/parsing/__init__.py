@@ -1,1 +1,1 @@
-"""Face parsing, a class label for each pixel of a face: ParseNet and BiSeNet."""
+"""Face parsing, a class label for each pixel of a face: ParseNet."""

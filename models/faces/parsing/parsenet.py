@@ -1,22 +1,97 @@
-"""ParseNet of PSFRGAN (Chen et al. 2021), as facexlib has it: GFPGAN, GPEN and VideoReTalking.
+"""ParseNet of PSFRGAN (Chen et al. 2021): GFPGAN, GPEN and VideoReTalking use it.
 
-Convention: RGB; 512 x 512 in use, any multiple of 16 works.
+Convention: RGB; 512 x 512 in use, any multiple of 16 works. Parameters have the published names.
 """
 
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
 
 CLASSES = (
     *("background", "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear"),
     *("r_ear", "mouth", "u_lip", "l_lip", "hair", "hat", "ear_r", "neck_l", "neck", "cloth"),
 )
-"""By label; BiSeNet's order is another."""
+"""By label."""
 SIZE = 512
+
+_CHANNELS = (64, 128, 256, 256, 256)
+"""At full size, a half, …, a sixteenth."""
+_BODY_BLOCKS = 10
+
+_enlarged: Callable[[Tensor], Tensor] = partial(functional.interpolate, scale_factor=2.0)
+
+
+class _Norm(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(x)
+        return out
+
+
+class _Conv(nn.Module):
+    """3 x 3 with mirrored edges, from an enlarged image or to a halved one, normalised or not."""
+
+    def __init__(
+        self, inputs: int, outputs: int, scale: str = "", *, norm: bool = False, relu: bool = False
+    ) -> None:
+        super().__init__()
+        stride = 2 if scale == "down" else 1
+        self.up = scale == "up"
+        self.conv2d = nn.Conv2d(inputs, outputs, 3, stride, bias=not norm)
+        self.norm = _Norm(outputs) if norm else nn.Identity()
+        self.relu = nn.LeakyReLU(0.2) if relu else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = functional.pad(_enlarged(x) if self.up else x, (1, 1, 1, 1), mode="reflect")
+        out: Tensor = self.relu(self.norm(self.conv2d(padded)))
+        return out
+
+
+class _Block(nn.Module):
+    """Residual; enlarges in its first convolution, halves in its second."""
+
+    def __init__(self, inputs: int, outputs: int, scale: str = "") -> None:
+        super().__init__()
+        self.shortcut_func = _Conv(inputs, outputs, scale) if scale else nn.Identity()
+        first, second = (scale, "") if scale == "up" else ("", scale)
+        self.conv1 = _Conv(inputs, outputs, first, norm=True, relu=True)
+        self.conv2 = _Conv(outputs, outputs, second, norm=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.shortcut_func(x) + self.conv2(self.conv1(x))
+        return out
+
+
+class ParseNet(nn.Module):
+    """Classes of each pixel, and the image again (which served training)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        steps = list(zip(_CHANNELS, _CHANNELS[1:], strict=False))
+        low = _CHANNELS[-1]
+        self.encoder = nn.Sequential(
+            _Conv(3, _CHANNELS[0]), *(_Block(here, there, "down") for here, there in steps)
+        )
+        self.body = nn.Sequential(*(_Block(low, low) for _ in range(_BODY_BLOCKS)))
+        self.decoder = nn.Sequential(*(_Block(there, here, "up") for here, there in steps[::-1]))
+        self.out_img_conv = _Conv(_CHANNELS[0], 3)
+        self.out_mask_conv = _Conv(_CHANNELS[0], len(CLASSES))
+
+    def forward(
+        self, image: Float[Tensor, "n 3 h w"]
+    ) -> tuple[Float[Tensor, "n 19 h w"], Float[Tensor, "n 3 h w"]]:
+        """Logits and image, of an image in -1..1."""
+        features = self.encoder(image)
+        decoded = self.decoder(features + self.body(features))
+        return self.out_mask_conv(decoded), self.out_img_conv(decoded)
 
 
 def parsenet() -> nn.Module:
-    """facexlib's network: N x 3 x H x W in -1..1 → (N x 19 x H x W logits, N x 3 x H x W image)."""
-    from facexlib.parsing.parsenet import ParseNet
-
-    network = ParseNet(in_size=SIZE, out_size=SIZE, parsing_ch=len(CLASSES))
-    assert isinstance(network, nn.Module)
-    return network
+    """The network with fresh weights."""
+    return ParseNet()

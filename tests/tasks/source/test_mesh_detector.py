@@ -1,5 +1,6 @@
 """The detector, on frames of the example video."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stores.shipped import shipped_file
 from tasks.source.mesh_detector import FaceMeshDetector
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "cap13.mp4"
@@ -23,6 +25,21 @@ def detector() -> Iterator[FaceMeshDetector]:
     made = FaceMeshDetector()
     yield made
     made.close()
+
+
+def test_the_models_are_those_that_the_script_made() -> None:
+    known = {
+        "face_mesh": "7dc35e863e4580cf3c5a94ff567d041d1d6a8e9f35238cbbaa43a947794c7500",
+        "face_detection_full_range_sparse": (
+            "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
+        ),
+        "face_detection_short_range": (
+            "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8"
+        ),
+    }
+    for name, digest in known.items():
+        file = shipped_file(f"models/face_mesh/{name}.tflite").read_bytes()
+        assert hashlib.sha256(file).hexdigest() == digest
 
 
 def test_one_face_is_followed(frames: Frames, detector: FaceMeshDetector) -> None:

