@@ -102,9 +102,10 @@ class Faces:
 
 def triangles() -> Ints:
     """Of the 468 points: mediapipe's, mirror-symmetric, facing outward, with the eyes filled."""
-    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION
+    from mediapipe.tasks.python.vision import FaceLandmarksConnections
 
-    edges = {tuple(sorted(edge)) for edge in FACEMESH_TESSELATION}
+    known = FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION
+    edges = {tuple(sorted((each.start, each.end))) for each in known}
     around = defaultdict(set)
     for a, b in edges:
         around[a].add(b)

@@ -27,9 +27,9 @@ from mediapipe.tasks.metadata import schema_py_generated as schema
 from numpy.typing import NDArray
 
 MODELS = {
-    "face_mesh.tflite": "face_landmark/face_landmark_with_attention.tflite",
-    "face_detection_full_range_sparse.tflite": "face_detection/face_detection_full_range_sparse.tflite",
-    "face_detection_short_range.tflite": "face_detection/face_detection_short_range.tflite",
+    "face_mesh": "face_landmark/face_landmark_with_attention",
+    "face_detection_full_range_sparse": "face_detection/face_detection_full_range_sparse",
+    "face_detection_short_range": "face_detection/face_detection_short_range",
 }
 _ALIGNMENT = 16
 """Of the weights in the file [byte]."""
@@ -181,11 +181,11 @@ def main() -> None:
     chosen = parser.parse_args()
     with zipfile.ZipFile(chosen.wheel) as wheel:
         for name, member in MODELS.items():
-            data = wheel.read(f"mediapipe/modules/{member}")
-            if name == "face_mesh.tflite":
+            data = wheel.read(f"mediapipe/modules/{member}.tflite")
+            if name == "face_mesh":
                 data = put_together(data)
-            (chosen.output / name).write_bytes(data)
-            print(f"{hashlib.sha256(data).hexdigest()}  {len(data):>8}  {name}")
+            (chosen.output / f"{name}.tflite").write_bytes(data)
+            print(f"{hashlib.sha256(data).hexdigest()}  {len(data):>8}  {name}.tflite")
 
 
 if __name__ == "__main__":

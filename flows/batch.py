@@ -2,7 +2,6 @@
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from flows.dub import (
     stage_versions,
 )
 from flows.dub_report import DubReport
+from flows.faults import reason_of
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
@@ -30,7 +30,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.locks import exclusive_or_refuse
-from stores.errors import DubflowError, InputError
+from stores.errors import InputError
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
 
@@ -184,11 +184,8 @@ class _Worker:
             report = self.perform(row, self.watch.row(row))
             for source in inputs:
                 source.check()
-        except DubflowError as error:
-            reason = str(error)
         except Exception as error:
-            traceback.print_exc()
-            reason = f"internal error, please report it: {type(error).__name__}: {error}"
+            reason = reason_of(error)
         else:
             return _ended(row, key, report, time.perf_counter() - start)
         return RowResult(

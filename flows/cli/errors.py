@@ -9,6 +9,7 @@ from typing import Literal, NoReturn, TypeGuard, get_args, get_origin
 
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
+from flows.faults import how_to_install
 from stores.errors import DubflowError
 
 STOPPED = "finished ranges are kept, the same command goes on from there"
@@ -40,6 +41,10 @@ def one_line_errors() -> Iterator[None]:
         _end(_words(error), 1 if _is_choice(error) else 2)
     except DubflowError as error:
         _end(str(error), 1)
+    except ModuleNotFoundError as error:
+        if (how := how_to_install(error)) is None:
+            raise
+        _end(how, 1)
     except Stopped as stopped:
         _end(f"stopped; {stopped}", 130)
     except KeyboardInterrupt:

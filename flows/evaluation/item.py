@@ -1,6 +1,5 @@
 """One item of an evaluation: its result is made or found, and scored."""
 
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,13 @@ from flows.dub import dub
 from flows.evaluation.last_part import last_part
 from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
+from flows.faults import reason_of
 from flows.presets import merge
 from flows.seen import see
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import DubflowError, InputError
+from stores.errors import InputError
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
@@ -103,11 +103,8 @@ def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
         result = _result(call, truth, scored, cluster)
         scored.result = str(result)
         _measure(call, truth, result, scored, cluster)
-    except DubflowError as error:
-        scored.failure = str(error)
     except Exception as error:
-        traceback.print_exc()
-        scored.failure = f"internal error, please report it: {type(error).__name__}: {error}"
+        scored.failure = reason_of(error)
     return scored
 
 

@@ -6,17 +6,17 @@ video ─ timeline ─ faces ─ track ─ landmarks ─ face crops ─ visibili
                   └─ mfcc                              [SyncNet, with its weights] ┘
 """
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from flows.datasets.description import Clip, Split
+from flows.faults import reason_of
 from flows.preparation.settings import PrepareSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import ClusterError, DubflowError, StoreFull
+from stores.errors import ClusterError, StoreFull
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import StageRecord
@@ -41,8 +41,6 @@ NO_FACE = "no_face"
 
 MAX_PARTS = 10_000
 """Parts of one clip that are listed; more are a film, not a clip."""
-
-_INTERNAL = "internal error, please report it"
 
 
 @dataclass
@@ -105,13 +103,11 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
                 done.roots = [(kind, key) for kind, key in run.touched if kind in last]
     except StoreFull:
         raise
-    except DubflowError as error:
-        if isinstance(error, ClusterError) and place.cluster is not None and place.cluster.lost:
-            raise
-        done.failure = str(error)
     except Exception as error:
-        traceback.print_exc()
-        done.failure = f"{_INTERNAL}: {type(error).__name__}: {error}"
+        lost = place.cluster is not None and place.cluster.lost
+        if isinstance(error, ClusterError) and lost:
+            raise
+        done.failure = reason_of(error)
     if done.failure:
         done.rows = []
     return done

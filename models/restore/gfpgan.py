@@ -27,7 +27,7 @@ STYLE_DIM = 512
 
 
 def gfpgan_v1_clean(*, narrow: float = 1) -> nn.Module:
-    """The gfpgan package's network, or spandrel's copy of it, with convolutions that take any batch and memory layout.
+    """The gfpgan package's network, or spandrel's copy of it, whose convolutions take any layout.
 
     Its forward(x, return_latents, return_rgb, randomize_noise) takes N x 3 x 512 x 512, RGB -1..1,
     and gives (the same restored and not clipped, the training heads' images from 8 px on).

@@ -13,7 +13,7 @@ from stores.artifacts.schema import ArraySpec, Schema
 _RAGGED_CHUNK = 1 << 20
 
 # A block of zeros is data (a black frame): without this it would look like a shard not written.
-# The second is for zarr from 3.2 on (Python 3.12): a chunk that is not there is an error, not zeros.
+# From zarr 3.2 on (Python 3.12) a chunk that is not there can be an error instead of zeros.
 zarr.config.set({"array.write_empty_chunks": True, "array.read_missing_chunks": False})
 
 

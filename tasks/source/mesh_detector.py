@@ -4,8 +4,8 @@ Three networks of MediaPipe are used, from models/face_mesh: the full-range dete
 the face mesh with attention reads 478 points from a square, upright region of 192 x 192 px around
 each. The region follows the previous frame's points, so the detector runs only now and then. A mesh
 is laid on anything, with a high score; so the short-range detector looks for a face in the same
-region, and its key points must lie where the mesh has them. Faces that lie on a side or head down are searched
-in the turned frame where no upright one is found.
+region, and its key points must lie where the mesh has them. Faces that lie on a side or head down
+are searched in the turned frame where no upright one is found.
 """
 
 import os

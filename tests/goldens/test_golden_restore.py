@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from models.restore import align

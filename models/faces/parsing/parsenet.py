@@ -5,6 +5,7 @@ Convention: RGB; 512 x 512 in use, any multiple of 16 works. Parameters have the
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class ParseNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        steps = list(zip(_CHANNELS, _CHANNELS[1:], strict=False))
+        steps = list(pairwise(_CHANNELS))
         low = _CHANNELS[-1]
         self.encoder = nn.Sequential(
             _Conv(3, _CHANNELS[0]), *(_Block(here, there, "down") for here, there in steps)
