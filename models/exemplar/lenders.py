@@ -6,6 +6,7 @@ costs nothing, a jump costs what one would see. Work is frames x bank rows (the 
 memory one block of it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +95,9 @@ def choose_donors(
     offered = _features(bank.mouth, bank.pose, neutral, settings)
     seen = settings.jump_shape_weight * lip_descriptor(bank.mouth, neutral)
     if bank.interior is not None:
-        inside = bank.interior / np.sqrt(bank.interior.shape[1])
-        seen = np.concatenate([seen, settings.jump_interior_weight * inside], axis=1)
+        inside = bank.interior / math.sqrt(bank.interior.shape[1])
+        scaled = np.asarray(settings.jump_interior_weight * inside, np.float32)
+        seen = np.concatenate([seen, scaled], axis=1)
     penalty = settings.quality_weight * (1 - bank.quality)
     search = _Search(bank, seen, settings)
     for start in range(0, len(wanted), _BLOCK):

@@ -62,9 +62,9 @@ def components(
         real = sizes > 1e-6 * sizes[0]
         found.append(sizes[real, None] * directions[real])
         signs.append(np.full(real.sum(), sign))
-    flat, sign = np.concatenate(found), np.concatenate(signs)
+    flat, sides = np.concatenate(found), np.concatenate(signs)
     order = np.argsort(-np.linalg.norm(flat, axis=1), kind="stable")[:count]
-    return Components(flat[order].reshape(-1, *offsets.shape[1:]), sign[order])
+    return Components(flat[order].reshape(-1, *offsets.shape[1:]), sides[order])
 
 
 def coefficients(

@@ -53,7 +53,7 @@ def whole_boxes(boxes: FrameBoxes, frame_size: tuple[int, int]) -> Boxes:
     """
     height, width = frame_size
     limit = np.array([width, height, width, height])
-    return np.clip(boxes, 0, limit).astype(np.int64)
+    return np.asarray(np.clip(boxes, 0, limit), np.int64)
 
 
 def to_box(points: Float32[np.ndarray, "frame point coordinate"], boxes: _Boxes) -> Points2D:

@@ -43,7 +43,7 @@ def draw_canvas(
     height, width = (int(side * SIZE / shorter) for side in crop_size)
     canvas = np.zeros((height, width), np.uint8)
     at = landmarks.astype(np.float64)
-    inside = ((at >= 0) & (at <= 1 + 1e-9)).all(axis=0)
+    inside = np.all((at >= 0) & (at <= 1 + 1e-9), axis=0)
     limit = np.array([[width], [height]])
     pixels = np.minimum(np.floor(np.where(inside, at, 0) * limit), limit - 1).astype(np.int32)
     lines = pixels.T[_ENDS[inside[_ENDS].all(axis=1)]]

@@ -24,7 +24,7 @@ def border(
         points: the mesh [crop px]; x and y first.
         size: Side of the crop [px].
     """
-    mask = lower_face_mask(points, size).astype(np.float32) / 255
+    mask = lower_face_mask(points, size).astype(np.float32) / np.float32(255)
     across = np.stack([_slope(mask, 1, 0), _slope(mask, 0, 1)], axis=-1)
     steepness = np.linalg.norm(across, axis=-1, keepdims=True)
     normal = across / np.maximum(steepness, 1e-6)

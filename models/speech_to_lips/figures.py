@@ -74,7 +74,7 @@ def clip_figures(
     opened, true_opened = opening(neutral + p), opening(neutral + t)
     if true_opened.std() < MIN_OPENING_SPREAD:
         return None
-    closed = float(opening(neutral[None])[0])
+    closed = opening(neutral[None])[0]
     middle = np.median(t, 0)
     other = np.random.default_rng(0).permutation(len(t))
     alike = opened.std() < 1e-6

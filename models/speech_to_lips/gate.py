@@ -65,7 +65,7 @@ def speech_gate(mel: Mel) -> TickValues:
     window = np.hanning(2 * around + 3)[1:-1]
     smooth = np.convolve(np.pad(held, around, mode="edge"), window / window.sum(), mode="valid")
     at = np.arange(ticks) * (COLUMN_STEP / TICK_STEP)
-    return np.interp(at, np.arange(len(smooth)), smooth).astype(np.float32)
+    return np.asarray(np.interp(at, np.arange(len(smooth)), smooth), np.float32)
 
 
 def n_ticks(columns: int) -> int:

@@ -102,9 +102,9 @@ def pseudo_faces(
         meshes = landmarks.read("landmarks", shard.start, shard.stop)
         valid = landmarks.read("valid", shard.start, shard.stop)
         transform = np.zeros((len(valid), 2, 3), np.float32)
-        for row in np.flatnonzero(valid):
-            region = cv2.invertAffineTransform(mesh_region(meshes[row]))
-            transform[row] = region * (side / MESH_SIZE)
+        for at in np.flatnonzero(valid):
+            region = cv2.invertAffineTransform(mesh_region(meshes[at]))
+            transform[at] = region * (side / MESH_SIZE)
         face = np.zeros((len(valid), side, side, 3), np.uint8)
         for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
             if valid[row]:

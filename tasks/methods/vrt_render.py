@@ -143,4 +143,4 @@ def _lower_share() -> Floats:
 def _mask(points: Floats, paste: Paste) -> NDArray[Any]:
     if paste == "published":
         return np.full((SIDE, SIDE), 255, np.uint8)
-    return np.maximum(face_mask(points, SIDE), lower_face_mask(points, SIDE))
+    return np.asarray(np.maximum(face_mask(points, SIDE), lower_face_mask(points, SIDE)))

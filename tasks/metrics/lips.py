@@ -197,7 +197,7 @@ def _face(landmarks: Artifact, timeline: Artifact) -> _Face:
         valid=valid,
         joined=neighbours(clock, valid=valid, scene_start=clip.scene_start),
         lips=mouth[:, len(JAW) :, :2],
-        rigid=np.concatenate(blocks) / np.float32(usual),
+        rigid=np.asarray(np.concatenate(blocks) / usual, np.float32),
         opening=opening(mouth),
     )
 

@@ -321,12 +321,13 @@ class FaceMeshDetector:
         scale = min(1.0, 2 * MESH_SIZE / max(h, w))
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-        to_frame, corner = np.array([w, h, w, h]) / (small.shape[1::-1] * 2), [x, y, x, y]
+        to_frame = np.array([w, h] * 2) / np.array(small.shape[1::-1] * 2)
         boxes = []
-        for detection in finder(small):
+        for detection in finder(np.asarray(small, np.uint8)):
             b = detection.bounding_box
-            box = (b.origin_x, b.origin_y, b.origin_x + b.width, b.origin_y + b.height)
-            boxes.append(np.asarray(box * to_frame + corner, np.float32))
+            left, top = b.origin_x, b.origin_y
+            box = np.array([left, top, left + b.width, top + b.height])
+            boxes.append(np.asarray(box * to_frame + [x, y, x, y], np.float32))
         return boxes
 
 
@@ -368,7 +369,7 @@ def mesh_region(points: Floats) -> Floats:
     eyes = points[_LEFT_EYE, :2] - points[_RIGHT_EYE, :2]
     box = _box(points)
     side = REGION_MARGIN * float(max(box[2] - box[0], box[3] - box[1]))
-    return _square((box[:2] + box[2:]) / 2, side, float(np.arctan2(eyes[1], eyes[0])))
+    return _square((box[:2] + box[2:]) / np.float32(2), side, float(np.arctan2(eyes[1], eyes[0])))
 
 
 def _region_of_detection(box: Floats, turn: int, shape: tuple[int, ...]) -> Floats:

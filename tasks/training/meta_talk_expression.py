@@ -112,7 +112,7 @@ class ExpressionRecipe:
         deltas = (predicted(networks, batch), batch["delta"])
         opened = [-delta[..., 0].flatten().cpu().numpy() for delta in deltas]
         least = min(float(each.min()) for each in opened)
-        curves = shown_curves(opened[0] - least, opened[1] - least)
+        curves = shown_curves(*(np.asarray(each - least, np.float32) for each in opened))
         return BoardMedia({"expression/opening, predicted red, true green": curves})
 
     def export(self, networks: Networks) -> dict[str, Export]:
