@@ -17,6 +17,8 @@ SHIPPED = (
     "models/face_basis/face_basis.safetensors",
     "models/speech_to_lips/speech_to_lips.safetensors",
     "models/faces/mesh/mean_face.safetensors",
+    "models/face_mesh/face_mesh.tflite",
+    "models/whisper/encoder.safetensors",
     "examples/cap13.mp4",
     "examples/jfk.wav",
 )

@@ -96,10 +96,9 @@ def choose_donors(
     seen = settings.jump_shape_weight * lip_descriptor(bank.mouth, neutral)
     if bank.interior is not None:
         inside = bank.interior / math.sqrt(bank.interior.shape[1])
-        scaled = np.asarray(settings.jump_interior_weight * inside, np.float32)
-        seen = np.concatenate([seen, scaled], axis=1)
+        seen = np.concatenate([seen, settings.jump_interior_weight * inside], axis=1)
     penalty = settings.quality_weight * (1 - bank.quality)
-    search = _Search(bank, seen, settings)
+    search = _Search(bank, np.asarray(seen, np.float32), settings)
     for start in range(0, len(wanted), _BLOCK):
         stop = min(start + _BLOCK, len(wanted))
         cost = _distances(wanted[start:stop], offered) + penalty
