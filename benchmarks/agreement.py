@@ -85,7 +85,7 @@ def measure(path: Path, row: dict[str, str]) -> Clip:
     if valid.sum() < 2:
         raise ValueError("no face")
     shown, seen = at_ticks(load_timeline(clock).seconds[valid], face.read("mouth")[valid])
-    motion = shown.reshape(len(shown), -1) @ listening_model().basis.numpy().T
+    motion = shown.reshape(len(shown), -1) @ listening_model().basis.T
     samples = waveform(video).read("sample")
     own = agree(motion_of(samples), motion, seen=seen)
     lags = [agree(motion_of(moved(samples, s)), motion, seen=seen).lag_ticks for s in SHIFTS]

@@ -34,7 +34,7 @@ from models.ip_lap.windows import MIDDLE, REFERENCES, face_runs, mel_windows, po
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.figures import Figures, clip_figures, summarise
 from models.speech_to_lips.lag import shifted
-from models.speech_to_lips.network import TICKS_PER_SECOND
+from models.speech_to_lips.layout import TICKS_PER_SECOND
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import Example, Recording, at_ticks, examples
 from stores.artifacts.store import Store

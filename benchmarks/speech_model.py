@@ -32,14 +32,9 @@ from models.speech_to_lips.figures import Figures, clip_figures
 from models.speech_to_lips.fit import FitSettings, fit
 from models.speech_to_lips.gate import n_ticks
 from models.speech_to_lips.lag import shifted
-from models.speech_to_lips.network import (
-    TICK_STEP,
-    TICKS_PER_SECOND,
-    InputFeatures,
-    Level,
-    Size,
-    SpeechToLips,
-)
+from models.speech_to_lips.layout import TICK_STEP, TICKS_PER_SECOND, InputFeatures, Level, Size
+from models.speech_to_lips.lips_network import LipsNetwork
+from models.speech_to_lips.network import SpeechToLips
 from models.speech_to_lips.neutral import neutral_mouth, opening, opening_scale
 from models.speech_to_lips.predict import predict_motion
 from models.speech_to_lips.recordings import (
@@ -101,7 +96,7 @@ def train(training: Sequence[Recording], settings: FitSettings, size: Size) -> S
     first = replace(settings, steps=min(settings.steps, FIRST_ROUND_STEPS))
     alone = replace(size, members=1)
     model = _fit(examples(made, level, lags={}), level, rows, first, alone, "first round")
-    lags = estimate_lags(training, [_opening(model, r) for r in training])
+    lags = estimate_lags(training, [_opening(model.trained(), r) for r in training])
     return _fit(examples(made, level, lags=lags), level, rows, settings, size, "training")
 
 
@@ -151,7 +146,7 @@ def save(
     save_file(state, path, metadata=metadata)
 
 
-def print_figures(model: SpeechToLips, reported: Sequence[Recording]) -> None:
+def print_figures(model: LipsNetwork, reported: Sequence[Recording]) -> None:
     """On persons that the model has not seen: lags left in and taken out, and adapted."""
     lags = estimate_lags(reported, [_opening(model, r) for r in reported])
     known = {name: lag or 0.0 for name, lag in lags.items()}
@@ -164,7 +159,7 @@ def print_figures(model: SpeechToLips, reported: Sequence[Recording]) -> None:
         report(found, title, FIGURES)
 
 
-def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Figures]]:
+def _figures(model: LipsNetwork, made: Sequence[Example]) -> list[tuple[str, Figures]]:
     """Of each clip of 1 s or more, its person and its figures; motion scaled to the person."""
     found = []
     for example in made:
@@ -183,7 +178,7 @@ def _figures(model: SpeechToLips, made: Sequence[Example]) -> list[tuple[str, Fi
 
 
 def _adapted_figures(
-    model: SpeechToLips, recordings: Sequence[Recording]
+    model: LipsNetwork, recordings: Sequence[Recording]
 ) -> dict[str, list[tuple[str, Figures]]]:
     """On the second halves of long clips: without and with adaptation on the first halves."""
     found: dict[str, list[tuple[str, Figures]]] = {"plain": [], "adapted": []}
@@ -223,7 +218,7 @@ def _adapted_figures(
     return found
 
 
-def _opening(model: SpeechToLips, recording: Recording) -> Array:
+def _opening(model: LipsNetwork, recording: Recording) -> Array:
     """Opening (tick,) that the model predicts, on the clip's own neutral mouth."""
     neutral = neutral_mouth(recording.mouth[recording.seen > 0])
     return opening(neutral + predict_motion(model, recording.mel, speech=recording.speech))
@@ -302,7 +297,7 @@ def main(given: Sequence[str] | None = None) -> None:
     save(model, chosen.output, settings, training)
     print(f"wrote {chosen.output}")
     if reported:
-        print_figures(model, reported)
+        print_figures(model.trained(), reported)
 
 
 if __name__ == "__main__":

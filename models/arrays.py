@@ -8,6 +8,8 @@ Coordinate systems are those of `models.faces`; the tensors of the networks are 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt8
 
+Numbers = Float[np.ndarray, "..."]  # of any shape and precision
+
 # Pictures
 Picture = UInt8[np.ndarray, "height width 3"]  # a frame or an area of one, RGB
 Mask = UInt8[np.ndarray, "height width"]  # one level a pixel of a picture: 0 outside, 255 inside

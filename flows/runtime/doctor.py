@@ -103,6 +103,8 @@ def show(findings: Findings, console: Console) -> None:
 def _device(problems: list[str]) -> str:
     try:
         import torch
+    except ModuleNotFoundError:
+        return "cpu (the default method; for the others: pip install 'dubflow[methods]')"
     except ImportError as error:
         problems.append(f"torch can't be imported ({error}): install Dubflow again")
         return "unknown"

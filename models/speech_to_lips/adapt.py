@@ -14,7 +14,8 @@ from models.arrays import Mel, SpeechFeatures, TickMouths, TickValues
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
-from models.speech_to_lips.network import TICKS_PER_SECOND, SpeechToLips
+from models.speech_to_lips.layout import TICKS_PER_SECOND
+from models.speech_to_lips.lips_network import LipsNetwork
 from models.speech_to_lips.neutral import CLOSED_OPENING, opening_row
 from models.speech_to_lips.predict import predict_blocks
 
@@ -63,7 +64,7 @@ class Adaptation:
 
 
 def adapt(
-    model: SpeechToLips,
+    model: LipsNetwork,
     mel: Mel,
     *,
     speech: SpeechFeatures | None = None,
@@ -93,7 +94,7 @@ def adapt(
     blocks = [(c, f) for _, c, f in predict_blocks(model, mel, speech)]
     components = np.concatenate([c for c, _ in blocks])[:ticks]
     features = np.concatenate([f for _, f in blocks])[:ticks]
-    basis = model.basis.cpu().numpy()
+    basis = model.basis
     observed = motion[:ticks].reshape(ticks, -1) @ basis.T
     row = opening_row(basis)
     lag = find_lag((components * talking[:, None]) @ row, observed @ row, seen=seen[:ticks])

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from models.arrays import Components, TickFeatures
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from models.speech_to_lips.network import Size
+    from models.speech_to_lips.layout import Size
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.arrays import Components, MotionBasis, MouthRows, TickMouths
-from models.speech_to_lips.network import Level, Member, Size, SpeechToLips
+from models.speech_to_lips.layout import Level, Size
+from models.speech_to_lips.network import Member, SpeechToLips
 from models.speech_to_lips.recordings import Example
 from models.speech_to_lips.training import (
     LossWeights,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Mel, TickValues
 from models.audio.mel import COLUMNS_PER_SECOND
-from models.speech_to_lips.network import COLUMN_STEP, TICK_STEP, loudness_db
+from models.speech_to_lips.layout import COLUMN_STEP, TICK_STEP, loudness_db
 
 RANGE_DB = 30.0
 """Below the loud parts by so much, a recording's sound is no speech any more."""

@@ -7,46 +7,47 @@ on where blocks begin, and memory beyond input and output stays the same for hou
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from models.arrays import BandColumns, Components, Mel, SpeechFeatures, TickFeatures, TickMouths
+from models.arrays import (
+    BandColumns,
+    Components,
+    Mel,
+    Numbers,
+    SpeechFeatures,
+    TickFeatures,
+    TickMouths,
+)
 from models.audio.mel import N_MELS
 from models.faces.mesh.indices import INNER_LIP, MOUTH
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.gate import n_ticks, speech_gate
-from models.speech_to_lips.network import TICK_STEP, Size, SpeechToLips
+from models.speech_to_lips.layout import TICK_STEP, Size
+from models.speech_to_lips.lips_network import LipsNetwork
 
 BLOCK_TICKS = 500
 """Ticks computed at a time (20 s); a multiple of TICK_STEP."""
 
 
 def load_model(
-    weights: Mapping[str, Float[np.ndarray, "..."] | Float[Tensor, "..."]],
-    config: Mapping[str, int | float | str],
-) -> SpeechToLips:
-    """The network in evaluation mode on the CPU.
+    weights: Mapping[str, Numbers], config: Mapping[str, int | float | str]
+) -> LipsNetwork:
+    """The network.
 
     Args:
         weights: state dict, float16 or float32.
         config: fields of `Size`, as the weights file's metadata gives them (numbers).
     """
     try:
-        model = SpeechToLips(Size(**config))  # type: ignore[arg-type]
-        state = {name: torch.as_tensor(value).float() for name, value in weights.items()}
-        model.load_state_dict(state)
-    except (TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        return LipsNetwork(weights, Size(**config))  # type: ignore[arg-type]
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
-            f"these are not weights of this speech_to_lips network ({reason}); "
+            f"these are not weights of this speech_to_lips network ({error!r}); "
             "train them again or use those that ship with this version"
         ) from error
-    return model.eval().requires_grad_(False)
 
 
 def predict_motion(
-    model: SpeechToLips,
+    model: LipsNetwork,
     mel: Mel,
     *,
     speech: SpeechFeatures | None = None,
@@ -68,7 +69,7 @@ def predict_motion(
     """
     adapter = adapter or Adapter.plain(model.size)
     gate = speech_gate(mel)
-    basis = model.basis.cpu().numpy()
+    basis = model.basis
     components = np.zeros((len(gate), len(basis)), np.float32)
     for first, part, features in predict_blocks(model, mel, speech, block_ticks=block_ticks):
         components[first : first + len(part)] = adapter(part, features)
@@ -103,7 +104,7 @@ def lips_apart(motion: TickMouths) -> TickMouths:
 
 
 def predict_blocks(
-    model: SpeechToLips,
+    model: LipsNetwork,
     mel: BandColumns,
     speech: SpeechFeatures | None = None,
     *,
@@ -121,7 +122,6 @@ def predict_blocks(
         raise ValueError(f"mel is (column, {N_MELS}), got {mel.shape}")
     if block_ticks < TICK_STEP or block_ticks % TICK_STEP:
         raise ValueError(f"block_ticks must be a multiple of {TICK_STEP}, got {block_ticks}")
-    device = model.basis.device
     layout = model.size.layout
     inputs = model.level(mel, speech)
     ticks = n_ticks(len(mel))
@@ -134,9 +134,6 @@ def predict_blocks(
         high = max(min(start + len(block), len(inputs)), low)
         block[low - start : high - start] = inputs[low:high]
         exists[low - start : high - start] = 1
-        with torch.inference_mode():
-            components, features = model(
-                torch.from_numpy(block)[None].to(device), torch.from_numpy(exists)[None].to(device)
-            )
+        answer = model(block, exists)
         count = min(block_ticks, ticks - first)
-        yield first, components[0, :count].cpu().numpy(), features[0, :count].cpu().numpy()
+        yield first, answer.components[:count], answer.features[:count]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.arrays import BandColumns, Mel, Mouth, Mouths, Seconds, TickMouths, TickValues
 from models.speech_to_lips.lag import MIN_TICKS, Lag, find_lag, lag_curve, peak, shifted
-from models.speech_to_lips.network import (
+from models.speech_to_lips.layout import (
     COLUMN_STEP,
     TICK_STEP,
     TICKS_PER_SECOND,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.arrays import MotionBasis, MouthRows, Mouths
 from models.faces.mesh.indices import MOUTH
-from models.speech_to_lips.network import TICK_STEP, InputLayout
+from models.speech_to_lips.layout import TICK_STEP, InputLayout
 from models.speech_to_lips.neutral import opening_row
 from models.speech_to_lips.recordings import Example
 from models.tensors import Scalar

@@ -8,13 +8,20 @@ one, the sound goes through in windows of 4 s, of which the middle 2 s are kept.
 from collections.abc import Iterator
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32
-from torch import Tensor, nn
-from torch.nn import functional
+from jaxtyping import Float32
 
 from models.arrays import Waveform
-from models.whisper.log_mel import BANDS, context, log_power, scaled
+from models.blocks.plain import (
+    Conv1d,
+    LayerNorm,
+    Linear,
+    Signal,
+    Weights,
+    gelu,
+    part,
+    softmax,
+)
+from models.whisper.log_mel import context, log_power, scaled
 
 WIDTH = 512
 """Numbers of a step."""
@@ -24,67 +31,59 @@ STEPS_PER_SECOND = 50
 BODY, HALO = 100, 50
 """Steps of a window that are kept, and that are context before and after them."""
 _HEADS = 8
-_POSITIONS = 1500
 
 
-class _Attention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.query = nn.Linear(WIDTH, WIDTH)
-        self.key = nn.Linear(WIDTH, WIDTH, bias=False)
-        self.value = nn.Linear(WIDTH, WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
+class _Block:
+    def __init__(self, weights: Weights) -> None:
+        self.query, self.key, self.value, self.out = (
+            Linear(weights, f"attn.{name}") for name in ("query", "key", "value", "out")
+        )
+        self.attention_norm, self.mlp_norm = (
+            LayerNorm(weights, name) for name in ("attn_ln", "mlp_ln")
+        )
+        self.wide, self.narrow = Linear(weights, "mlp.0"), Linear(weights, "mlp.2")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Signal) -> Signal:
+        x = x + self._attended(self.attention_norm(x))
+        return np.asarray(x + self.narrow(gelu(self.wide(self.mlp_norm(x)))))
+
+    def _attended(self, x: Signal) -> Signal:
         query, key, value = (
-            layer(x).unflatten(-1, (_HEADS, -1)).transpose(1, 2)
+            layer(x).reshape(len(x), _HEADS, -1).transpose(1, 0, 2)
             for layer in (self.query, self.key, self.value)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
-        return out
+        query = query * np.float32(query.shape[-1] ** -0.5)
+        mixed = softmax(query @ key.transpose(0, 2, 1)) @ value
+        return self.out(mixed.transpose(1, 0, 2).reshape(x.shape))
 
 
-class _Block(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.attn = _Attention()
-        self.attn_ln = nn.LayerNorm(WIDTH)
-        self.mlp = nn.Sequential(
-            nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH)
-        )
-        self.mlp_ln = nn.LayerNorm(WIDTH)
+class SpeechEncoder:
+    """The first LAYERS layers of the encoder.
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.attn_ln(x))
-        out: Tensor = x + self.mlp(self.mlp_ln(x))
-        return out
+    Args:
+        weights: Under the names of the published `encoder`, any float.
+    """
 
+    def __init__(self, weights: Weights) -> None:
+        self.conv1, self.conv2 = Conv1d(weights, "conv1"), Conv1d(weights, "conv2", stride=2)
+        self.positions = np.asarray(weights["positional_embedding"], np.float32)
+        self.blocks = [_Block(part(weights, f"blocks.{number}.")) for number in range(LAYERS)]
 
-class SpeechEncoder(nn.Module):
-    """The first LAYERS layers of the encoder; keys are those of the published `encoder`."""
-
-    positional_embedding: Float32[Tensor, "1500 512"]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
-        self.conv2 = nn.Conv1d(WIDTH, WIDTH, 3, stride=2, padding=1)
-        self.register_buffer("positional_embedding", torch.zeros(_POSITIONS, WIDTH))
-        self.blocks = nn.ModuleList(_Block() for _ in range(LAYERS))
-
-    def forward(self, mel: Float[Tensor, "batch 80 columns"]) -> Float[Tensor, "batch steps 512"]:
+    def __call__(self, mel: Float32[np.ndarray, "column 80"]) -> Float32[np.ndarray, "step 512"]:
         """Features, 50 steps a second.
 
         Args:
             mel: of `log_mel.scaled`, two columns a step, at most 30 s.
         """
-        x = functional.gelu(self.conv1(mel))
-        x = functional.gelu(self.conv2(x)).transpose(1, 2)
-        x = x + self.positional_embedding[: x.shape[1]]
+        x = gelu(self.conv2(_padded(gelu(self.conv1(_padded(mel))))))
+        x += self.positions[: len(x)]
         for block in self.blocks:
             x = block(x)
         return x
+
+
+def _padded(x: Signal) -> Signal:
+    return np.pad(x, ((1, 1), (0, 0)))
 
 
 def encode(
@@ -93,7 +92,7 @@ def encode(
     """Features of steps [start, stop) of a recording, in blocks.
 
     Args:
-        encoder: In evaluation mode.
+        encoder: With the weights that ship.
         samples: The whole recording, -1..1 at 16 kHz.
         loudest: `loudest` of the recording.
         start: A multiple of BODY.
@@ -104,7 +103,5 @@ def encode(
     columns = 2 * (BODY + 2 * HALO)
     for first in range(start, stop, BODY):
         decades = log_power(context(samples, 2 * (first - HALO), columns))
-        mel = torch.from_numpy(np.ascontiguousarray(scaled(decades, loudest).T))[None]
-        with torch.inference_mode():
-            kept = encoder(mel)[0, HALO : HALO + min(BODY, stop - first)]
-        yield kept.numpy()
+        features = encoder(scaled(decades, loudest))
+        yield features[HALO : HALO + min(BODY, stop - first)]

@@ -11,7 +11,7 @@ from stores.artifacts.keys import file_key
 from stores.shipped import shipped_file
 
 if TYPE_CHECKING:
-    from models.speech_to_lips.network import SpeechToLips
+    from models.speech_to_lips.lips_network import LipsNetwork
 
 TICKS_PER_SECOND = 25
 """Clock of the motion that the network predicts."""
@@ -31,12 +31,12 @@ def _weights_file(name: str) -> Path:
     return shipped_file(f"models/speech_to_lips/{name}.safetensors")
 
 
-def lips_model() -> "SpeechToLips":
+def lips_model() -> "LipsNetwork":
     """The shipped network that predicts mouth motion from Whisper's features."""
     return _model("speech_to_lips")
 
 
-def listening_model() -> "SpeechToLips":
+def listening_model() -> "LipsNetwork":
     """The shipped network that judges whether lips fit speech, by its log-mel; it makes no mouth.
 
     So what is dubbed is not measured by what dubbed it.
@@ -44,7 +44,7 @@ def listening_model() -> "SpeechToLips":
     return _model("from_mel")
 
 
-def _model(name: str) -> "SpeechToLips":
+def _model(name: str) -> "LipsNetwork":
     from tasks.inference.threads import one_thread
 
     one_thread()  # the network is small: threads would wait for each other
@@ -52,7 +52,7 @@ def _model(name: str) -> "SpeechToLips":
 
 
 @cache
-def _loaded(name: str) -> "SpeechToLips":
+def _loaded(name: str) -> "LipsNetwork":
     from models.speech_to_lips.predict import load_model
 
     with safe_open(_weights_file(name), framework="numpy") as file:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
@@ -43,7 +44,7 @@ def _plan(waveform: Artifact) -> Plan:
     return Plan(n_steps(waveform.sizes["sample"]), attributes={"steps_per_second": 50})
 
 
-@stage(SPEECH_FEATURES, version=1, plan=_plan)
+@stage(SPEECH_FEATURES, version=2, plan=_plan)
 def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
     """Run Whisper's encoder over a waveform."""
     from models.whisper.encoder import encode
@@ -77,14 +78,6 @@ def _joined(blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float16]:
 @cache
 def speech_encoder() -> "SpeechEncoder":
     """The encoder with the weights that ship, loaded once."""
-    import torch
-    from safetensors.torch import load_file
-
-    from models.undrawn import undrawn
     from models.whisper.encoder import SpeechEncoder
 
-    with undrawn():
-        encoder = SpeechEncoder()
-    state = load_file(shipped_file(_FILE))
-    encoder.load_state_dict({name: part.to(torch.float32) for name, part in state.items()})
-    return encoder.eval().requires_grad_(False)
+    return SpeechEncoder(load_file(shipped_file(_FILE)))

@@ -36,5 +36,5 @@ def test_what_no_extra_brings_is_our_error(capsys: pytest.CaptureFixture[str]) -
 def test_the_default_needs_no_extra() -> None:
     plain = [each for each in requires("dubflow") or [] if "extra ==" not in each]
     names = {re.split(r"[<>=!\[; ]", each)[0] for each in plain}
-    assert {"prefect", "torch", "zarr", "librosa", "mediapipe", "pyarrow"} <= names
-    assert not names & {"dask", "gfpgan", "face-alignment", "torchvision", "jax"}
+    assert {"prefect", "zarr", "librosa", "mediapipe", "pyarrow"} <= names
+    assert not names & {"dask", "torch", "gfpgan", "face-alignment", "torchvision", "jax"}

@@ -16,7 +16,9 @@ from models.speech_to_lips.figures import clip_figures, summarise
 from models.speech_to_lips.fit import FitSettings, fit
 from models.speech_to_lips.gate import n_ticks, speech_gate
 from models.speech_to_lips.lag import find_lag, shifted
-from models.speech_to_lips.network import Size, SpeechToLips
+from models.speech_to_lips.layout import InputFeatures, Size
+from models.speech_to_lips.lips_network import LipsNetwork
+from models.speech_to_lips.network import SpeechToLips
 from models.speech_to_lips.neutral import (
     LOWER,
     REFERENCE_OPENING,
@@ -41,7 +43,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def model() -> SpeechToLips:
+def model() -> LipsNetwork:
     weights, metadata = read(WEIGHTS)
     return load_model(weights, json.loads(metadata["config"]))
 
@@ -87,7 +89,7 @@ def test_shipped_file_is_small_and_safe_to_load(name: str) -> None:
 
 
 @pytest.mark.parametrize("columns", [0, 1, 2, 16, 81, 333])
-def test_one_motion_per_tick(model: SpeechToLips, columns: int) -> None:
+def test_one_motion_per_tick(model: LipsNetwork, columns: int) -> None:
     mel = mel_spectrogram(babble(5))[:columns]
     motion = predict_motion(model, mel)
     assert motion.shape == (int(np.ceil(columns / 3.2)), 57, 3)
@@ -95,7 +97,7 @@ def test_one_motion_per_tick(model: SpeechToLips, columns: int) -> None:
     assert np.isfinite(motion).all()
 
 
-def test_blocks_do_not_show(model: SpeechToLips) -> None:
+def test_blocks_do_not_show(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(7))
     whole = predict_motion(model, mel)
     for ticks in (5, 35, 1000):
@@ -103,12 +105,12 @@ def test_blocks_do_not_show(model: SpeechToLips) -> None:
         np.testing.assert_allclose(parts, whole, atol=2e-6)
 
 
-def test_same_input_same_motion(model: SpeechToLips) -> None:
+def test_same_input_same_motion(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(2))
     np.testing.assert_array_equal(predict_motion(model, mel), predict_motion(model, mel))
 
 
-def test_speech_moves_the_mouth_and_not_wildly(model: SpeechToLips, neutral: np.ndarray) -> None:
+def test_speech_moves_the_mouth_and_not_wildly(model: LipsNetwork, neutral: np.ndarray) -> None:
     sound = (ROOT / "examples" / "jfk.wav").read_bytes()[44:]
     mel = mel_spectrogram(np.frombuffer(sound, "<i2").astype(np.float32) / 32768)
     opened = gap(predict_motion(model, mel), neutral)
@@ -118,7 +120,7 @@ def test_speech_moves_the_mouth_and_not_wildly(model: SpeechToLips, neutral: np.
     assert np.abs(np.diff(opened)).max() < 0.5 * opened.max()
 
 
-def test_silence_closes(model: SpeechToLips, neutral: np.ndarray) -> None:
+def test_silence_closes(model: LipsNetwork, neutral: np.ndarray) -> None:
     assert not predict_motion(model, np.full((400, 80), -4, np.float32)).any()
     sound = np.concatenate([babble(2), np.zeros(32_000, np.float32), babble(2, 1)])
     opened = gap(predict_motion(model, mel_spectrogram(sound)), neutral)
@@ -126,7 +128,7 @@ def test_silence_closes(model: SpeechToLips, neutral: np.ndarray) -> None:
     assert opened[62:88].max() < 1e-4
 
 
-def test_faint_noise_keeps_the_mouth_closed(model: SpeechToLips, neutral: np.ndarray) -> None:
+def test_faint_noise_keeps_the_mouth_closed(model: LipsNetwork, neutral: np.ndarray) -> None:
     noise = np.random.default_rng(0).standard_normal(64_000).astype(np.float32) * 10 ** (-50 / 20)
     assert gap(predict_motion(model, mel_spectrogram(noise)), neutral).max() < 0.003
     between = np.concatenate([babble(2), np.zeros(32_000, np.float32), babble(2, 1)])
@@ -153,13 +155,13 @@ def test_a_click_in_silence_is_no_speech() -> None:
     assert speech_gate(mel_spectrogram(sound))[65:].max() < 0.05
 
 
-def test_both_sides_move_alike(model: SpeechToLips) -> None:
+def test_both_sides_move_alike(model: LipsNetwork) -> None:
     rows = mirrored_rows(read(MEAN_FACE)[0]["mirror"])
     motion = predict_motion(model, mel_spectrogram(babble(3)))
     assert np.abs(motion - mirrored(motion, rows)).max() < 0.1 * np.abs(motion).max()
 
 
-def test_loudness_hardly_matters(model: SpeechToLips, neutral: np.ndarray) -> None:
+def test_loudness_hardly_matters(model: LipsNetwork, neutral: np.ndarray) -> None:
     quiet, loud = (
         gap(predict_motion(model, mel_spectrogram(babble(4) * g)), neutral) for g in (0.3, 1)
     )
@@ -167,7 +169,7 @@ def test_loudness_hardly_matters(model: SpeechToLips, neutral: np.ndarray) -> No
     assert quiet.mean() == pytest.approx(loud.mean(), rel=0.35)
 
 
-def test_foreign_weights_are_refused_in_one_line(model: SpeechToLips) -> None:
+def test_foreign_weights_are_refused_in_one_line(model: LipsNetwork) -> None:
     with pytest.raises(ValueError, match="not weights of this speech_to_lips network") as caught:
         load_model({"conv": np.zeros(3, np.float32)}, model.size.to_dict())
     assert "\n" not in str(caught.value)
@@ -175,7 +177,7 @@ def test_foreign_weights_are_refused_in_one_line(model: SpeechToLips) -> None:
         load_model({}, {"width": 3})
 
 
-def speaker(model: SpeechToLips, mel: np.ndarray, gain: float) -> np.ndarray:
+def speaker(model: LipsNetwork, mel: np.ndarray, gain: float) -> np.ndarray:
     """Someone who opens `gain` times as far, with a lasting smile and a detector's noise."""
     noise = np.random.default_rng(3).normal(0, 0.002, (n_ticks(len(mel)), 57, 3))
     smile = np.zeros((57, 3))
@@ -183,7 +185,7 @@ def speaker(model: SpeechToLips, mel: np.ndarray, gain: float) -> np.ndarray:
     return (predict_motion(model, mel) * gain + smile + noise).astype(np.float32)
 
 
-def test_adaptation_learns_a_speaker(model: SpeechToLips) -> None:
+def test_adaptation_learns_a_speaker(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(24))
     motion = speaker(model, mel, 1.5)
     half = 12 * 80
@@ -198,7 +200,7 @@ def test_adaptation_learns_a_speaker(model: SpeechToLips) -> None:
     assert error(found.adapter) < 0.8 * error(None)
 
 
-def test_adaptation_finds_late_pictures(model: SpeechToLips) -> None:
+def test_adaptation_finds_late_pictures(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(15))
     late = shifted(speaker(model, mel, 1.3), -4.0)
     found = adapt(model, mel, motion=late)
@@ -206,7 +208,7 @@ def test_adaptation_finds_late_pictures(model: SpeechToLips) -> None:
 
 
 @pytest.mark.parametrize("case", ["noise", "other words", "too short", "nobody seen"])
-def test_no_adaptation_where_nothing_is_to_be_learnt(model: SpeechToLips, case: str) -> None:
+def test_no_adaptation_where_nothing_is_to_be_learnt(model: LipsNetwork, case: str) -> None:
     mel = mel_spectrogram(babble(12))
     motion = speaker(model, mel, 1.3)
     seen = None
@@ -224,7 +226,7 @@ def test_no_adaptation_where_nothing_is_to_be_learnt(model: SpeechToLips, case: 
     assert found.reason
 
 
-def test_adapter_survives_the_store(model: SpeechToLips) -> None:
+def test_adapter_survives_the_store(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(3))
     rng = np.random.default_rng(0)
     plain = Adapter.plain(model.size, scale=0.8)
@@ -235,7 +237,7 @@ def test_adapter_survives_the_store(model: SpeechToLips) -> None:
     )
 
 
-def test_scale_scales(model: SpeechToLips) -> None:
+def test_scale_scales(model: LipsNetwork) -> None:
     mel = mel_spectrogram(babble(3))
     wide = Adapter.plain(model.size, scale=1.3)
     np.testing.assert_allclose(
@@ -268,7 +270,7 @@ def test_lag_is_found(lag: float) -> None:
     assert found.ticks == pytest.approx(lag, abs=0.4)
 
 
-def test_lips_do_not_pass_through_each_other(model: SpeechToLips, neutral: np.ndarray) -> None:
+def test_lips_do_not_pass_through_each_other(model: LipsNetwork, neutral: np.ndarray) -> None:
     motion = predict_motion(model, mel_spectrogram(babble(6)))
     shape = neutral + motion
     assert (shape[:, LOWER, 1] - shape[:, UPPER, 1]).min() > -1e-5
@@ -284,7 +286,7 @@ def test_variable_frame_times_land_on_ticks(neutral: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def clips(model: SpeechToLips, neutral: np.ndarray) -> list[Recording]:
+def clips(model: LipsNetwork, neutral: np.ndarray) -> list[Recording]:
     made = []
     for k in range(6):
         mel = mel_spectrogram(babble(2, k))
@@ -309,8 +311,8 @@ def test_training_repeats_itself(clips: list[Recording]) -> None:
     assert losses[:4] != losses[4:8]
     basis = first.basis.numpy()
     np.testing.assert_allclose(basis @ basis.T, np.eye(6), atol=1e-5)
-    motion = predict_motion(first, clips[0].mel)
-    np.testing.assert_array_equal(motion, predict_motion(second, clips[0].mel))
+    motion = predict_motion(first.trained(), clips[0].mel)
+    np.testing.assert_array_equal(motion, predict_motion(second.trained(), clips[0].mel))
 
 
 def test_members_answer_together(clips: list[Recording]) -> None:
@@ -343,3 +345,18 @@ def test_figures_of_perfect_and_of_still_mouths(clips: list[Recording]) -> None:
     summary = summarise([perfect, still], ["a", "b"])
     assert summary["correlation"].mean == pytest.approx(0.5)
     assert summary["correlation"].low == 0
+
+
+@pytest.mark.parametrize("features", ["mel", "whisper"])
+def test_what_was_trained_with_torch_says_the_same_without(features: InputFeatures) -> None:
+    torch.manual_seed(5)
+    size = Size(features, channels=24, hidden=16, components=6, members=2)
+    network = SpeechToLips(size).eval().requires_grad_(False)
+    columns = 2 * size.layout.halo + 3 * size.layout.columns
+    inputs, exists = torch.randn(columns, size.layout.bands), torch.ones(columns)
+    exists[: columns // 3] = 0
+    components, hidden = network(inputs[None], exists[None])
+    answer = network.trained()(inputs.numpy(), exists.numpy())
+    assert answer.components.dtype == np.float32
+    np.testing.assert_allclose(answer.components, components[0], atol=1e-6)
+    np.testing.assert_allclose(answer.features, hidden[0], atol=1e-4)
