@@ -89,6 +89,5 @@ def gelu(x: Signal) -> Signal:
 
 def softmax(x: Numbers) -> Numbers:
     """Along the last axis."""
-    out = np.exp(x - x.max(-1, keepdims=True))
-    out /= out.sum(-1, keepdims=True)
-    return out
+    raised = np.exp(x - x.max(-1, keepdims=True))
+    return np.asarray(raised / raised.sum(-1, keepdims=True))

@@ -131,7 +131,7 @@ def motions(
     from models.speech_to_lips.recordings import at_ticks
 
     network = listening_model()
-    basis = network.basis.cpu().numpy()
+    basis = network.basis
     asked = predict_motion(network, mel.read("mel"))
     shown, seen = at_ticks(seconds, mouth)
     expected, motion = (m.reshape(len(m), -1) @ basis.T for m in (asked, shown))
