@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 from typing import Any, TypeVar
 
 import cv2
@@ -119,10 +121,24 @@ class _FaceFinder:
         self._network.close()
 
 
+@cache
 def _vision() -> Any:
-    from mediapipe.tasks.python import vision
+    with _drawing_nothing():
+        from mediapipe.tasks.python import vision
 
-    return vision
+        return vision
+
+
+@contextmanager
+def _drawing_nothing() -> Iterator[None]:
+    """Lets MediaPipe be imported without Matplotlib, which only its drawing functions need: 2 s."""
+    names = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
+    sys.modules |= {name: ModuleType(name) for name in names}
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 def _model(name: str) -> Any:
