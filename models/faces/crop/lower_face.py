@@ -9,7 +9,6 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay
 
 from models.arrays import Mesh
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
@@ -49,6 +48,8 @@ class LowerFace:
 
 @lru_cache(maxsize=2)
 def _build(mean_bytes: bytes) -> LowerFace:
+    from scipy.spatial import Delaunay  # takes a second to import
+
     mean = np.frombuffer(mean_bytes, np.float32).reshape(478, 3)
     points = np.flatnonzero(mean[:468, 1] > _TOP).astype(np.int32)
     corner = np.array(CROP_CENTRE[:2]) - CROP_SIDE / 2
