@@ -50,10 +50,25 @@ def record_run(store: Store, run: RunRecord) -> None:
 
 def recorded_runs(store: Store) -> list[RunRecord]:
     """All records, oldest first."""
-    runs = []
-    for name in store.backend.names("runs"):
-        runs.append(_read_run(store, f"runs/{name}"))
+    runs = [_read_run(store, f"runs/{name}.json") for name in run_names(store)]
     return sorted(runs, key=lambda run: run.created)
+
+
+def run_names(store: Store) -> list[str]:
+    """Ids of all runs."""
+    return [name.removesuffix(".json") for name in store.backend.names("runs")]
+
+
+def find_run(store: Store, run: str) -> RunRecord | None:
+    """The record of that id, or None.
+
+    Raises:
+        StoreError: it is no record.
+    """
+    try:
+        return _read_run(store, f"runs/{run}.json")
+    except FileNotFoundError:
+        return None
 
 
 def _read_run(store: Store, name: str) -> RunRecord:
