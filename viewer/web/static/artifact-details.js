@@ -16,11 +16,11 @@ export class ArtifactDetails extends Part {
 
   async #read() {
     const { kind, key } = this;
-    [this.facts, this.fault, this.drawn] = [null, null, true];
+    [this.facts, this.fault] = [null, null];
     if (!key) return;
     try {
       const facts = await get(path("artifacts", kind, key));
-      if (this.key === key && this.kind === kind) this.facts = facts;
+      if (this.key === key && this.kind === kind) [this.facts, this.drawn] = [facts, facts.picture ?? true];
     } catch (fault) {
       this.fault = fault.message;
     }
@@ -31,7 +31,7 @@ export class ArtifactDetails extends Part {
     if (fault) return html`<p class="fault" role="alert">${fault}</p>`;
     if (!key) return html`<p class="aside">${kind} is not in the store.</p>`;
     if (!facts) return html`<p class="aside">Reading…</p>`;
-    const { arrays = [], inputs = [], used_by: users = [], settings, ...rest } = facts;
+    const { arrays = [], inputs = [], used_by: users = [], settings, picture, ...rest } = facts;
     const told = Object.entries(rest).filter(([, value]) => value !== null && typeof value !== "object");
     return html`
       ${this.drawn ? html`<img class="preview" alt="Picture of ${kind}" src="/api/${path("artifacts", kind, key)}/preview" @error=${() => (this.drawn = false)}>` : nothing}

@@ -291,16 +291,17 @@ export class Overview {
 
   show(from, to) {
     if (!this.loaded) return;
-    const { start } = this.model.cursor;
-    const span = { start: from - start, end: to - start };
+    const { start, end } = this.model.cursor;
+    const whole = from <= start && to >= end;
+    const span = { start: from - start, end: to - start, color: whole ? "transparent" : colour("--mark") };
     const [region] = this.regions.getRegions();
     if (region) region.setOptions(span);
-    else this.regions.addRegion({ ...span, color: colour("--mark"), drag: true, resize: true });
+    else this.regions.addRegion({ ...span, drag: true, resize: true });
   }
 
   recolour() {
     this.wave.setOptions({ waveColor: colour("--wave"), progressColor: colour("--wave") });
-    this.regions.getRegions()[0]?.setOptions({ color: colour("--mark") });
+    this.show(...this.model.cursor.window);
   }
 
   close() {
@@ -321,6 +322,7 @@ export class Mel {
     this.picture = document.createElement("img");
     this.picture.alt = this.title;
     this.picture.draggable = false;
+    this.picture.hidden = true;
     plot.append(this.picture);
   }
 
@@ -336,6 +338,7 @@ export class Mel {
     if (!drawn) return;
     if (this.picture.src) URL.revokeObjectURL(this.picture.src);
     this.picture.src = URL.createObjectURL(drawn);
+    this.picture.hidden = false;
   }
 
   recolour() {}

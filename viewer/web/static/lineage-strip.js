@@ -32,13 +32,13 @@ export class LineageStrip extends Part {
     const near = new Set(chosen ? [...(stages.find(({ kind }) => kind === chosen)?.inputs ?? [])] : []);
     return html`<nav class="lineage" aria-label="Stages"><ol class="scroll">
       ${stages.map((stage) => {
-        const { kind, title, state, seconds, bytes: size, inputs } = stage;
+        const { kind, title, state, seconds, bytes: size, inputs, picture = true } = stage;
         const planned = model.plan.get(kind);
         const uses = chosen && inputs.includes(chosen);
         return html`<li>
           <button class="stage ${planned ?? ""} ${near.has(kind) ? "input" : ""} ${uses ? "user" : ""}" aria-pressed=${chosen === kind ? "true" : "false"}
             title=${inputs.length ? `${kind}, made of ${inputs.join(", ")}` : kind} @click=${() => tell(this, "stage", kind)}>
-            ${this.bare.has(kind) || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
+            ${this.bare.has(kind) || !picture || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
               <img class="thumb" alt="" src="/api/${model.base}/${path("thumb", kind, row)}?width=192" @error=${() => this.#without(kind)}>`}
             <span class="stage-name">${title ?? kind}</span>
             <span class="state ${planned ?? state}">${planned ? PLANNED[planned] ?? planned : STATES[state] ?? state}</span>

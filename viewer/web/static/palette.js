@@ -27,7 +27,7 @@ export class CommandPalette extends Part {
 
   render() {
     const names = { commands: "Commands", help: "Keys", go: "Go to a frame or a time" };
-    return html`<dialog class="palette ${this.mode}" aria-label=${names[this.mode] ?? "Commands"} @click=${this.#outside}>
+    return html`<dialog class="palette mode-${this.mode}" aria-label=${names[this.mode] ?? "Commands"} @click=${this.#outside}>
       ${this.mode === "help" ? this.#help() : this.mode === "go" ? this.#goTo() : this.mode ? this.#list() : nothing}
     </dialog>`;
   }

@@ -40,7 +40,7 @@ export class TransportBar extends Part {
         ${button("Next suspect", "after", ".", () => model.nextSuspect(1))}
         <button class="plain when" title="Go to a frame or a time (G)" aria-keyshortcuts="g" @click=${() => tell(this, "command", "go")}>
           <span class="heard">Go to a frame or a time; now </span><span class="number time">${clock(cursor.seconds)}</span>
-          <span class="number">frame ${cursor.row}<span class="aside"> / ${cursor.rows - 1}</span></span>
+          <span class="number">frame ${cursor.row}<span class="aside of"> / ${cursor.rows - 1}</span></span>
           ${source !== undefined && source !== cursor.row ? html`<span class="number aside">source ${source}</span>` : nothing}
         </button>
         ${player.playing && player.speed !== 1 ? html`<span class="number">× ${player.speed}</span>` : nothing}
@@ -62,7 +62,7 @@ export class TransportBar extends Part {
     if (!rows) return nothing;
     const [from, to] = rows;
     const seconds = this.model.cursor.times[to] - this.model.cursor.times[from];
-    return html`<span class="span ${name.toLowerCase()}">${name} <span class="number">${from}–${to - 1} · ${seconds.toFixed(2)} s</span></span>`;
+    return html`<span class="span ${name.toLowerCase()}">${name} <span class="number">${from}–${to - 1}<span class="seconds"> · ${seconds.toFixed(2)} s</span></span></span>`;
   }
 }
 
