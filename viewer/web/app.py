@@ -1,39 +1,30 @@
 """The addresses of the server."""
 
 import mimetypes
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
 
-import numpy as np
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from numpy.typing import NDArray
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 
 from stores.artifacts.store import Store
-from stores.artifacts.versions import software_versions
 from stores.errors import DubflowError, InputError, StoreError
 from viewer.own_pages import LOOPBACK, BoundedBody, OwnPagesOnly
-from viewer.web import description
-from viewer.web.frames import PICTURES_BYTES, Format
+from viewer.web.desk import Desk
 from viewer.web.guard import TokenNeeded, guarded_page, refused
-from viewer.web.recent import Recent
-from viewer.web.run import RunView, Which
-from viewer.web.subject import RunBook, Subject
+from viewer.web.routes_artifacts import artifact_routes
+from viewer.web.routes_jobs import job_routes
+from viewer.web.routes_runs import run_routes, session_routes
+from viewer.web.routes_sound import sound_routes
+from viewer.web.subject import Subject
 
 STATIC = Path(__file__).parent / "static"
 
 _MOST_BYTES = 1 << 20
 """Of a request: settings of a dub take some kilobytes."""
-_OPEN_RUNS = 4
-_KEPT = "private, max-age=31536000, immutable"
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-
-Width = Annotated[int | None, Query(ge=1, le=16384)]
 
 
 def create_app(
@@ -56,7 +47,7 @@ def create_app(
         port: It is served at; names the cookie, which browsers share between ports.
         job_command: Starts a process for heavy work; see `viewer.web.jobs`. None: there is none.
     """
-    desk = Desk(store)
+    desk = Desk(store, job_command)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -69,49 +60,12 @@ def create_app(
     app.add_middleware(OwnPagesOnly, hosts=LOOPBACK if host in LOOPBACK else None)
     _explain_errors(app)
     _add_pages(app, token, f"dubflow_inspect_{port}")
-    _add_runs(app, desk, subject, redo=job_command is not None)
+    app.include_router(session_routes(desk, subject))
+    app.include_router(run_routes(desk))
+    app.include_router(sound_routes(desk))
+    app.include_router(artifact_routes(desk))
+    app.include_router(job_routes(desk))
     return app
-
-
-class Desk:
-    """Runs that are open."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.book = RunBook(store)
-        self._made: Recent[bytes] = Recent(PICTURES_BYTES, len)
-        self._runs: Recent[RunView] = Recent(_OPEN_RUNS, let_go=RunView.close)
-
-    def run(self, name: str) -> RunView:
-        """The run of that id.
-
-        Raises:
-            HTTPException: there is none.
-        """
-        view = self._runs.get(name)
-        if view is None:
-            record = self.book.find(name) if _ID.fullmatch(name) else None
-            if record is None:
-                raise HTTPException(404, f"{self.store.url} has no run of that name")
-            view = RunView(self.store, record, self._made)
-            self._runs.put(name, view)
-        return view
-
-    def close(self) -> None:
-        """Close all."""
-        self._runs.clear()
-
-
-def numbers(values: NDArray[Any], dtype: str) -> Response:
-    """Raw little-endian numbers."""
-    content = np.ascontiguousarray(values, dtype).tobytes()
-    return Response(content, media_type="application/octet-stream")
-
-
-def kept(content: bytes, media_type: str, **headers: str) -> Response:
-    """What never changes."""
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(content, media_type=media_type, headers={"Cache-Control": _KEPT, **names})
 
 
 def _explain_errors(app: FastAPI) -> None:
@@ -154,66 +108,3 @@ def _add_pages(app: FastAPI, token: str, cookie: str) -> None:
             raise HTTPException(404, "no such file")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return Response(files[name].read_bytes(), media_type=kind)
-
-
-def _add_runs(app: FastAPI, desk: Desk, subject: Subject, *, redo: bool) -> None:
-    @app.get("/api/session")
-    def session() -> dict[str, Any]:
-        return {
-            "version": software_versions()["dubflow"],
-            "store": desk.store.url,
-            "subject": {"kind": subject.kind, "id": subject.id},
-            "redo": redo,
-        }
-
-    @app.get("/api/runs")
-    def runs(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": run.id,
-                "command": run.command,
-                "created": run.created,
-                "output": run.output,
-                "name": Path(run.output).name if run.output else run.command,
-                "method": run.settings.get("method"),
-            }
-            for run in desk.book.newest()[:limit]
-        ]
-
-    @app.get("/api/runs/{run}")
-    def describe(run: str) -> dict[str, Any]:
-        return description.describe(desk.run(run))
-
-    @app.get("/api/runs/{run}/stages")
-    def stages(run: str) -> list[dict[str, Any]]:
-        return list(description.stages(desk.run(run), check=True))
-
-    @app.get("/api/runs/{run}/times")
-    def times(run: str) -> Response:
-        return numbers(desk.run(run).times, "<f8")
-
-    @app.get("/api/runs/{run}/source_frames")
-    def source_frames(run: str) -> Response:
-        return numbers(desk.run(run).source_frame, "<i4")
-
-    @app.get("/api/runs/{run}/source_times")
-    def source_times(run: str) -> Response:
-        view = desk.run(run)
-        return numbers(view.clip.seconds[view.source_frame], "<f8")
-
-    @app.get("/api/runs/{run}/frames/{which}/{row}")
-    def frame(
-        run: str, which: Which, row: int, width: Width = None, format: Format = "jpeg"
-    ) -> Response:
-        view = desk.run(run)
-        view.row(row)
-        index = int(view.source_frame[row]) if which == "source" else row
-        picture = view.pictures(which).picture(index, width, format)
-        return kept(picture, f"image/{format}", X_Frame=str(index))
-
-    @app.get("/api/runs/{run}/source/{index}")
-    def source(run: str, index: int, width: Width = None, format: Format = "jpeg") -> Response:
-        pictures = desk.run(run).pictures("source")
-        if not 0 <= index < pictures.count:
-            raise InputError(f"frame {index} is not within the {pictures.count} of the source")
-        return kept(pictures.picture(index, width, format), f"image/{format}", X_Frame=str(index))

@@ -10,10 +10,10 @@ from stores.errors import DamagedArtifact, MediaError, StoreError
 from viewer.web.overlays import overlay_list
 from viewer.web.playable import playable_type
 from viewer.web.run import RunView, Which
-from viewer.web.tracks import track_list
+from viewer.web.tracks import Tracks
 
 
-def describe(run: RunView) -> dict[str, Any]:
+def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[str, Any]:
     """All that the page needs to begin with."""
     steps = np.diff(run.ticks)
     record = run.record
@@ -23,15 +23,16 @@ def describe(run: RunView) -> dict[str, Any]:
         "created": record.created,
         "output": record.output,
         "settings": record.settings,
+        "redo_of": record.redo_of,
         "rows": run.rows,
         "seconds": float(run.times[-1]),
         "variable_rate": bool(len(steps) and steps.max() > 1.5 * steps.min()),
         "videos": {which: _video(run, which) for which in ("source", "dub")},
         "sounds": [s for s in ("speech", "own") if run.waveform(s) is not None],  # type: ignore[arg-type]
         "overlays": overlay_list(run),
-        "tracks": track_list(run),
+        "tracks": tracks.described(),
         "stages": list(stages(run)),
-        "suspects": "absent",
+        "suspects": "absent" if suspects is None else "ready",
     }
 
 

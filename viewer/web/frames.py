@@ -144,6 +144,12 @@ class Pictures:
             _ahead.submit(self._make_ahead, index, width, form, back)
         return picture
 
+    def all(self) -> Iterator[Frame]:
+        """Every frame, for one who asks for nothing else."""
+        video = self._open()
+        yield from video.frames(0)
+        video.close()
+
     def close(self) -> None:
         """Close the video."""
         with self._lock:

@@ -59,10 +59,26 @@ class RunView:
         return [artifact for artifact in found if artifact is not None]
 
     def one(self, kind: str) -> Artifact | None:
-        """The artifact of a kind that the dub was made of, else the run's first."""
-        if self.dubbed is not None and kind in self.dubbed.manifest.inputs:
-            return self.find(*self.dubbed.manifest.inputs[kind])
-        return next(iter(self.all(kind)), None)
+        """The artifact of a kind that the dub was made of, the nearest; else the run's first."""
+        return self.used.get(kind)
+
+    @cached_property
+    def used(self) -> dict[str, Artifact]:
+        """Artifacts by kind, those that are nearest to the dub first."""
+        found: dict[str, Artifact] = {}
+        waiting = [item for item in self.record.artifacts if item[0] == "dubbed"][:1]
+        seen = set(waiting)
+        for item in waiting:  # grows
+            artifact = self.find(*item)
+            if artifact is not None:
+                found.setdefault(item[0], artifact)
+                given = [i for i in artifact.manifest.inputs.values() if i[0] != "source"]
+                waiting += [i for i in given if i not in seen]
+                seen.update(given)
+        for kind, key in self.record.artifacts:
+            if kind not in found and (artifact := self.find(kind, key)) is not None:
+                found[kind] = artifact
+        return found
 
     def need(self, kind: str) -> Artifact:
         """As `one`.
@@ -75,10 +91,16 @@ class RunView:
             raise StoreError(f"the run {self.record.id} has no {kind} in {self.store.url}")
         return artifact
 
-    @cached_property
+    @property
     def dubbed(self) -> Artifact | None:
         """The dubbed file."""
-        return next(iter(self.all("dubbed")), None)
+        return self.one("dubbed")
+
+    def dubbed_sources(self) -> list[tuple[str, str]]:
+        """The dubbed file as an input of whatever looks at it as at any video."""
+        if self.dubbed is None:
+            return []
+        return [("source", self.dubbed.manifest.files[self.dubbed.attributes["file"]].digest)]
 
     @cached_property
     def clip(self) -> Timeline:
@@ -148,14 +170,18 @@ class RunView:
             found["dub"] = encoded_facts(self.clip.video, settings)
         return found
 
-    def pictures(self, which: Which) -> Pictures:
+    def pictures(self, which: Which, *, aside: bool = False) -> Pictures:
         """Of the source by its own frames, or of the dub by rows.
+
+        Args:
+            aside: For looks elsewhere, which leave the frame that is shown where it is.
 
         Raises:
             StoreError: there is no dub.
         """
         with self._lock:
-            if which not in self._pictures:
+            of = f"{which} aside" if aside else which
+            if of not in self._pictures:
                 name = f"{self.record.id} {which}"
                 if which == "source":
                     path, clip = self.video_file("source"), self.clip
@@ -174,13 +200,19 @@ class RunView:
                         self.rows,
                         self._made,
                     )
-                self._pictures[which] = made
-            return self._pictures[which]
+                self._pictures[of] = made
+            return self._pictures[of]
 
     def close(self) -> None:
         """Close the videos."""
         for pictures in list(self._pictures.values()):
             pictures.close()
+
+    @property
+    def shift_seconds(self) -> float:
+        """Time of the source that is time 0 of the rows [s]."""
+        zero = int(self.clip.pts[self.source_frame[0]]) - int(self.ticks[0])
+        return float(zero * self.clip.time_base)
 
     def waveform(self, sound: Sound) -> Artifact | None:
         """The new speech, or the source's own sound."""
@@ -209,6 +241,11 @@ class RunView:
         return (
             row if kind == "output" else int(self.source_frame[row]) if kind == "source" else None
         )
+
+
+def has(artifact: Artifact, array: str) -> bool:
+    """Whether it has an array of that name."""
+    return f"{array}/zarr.json" in artifact.manifest.files
 
 
 def _keyframes(composite: Artifact) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from stores.artifacts.store import Store
 from stores.errors import InputError, StoreError
-from stores.runs import RunRecord, find_run, run_names
+from stores.runs import RunRecord, find_run
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RunBook:
 
     def newest(self) -> list[RunRecord]:
         """All, newest first."""
-        names = run_names(self._store)
+        names = (name.removesuffix(".json") for name in self._store.backend.names("runs"))
         runs = [run for run in map(self.find, names) if run is not None]
         return sorted(runs, key=lambda run: run.created, reverse=True)
 
@@ -39,12 +39,9 @@ class RunBook:
         """The run of that id, or None."""
         if run not in self._read:
             try:
-                found = find_run(self._store, run)
+                self._read[run] = find_run(self._store, run)
             except StoreError:
                 return None
-            if found is None:
-                return None
-            self._read[run] = found
         return self._read[run]
 
 
