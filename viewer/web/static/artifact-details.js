@@ -4,6 +4,7 @@ import { bytes, lasting, when } from "./format.js";
 import { Part, tell } from "./part.js";
 
 const NAMES = { bytes: "Size", created: "Made", seconds: "Took", rows: "Rows", version: "Version", kind: "Kind", key: "Key" };
+const words = (name) => name.replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
 const SHOWN = { bytes, seconds: lasting, created: when };
 
 /** One artifact: where it comes from, what it holds with shapes and units, who uses it. */
@@ -31,12 +32,12 @@ export class ArtifactDetails extends Part {
     if (fault) return html`<p class="fault" role="alert">${fault}</p>`;
     if (!key) return html`<p class="aside">${kind} is not in the store.</p>`;
     if (!facts) return html`<p class="aside">Reading…</p>`;
-    const { arrays = [], inputs = [], used_by: users = [], settings, picture, ...rest } = facts;
+    const { arrays = [], inputs = [], used_by: users = [], parameters, attributes, picture, ...rest } = facts;
     const told = Object.entries(rest).filter(([, value]) => value !== null && typeof value !== "object");
     return html`
       ${this.drawn ? html`<img class="preview" alt="Picture of ${kind}" src="/api/${path("artifacts", kind, key)}/preview" @error=${() => (this.drawn = false)}>` : nothing}
       <dl class="facts">
-        ${told.map(([name, value]) => html`<div><dt>${NAMES[name] ?? name.replaceAll("_", " ")}</dt><dd class="number">${SHOWN[name]?.(value) ?? String(value)}</dd></div>`)}
+        ${told.map(([name, value]) => html`<div><dt>${NAMES[name] ?? words(name)}</dt><dd class="number">${SHOWN[name]?.(value) ?? String(value)}</dd></div>`)}
       </dl>
       ${arrays.length ? html`<h3>Arrays</h3>` : nothing}
       ${arrays.map(({ name, dtype, dims, shape, units, doc, chunk }) => html`<div class="array">
@@ -44,7 +45,7 @@ export class ArtifactDetails extends Part {
         ${doc ? html`<p class="aside">${doc}</p>` : nothing}
         ${chunk?.length ? html`<p class="aside">in chunks of <code>${[chunk].flat().join(" × ")}</code></p>` : nothing}</div>`)}
       ${this.#links("Made of", inputs)} ${this.#links("Used by", users)}
-      ${settings && Object.keys(settings).length ? html`<h3>Settings</h3><pre class="scroll number" tabindex="0" aria-label="Settings">${JSON.stringify(settings, null, 2)}</pre>` : nothing}`;
+      ${json("Settings", parameters)} ${json("Attributes", attributes)}`;
   }
 
   #links(title, list) {
@@ -57,5 +58,8 @@ export class ArtifactDetails extends Part {
     })}</ul>`;
   }
 }
+
+const json = (title, value) =>
+  value && Object.keys(value).length ? html`<h3>${title}</h3><pre class="scroll number" tabindex="0" aria-label=${title}>${JSON.stringify(value, null, 2)}</pre>` : nothing;
 
 customElements.define("artifact-details", ArtifactDetails);

@@ -35,8 +35,8 @@ export const figure = (value) =>
   value === null || value === undefined || Number.isNaN(value) ? "–"
   : Number.isInteger(value) ? String(value)
   : Math.abs(value) >= 100 ? value.toFixed(1)
-  : Math.abs(value) >= 0.01 ? value.toFixed(3)
-  : value.toPrecision(3);
+  : Math.abs(value) >= 0.0005 ? value.toFixed(3)
+  : value.toExponential(1);
 
 export const when = (stamp) =>
   stamp ? new Date(typeof stamp === "number" ? stamp * 1000 : stamp).toLocaleString() : "";

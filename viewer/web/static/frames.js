@@ -1,16 +1,20 @@
 import { blob } from "./api.js";
 
-const AT_ONCE = 4;
+// The server finishes what it began, so a request is never given up once sent: few are sent ahead,
+// and the row at the cursor always finds a free place.
+const AHEAD_AT_ONCE = 2;
+const AT_ONCE = 5;
 const MOST_PIXELS = 80e6;
 
 /**
  * Exact frames of one run, decoded and kept. Whoever shows some says all that it wants, most urgent
- * first; requests for others are stopped. Event: `picture` (detail: key).
+ * first; what was asked for before and is not yet sent is forgotten. Events: `picture`, `fault`.
  */
 export class Frames extends EventTarget {
   #kept = new Map();
-  #running = new Map();
+  #running = new Set();
   #queue = [];
+  #urgent = new Set();
   #pixels = 0;
 
   /** @param {string} base - the run's path, as in `runs/ID` */
@@ -32,9 +36,9 @@ export class Frames extends EventTarget {
     return kept.bitmap;
   }
 
-  want(asks) {
-    const names = new Set(asks.map(key));
-    for (const [name, stop] of this.#running) if (!names.has(name)) stop.abort();
+  /** @param {number} urgent - how many of the first are looked at now */
+  want(asks, urgent = 1) {
+    this.#urgent = new Set(asks.slice(0, urgent).map(key));
     this.#queue = asks.filter((ask) => {
       const kept = this.#kept.get(key(ask));
       return !this.#running.has(key(ask)) && (!kept || kept.width < ask.width);
@@ -49,20 +53,20 @@ export class Frames extends EventTarget {
   }
 
   #pump() {
-    while (this.#running.size < AT_ONCE && this.#queue.length) this.#fetch(this.#queue.shift());
+    const free = () => this.#running.size < (this.#urgent.has(key(this.#queue[0])) ? AT_ONCE : AHEAD_AT_ONCE);
+    while (this.#queue.length && free()) this.#fetch(this.#queue.shift());
   }
 
   async #fetch(ask) {
     const name = key(ask);
-    const stop = new AbortController();
-    this.#running.set(name, stop);
+    this.#running.add(name);
     try {
       const { video, row, width, format = "webp" } = ask;
       const where = `${this.base}/frames/${video}/${row}?width=${width}&format=${format}`;
-      this.#keep(name, await createImageBitmap(await blob(where, stop.signal)), width);
-      this.dispatchEvent(new CustomEvent("picture", { detail: name }));
+      this.#keep(name, await createImageBitmap(await blob(where)), width);
+      this.dispatchEvent(new CustomEvent("picture"));
     } catch (fault) {
-      if (fault.name !== "AbortError") this.dispatchEvent(new CustomEvent("fault", { detail: fault }));
+      this.dispatchEvent(new CustomEvent("fault", { detail: fault }));
     } finally {
       this.#running.delete(name);
       this.#pump();

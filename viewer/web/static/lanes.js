@@ -137,8 +137,8 @@ export class Suspects extends Drawn {
 /** Lines of one group on one scale. */
 export class Lines {
   /** @param {{name: string, title: string, unit: string, data: Float32Array}[]} series */
-  constructor(cursor, title, series) {
-    [this.cursor, this.title, this.series, this.height] = [cursor, title, series, 56];
+  constructor(cursor, title, unit, series) {
+    [this.cursor, this.title, this.unit, this.series, this.height] = [cursor, title, unit, series, 56];
     const x = Array.from(cursor.times.subarray(0, cursor.rows));
     this.data = [x, ...series.map(({ data }) => Array.from(data, (value) => (Number.isNaN(value) ? null : value)))];
     const known = series.flatMap(({ data }) => [least(data, Math.min), least(data, Math.max)]).filter(Number.isFinite);
@@ -149,7 +149,7 @@ export class Lines {
   }
 
   values(row) {
-    return this.series.map(({ title, data }, index) => ({ name: title, value: data[row], series: index + 1 }));
+    return this.series.map(({ title, data }, index) => ({ name: shorter(title, this.title), value: data[row], series: index + 1 }));
   }
 
   mount(plot) {
@@ -194,7 +194,7 @@ export class Wave {
 
   /** @param {import("./run-model.js").RunModel} model */
   constructor(model, kind, title, editable) {
-    [this.model, this.kind, this.title, this.editable, this.height] = [model, kind, title, editable, 48];
+    [this.model, this.kind, this.title, this.editable, this.height] = [model, kind, title, editable, 44];
   }
 
   mount(plot) {
@@ -260,7 +260,7 @@ export class Wave {
 /** The whole clip with the stretch that is shown, to be moved and resized. */
 export class Overview {
   constructor(model, kind) {
-    [this.model, this.kind, this.title, this.height] = [model, kind, "Whole", 40];
+    [this.model, this.kind, this.title, this.height] = [model, kind, "Whole", 34];
   }
 
   mount(plot) {
@@ -268,7 +268,7 @@ export class Overview {
     this.regions = Regions.create();
     const timeline = Timeline.create({ height: 14, formatTimeCallback: (seconds) => tick(seconds + cursor.start, 1) });
     this.wave = WaveSurfer.create({
-      container: plot, height: 24, cspNonce: nonce, interact: false, cursorWidth: 0, hideScrollbar: true, plugins: [this.regions, timeline],
+      container: plot, height: 20, cspNonce: nonce, interact: false, cursorWidth: 0, hideScrollbar: true, plugins: [this.regions, timeline],
       waveColor: colour("--wave"), progressColor: colour("--wave"),
     });
     this.regions.on("region-updated", ({ start, end }) => cursor.show(start + cursor.start, end + cursor.start));
@@ -315,7 +315,7 @@ export class Mel {
   #fetch = settled((from, to) => this.#load(from, to), 90);
 
   constructor(model, kind, title) {
-    [this.model, this.kind, this.title, this.height] = [model, kind, title, 56];
+    [this.model, this.kind, this.title, this.height] = [model, kind, title, 48];
   }
 
   mount(plot) {
@@ -348,6 +348,9 @@ export class Mel {
     if (this.picture?.src) URL.revokeObjectURL(this.picture.src);
   }
 }
+
+/** "Opening wanted" in the lane "Opening" is "wanted". */
+const shorter = (title, lane) => (title.toLowerCase().startsWith(`${lane.toLowerCase()} `) ? title.slice(lane.length + 1) : title);
 
 /** The least, or the greatest, of what is known. */
 function least(data, choose) {

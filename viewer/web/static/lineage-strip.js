@@ -39,7 +39,7 @@ export class LineageStrip extends Part {
           <button class="stage ${planned ?? ""} ${near.has(kind) ? "input" : ""} ${uses ? "user" : ""}" aria-pressed=${chosen === kind ? "true" : "false"}
             title=${inputs.length ? `${kind}, made of ${inputs.join(", ")}` : kind} @click=${() => tell(this, "stage", kind)}>
             ${this.bare.has(kind) || !picture || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
-              <img class="thumb" alt="" src="/api/${model.base}/${path("thumb", kind, row)}?width=192" @error=${() => this.#without(kind)}>`}
+              <img class="thumb" alt="" loading="lazy" fetchpriority="low" src="/api/${model.base}/${path("thumb", kind, row)}?width=192" @error=${() => this.#without(kind)}>`}
             <span class="stage-name">${title ?? kind}</span>
             <span class="state ${planned ?? state}">${planned ? PLANNED[planned] ?? planned : STATES[state] ?? state}</span>
             <span class="number aside">${[bytes(size), lasting(seconds)].filter(Boolean).join(" · ") || nothing}</span>

@@ -8,7 +8,8 @@ const KEPT = 400;
 export class Overlays extends EventTarget {
   #kept = new Map();
   #pictures = new Map();
-  #stop = null;
+  #busy = false;
+  #next = null;
 
   /** What is there for a row: pairs of layer index and shapes. */
   at(model, row) {
@@ -18,17 +19,26 @@ export class Overlays extends EventTarget {
     });
   }
 
-  /** Fetches the row's shapes of each layer that is on; an older request is stopped. */
+  /** Fetches the row's shapes of each layer that is on; of rows asked for meanwhile, the last. */
   async want(model, row) {
-    this.#stop?.abort();
-    const stop = (this.#stop = new AbortController());
+    this.#next = [model, row];
+    if (this.#busy) return;
+    this.#busy = true;
+    while (this.#next) {
+      const next = this.#next;
+      this.#next = null;
+      await this.#fetch(...next);
+    }
+    this.#busy = false;
+  }
+
+  async #fetch(model, row) {
     const missing = model.layers.filter(({ name, on }) => on && !this.#kept.has(`${model.base}/${name}/${row}`));
     await Promise.all(missing.map(async ({ name }) => {
       const where = `${model.base}/overlays/${encodeURIComponent(name)}/${row}`;
       try {
-        this.#keep(`${model.base}/${name}/${row}`, (await get(where, stop.signal)).shapes);
-      } catch (fault) {
-        if (fault.name === "AbortError") return;
+        this.#keep(`${model.base}/${name}/${row}`, (await get(where)).shapes);
+      } catch {
         this.#keep(`${model.base}/${name}/${row}`, []);
       }
       this.dispatchEvent(new CustomEvent("shapes"));
@@ -36,19 +46,19 @@ export class Overlays extends EventTarget {
   }
 
   /**
-   * Draws shapes of one layer.
+   * Draws shapes of one layer; their words are added to `labels`, pictures without a place returned.
    * @param {CanvasRenderingContext2D} context - whose unit is a CSS px
    * @param {(x: number, y: number) => [number, number]} to - from px of the upright source frame
    */
-  draw(context, index, shapes, to) {
+  draw(context, index, shapes, to, labels) {
     const insets = [];
     for (const shape of shapes) {
       const colour = ROLES[shape.role] ?? COLOURS[index % COLOURS.length];
       const points = pairs(shape.xy ?? []).map(([x, y]) => to(x, y));
       if (shape.kind === "points") dots(context, points, colour);
       else if (shape.kind === "image") this.#image(context, shape, points, insets);
-      else if (shape.kind === "text") text(context, shape.label, points[0] ?? [8, 24], colour);
-      else if (points.length) outline(context, shape, points, colour);
+      else if (shape.kind === "text") text(context, shape.label, points[0] ?? to(4, 4), colour, labels);
+      else if (points.length) outline(context, shape, points, colour, labels);
     }
     return insets;
   }
@@ -98,7 +108,7 @@ function dots(context, points, colour) {
   context.fill();
 }
 
-function outline(context, { kind, label, role }, points, colour) {
+function outline(context, { kind, label, role }, points, colour, labels) {
   context.beginPath();
   if (kind === "box") {
     const [[x0, y0], [x1, y1]] = points;
@@ -113,15 +123,30 @@ function outline(context, { kind, label, role }, points, colour) {
   }
   if (label) {
     const top = points.reduce((best, point) => (point[1] < best[1] ? point : best));
-    text(context, label, [Math.min(...points.map(([x]) => x)), top[1] - 6], colour);
+    text(context, label, [Math.min(...points.map(([x]) => x)), top[1] - 6], colour, labels);
   }
 }
 
-export function text(context, label, [x, y], colour) {
-  context.font = "12px system-ui, sans-serif";
+const FONT = "12px system-ui, sans-serif";
+
+/** Finds a place for words, moved up past `labels` that stand there already. */
+function text(context, label, [x, under], colour, labels) {
+  context.font = FONT;
   const wide = context.measureText(label).width;
-  context.fillStyle = "#000b";
-  context.fillRect(x - 2, y - 13, wide + 8, 17);
-  context.fillStyle = colour;
-  context.fillText(label, x + 2, y);
+  const taken = (y) => labels.some((other) => Math.abs(other.y - y) < 18 && x < other.x + other.wide + 10 && other.x < x + wide + 10);
+  let y = Math.max(under, 14);
+  while (taken(y) && y > 18) y -= 18;
+  if (taken(y)) return;
+  labels.push({ label, x, y, wide, colour });
+}
+
+/** Writes words on a dark ground, after all shapes. */
+export function write(context, labels) {
+  context.font = FONT;
+  for (const { label, x, y, wide, colour } of labels) {
+    context.fillStyle = "#000b";
+    context.fillRect(x - 2, y - 13, wide + 8, 17);
+    context.fillStyle = colour;
+    context.fillText(label, x + 2, y);
+  }
 }

@@ -22,7 +22,7 @@ export class Player extends EventTarget {
     this.model = model;
     this.sound = new Sound(model.base);
     this.video = document.createElement("video");
-    this.video.preload = "auto";
+    this.video.preload = "metadata";
     this.video.playsInline = true;
     this.video.addEventListener("ended", () => this.pause());
     this.playing = false;
@@ -95,13 +95,16 @@ export class Player extends EventTarget {
     this.sound.close();
   }
 
-  /** Asks once for what `<video>` can play; the server may have to make it first. */
-  async prepare() {
-    if (this.#asked) return;
-    this.#asked = true;
+  /**
+   * Asks once for what `<video>` can play.
+   * @param {boolean} made - also if the server has to make it first
+   */
+  async prepare(made = true) {
     const which = this.model.facts.videos.dub ? "dub" : "source";
     const own = this.model.facts.videos[which].playable?.type;
     const can = (type) => type && this.video.canPlayType(type) !== "";
+    if (this.#asked || !(made || can(own))) return;
+    this.#asked = true;
     const proxy = PROXIES.find(([, type]) => can(type))?.[0];
     if (!can(own) && !proxy) return;
     const address = `/api/${this.model.base}/play/${which}${can(own) ? "" : `?type=${proxy}`}`;

@@ -49,7 +49,7 @@ export class RedoForm extends Part {
       </form>` : nothing}
       <div class="redo-foot">
         ${job ? progressOf(job, job.title) : html`
-          <span class="aside">${this.changes.size ? `${this.changes.size} changed` : "Nothing is changed yet"}</span>
+          <span class="aside">${this.changes.size ? `${this.changes.size} changed` : "No changes"}</span>
           <button ?disabled=${!form} @click=${() => this.#plan()}>What would rerun?</button>
           <button class="main" ?disabled=${!form} @click=${() => this.#redo()}>Run</button>`}
         ${fault ? html`<p class="fault" role="alert">${fault}</p>` : nothing}

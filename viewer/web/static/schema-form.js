@@ -74,7 +74,7 @@ function field(name, schema, value, dotted, form) {
     <label for=${id}>${words(name)}</label>
     ${control(id, schema, now, set)}
     ${changed ? html`<button class="plain reset" aria-label="Back to ${value ?? "none"}: ${words(name)}" @click=${() => form.set(dotted, undefined)}>was ${value ?? "none"}</button>` : nothing}
-    ${help ? html`<p class="help aside" id="${id}-help">${help}</p>` : nothing}
+    ${help ? html`<p class="hint aside" id="${id}-help">${help}</p>` : nothing}
   </div>`;
 }
 

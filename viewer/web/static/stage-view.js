@@ -1,6 +1,6 @@
 import { html, nothing } from "lit";
 import { get } from "./api.js";
-import { Overlays } from "./overlays.js";
+import { Overlays, write } from "./overlays.js";
 import { Part } from "./part.js";
 
 const AHEAD = 16;
@@ -18,6 +18,7 @@ export class StageView extends Part {
   #direction = 1;
   #due = 0;
   #drag = null;
+  #painted = [];
 
   connectedCallback() {
     super.connectedCallback();
@@ -42,6 +43,7 @@ export class StageView extends Part {
     this.canvas = this.querySelector("canvas");
     this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.querySelector(".films").append(this.model.player.video);
+    setTimeout(() => this.model.player.prepare(false), 800);
     this.#all();
   }
 
@@ -57,7 +59,7 @@ export class StageView extends Part {
           ${this.#pairs().map(([value, title]) => html`<option value=${value} ?selected=${model.pair === value}>${title}</option>`)}
         </select>
         <span class="group" role="group" aria-label="How two pictures are compared">
-          <button aria-pressed=${pressed("side")} ?disabled=${!two} @click=${() => model.setLayout("side")}>Side by side</button>
+          <button aria-pressed=${pressed("side")} ?disabled=${!two} title="Side by side" @click=${() => model.setLayout("side")}>Side</button>
           <button aria-pressed=${pressed("wipe")} ?disabled=${!two} aria-keyshortcuts="w" @click=${() => model.setLayout("wipe")}>Wipe</button>
           <button aria-pressed=${pressed("difference")} ?disabled=${!two} aria-keyshortcuts="d" @click=${() => model.setLayout("difference")}>Difference</button>
         </span>
@@ -66,9 +68,9 @@ export class StageView extends Part {
           ${[1, 4, 16].map((gain) => html`<option value=${gain} ?selected=${model.gain === gain}>× ${gain}</option>`)}
         </select>` : nothing}
         <span class="layers" role="group" aria-label="Layers">
-          ${model.layers.map(({ title, on }, index) => html`
+          ${model.layers.map(({ name, title, on }, index) => html`
             <button class="layer layer-${index}" aria-pressed=${on ? "true" : "false"} aria-keyshortcuts=${index + 1} title="${title} (key ${index + 1})" @click=${() => model.toggleLayer(index)}>
-              <kbd aria-hidden="true">${index + 1}</kbd><span>${title}</span>
+              <kbd aria-hidden="true">${index + 1}</kbd><span>${word(name)}</span>
             </button>`)}
         </span>
         <span class="group end" role="group" aria-label="Zoom">
@@ -85,8 +87,9 @@ export class StageView extends Part {
   }
 
   #label({ title, row, model, video }, index, side) {
-    const file = video === "source" ? model.sourceFrames?.[row] : row;
-    const place = side ? (index ? "right" : "left") : index ? "far" : "left";
+    const painted = this.model.player.playing ? this.#painted[index] ?? row : row;
+    const file = video === "source" ? model.sourceFrames?.[painted] : painted;
+    const place = side ? (index ? "at-half" : "at-left") : index ? "at-right" : "at-left";
     return html`<span class="pane ${place}">${title}
       <span class="number">${row === null ? "not in this dub" : html`${video === "source" ? "frame" : "row"} ${file ?? "…"}`}</span></span>`;
   }
@@ -159,7 +162,7 @@ export class StageView extends Part {
         list.push(this.#need(pane, there));
       }
     }
-    for (const [run, list] of asks) run.frames.want(list);
+    for (const [run, list] of asks) run.frames.want(list, list.filter(({ row }) => row === list[0].row).length);
     this.#overlays.want(model, model.cursor.row);
   }
 
@@ -209,9 +212,11 @@ export class StageView extends Part {
     const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const rectangles = this.#rectangles();
-    const films = model.panes.map((pane) => [pane, this.#film(pane)]);
-    const there = films.every(([{ row }, film]) => film || row === null);
-    if (!there && this.dataset.shown) return; // the last picture stays until the next is there
+    const films = model.panes.map((pane) => [pane, ...this.#film(pane)]);
+    const drawn = films.every(([{ row }, film]) => film || row === null);
+    const there = films.every(([{ row }, film, painted]) => row === null || (film && painted === row));
+    if (!drawn && this.dataset.shown) return; // the last picture stays until the next is there
+    this.#painted = films.map(([, , painted]) => painted);
     context.clearRect(0, 0, wide, high);
     const sides = rectangles.length > 1;
     films.forEach(([pane, film], index) => {
@@ -236,7 +241,7 @@ export class StageView extends Part {
       const last = index === films.length - 1;
       if (last && model.layout === "difference" && !sides && films.length > 1) this.#brighten(context);
       context.restore();
-      if (sides || last) this.#shapes(context, pane, rectangle);
+      if (sides || last) this.#shapes(context, pane, rectangle, last);
     });
     if (!sides && films.length > 1 && model.layout === "wipe") {
       context.fillStyle = "#fffc";
@@ -245,11 +250,19 @@ export class StageView extends Part {
     if (there) this.#tellShown();
   }
 
+  /** The pane's picture and its row; while playing, the newest that is there. */
   #film(pane) {
-    if (pane.row === null) return null;
-    const { video } = this.model.player;
-    if (this.#filmed(pane)) return video.readyState >= 2 ? video : null;
-    return pane.model.frames.picture(this.#need(pane));
+    const { player, cursor } = this.model;
+    if (pane.row === null) return [null, null];
+    if (this.#filmed(pane)) return [player.video.readyState >= 2 ? player.video : null, pane.row];
+    const need = this.#need(pane);
+    const late = player.playing ? AHEAD : 0;
+    for (let behind = 0; behind <= late; behind += 1) {
+      const row = pane.row - behind * Math.sign(player.speed);
+      const picture = row >= 0 && row < cursor.rows && pane.model.frames.picture({ ...need, row });
+      if (picture) return [picture, row];
+    }
+    return [null, null];
   }
 
   #brighten(context) {
@@ -260,7 +273,7 @@ export class StageView extends Part {
     }
   }
 
-  #shapes(context, pane, rectangle) {
+  #shapes(context, pane, rectangle, last) {
     if (pane.model !== this.model) return;
     const [x, y, wide, high] = rectangle;
     const fit = this.#fit(pane, rectangle);
@@ -270,20 +283,14 @@ export class StageView extends Part {
     context.rect(x, y, wide, high);
     context.clip();
     const to = (px, py) => [fit.left + px * share, fit.top + py * share];
-    let bottom = y + high - 8;
+    const labels = [];
+    let right = x + wide - 8;
     for (const [index, shapes] of this.#overlays.at(this.model, this.model.cursor.row)) {
-      for (const { picture, label } of this.#overlays.draw(context, index, shapes, to)) {
-        const tall = picture ? Math.round((112 * picture.naturalHeight) / picture.naturalWidth) : 40;
-        const [left, top] = [x + wide - 120, bottom - tall];
-        context.fillStyle = "#000c";
-        context.fillRect(left - 2, top - 20, 116, tall + 22);
-        if (picture) context.drawImage(picture, left, top, 112, tall);
-        context.fillStyle = "#eef1f4";
-        context.font = "12px system-ui, sans-serif";
-        context.fillText(label ?? "", left + 2, top - 6, 108);
-        bottom = top - 28;
+      for (const { picture, label } of this.#overlays.draw(context, index, shapes, to, labels)) {
+        if (last) right = inset(context, picture, label, right, y + high - 8, Math.min(116, wide * 0.22));
       }
     }
+    write(context, labels);
     context.restore();
   }
 
@@ -327,6 +334,22 @@ export class StageView extends Part {
   #release() {
     this.#drag = null;
   }
+}
+
+const word = (name) => name[0].toUpperCase() + name.slice(1);
+
+/** A small picture with its label, at the right of what is free; what is free then. */
+function inset(context, picture, label, right, bottom, wide) {
+  const tall = picture ? Math.round((wide * picture.naturalHeight) / picture.naturalWidth) : 40;
+  const [left, top] = [right - wide, bottom - tall];
+  const lines = (label ?? "").split(", ");
+  context.fillStyle = "#000c";
+  context.fillRect(left - 2, top - 14 * lines.length - 4, wide + 4, tall + 14 * lines.length + 6);
+  if (picture) context.drawImage(picture, left, top, wide, tall);
+  context.fillStyle = "#eef1f4";
+  context.font = "11px system-ui, sans-serif";
+  lines.forEach((line, index) => context.fillText(line, left + 2, top - 4 - 14 * (lines.length - 1 - index), wide - 4));
+  return left - 8;
 }
 
 customElements.define("stage-view", StageView);

@@ -73,7 +73,7 @@ export class TimeLanes extends Part {
   #lines(series) {
     const [{ group, unit }] = series;
     const title = group[0].toUpperCase() + group.slice(1);
-    return new Lines(this.model.cursor, unit ? `${title} [${unit}]` : title, series);
+    return new Lines(this.model.cursor, title, unit, series);
   }
 
   #clear() {
@@ -87,7 +87,7 @@ export class TimeLanes extends Part {
       <div class="lanes scroll" @wheel=${this.#wheel}>
         ${this.lanes.map((lane) => html`
           <div class="lane ${lane.constructor.name.toLowerCase()}">
-            <div class="lane-name"><span class="lane-title">${lane.title}</span>${this.#values(lane)}</div>
+            <div class="lane-name"><span class="lane-title">${lane.title}${lane.unit ? html` <span class="aside">${lane.unit}</span>` : nothing}</span>${this.#values(lane)}</div>
             ${lane instanceof Ruler
               ? html`<div class="plot" .lane=${lane} role="slider" tabindex="0" aria-label="Time cursor" aria-valuemin="0" aria-valuemax=${cursor.rows - 1}
                   aria-valuenow=${cursor.row} aria-valuetext="frame ${cursor.row}, ${clock(cursor.seconds)}" @keydown=${this.#keys}
