@@ -90,7 +90,7 @@ class InspectApp extends Part {
     return html`
       <header class="top">
         <a class="brand" href="#/home" aria-label="All runs"><img src="/static/icon.svg" alt="" width="20" height="20"><span>Dubflow inspect</span></a>
-        ${facts ? html`<span class="crumb"><strong>${(facts.output ?? facts.id).split("/").at(-1)}</strong>
+        ${facts ? html`<span class="crumb"><h1>${(facts.output ?? facts.id).split("/").at(-1)}</h1>
           <span class="aside facts-line">${[facts.method ?? facts.settings?.method, `${facts.rows} frames`, `${facts.seconds.toFixed(2)} s`, facts.variable_rate ? "variable rate" : "", `${facts.videos.source.width} × ${facts.videos.source.height}`].filter(Boolean).join(" · ")}</span>
           <code class="aside">${facts.id.slice(0, 12)}</code></span>` : nothing}
         <span class="end">

@@ -34,7 +34,10 @@ export class CommandPalette extends Part {
 
   get found() {
     const words = this.text.toLowerCase().split(/\s+/);
-    return this.commands.filter(({ title, group }) => words.every((word) => `${title} ${group}`.toLowerCase().includes(word)));
+    const place = ({ title }) => title.toLowerCase().indexOf(this.text.toLowerCase()) + 1 || 100;
+    return this.commands
+      .filter(({ title, group }) => words.every((word) => `${title} ${group}`.toLowerCase().includes(word)))
+      .sort((one, other) => place(one) - place(other));
   }
 
   #list() {

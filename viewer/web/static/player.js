@@ -144,7 +144,7 @@ export class Player extends EventTarget {
       video.requestVideoFrameCallback(shown);
     };
     video.requestVideoFrameCallback(shown);
-    video.play().catch(() => this.pause());
+    video.play().catch(() => mine === this.#tick && this.pause());
   }
 
   #playFrames() {

@@ -287,7 +287,7 @@ export class StageView extends Part {
     let right = x + wide - 8;
     for (const [index, shapes] of this.#overlays.at(this.model, this.model.cursor.row)) {
       for (const { picture, label } of this.#overlays.draw(context, index, shapes, to, labels)) {
-        if (last) right = inset(context, picture, label, right, y + high - 8, Math.min(116, wide * 0.22));
+        if (last) right = inset(context, picture, label, right, y + high - 8, Math.min(112, wide * 0.19));
       }
     }
     write(context, labels);
