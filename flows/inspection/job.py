@@ -86,10 +86,17 @@ def _redo(store: Store, run: RunRecord, request: Request, progress: Lines) -> di
     return {**redo(store, run, changes, _span(request), progress=progress)}
 
 
+def _suspects(store: Store, run: RunRecord, request: Request, progress: Lines) -> dict[str, Any]:
+    from flows.inspection.suspects import find_suspects
+
+    return find_suspects(store, run, progress=progress)
+
+
 _DO: dict[str, Callable[[Store, RunRecord, Request, Lines], dict[str, Any]]] = {
     "schema": _schema,
     "plan": _plan,
     "redo": _redo,
+    "suspects": _suspects,
 }
 
 
