@@ -19,8 +19,8 @@ export class ArtifactTree extends Part {
       depth.set(kind, known.length ? Math.max(...known) + 1 : 0);
     }
     return html`<ul class="tree">
-      ${stages.map(({ kind, title, state, bytes: size }) => html`<li>
-        <button class="plain row depth-${Math.min(8, depth.get(kind))}" aria-pressed=${this.chosen === kind ? "true" : "false"} @click=${() => tell(this, "stage", kind)}>
+      ${stages.map(({ kind, key, title, state, bytes: size }) => html`<li>
+        <button class="plain row depth-${Math.min(8, depth.get(kind))}" aria-pressed=${this.chosen === key ? "true" : "false"} @click=${() => tell(this, "artifact", { kind, key })}>
           <span class="state ${this.model.plan.get(kind) ?? state}"><span class="heard">${state}</span></span>
           <span class="name">${title ?? kind}</span><span class="number aside">${bytes(size)}</span>
         </button></li>`)}

@@ -8,8 +8,8 @@ import { path, post } from "./api.js";
 export const progressOf = ({ id, progress }, title) => html`
   <div class="job" role="status">
     <p>${title}…</p>
-    ${progress.slice(-8).map(({ name, done, total }) => html`<p class="job-line"><span>${name}</span><span class="number aside">${done} / ${total || "?"}</span>
-      <progress max=${total || 1} .value=${total ? done : 0} aria-label=${name}></progress></p>`)}
+    ${progress.slice(-8).map(({ name, done, total }) => html`<p class="job-line"><span>${name}</span><span class="number aside">${total ? `${done} / ${total}` : done || ""}</span>
+      ${total ? html`<progress max=${total} .value=${done} aria-label=${name}></progress>` : html`<progress aria-label=${name}></progress>`}</p>`)}
     ${progress.length ? nothing : html`<progress aria-label=${title}></progress>`}
     ${id ? html`<button @click=${() => post(path("jobs", id, "cancel"))}>Stop</button>` : nothing}
   </div>`;

@@ -29,15 +29,16 @@ export class LineageStrip extends Part {
   render() {
     const { model, chosen, row } = this;
     const { stages } = model.facts;
-    const near = new Set(chosen ? [...(stages.find(({ kind }) => kind === chosen)?.inputs ?? [])] : []);
+    const here = stages.find(({ key }) => key === chosen);
+    const near = new Set(here?.inputs);
     return html`<nav class="lineage" aria-label="Stages"><ol class="scroll">
       ${stages.map((stage) => {
-        const { kind, title, state, seconds, bytes: size, inputs, picture = true } = stage;
+        const { kind, key, title, state, seconds, bytes: size, inputs, picture = true } = stage;
         const planned = model.plan.get(kind);
-        const uses = chosen && inputs.includes(chosen);
+        const uses = here && inputs.includes(here.kind);
         return html`<li>
-          <button class="stage ${planned ?? ""} ${near.has(kind) ? "input" : ""} ${uses ? "user" : ""}" aria-pressed=${chosen === kind ? "true" : "false"}
-            title=${inputs.length ? `${kind}, made of ${inputs.join(", ")}` : kind} @click=${() => tell(this, "stage", kind)}>
+          <button class="stage ${planned ?? ""} ${near.has(kind) ? "input" : ""} ${uses ? "user" : ""}" aria-pressed=${chosen === key ? "true" : "false"}
+            title=${inputs.length ? `${kind}, made of ${inputs.join(", ")}` : kind} @click=${() => tell(this, "artifact", { kind, key })}>
             ${this.bare.has(kind) || !picture || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
               <img class="thumb" alt="" loading="lazy" fetchpriority="low" src="/api/${model.base}/${path("thumb", kind, row)}?width=192" @error=${() => this.#without(kind)}>`}
             <span class="stage-name">${title ?? kind}</span>

@@ -5,7 +5,7 @@ import { progressOf } from "./job-progress.js";
 import { Part, tell } from "./part.js";
 import { fields, nested } from "./schema-form.js";
 
-const SKIP = ["video", "audio", "output", "store"];
+const SKIP = ["video", "audio", "output", "store", "workers", "devices"];
 const STATES = { stored: "kept", computed: "would rerun", follows: "would rerun after" };
 
 /** Dubs the marked span, or all, with other settings: first what would run, then the run. */
@@ -26,10 +26,13 @@ export class RedoForm extends Part {
     if (!this.form) this.#read();
   }
 
-  async #read() {
+  async #read(method) {
     try {
       this.job = { title: "Reading the settings", progress: [] };
-      this.form = await finished(await get(`${this.model.base}/schema`));
+      const asked = method ? `?method=${encodeURIComponent(method)}` : "";
+      const { schema, values } = await finished(await get(`${this.model.base}/schema${asked}`));
+      this.before ??= values.method;
+      this.form = { schema, values: { ...values, method: this.before } };
     } catch (fault) {
       this.fault = fault.message;
     }
@@ -64,8 +67,8 @@ export class RedoForm extends Part {
     return html`<section class="plan" aria-label="What would rerun">
       <h3>${rerun ? `${rerun} of ${stages.length} stages would run` : "Nothing would run: all is in the store"}</h3>
       ${faults.map((fault) => html`<p class="fault">${fault}</p>`)}
-      <ul>${stages.map(({ kind, state, stored, computed, ranges }) => html`<li><span class="name">${kind}</span><span class="state ${state}">${STATES[state] ?? state}</span>
-        <span class="number aside">${state === "stored" ? "" : amount(stored, computed, ranges)}</span></li>`)}</ul>
+      <ul>${stages.map(({ kind, state, computed, ranges }) => html`<li><span class="name">${kind}</span><span class="state ${state}">${STATES[state] ?? state}</span>
+        <span class="number aside">${computed && ranges > 1 ? `${computed} of ${ranges} ranges` : ""}</span></li>`)}</ul>
     </section>`;
   }
 
@@ -75,6 +78,14 @@ export class RedoForm extends Part {
     else changes.set(where, value);
     this.changes = changes;
     this.#stale();
+    if (where === "method") this.#method(value);
+  }
+
+  /** Another method has other settings of its own. */
+  async #method(method) {
+    const own = [...this.changes].filter(([where]) => !where.startsWith("method_settings."));
+    await this.#read(method);
+    this.changes = new Map(own);
   }
 
   #stale() {
@@ -114,13 +125,6 @@ export class RedoForm extends Part {
       this.job = null;
     }
   }
-}
-
-/** How much of a stage would run: its ranges, or a count of them. */
-function amount(stored, computed, ranges) {
-  if (Array.isArray(computed)) return computed.map(([from, to]) => `${from}–${to - 1}`).join(", ");
-  if (typeof computed === "number") return `${computed} of ${(stored ?? 0) + computed} ranges`;
-  return Array.isArray(ranges) ? ranges.map(([from, to]) => `${from}–${to - 1}`).join(", ") : "";
 }
 
 customElements.define("redo-form", RedoForm);

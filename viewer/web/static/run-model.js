@@ -28,14 +28,14 @@ export class RunModel extends EventTarget {
     this.wipe = 0.5;
     this.gain = 4;
     this.layers = facts.overlays.map(({ name, title }) => ({ name, title, on: false }));
-    this.suspects = { state: facts.suspects, rows: [] };
-    /** What a plan said of each stage. @type {Map<string, string>} */
+    this.suspects = { state: "absent", rows: [] };
+    /** What a plan said of each kind; one may stand for two stages. @type {Map<string, string>} */
     this.plan = new Map();
     /** @type {{model: RunModel, shift: number} | null} */
     this.other = null;
     this.sourceFrames = null;
     numbers(`${base}/source_frames`, Int32Array).then((rows) => this.#set({ sourceFrames: rows }), () => {});
-    if (facts.suspects === "ready") this.readSuspects();
+    this.readSuspects().catch(() => {});
   }
 
   get changed() {
@@ -86,7 +86,10 @@ export class RunModel extends EventTarget {
   }
 
   setPlan(stages) {
-    this.plan = new Map(stages.map(({ kind, state }) => [kind, state]));
+    this.plan = new Map();
+    for (const { kind, state } of stages) {
+      if (state !== "stored" || !this.plan.has(kind)) this.plan.set(kind, state);
+    }
     this.dispatchEvent(new CustomEvent("stages"));
   }
 
@@ -106,8 +109,10 @@ export class RunModel extends EventTarget {
     this.dispatchEvent(new CustomEvent("suspects"));
   }
 
+  /** Starts looking, or waits for who looks already. */
   async findSuspects(onProgress) {
-    await finished(await post(`${this.base}/suspects`), onProgress);
+    const { state, job } = this.suspects;
+    await finished(state === "computing" ? { job } : await post(`${this.base}/suspects`), onProgress);
     await this.readSuspects();
   }
 

@@ -28,7 +28,6 @@ export class RunView extends Part {
 
   connectedCallback() {
     super.connectedCallback();
-    this.watch(this, ["stage"], ({ detail }) => this.#stage(detail));
     this.watch(this, ["artifact"], ({ detail }) => this.#artifact(detail));
     this.watch(this, ["command"], ({ detail }) => this.commands.find(({ id }) => id === detail)?.run());
   }
@@ -72,7 +71,7 @@ export class RunView extends Part {
             tabindex=${this.tab === name ? 0 : -1} @click=${() => (this.tab = name)}>${title}</button>`)}
         </div>
         <div class="tab-panel scroll" id="panel-${this.tab}" role="tabpanel" aria-labelledby="tab-${this.tab}" tabindex="0">
-          ${this.tab === "suspects" ? html`<suspect-list .model=${model}></suspect-list>` : html`<artifact-tree .model=${model} .chosen=${this.artifact?.kind}></artifact-tree>`}
+          ${this.tab === "suspects" ? html`<suspect-list .model=${model}></suspect-list>` : html`<artifact-tree .model=${model} .chosen=${this.artifact?.key}></artifact-tree>`}
         </div>
       </aside>
       <section class="stage" aria-label="Picture"><stage-view .model=${model}></stage-view></section>
@@ -81,7 +80,7 @@ export class RunView extends Part {
         <time-lanes .model=${model}></time-lanes>
       </section>
       ${this.drawer ? this.#drawer() : nothing}
-      <lineage-strip .model=${model} .chosen=${this.drawer === "artifact" ? this.artifact?.kind : null}></lineage-strip>
+      <lineage-strip .model=${model} .chosen=${this.drawer === "artifact" ? this.artifact?.key : null}></lineage-strip>
     </main>`;
   }
 
@@ -107,12 +106,6 @@ export class RunView extends Part {
 
   async #against(id) {
     await this.model.compare(id).catch((fault) => tell(this, "fault", fault.message));
-  }
-
-  #stage(kind) {
-    const { stages } = this.model.facts;
-    const { key } = stages.find((stage) => stage.kind === kind);
-    this.#artifact({ kind, key });
   }
 
   #artifact(artifact) {
@@ -160,7 +153,7 @@ export class RunView extends Part {
       more("compare", "Compare with another dub (A/B)", [], () => this.#show("compare")),
       ...Object.entries(TABS).map(([name, title]) => more(`tab-${name}`, title, [], () => (this.tab = name))),
       more("close", "Close the drawer", [], () => this.#show(null)),
-      ...model.facts.stages.map(({ kind, title }) => more(`stage-${kind}`, `Artifact: ${title ?? kind}`, [], () => this.#stage(kind))),
+      ...model.facts.stages.map(({ kind, key, title }) => more(`stage-${key}`, `Artifact: ${title ?? kind}`, [], () => this.#artifact({ kind, key }))),
     ];
   }
 

@@ -89,7 +89,7 @@ export class StageView extends Part {
   #label({ title, row, model, video }, index, side) {
     const painted = this.model.player.playing ? this.#painted[index] ?? row : row;
     const file = video === "source" ? model.sourceFrames?.[painted] : painted;
-    const place = side ? (index ? "at-half" : "at-left") : index ? "at-right" : "at-left";
+    const place = side ? (index ? (this.#upright ? "at-lower" : "at-half") : "at-left") : index ? "at-right" : "at-left";
     return html`<span class="pane ${place}">${title}
       <span class="number">${row === null ? "not in this dub" : html`${video === "source" ? "frame" : "row"} ${file ?? "…"}`}</span></span>`;
   }
@@ -181,12 +181,17 @@ export class StageView extends Part {
   #rectangles() {
     const { clientWidth: wide, clientHeight: high } = this.canvas;
     if (this.model.panes.length < 2 || this.model.layout !== "side") return [[0, 0, wide, high]];
-    if (wide < high) {
+    if (this.#upright) {
       const half = (high - GAP) / 2;
       return [[0, 0, wide, half], [0, half + GAP, wide, half]];
     }
     const half = (wide - GAP) / 2;
     return [[0, 0, half, high], [half + GAP, 0, half, high]];
+  }
+
+  /** Two pictures stand one over the other where there is no width for them. */
+  get #upright() {
+    return this.canvas ? this.canvas.clientWidth < this.canvas.clientHeight : false;
   }
 
   #fit(pane, [x, y, wide, high]) {

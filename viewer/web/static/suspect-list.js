@@ -14,13 +14,16 @@ export class SuspectList extends Part {
 
   connectedCallback() {
     super.connectedCallback();
-    this.watch(this.model, ["suspects"]);
+    this.watch(this.model, ["suspects"], () => {
+      this.requestUpdate();
+      if (this.model.suspects.state === "computing" && !this.job) this.#find();
+    });
     this.watch(this.model.cursor, ["row"]);
   }
 
   render() {
     const { model, only } = this;
-    const { state, rows } = model.suspects;
+    const { state, rows, not_judged: unjudged = [] } = model.suspects;
     if (this.job) return html`<div class="empty">${progressOf(this.job, "Looking for suspect places")}</div>`;
     if (state !== "ready") {
       return html`<div class="empty"><p>Nobody has looked for suspect places in this run yet.</p>
@@ -46,7 +49,9 @@ export class SuspectList extends Part {
             <span class="suspect-foot"><meter min="0" max="1" .value=${Math.min(1, weight)} aria-label="Weight"></meter>
               <span class="number aside">${stop - start > 1 ? `frames ${start}–${stop - 1}` : `frame ${start}`} · ${weight.toFixed(2)}</span></span>
           </button></li>`)}
-      </ol>`;
+      </ol>
+      ${unjudged.length ? html`<details class="unjudged"><summary>Not judged: ${unjudged.length} of the classes</summary>
+        <dl>${unjudged.map(({ title, why }) => html`<dt>${title}</dt><dd class="aside">${why}</dd>`)}</dl></details>` : nothing}`;
   }
 
   #open(start, stop) {

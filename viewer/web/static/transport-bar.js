@@ -39,7 +39,7 @@ export class TransportBar extends Part {
         ${button("One frame on", "forth", "ArrowRight", () => player.step(1))}
         ${button("Next suspect", "after", ".", () => model.nextSuspect(1))}
         <button class="plain when" title="Go to a frame or a time (G)" aria-keyshortcuts="g" @click=${() => tell(this, "command", "go")}>
-          <span class="heard">Go to a frame or a time; now </span><span class="number time">${clock(cursor.seconds)}</span>
+          <span class="heard">Go to a frame or a time; now </span><span class="number clock">${clock(cursor.seconds)}</span>
           <span class="number">frame ${cursor.row}<span class="aside of"> / ${cursor.rows - 1}</span></span>
           ${source !== undefined && source !== cursor.row ? html`<span class="number aside">source ${source}</span>` : nothing}
         </button>
