@@ -53,10 +53,17 @@ _MAX_TASKS = 16
     persist_result=False,
     retries=0,
 )
-def dub_flow(settings: DubSettings, cluster: str | None = None) -> dict[str, Any]:
-    """Dub one video, on a cluster if one is named; gives the report as JSON."""
+def dub_flow(
+    settings: DubSettings, cluster: str | None = None, redo_of: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Dub one video, on a cluster if one is named; gives the report as JSON.
+
+    Args:
+        redo_of: As of `stores.runs.RunRecord`.
+    """
     with open_cluster(cluster) as workers:
-        report = dub(settings, progress=watcher(Bars), cluster=workers).model_dump(mode="json")
+        made = dub(settings, progress=watcher(Bars), cluster=workers, redo_of=redo_of)
+        report = made.model_dump(mode="json")
     create_table_artifact(
         key="stages", table=report["stages"], description="Ranges from the store, and computed now"
     )
