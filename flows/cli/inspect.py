@@ -1,5 +1,6 @@
 """`dubflow inspect`: a page on which every artifact of a run is seen and heard."""
 
+import re
 import secrets
 import sys
 import webbrowser
@@ -44,7 +45,7 @@ def inspect(
         str | None,
         Parameter(
             group=RUNNING,
-            help="Secret that the address carries, 16 characters at least.",
+            help="Secret that the address carries: at least 16 letters, digits, - or _.",
             show_default="a new one",
         ),
     ] = None,
@@ -69,8 +70,8 @@ def inspect(
 
     if host not in LOOPBACK and token is None:
         raise SettingsError(f"--host {host} lets others in: choose a secret with --token")
-    if token is not None and len(token) < 16:
-        raise SettingsError("--token: give 16 characters at least")
+    if token is not None and not re.fullmatch(r"[\w-]{16,}", token, re.ASCII):
+        raise SettingsError("--token: give at least 16 letters, digits, - or _")
     opened = Store(store or default_store())
     first = find_subject(opened, subject)
     secret = token or secrets.token_urlsafe(24)

@@ -8,7 +8,6 @@ import numpy as np
 from stores.artifacts.artifact import Artifact
 from stores.errors import DamagedArtifact, MediaError, StoreError
 from viewer.web.overlays import overlay_list
-from viewer.web.playable import playable_type
 from viewer.web.run import RunView, Which
 from viewer.web.tracks import Tracks
 
@@ -28,7 +27,7 @@ def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[s
         "seconds": float(run.times[-1]),
         "variable_rate": bool(len(steps) and steps.max() > 1.5 * steps.min()),
         "videos": {which: _video(run, which) for which in ("source", "dub")},
-        "sounds": [s for s in ("speech", "own") if run.waveform(s) is not None],  # type: ignore[arg-type]
+        "sounds": [s for s in ("speech", "own") if run.waveform(s) is not None],
         "overlays": overlay_list(run),
         "tracks": tracks.described(),
         "stages": list(stages(run)),
@@ -42,7 +41,7 @@ def _video(run: RunView, which: Which) -> dict[str, Any] | None:
     facts = run.facts[which]
     codec = facts.codec if which == "source" else run.need("composite").attributes["codec"]
     try:
-        playable = playable_type(run.video_file(which))
+        playable = run.playable(which)
     except (MediaError, StoreError):
         playable = None
     return {
@@ -75,7 +74,13 @@ def _stage(run: RunView, kind: str, key: str, *, check: bool) -> dict[str, Any]:
     except DamagedArtifact:
         state = "damaged"
     if artifact is None:
-        absent = {"seconds": None, "bytes": None, "rows": None, "inputs": [], "row_is": "other"}
+        absent: dict[str, Any] = {
+            "seconds": None,
+            "bytes": None,
+            "rows": None,
+            "inputs": [],
+            "row_is": "other",
+        }
         return told | {"state": state} | absent
     manifest = artifact.manifest
     return told | {

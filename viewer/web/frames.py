@@ -11,13 +11,15 @@ from typing import Literal, Protocol
 
 import cv2
 import numpy as np
+import zarr
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import MediaError
 from stores.media.encode import Segment
 from stores.media.facts import VideoFacts
-from stores.media.frame import Frame, VideoFrame
+from stores.media.frame import Frame
 from stores.media.read import made_frames
 from stores.media.segment import encoded_facts, segment_frames
 from stores.media.settings import EncodeSettings
@@ -63,7 +65,7 @@ class Composed:
         self._composite, self._pts = composite, pts
         self._facts = encoded_facts(video, settings)
         self._segment: tuple[int, Segment] | None = None
-        (self._rows,) = composite.group["size"].shards  # type: ignore[union-attr, misc]
+        self._rows = segment_rows(composite)
 
     def frames(self, start: int) -> Iterator[Frame]:
         """As `Readable`.
@@ -96,6 +98,13 @@ class Composed:
             )
             self._segment = kept = shard, segment
         return kept[1]
+
+
+def segment_rows(composite: Artifact) -> int:
+    """How many frames a segment has, the last one left out."""
+    array = composite.group["size"]
+    assert isinstance(array, zarr.Array) and array.shards
+    return array.shards[0]
 
 
 class Pictures:

@@ -14,7 +14,6 @@ from viewer.web.desk import Desk, kept, numbers
 from viewer.web.files import ranged
 from viewer.web.frames import Format, encoded
 from viewer.web.jobs import Job
-from viewer.web.playable import playable_type
 from viewer.web.proxy import MEDIA_TYPES, Container
 from viewer.web.run import Which
 from viewer.web.subject import Subject
@@ -131,7 +130,7 @@ def run_routes(desk: Desk) -> APIRouter:
     ) -> Response:
         view = desk.run(run).view
         path = view.video_file(which)
-        own = playable_type(path)
+        own = view.playable(which)
         if own is not None and not type:
             return ranged(path, own.partition(";")[0], range)
         container: Container = type or "mp4"

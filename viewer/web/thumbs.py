@@ -71,8 +71,10 @@ def _picture(run: RunView, artifact: Artifact, row: int) -> Image | None:
     if at is None or not {"y", "x"} <= set(artifact.sizes):
         return None
     for name in artifact.array_names:
-        dims = getattr(artifact.group[name].metadata, "dimension_names", None) or ()
-        order = _CROPPED.get(str(dims[-1])) if len(dims) == 4 and dims[1:3] == ("y", "x") else None
+        dims: tuple[str, ...] = (
+            getattr(artifact.group[name].metadata, "dimension_names", None) or ()
+        )
+        order = _CROPPED.get(dims[-1]) if dims[1:3] == ("y", "x") else None
         if order is None:
             continue
         picture = artifact.read(name, at, at + 1)[0][..., order]
