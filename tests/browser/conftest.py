@@ -15,6 +15,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from flows.dub import dub
 from flows.settings import read_settings
+from stores.artifacts.store import Store
+from stores.dataset_index import index_schema, write_table
+from stores.runs import find_run
 from tests.flows.conftest import FRAMES, cut_wav
 from tests.media_factory import EXAMPLE, make_video
 
@@ -155,3 +158,32 @@ def press(opened: Page) -> Press:
             opened.keyboard.press(name)
 
     return keys
+
+
+@pytest.fixture(scope="session")
+def index(served: Served) -> Path:
+    """24 parts of the clip, whose made-up score rises from 0 to 23."""
+    store = Store(str(served.store))
+    record = find_run(store, served.run)
+    keys = {kind: dict(record.artifacts)[kind] for kind in ("timeline", "landmarks", "waveform")}
+    rows = [
+        {
+            "dataset": "folder",
+            "split": "validation" if number % 4 == 0 else "train",
+            "person": f"p{number % 5}",
+            "clip": f"talk_{number}.mp4",
+            "path": record.settings["video"],
+            "start": number,
+            "stop": number + 24,
+            "seconds": 0.96,
+            "face_px": float(number),
+            **keys,
+            "kept": True,
+            "dropped_by": [],
+        }
+        for number in range(24)
+    ]
+    path = served.store.parent / "index.parquet"
+    schema = index_schema({"face_px": ("median height of the face", "px")})
+    write_table(path, schema, rows, {"store": store.url})
+    return path

@@ -59,13 +59,13 @@ export class IndexView extends Part {
     return html`<main class="index ${this.opened ? "with-drawer" : ""}">
       <aside class="left scores scroll" aria-label="Scores" tabindex="0">
         <div class="survive"><p role="status"><strong class="number">${survive ?? "…"}</strong> of <span class="number">${facts.rows}</span> clips survive</p>
-          <meter min="0" max=${facts.rows} .value=${survive ?? 0} aria-label="Share of clips that survive"></meter>
+          <progress max=${facts.rows} .value=${survive ?? 0} aria-label="Clips that survive"></progress>
           <p class="pair"><a class="button main" href="/api/index/export?${this.#query.slice(1)}" download>Export as an index</a><button @click=${() => this.#reset()} ?disabled=${!this.limits.size}>Reset</button></p>
           ${fault ? html`<p class="fault" role="alert">${fault}</p>` : nothing}</div>
         ${facts.scores.map((score) => this.#score(score))}
       </aside>
       <section class="grid-side scroll" aria-label="Clips" tabindex="0">
-        <header class="grid-head"><h1>${facts.name}</h1><span class="aside">${told("persons", facts.persons)} ${told("splits", facts.splits)}</span></header>
+        <header class="grid-head"><h1>${facts.name}</h1><span class="aside">${[many(facts.persons, "person"), ...Object.entries(facts.splits).map(([split, count]) => `${split} ${count}`)].join(" · ")}</span></header>
         <ul class="grid">${rows.map((row) => this.#clip(row))}</ul>
         ${rows.length < (survive ?? 0) ? html`<p class="more"><button @click=${() => this.#read(rows.length)}>More: ${survive - rows.length} left</button></p>` : nothing}
       </section>
@@ -97,21 +97,20 @@ export class IndexView extends Part {
   }
 
   #clip(row) {
-    const number = row.row ?? row.index;
-    return html`<li><button class="plain clip" aria-pressed=${this.opened?.number === number ? "true" : "false"} @click=${() => this.#open(row, number)}>
-      <img alt="" loading="lazy" src="/api/index/thumb/${number}">
+    return html`<li><button class="plain clip" aria-pressed=${this.opened?.row === row.row ? "true" : "false"} @click=${() => this.#open(row)}>
+      <img alt="" loading="lazy" src="/api/index/thumb/${row.row}">
       <span class="clip-name">${name(row)}</span>
-      <span class="aside">${[row.person ?? row.speaker, row.split].filter(Boolean).join(" · ")}</span></button></li>`;
+      <span class="aside">${[row.person, row.split].filter(Boolean).join(" · ")}</span></button></li>`;
   }
 
   #drawer() {
-    const { row, number } = this.opened;
+    const row = this.opened;
     const scores = new Set(this.facts.scores.map((score) => score.name));
     const values = Object.entries(row).filter(([, value]) => value !== null && typeof value !== "object");
     return html`<aside class="drawer" aria-label="Clip">
       <header class="drawer-head"><h2>${name(row)}</h2><button class="plain" @click=${() => (this.opened = null)}>Close</button></header>
       <div class="drawer-body scroll" tabindex="0">
-        <img class="preview" alt="Middle frame of the clip" src="/api/index/thumb/${number}">
+        <img class="preview" alt="Middle frame of the clip" src="/api/index/thumb/${row.row}">
         <h3>Faces</h3>${this.#faces()}
         <h3>Facts</h3><dl class="facts">${values.map(([key, value]) => html`<div><dt>${key.replaceAll("_", " ")}${scores.has(key) ? " (score)" : ""}</dt><dd class="number">${typeof value === "number" ? figure(value) : value}</dd></div>`)}</dl>
       </div></aside>`;
@@ -121,19 +120,17 @@ export class IndexView extends Part {
     const { faces } = this;
     if (!faces) return html`<p class="aside">Reading…</p>`;
     if (faces.error) return html`<p class="aside">${faces.error}</p>`;
-    const tracks = faces.tracks ?? faces;
-    if (!tracks.length) return html`<p class="aside">No face was found.</p>`;
-    const last = Math.max(...tracks.map(({ stop, start, boxes }) => stop ?? start + boxes.length), 1);
-    return html`<ul class="faces">${tracks.map((track, index) => html`<li><span>Track ${track.track ?? index}${track.chosen ? " (chosen)" : ""}</span>
-      <svg viewBox="0 0 ${last} 4" preserveAspectRatio="none" role="img" aria-label="Frames ${track.start} to ${(track.stop ?? last) - 1} of ${last}">
-        <rect class="out" width=${last} height="4"></rect><rect class="in" x=${track.start ?? 0} width=${(track.stop ?? last) - (track.start ?? 0)} height="4"></rect></svg>
-      <span class="number aside">${track.start}–${(track.stop ?? last) - 1}</span></li>`)}</ul>`;
+    const { tracks, frames } = faces;
+    return html`<ul class="faces">${tracks.map(({ track, chosen, start, stop }) => html`<li><span>Track ${track}${chosen ? " (chosen)" : ""}</span>
+      <svg viewBox="0 0 ${frames} 4" preserveAspectRatio="none" role="img" aria-label="Frames ${start} to ${stop - 1} of ${frames}">
+        <rect class="out" width=${frames} height="4"></rect><rect class="in" x=${start} width=${stop - start} height="4"></rect></svg>
+      <span class="number aside">${start}–${stop - 1}</span></li>`)}</ul>`;
   }
 
-  async #open(row, number) {
-    [this.opened, this.faces] = [{ row, number }, null];
-    const faces = await get(`index/faces/${number}`).catch((fault) => ({ error: fault.message }));
-    if (this.opened?.number === number) this.faces = faces;
+  async #open(row) {
+    [this.opened, this.faces] = [row, null];
+    const faces = await get(`index/faces/${row.row}`).catch((fault) => ({ error: fault.message }));
+    if (this.opened === row) this.faces = faces;
   }
 
   #limit(bound, value, free, step) {
@@ -150,12 +147,8 @@ export class IndexView extends Part {
   }
 }
 
-const name = (row) => String(row.name ?? row.clip ?? row.id ?? row.video ?? "").split("/").at(-1);
+const name = ({ clip }) => clip.split("/").at(-1);
 
-const told = (word, value) => {
-  if (value === null || value === undefined) return "";
-  const many = Array.isArray(value) ? value : typeof value === "object" ? Object.entries(value).map(([key, count]) => `${key} ${count}`) : null;
-  return many ? (many.length > 6 ? `${many.length} ${word}` : `${word}: ${many.join(", ")};`) : `${value} ${word}`;
-};
+const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 customElements.define("index-view", IndexView);
