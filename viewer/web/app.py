@@ -65,6 +65,10 @@ def create_app(
     app.include_router(sound_routes(desk))
     app.include_router(artifact_routes(desk))
     app.include_router(job_routes(desk))
+    if subject.kind == "index":
+        from viewer.web.index import IndexDesk, index_router  # pyarrow: 30 MB
+
+        app.include_router(index_router(IndexDesk(Path(subject.id or ""), store)))
     return app
 
 

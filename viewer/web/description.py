@@ -9,10 +9,11 @@ from stores.artifacts.artifact import Artifact
 from stores.errors import DamagedArtifact, MediaError, StoreError
 from viewer.web.overlays import overlay_list
 from viewer.web.run import RunView, Which
+from viewer.web.thumbs import has_thumb
 from viewer.web.tracks import Tracks
 
 
-def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[str, Any]:
+def describe(run: RunView, tracks: Tracks, *, looked: bool) -> dict[str, Any]:
     """All that the page needs to begin with."""
     steps = np.diff(run.ticks)
     record = run.record
@@ -31,7 +32,7 @@ def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[s
         "overlays": overlay_list(run),
         "tracks": tracks.described(),
         "stages": list(stages(run)),
-        "suspects": "absent" if suspects is None else "ready",
+        "suspects": "ready" if looked else "absent",
     }
 
 
@@ -90,6 +91,7 @@ def _stage(run: RunView, kind: str, key: str, *, check: bool) -> dict[str, Any]:
         "rows": manifest.sizes.get("frame", manifest.attributes.get("frames")),
         "inputs": sorted({k for k, _ in manifest.inputs.values() if k != "source"}),
         "row_is": run.row_is(artifact),
+        "picture": has_thumb(artifact),
     }
 
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
+from viewer.preview import DRAWN
 from viewer.web.desk import Desk, kept
 
 _MOST = 2000
@@ -36,6 +37,7 @@ def artifact_routes(desk: Desk) -> APIRouter:
             "created": manifest.created,
             "seconds": manifest.wall_seconds,
             "bytes": manifest.stored_bytes,
+            "picture": kind in DRAWN,
             "files": len(manifest.files),
             "sizes": manifest.sizes,
             "parameters": manifest.parameters,

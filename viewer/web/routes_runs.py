@@ -47,7 +47,7 @@ def session_routes(desk: Desk, subject: Subject) -> APIRouter:
                 "method": run.settings.get("method"),
                 "redo_of": run.redo_of,
             }
-            for run in desk.book.newest()[:limit]
+            for run in [run for run in desk.book.newest() if run.command != "suspects"][:limit]
         ]
 
     return routes
@@ -60,7 +60,7 @@ def run_routes(desk: Desk) -> APIRouter:
     @routes.get("")
     def description(run: str) -> dict[str, Any]:
         opened = desk.run(run)
-        return describe(opened.view, opened.tracks, opened.suspects())
+        return describe(opened.view, opened.tracks, looked=opened.suspects is not None)
 
     @routes.get("/stages")
     def checked_stages(run: str) -> list[dict[str, Any]]:
