@@ -194,3 +194,16 @@ def test_a_phone_shows_it(page: Page, served: Served) -> None:
     shows(page, 12)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_in_viewport()
+
+
+def test_suspects_are_found_and_gone_through(opened: Page, press: Press) -> None:
+    opened.get_by_role("button", name="Find suspects").click()
+    expect(opened.get_by_label("Class of suspects")).to_be_visible(timeout=240_000)
+    places = opened.locator("suspect-list .suspect")
+    if not places.count():
+        expect(opened.locator("suspect-list")).to_contain_text("No suspect place was found")
+        return
+    press(".")
+    places.first.click()
+    expect(places.first).to_have_attribute("aria-current", "true")
+    expect(opened.locator(".span.mark")).to_be_visible()
