@@ -19,6 +19,8 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from models.speech_to_lips.neutral import opening
+from stores.artifacts.builder import Derivation
+from stores.artifacts.schema import Schema, series
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from stores.media.read import read_frames
@@ -278,6 +280,37 @@ def test_damage_and_absence_show_in_the_lineage(looked: Looked, browse: Open) ->
         assert states["lenders"] == "damaged"
     finally:
         file.write_bytes(content)
+
+
+def commit(store: Store, kind: str, rows: int, facts: dict[str, Any], digest: str) -> Any:
+    """An artifact of one number for each of some rows, made of a file."""
+    schema = Schema(kind, {name: series("A score; of it") for name in facts["values"]}, {}, "")
+    key = f"{len(kind):032x}"
+    derivation = Derivation(schema, key, 1, {"result": ("source", digest)}, {})
+    builder = store.builder(derivation, {"frame": rows})
+    builder.prepare()
+    builder.write_whole({name: np.arange(rows, dtype=np.float32) for name in facts["values"]})
+    return builder.commit(facts, seconds=0.1)
+
+
+@pytest.mark.dub
+def test_scores_of_the_dubbed_file_become_tracks(looked: Looked, browse: Open) -> None:
+    _, run, store, record = looked
+    dubbed = the(store, record, "dubbed")
+    digest, rows = (
+        dubbed.manifest.files[dubbed.attributes["file"]].digest,
+        dubbed.attributes["frames"],
+    )
+    own = commit(store, "metrics_played", rows, {"values": {"lip": 1.0}}, digest)
+    other = commit(store, "metrics_elsewhere", rows, {"values": {"other": 1.0}}, "0" * 32)
+    try:
+        page = browse(store)
+        scores = [t for t in page.get(run).json()["tracks"] if t["group"] == "scores"]
+        assert [(t["name"], t["title"]) for t in scores] == [("score:lip", "A score")]
+        np.testing.assert_array_equal(floats(page, f"{run}/tracks/score:lip"), np.arange(rows))
+    finally:
+        for artifact in (own, other):
+            store.remove(artifact.kind, artifact.key)
 
 
 JOB = """

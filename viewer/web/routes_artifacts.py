@@ -9,6 +9,7 @@ from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
 from viewer.preview import DRAWN
 from viewer.web.desk import Desk, kept
+from viewer.web.run import dims
 
 _MOST = 2000
 _DRAWING_SECONDS = 60
@@ -78,6 +79,5 @@ def _array(artifact: Artifact, name: str) -> dict[str, Any]:
     facts = {key: str(array.attrs.get(key, "")) for key in ("units", "doc")}
     if not isinstance(array, zarr.Array):
         return {"name": name, "dtype": None, "dims": [], "shape": [], "chunk": None, **facts}
-    dims = list(getattr(array.metadata, "dimension_names", None) or ())
-    told = {"name": name, "dtype": str(array.dtype), "dims": dims, "shape": list(array.shape)}
-    return {**told, "chunk": array.chunks[0], **facts}
+    told = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
+    return {**told, "dims": list(dims(artifact, name)), "chunk": array.chunks[0], **facts}

@@ -261,6 +261,12 @@ def has(artifact: Artifact, array: str) -> bool:
     return f"{array}/zarr.json" in artifact.manifest.files
 
 
+def dims(artifact: Artifact, array: str) -> tuple[str, ...]:
+    """Names of an array's dimensions; none of a stream of bytes."""
+    found = artifact.group[array].metadata
+    return tuple(str(name) for name in getattr(found, "dimension_names", None) or ())
+
+
 def _keyframes(composite: Artifact) -> NDArray[np.int64]:
     """Rows where decoding of the segments can start."""
     rows = segment_rows(composite)

@@ -10,7 +10,7 @@ from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
 from viewer.web.frames import shrunk
 from viewer.web.overlays import Shape, shapes
-from viewer.web.run import RunView, Sound, has
+from viewer.web.run import RunView, Sound, dims, has
 from viewer.web.sound import Heard
 
 Image = NDArray[np.uint8]
@@ -79,15 +79,14 @@ def _pictures(artifact: Artifact) -> str | None:
     """Name of the artifact's first array of pictures."""
     if has_thumb(artifact):
         for name in artifact.array_names:
-            dims = getattr(artifact.group[name].metadata, "dimension_names", None) or ()
-            if dims[1:3] == ("y", "x") and dims[-1] in _ORDER:
+            if (found := dims(artifact, name))[1:3] == ("y", "x") and found[-1] in _ORDER:
                 return name
     return None
 
 
 def _picture(artifact: Artifact, name: str, row: int) -> Image:
     """One of its pictures, on grey where it has a mask."""
-    order = _ORDER[artifact.group[name].metadata.dimension_names[-1]]  # type: ignore[union-attr]
+    order = _ORDER[dims(artifact, name)[-1]]
     picture = artifact.read(name, row, row + 1)[0][..., order]
     if has(artifact, "mask"):
         share = artifact.read("mask", row, row + 1)[0][..., None] / 255

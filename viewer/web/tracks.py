@@ -146,7 +146,8 @@ def _of_source(
     def read(first: int, stop: int) -> Values:
         rows = run.source_frame[first:stop]
         low = int(rows.min())
-        return made(artifact, low, int(rows.max()) + 1)[rows - low]
+        values: Values = made(artifact, low, int(rows.max()) + 1)[rows - low]
+        return values
 
     return read
 
@@ -162,4 +163,4 @@ def _cuts(run: RunView) -> Values:
     before, after = run.source_frame[:-1], run.source_frame[1:]
     starts = run.clip.scene_start[np.maximum(before, after)] & (after != before)
     starts |= np.abs(after - before) > 1
-    return np.append(False, starts).astype(np.float32)
+    return np.asarray(np.append(False, starts), np.float32)
