@@ -17,7 +17,9 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "static" / "vendor"
 FACTS = FOLDER / "VENDOR.toml"
-_HEAD = "# Written by `python -m viewer.web.vendor`; versions and lists of files are changed by hand.\n"
+_HEAD = (
+    "# Written by `python -m viewer.web.vendor`; versions and lists of files are changed by hand.\n"
+)
 
 
 def read_facts() -> list[dict[str, Any]]:
@@ -58,7 +60,9 @@ def _npm(*words: str) -> str:
 
 def _toml(package: dict[str, Any]) -> str:
     facts = [f"{key} = {json.dumps(package[key])}" for key in _KEYS]
-    files = [f"{json.dumps(name)} = {json.dumps(digest)}" for name, digest in package["files"].items()]
+    files = [
+        f"{json.dumps(name)} = {json.dumps(digest)}" for name, digest in package["files"].items()
+    ]
     return "\n".join(["", "[[package]]", *facts, "", "[package.files]", *files, ""])
 
 

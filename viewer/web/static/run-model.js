@@ -113,6 +113,7 @@ export class RunModel extends EventTarget {
   async findSuspects(onProgress) {
     const { state, job } = this.suspects;
     await finished(state === "computing" ? { job } : await post(`${this.base}/suspects`), onProgress);
+    this.facts = await get(this.base); // the dub's own mouth was looked at: there are tracks of it now
     await this.readSuspects();
   }
 

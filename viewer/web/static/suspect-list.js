@@ -23,7 +23,8 @@ export class SuspectList extends Part {
 
   render() {
     const { model, only } = this;
-    const { state, rows, not_judged: unjudged = [] } = model.suspects;
+    const { state, rows, not_judged: unjudged = {} } = model.suspects;
+    const reasons = Map.groupBy(Object.keys(unjudged), (name) => unjudged[name]);
     if (this.job) return html`<div class="empty">${progressOf(this.job, "Looking for suspect places")}</div>`;
     if (state !== "ready") {
       return html`<div class="empty"><p>Nobody has looked for suspect places in this run yet.</p>
@@ -50,8 +51,8 @@ export class SuspectList extends Part {
               <span class="number aside">${stop - start > 1 ? `frames ${start}–${stop - 1}` : `frame ${start}`} · ${weight.toFixed(2)}</span></span>
           </button></li>`)}
       </ol>
-      ${unjudged.length ? html`<details class="unjudged"><summary>Not judged: ${unjudged.length} of the classes</summary>
-        <dl>${unjudged.map(({ title, why }) => html`<dt>${title}</dt><dd class="aside">${why}</dd>`)}</dl></details>` : nothing}`;
+      ${reasons.size ? html`<details class="unjudged"><summary>Not judged: ${Object.keys(unjudged).length} classes</summary>
+        <dl>${[...reasons].map(([why, names]) => html`<dt>${names.join(", ").replaceAll("_", " ")}</dt><dd class="aside">${why}</dd>`)}</dl></details>` : nothing}`;
   }
 
   #open(start, stop) {
