@@ -197,8 +197,11 @@ export class StageView extends Part {
   #fit(pane, [x, y, wide, high]) {
     const { width, height } = pane.model.facts.videos[pane.video];
     const scale = Math.min(wide / width, high / height) * this.#zoom;
-    const [left, top] = [x + wide / 2 - this.#centre[0] * width * scale, y + high / 2 - this.#centre[1] * height * scale];
-    return { scale, left, top, width: width * scale, height: height * scale };
+    const within = (centre, size, room) => (size <= room ? 0.5 : Math.min(1 - room / 2 / size, Math.max(room / 2 / size, centre)));
+    const cx = within(this.#centre[0], width * scale, wide);
+    const cy = within(this.#centre[1], height * scale, high);
+    const [left, top] = [x + wide / 2 - cx * width * scale, y + high / 2 - cy * height * scale];
+    return { scale, left, top, width: width * scale, height: height * scale, centre: [cx, cy] };
   }
 
   #draw() {
@@ -330,7 +333,7 @@ export class StageView extends Part {
     if (this.#drag.wiping) return model.setWipe(event.offsetX / canvas.clientWidth);
     if (this.#zoom === 1) return;
     const fit = this.#fit(model.panes[0], this.#rectangles()[0]);
-    const [x, y] = this.#centre;
+    const [x, y] = fit.centre;
     this.#centre = [x - (event.offsetX - this.#drag.x) / fit.width, y - (event.offsetY - this.#drag.y) / fit.height];
     [this.#drag.x, this.#drag.y] = [event.offsetX, event.offsetY];
     this.#draw();
