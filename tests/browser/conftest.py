@@ -21,10 +21,15 @@ from stores.runs import find_run
 from tests.flows.conftest import FRAMES, cut_wav
 from tests.media_factory import EXAMPLE, make_video
 
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 NAME = 'a <img src=x onerror="alert(1)"> & b.mp4'
 """Of the dubbed file: what comes from outside must not become HTML."""
 
@@ -108,7 +113,7 @@ def told() -> Told:
 
 @pytest.fixture
 def page(browser: Browser, told: Told) -> Iterator[Page]:
-    """A page of 1280 × 720 that must not complain of anything."""
+    """A page of 1280 x 720 that must not complain of anything."""
     with browser.new_context(viewport={"width": 1280, "height": 720}) as context:
         page = context.new_page()
         page.set_default_timeout(30_000)

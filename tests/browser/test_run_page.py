@@ -62,7 +62,7 @@ def test_pointing_at_the_time_line_seeks(opened: Page) -> None:
     opened.mouse.move(plot["x"] + plot["width"] * 0.5, plot["y"] + 20, steps=4)
     opened.mouse.up()
     opened.keyboard.up("Shift")
-    expect(opened.locator(".span.mark")).to_contain_text(f"{FRAMES // 4}–{FRAMES // 2}")
+    expect(opened.locator(".span.mark")).to_contain_text(f"Mark {FRAMES // 4}")
 
 
 def test_playing_moves_the_cursor_and_stops(opened: Page, press: Press) -> None:
@@ -77,14 +77,14 @@ def test_playing_moves_the_cursor_and_stops(opened: Page, press: Press) -> None:
     expect(opened.get_by_role("button", name="Pause")).to_be_visible()
     until(opened, f"document.querySelector('run-view').model.cursor.row < {at}")
     press("k l l")
-    expect(opened.locator(".transport")).to_contain_text("× 2")
+    expect(opened.locator(".speed")).to_contain_text("2")
     press("Space")
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
 def test_a_loop_is_kept(opened: Page, press: Press) -> None:
     press("Shift+ArrowRight [ Shift+ArrowRight ]")
-    expect(opened.locator(".span.loop")).to_contain_text("10–20")
+    expect(opened.locator(".span.loop")).to_contain_text(re.compile("10.20"))
     seen = opened.evaluate(
         """async () => {
           const { cursor, player } = document.querySelector("run-view").model;
@@ -129,9 +129,9 @@ def test_palette_and_keys(opened: Page, press: Press) -> None:
     shows(opened, 10)
     press("?")
     keys = opened.get_by_role("dialog", name="Keys")
-    wanted = "Space ← → Shift← Shift→ J K L , . [ ] W D G M R ? CtrlK 1 2 3 4 5".split()
+    wanted = {"Space", "←", "→", "Shift←", "Shift→", "CtrlK", *"JKL,.[]WDGMR?12345"}
     there = {text.replace(" ", "") for text in keys.locator("kbd").all_inner_texts()}
-    assert set(wanted) <= there
+    assert wanted <= there
     press("Escape")
     expect(keys).to_be_hidden()
 
@@ -142,7 +142,7 @@ def test_everything_is_reached_by_tab(opened: Page, press: Press) -> None:
         press("Tab")
         reached.add(
             opened.evaluate(
-                "document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"
+                "(at => at.getAttribute('aria-label') ?? at.innerText)(document.activeElement)"
             )
         )
     for name in ("Keys", "Play", "Wipe", "Time cursor", "What is heard"):
@@ -163,7 +163,7 @@ def test_a_stage_opens_its_artifact(opened: Page) -> None:
 def test_a_span_is_redone_and_compared(opened: Page, press: Press, served: Served) -> None:
     press("Shift+ArrowRight m Shift+ArrowRight m r")
     drawer = opened.get_by_role("complementary", name="Redo")
-    expect(drawer).to_contain_text("frames 10–20")
+    expect(drawer).to_contain_text(re.compile("frames 10.20"))
     drawer.get_by_text("Blend", exact=True).click()
     drawer.get_by_label("Strength").first.fill("0.5")
     press("Tab")
@@ -224,5 +224,5 @@ def test_suspects_are_gone_through(page: Page, served: Served) -> None:
     expect(listed).to_have_count(2)
     listed.nth(1).click()
     shows(page, 5)
-    expect(page.locator(".span.mark")).to_contain_text("5–5")
+    expect(page.locator(".span.mark")).to_contain_text(re.compile("5.5"))
     expect(page.locator(".unjudged")).to_contain_text("no teeth")

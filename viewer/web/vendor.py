@@ -17,13 +17,11 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "static" / "vendor"
 FACTS = FOLDER / "VENDOR.toml"
-_HEAD = (
-    "# Written by `python -m viewer.web.vendor`; versions and lists of files are changed by hand.\n"
-)
+_HEAD = "# Written by `python -m viewer.web.vendor`; versions and lists of files are set by hand.\n"
 
 
 def read_facts() -> list[dict[str, Any]]:
-    """Each package's `name`, `version`, `licence`, npm's `integrity`, and `files`: path → SHA-256."""
+    """Of each package `name`, `version`, `licence`, npm's `integrity`, `files`: path → SHA-256."""
     packages: list[dict[str, Any]] = tomllib.loads(FACTS.read_text())["package"]
     return packages
 
@@ -60,9 +58,7 @@ def _npm(*words: str) -> str:
 
 def _toml(package: dict[str, Any]) -> str:
     facts = [f"{key} = {json.dumps(package[key])}" for key in _KEYS]
-    files = [
-        f"{json.dumps(name)} = {json.dumps(digest)}" for name, digest in package["files"].items()
-    ]
+    files = [f'"{name}" = "{digest}"' for name, digest in package["files"].items()]
     return "\n".join(["", "[[package]]", *facts, "", "[package.files]", *files, ""])
 
 

@@ -43,7 +43,7 @@ export class TransportBar extends Part {
           <span class="number">frame ${cursor.row}<span class="aside of"> / ${cursor.rows - 1}</span></span>
           ${source !== undefined && source !== cursor.row ? html`<span class="number aside">source ${source}</span>` : nothing}
         </button>
-        ${player.playing && player.speed !== 1 ? html`<span class="number">× ${player.speed}</span>` : nothing}
+        ${player.playing && player.speed !== 1 ? html`<span class="number speed">× ${player.speed}</span>` : nothing}
         ${player.preparing !== null ? html`<span class="aside preparing">preparing to play <progress max="1" .value=${player.preparing} aria-label="Preparing to play"></progress></span>` : nothing}
         <span class="end spans">
           ${this.#span("Loop", cursor.loop)} ${this.#span("Mark", cursor.mark)}
