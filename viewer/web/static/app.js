@@ -33,9 +33,10 @@ class InspectApp extends Part {
     this.watch(this, ["palette"], ({ detail }) => this.#palette(detail));
     this.watch(this, ["opened"], ({ detail }) => (this.facts = detail));
     this.unlisten = listen(() => this.commands);
+    if (location.hash) this.#route(); // what the address names needs no answer first
     try {
       this.session = await get("session");
-      this.#route();
+      if (!location.hash) this.#route();
     } catch (fault) {
       this.fault = fault.message;
     }
@@ -49,11 +50,11 @@ class InspectApp extends Part {
   #route() {
     const [, kind, ...rest] = location.hash.split("/");
     const ids = rest.map(decodeURIComponent);
-    const { subject } = this.session;
+    const subject = this.session?.subject;
     this.fault = null;
     if (kind) this.view = { kind, ids };
-    else this.view = { kind: subject.kind, ids: subject.kind === "artifact" ? subject.id.split("/") : [subject.id] };
-    if (this.view.kind !== "run") this.facts = null;
+    else if (subject) this.view = { kind: subject.kind, ids: subject.kind === "artifact" ? subject.id.split("/") : [subject.id] };
+    if (this.view?.kind !== "run") this.facts = null;
   }
 
   get #shown() {
@@ -85,7 +86,7 @@ class InspectApp extends Part {
   }
 
   render() {
-    const { facts, fault, session } = this;
+    const { facts, fault } = this;
     const dark = document.documentElement.dataset.theme === "dark";
     return html`
       <header class="top">
@@ -100,7 +101,7 @@ class InspectApp extends Part {
         </span>
       </header>
       ${fault ? html`<p class="banner fault" role="alert"><span>${fault}</span><button class="plain" @click=${() => (this.fault = null)}>Dismiss</button></p>` : nothing}
-      ${session && this.view ? this.#view() : fault ? nothing : html`<main class="page"><p class="aside" role="status">Opening…</p></main>`}
+      ${this.view ? this.#view() : fault ? nothing : html`<main class="page"><p class="aside" role="status">Opening…</p></main>`}
       <command-palette></command-palette>`;
   }
 
@@ -112,7 +113,7 @@ class InspectApp extends Part {
       return html`<main class="page scroll"><div class="home"><header><h1>${ids[0]}</h1><code class="aside">${ids[1]}</code></header>
         <artifact-details .kind=${ids[0]} .key=${ids[1]}></artifact-details></div></main>`;
     }
-    return html`<home-view .store=${this.session.store}></home-view>`;
+    return html`<home-view .store=${this.session?.store}></home-view>`;
   }
 }
 

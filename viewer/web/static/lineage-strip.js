@@ -12,7 +12,7 @@ export class LineageStrip extends Part {
 
   #follow = settled(() => {
     this.row = this.model.cursor.row;
-  }, 180);
+  }, 150);
 
   constructor() {
     super();
@@ -21,7 +21,7 @@ export class LineageStrip extends Part {
 
   connectedCallback() {
     super.connectedCallback();
-    this.row = this.model.cursor.row;
+    this.model.pictured.then(() => this.#follow());
     this.watch(this.model, ["stages"]);
     this.watch(this.model.cursor, ["row"], () => this.#follow());
   }
@@ -39,7 +39,7 @@ export class LineageStrip extends Part {
         return html`<li>
           <button class="stage ${planned ?? ""} ${near.has(kind) ? "input" : ""} ${uses ? "user" : ""}" aria-pressed=${chosen === key ? "true" : "false"}
             title=${inputs.length ? `${kind}, made of ${inputs.join(", ")}` : kind} @click=${() => tell(this, "artifact", { kind, key })}>
-            ${this.bare.has(kind) || !picture || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
+            ${this.row === undefined || this.bare.has(kind) || !picture || state !== "stored" ? html`<span class="thumb none" aria-hidden="true"></span>` : html`
               <img class="thumb" alt="" loading="lazy" fetchpriority="low" src="/api/${model.base}/${path("thumb", kind, row)}?width=192" @error=${() => this.#without(kind)}>`}
             <span class="stage-name">${title ?? kind}</span>
             <span class="state ${planned ?? state}">${planned ? PLANNED[planned] ?? planned : STATES[state] ?? state}</span>

@@ -103,7 +103,7 @@ export class Player extends EventTarget {
     const which = this.model.facts.videos.dub ? "dub" : "source";
     const own = this.model.facts.videos[which].playable?.type;
     const can = (type) => type && this.video.canPlayType(type) !== "";
-    if (this.#asked || !(made || can(own))) return;
+    if (this.#asked || !(made || can(own)) || !this.video.requestVideoFrameCallback) return;
     this.#asked = true;
     const proxy = PROXIES.find(([, type]) => can(type))?.[0];
     if (!can(own) && !proxy) return;

@@ -34,8 +34,13 @@ export class RunModel extends EventTarget {
     /** @type {{model: RunModel, shift: number} | null} */
     this.other = null;
     this.sourceFrames = null;
+    /** Fulfilled once the first picture is there: what can wait, waits for it. */
+    this.pictured = new Promise((resolve) => {
+      this.firstPicture = resolve;
+      setTimeout(resolve, 2000);
+    });
     numbers(`${base}/source_frames`, Int32Array).then((rows) => this.#set({ sourceFrames: rows }), () => {});
-    this.readSuspects().catch(() => {});
+    this.pictured.then(() => this.readSuspects()).catch(() => {});
   }
 
   get changed() {

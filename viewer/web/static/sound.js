@@ -49,7 +49,7 @@ export class Sound {
       }
     };
     feed();
-    return { now: () => from + Math.max(0, context.currentTime - began) * rate };
+    return { now: () => from + Math.max(0, context.currentTime - (context.outputLatency || 0) - began) * rate };
   }
 
   stop() {

@@ -1,7 +1,7 @@
 import { html, nothing } from "lit";
 import { get } from "./api.js";
 import { Overlays, write } from "./overlays.js";
-import { Part } from "./part.js";
+import { Part, settled } from "./part.js";
 
 const AHEAD = 16;
 const GAP = 4;
@@ -19,6 +19,7 @@ export class StageView extends Part {
   #due = 0;
   #drag = null;
   #painted = [];
+  #settle = settled(() => this.isConnected && this.#ask(), 200);
 
   connectedCallback() {
     super.connectedCallback();
@@ -43,7 +44,7 @@ export class StageView extends Part {
     this.canvas = this.querySelector("canvas");
     this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.querySelector(".films").append(this.model.player.video);
-    setTimeout(() => this.model.player.prepare(false), 800);
+    this.model.pictured.then(() => this.model.player.prepare(false));
     this.#all();
   }
 
@@ -140,19 +141,20 @@ export class StageView extends Part {
     const { row } = this.model.cursor;
     if (row !== this.#last) this.#direction = Math.sign(row - this.#last);
     this.#last = row;
-    this.#ask();
+    this.#ask(why === "seek" ? 1 : AHEAD);
+    this.#settle();
     this.requestUpdate();
     if (why !== "play" || !this.model.player.byVideo) this.#draw();
   }
 
   /** Requests this row, then the next sixteen in the direction of travel. */
-  #ask() {
+  #ask(most = AHEAD) {
     if (!this.canvas) return;
     const { model } = this;
     const { player } = model;
     const stride = player.playing ? Math.max(1, Math.abs(player.speed)) : 1;
     const asks = new Map();
-    for (let ahead = 0; ahead <= AHEAD; ahead += 1) {
+    for (let ahead = 0; ahead <= most; ahead += 1) {
       const row = model.cursor.row + ahead * stride * this.#direction;
       if (row < 0 || row >= model.cursor.rows) break;
       for (const pane of model.panes) {
@@ -304,6 +306,7 @@ export class StageView extends Part {
 
   /** `data-shown` is the row whose exact picture is on the screen. */
   #tellShown() {
+    this.model.firstPicture();
     const { row } = this.model.cursor;
     if (this.dataset.shown === String(row)) return;
     this.dataset.shown = String(row);

@@ -11,6 +11,7 @@ export class TimeLanes extends Part {
   static properties = { model: { attribute: false }, lanes: { state: true } };
 
   #mounted = new Set();
+  #tracks = new Map();
   #scrubbing = null;
 
   constructor() {
@@ -43,14 +44,9 @@ export class TimeLanes extends Part {
 
   async #build() {
     const { model } = this;
+    await model.pictured;
     const { sounds, tracks } = model.facts;
-    const fetched = await Promise.all(tracks.map(async (track) => {
-      const data = await numbers(`${model.base}/${path("tracks", track.name)}`, Float32Array).catch((fault) => {
-        tell(this, "fault", fault.message);
-        return new Float32Array(model.cursor.rows).fill(NaN);
-      });
-      return { ...track, data };
-    }));
+    const fetched = await Promise.all(tracks.map(async (track) => ({ ...track, data: await this.#track(track.name) })));
     if (!this.isConnected) return;
     const lines = Map.groupBy(fetched.filter(({ kind }) => kind === "line"), ({ group, unit }) => `${group} [${unit}]`);
     this.#clear();
@@ -68,6 +64,17 @@ export class TimeLanes extends Part {
         new Mel(model, kind, `Mel of ${(SOUNDS[kind] ?? kind).toLowerCase()}`),
       ]),
     ];
+  }
+
+  async #track(name) {
+    const { base, cursor } = this.model;
+    try {
+      if (!this.#tracks.has(name)) this.#tracks.set(name, await numbers(`${base}/${path("tracks", name)}`, Float32Array));
+    } catch (fault) {
+      tell(this, "fault", fault.message);
+      this.#tracks.set(name, new Float32Array(cursor.rows).fill(NaN));
+    }
+    return this.#tracks.get(name);
   }
 
   #lines(series) {
