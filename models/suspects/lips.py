@@ -45,17 +45,17 @@ NEEDS = (
         ("F", "V"),
         "no_teeth",
         "opening",
-        0.75,
+        0.5,
         "lower lip {value:.1f} % of the face below the upper one, no teeth on it,",
     ),
     Need(
         ("W", "UW", "OW"),
         "no_rounding",
         "width",
-        0.9,
+        0.75,
         "mouth {value:.1f} % of the face wide, not rounded,",
     ),
-    Need(("S", "Z"), "wide_hiss", "opening", 0.85, "lips {value:.1f} % of the face open"),
+    Need(("S", "Z"), "wide_hiss", "opening", 0.7, "lips {value:.1f} % of the face open"),
 )
 
 

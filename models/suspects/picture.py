@@ -6,22 +6,23 @@ from jaxtyping import Int64
 from models.arrays import FrameMask, FrameValues, Seconds
 from models.suspects.suspect import Suspect, peak, runs, weight
 
-JUMP = 2.5
-"""The mouth's picture may change so many times as much from a row to the next as it does at the
-liveliest tenth of the source's rows."""
+JUMP = 1.05
+"""The mouth's picture may change so much more in one frame than in the frames before and after, as
+a multiple of the change at the liveliest tenth of the source's rows. A mouth that moves fast does
+so for several frames."""
 _LIVELY = 0.9
 _STILL_LEVELS = 1.0
 """Noise of a still mouth [levels]: what is called lively changes by more."""
 
-SEAM = 2.5
+SEAM = 2.0
 """Gradient across the border of the lower face, of the source's at the same place."""
 _SHORTEST_SEAM = 3
 
-DISTANCE = 0.5
+DISTANCE = 0.45
 """Of dlib's descriptors of the dub's face and of the source's; dlib's own limit between persons is
 0.6, of whole faces."""
 
-UNUSUAL = 0.25
+UNUSUAL = 0.12
 """Share of the lower face that the dub's other frames don't explain."""
 _SHORTEST_STRANGE = 4
 _JOINED = 4
@@ -42,13 +43,15 @@ def jumps(
     if not len(known):
         return []
     lively = max(_STILL_LEVELS, float(np.quantile(known, _LIVELY)))
-    ratio = np.where(joined, np.nan_to_num(step) / lively, 0).astype(np.float32)
+    change = np.where(joined, np.nan_to_num(step), 0)
+    around = (np.append(0, change[:-1]) + np.append(change[1:], 0)) / 2
+    alone = np.asarray(np.where(joined, (change - around) / lively, 0), np.float32)
     found = []
-    for start, stop in runs(ratio > JUMP):
-        row, value = peak(ratio, start, stop)
+    for start, stop in runs(alone > JUMP):
+        row, value = peak(alone, start, stop)
         reason = (
             f"the mouth changes by {step[row]:.0f} levels in one frame at {seconds[row]:.2f} s, "
-            f"{value:.1f} times the source's lively frames"
+            f"by {around[row]:.0f} in those beside it"
         )
         found.append(Suspect("jump", start, stop, weight(value / JUMP), reason))
     return found

@@ -12,10 +12,12 @@ JUMP = 0.06
 """The face's place in a frame may differ so much from the middle between its neighbours' places
 [face heights]: heads turn fast, but they don't start and stop within a frame."""
 
-SHIFT = 0.05
+SHIFT = 0.04
 """The mouth may be pasted so far from where the face has it [face heights]."""
 
 _AT_ONCE = 3
+_FLICKER = 8
+"""Rows between two that pass through and belong to one place with them."""
 
 
 def no_face(seen: FrameMask, seconds: Seconds) -> list[Suspect]:
@@ -26,8 +28,8 @@ def no_face(seen: FrameMask, seconds: Seconds) -> list[Suspect]:
         seconds: when each is shown.
     """
     return [
-        _passed("no_face", "no usable face in the source", start, stop, seconds)
-        for start, stop in runs(~seen)
+        _passed("no_face", "no usable face in the source", seen, start, stop, seconds)
+        for start, stop in runs(~seen, joined=_FLICKER)
     ]
 
 
@@ -39,9 +41,10 @@ def covered(seen: FrameMask, made: FrameMask, seconds: Seconds) -> list[Suspect]
         made: the mouth was made anew.
         seconds: when each is shown.
     """
+    hidden = seen & ~made
     return [
-        _passed("covered", "the mouth is hidden or turned away", start, stop, seconds)
-        for start, stop in runs(seen & ~made)
+        _passed("covered", "the mouth is hidden or turned away", ~hidden, start, stop, seconds)
+        for start, stop in runs(hidden, joined=_FLICKER)
     ]
 
 
@@ -114,8 +117,10 @@ def place_of_crop(
     return off
 
 
-def _passed(kind: str, why: str, start: int, stop: int, seconds: Seconds) -> Suspect:
-    rows = stop - start
+def _passed(
+    kind: str, why: str, shown: FrameMask, start: int, stop: int, seconds: Seconds
+) -> Suspect:
+    rows = int((~shown[start:stop]).sum())
     length = float(seconds[stop - 1] - seconds[start])
     reason = (
         f"{why} at {seconds[start]:.2f} s: {rows} frame{'s' * (rows > 1)} passed through as they "

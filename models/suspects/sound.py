@@ -1,7 +1,5 @@
 """Whether the mouth moves when the sound asks for it."""
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float32
 
@@ -9,22 +7,19 @@ from models.arrays import Seconds
 from models.metrics.agreement import MIN_TICKS, TICKS_PER_SECOND, agree
 from models.suspects.suspect import Suspect, weight
 
-LAG_SECONDS = 0.08
+LAG_SECONDS = 0.06
 """Sound and picture may be so far apart."""
 CONFIDENCE = 0.6
 """A lag counts with such a chance to be right."""
 WINDOW_SECONDS = 6.0
 _STRIDE_SECONDS = 3.0
 
-Ticks = Float32[np.ndarray, "tick component"]
-
 
 def out_of_step(
-    expected: Ticks,
-    motion: Ticks,
-    seen: Float32[np.ndarray, " tick"],
+    expected: Float32[np.ndarray, "expected_tick component"],
+    motion: Float32[np.ndarray, "seen_tick component"],
+    seen: Float32[np.ndarray, " seen_tick"],
     seconds: Seconds,
-    told: Callable[[float, float, float], None] = lambda start, lag, confidence: None,
 ) -> list[Suspect]:
     """Parts in which picture and sound are apart; one, where all of them are.
 
@@ -33,7 +28,6 @@ def out_of_step(
         motion: that is seen.
         seen: 1 where a face is.
         seconds: when each row is shown.
-        told: of each window its start [s], lag [s] and confidence.
     """
     ticks = min(len(expected), len(motion), len(seen))
     length = round(WINDOW_SECONDS * TICKS_PER_SECOND)
@@ -47,7 +41,6 @@ def out_of_step(
             found = agree(expected[start:stop], motion[start:stop], seen=seen[start:stop])
         except ValueError:
             continue
-        told(start / TICKS_PER_SECOND, found.lag_seconds, found.confidence)
         if found.moves and found.confidence > CONFIDENCE and abs(found.lag_seconds) > LAG_SECONDS:
             parts.append((start, stop, found.lag_seconds, found.confidence))
     return [_suspect(part, seconds) for part in _joined(parts)]

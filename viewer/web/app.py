@@ -96,7 +96,7 @@ def _add_pages(app: FastAPI, token: str, cookie: str) -> None:
     files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*.*")}
 
     @app.get("/")
-    def page(request: Request) -> Response:
+    async def page(request: Request) -> Response:
         if "index.html" not in files:
             raise HTTPException(404, "the page is not installed")
         text, allowed = guarded_page(files["index.html"].read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def _add_pages(app: FastAPI, token: str, cookie: str) -> None:
         return answer
 
     @app.get("/static/{name:path}")
-    def static(name: str) -> Response:
+    async def static(name: str) -> Response:
         if name not in files:
             raise HTTPException(404, "no such file")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"

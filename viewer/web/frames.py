@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import MediaError
@@ -33,12 +33,15 @@ AHEAD = 16
 """Frames made before they are asked for."""
 
 PICTURES_BYTES = 32 << 20
-_FRAMES_BYTES = 32 << 20
+_FRAMES_BYTES, _MOST_FRAMES = 32 << 20, 64
+"""Of decoded frames of one video that are kept."""
+
 _QUALITY: dict[Format, list[int]] = {
     "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 90],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
 }
 _WEBP_QUALITY = 85
+assert WebPImagePlugin.SUPPORTED  # imported, it alone is registered; else Pillow loads forty more
 
 _ahead = ThreadPoolExecutor(1, "frames ahead")
 
@@ -133,7 +136,7 @@ class Pictures:
         self._video: Readable | None = None
         self._decoding: Iterator[Frame] = iter(())
         self._next = self._asked = -1
-        self._frames: Recent[Frame] = Recent(_FRAMES_BYTES, _bytes)
+        self._frames: Recent[Frame] = Recent(_FRAMES_BYTES, _weight)
         self._back = AHEAD
         self._lock = Lock()
 
@@ -232,6 +235,10 @@ def encoded(rgb: NDArray[np.uint8], form: Format) -> bytes:
     done, data = cv2.imencode(f".{form}", rgb[..., ::-1], _QUALITY[form])
     assert done
     return data.tobytes()
+
+
+def _weight(frame: Frame) -> int:
+    return max(_bytes(frame), _FRAMES_BYTES // _MOST_FRAMES)
 
 
 def _bytes(frame: Frame) -> int:
