@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FunctionType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
@@ -59,12 +59,25 @@ class Tracks(NamedTuple):
     own: int | None
 
 
+class Dubbing(NamedTuple):
+    """What a dub comes to, before its file leaves the store."""
+
+    clip: Artifact
+    speech: Artifact
+    length: Length
+    faces: Artifact
+    person: Artifact
+    render: Artifact | None
+    result: Artifact
+
+
 def dub(
     settings: DubSettings,
     *,
     progress: Progress | None = None,
     cluster: Cluster | None = None,
     catalog: bool = True,
+    redo_of: dict[str, Any] | None = None,
 ) -> DubReport:
     """Dub `settings.video` with `settings.audio`; write `settings.output`.
 
@@ -74,6 +87,7 @@ def dub(
         cluster: Whose workers compute; None is this process.
         catalog: Write the store's catalog anew if anything was computed. That takes as long as the
             store has artifacts, so whoever dubs many writes it once, when all are done.
+        redo_of: As of `RunRecord`.
 
     Raises:
         ClusterError: the cluster lacks what is needed, or was lost.
@@ -90,38 +104,44 @@ def dub(
         cluster=cluster,
     ) as run:
         run.kept |= weights
-        video, speech = Source.of(settings.video), Source.of(settings.audio)
-        tracks = Tracks(
-            find_track(settings.audio, settings.audio_track),
-            find_track(settings.video, settings.source_track),
-        )
-        new_speech = waveform(speech, track=tracks.speech)
-        clip = timeline(video)
-        showing, length = lay_out(clip, new_speech, settings.sync)
-        frames = output_frames(clip, showing=showing)
-        found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
-        person = follow_person(video, clip, found, face=settings.face)
-        face = landmarks(found, person, timeline=clip)
-        own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
-        seen = Seen(video, clip, face, own_speech)
-        render = new_mouths(settings, seen, new_speech, frames)
-        picture = composite(
-            seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
-        )
-        result = with_sound(settings, seen, picture, speech, frames, length, tracks)
-        report = finish(run, settings, result, length, render, person)
+        made = dubbing(settings)
+        report = finish(run, settings, made, redo_of)
         report.notes += dub_notes(
             settings,
-            clip=clip,
-            speech=new_speech,
-            length=length,
-            faces=found,
-            result=result,
+            clip=made.clip,
+            speech=made.speech,
+            length=made.length,
+            faces=made.faces,
+            result=made.result,
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):
         write_catalog(run.store)
     return report
+
+
+def dubbing(settings: DubSettings) -> Dubbing:
+    """All stages of a dub, in the run that is active here; writes nothing but artifacts."""
+    video, speech = Source.of(settings.video), Source.of(settings.audio)
+    tracks = Tracks(
+        find_track(settings.audio, settings.audio_track),
+        find_track(settings.video, settings.source_track),
+    )
+    new_speech = waveform(speech, track=tracks.speech)
+    clip = timeline(video)
+    showing, length = lay_out(clip, new_speech, settings.sync)
+    frames = output_frames(clip, showing=showing)
+    found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
+    person = follow_person(video, clip, found, face=settings.face)
+    face = landmarks(found, person, timeline=clip)
+    own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
+    seen = Seen(video, clip, face, own_speech)
+    render = new_mouths(settings, seen, new_speech, frames)
+    picture = composite(
+        seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
+    )
+    result = with_sound(settings, seen, picture, speech, frames, length, tracks)
+    return Dubbing(clip, new_speech, length, found, person, render, result)
 
 
 def new_mouths(
@@ -253,20 +273,26 @@ _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
 
 
 def finish(
-    run: Run,
-    settings: DubSettings,
-    result: Artifact,
-    length: Length,
-    render: Artifact | None,
-    person: Artifact,
+    run: Run, settings: DubSettings, made: Dubbing, redo_of: dict[str, Any] | None
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
+    result, length, render = made.result, made.length, made.render
     write_output(result, settings.output)
+    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
+    record = RunRecord(
+        "dub",
+        settings.model_copy(update=files).model_dump(mode="json"),
+        run.touched,
+        str(files["output"]),
+        redo_of=redo_of,
+    )
+    record_run(run.store, record)
     licence = licence_notes(licences(run.kept.values()))
     count = int(result.attributes["frames"])
     made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
     untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
-    report = DubReport(
+    return DubReport(
+        run=record.id,
         output=settings.output,
         frames=count,
         valid_frames=count - sum(stop - start for start, stop in untouched),
@@ -274,14 +300,9 @@ def finish(
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
-        notes=[*person.attributes["notes"], *made_with, *run.notes],
+        notes=[*made.person.attributes["notes"], *made_with, *run.notes],
         versions=software_versions(),
     )
-    record_run(
-        run.store,
-        RunRecord("dub", settings.model_dump(mode="json"), run.touched, str(settings.output)),
-    )
-    return report
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:

@@ -22,6 +22,7 @@ class StageReport(BaseModel):
 class DubReport(BaseModel):
     """What `dubflow dub --json` prints."""
 
+    run: str = Field("", description="id of its record in the store")
     output: Path
     frames: int = Field(description="frames written")
     valid_frames: int = Field(description="frames in which the mouth was made anew")

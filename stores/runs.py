@@ -1,8 +1,10 @@
 """Records of finished runs, and the collector that removes what none of them refers to."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +25,8 @@ class RunRecord:
         output: File that it wrote, or None.
         created: UTC, ISO 8601.
         id: Name of its file in `runs/`.
+        redo_of: Of a dub that `dubflow inspect` asked for: `run`, the id of the one that it redoes,
+            and `span`, which of that one's output rows [start, stop), or None for all.
     """
 
     command: str
@@ -31,6 +35,7 @@ class RunRecord:
     output: str | None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    redo_of: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,18 @@ def recorded_runs(store: Store) -> list[RunRecord]:
     for name in store.backend.names("runs"):
         runs.append(_read_run(store, f"runs/{name}"))
     return sorted(runs, key=lambda run: run.created)
+
+
+def find_run(store: Store, id: str) -> RunRecord:
+    """The record of that id.
+
+    Raises:
+        StoreError: there is none, or it is no record.
+    """
+    if re.fullmatch("[0-9a-f]{12}", id):
+        with suppress(FileNotFoundError):
+            return _read_run(store, f"runs/{id}.json")
+    raise StoreError(f"the store {store.url} has no record of a run {id!r}")
 
 
 def _read_run(store: Store, name: str) -> RunRecord:

@@ -12,6 +12,7 @@ from flows.cli.dub import dub
 from flows.cli.errors import one_line_errors
 from flows.cli.evaluate import evaluate
 from flows.cli.faces import faces
+from flows.cli.inspect import inspect
 from flows.cli.options import ARGUMENTS, OPTIONS
 from flows.cli.personalise import personalise
 from flows.cli.prepare import prepare
@@ -45,7 +46,7 @@ app = App(
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, personalise, evaluate),
-    *(rate, up),
+    *(rate, inspect, up),
 )
 for place, command in enumerate(_COMMANDS):
     app.command(command, sort_key=place)

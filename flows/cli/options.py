@@ -6,6 +6,7 @@ only which fields it offers, under which names and in which panel of `--help`.
 
 import inspect
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from flows.names import OneOf
 from flows.presets import at_path, merge
-from stores.errors import SettingsError
+from stores.errors import InputError, SettingsError
 
 ARGUMENTS = Group("Arguments", sort_key=0)
 OPTIONS = Group("Options", sort_key=1)
@@ -104,6 +105,19 @@ def announce_server(console: Console) -> None:
     """Say why nothing happens for some seconds, if Prefect's server has to be started."""
     if not os.environ.get("PREFECT_API_URL"):
         console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket to serve a page at.
+
+    Raises:
+        InputError: the address is taken, or none of this machine.
+    """
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{host}:{port} can't be served at: {reason}; try --port 0") from None
 
 
 def named(texts: list[str], *, what: str, example: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`dubflow rate`: let people judge results without knowing who made them."""
 
 import json
-import socket
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -14,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.errors import when_stopped
-from flows.cli.options import named
-from stores.errors import InputError, SettingsError
+from flows.cli.options import listening, named
+from stores.errors import SettingsError
 
 Ask = Literal["pair", "single", "both"]
 
@@ -74,23 +73,15 @@ def rate(
         raise SettingsError(f"{questions}: no questions for --ask {ask}")
     study = make_study(folders, asked, seed=seed)
     trials = len(study.trials("someone"))
-    with when_stopped("answers are kept"), _listen(host, port) as listening:
+    with when_stopped("answers are kept"), listening(host, port) as sock:
         shown = "localhost" if host == "127.0.0.1" else host
         Console(stderr=True, highlight=False).print(
-            f"[bold]http://{shown}:{listening.getsockname()[1]}[/]  {trials} to rate for each "
+            f"[bold]http://{shown}:{sock.getsockname()[1]}[/]  {trials} to rate for each "
             f"person, answers go to {answers}; stop with Ctrl+C",
             soft_wrap=True,
         )
         config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), backlog=64)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{host}:{port} can't be served at: {reason}; try --port 0") from None
+        uvicorn.Server(config).run(sockets=[sock])
 
 
 def _show_results(answers: Path, *, as_json: bool) -> None:

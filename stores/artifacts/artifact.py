@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ class Artifact:
     def store_url(self) -> str:
         """What `Store(url)` opens to find this artifact and those that it was made of."""
         return self._backend.url
+
+    def standing_for(self, key: str, **sizes: int) -> "Artifact":
+        """The same arrays and facts under another key: what a plan goes on with."""
+        manifest = replace(self.manifest, key=key, sizes=self.sizes | sizes)
+        return Artifact(self._backend, self._prefix, manifest)
 
     @property
     def kind(self) -> str:

@@ -1,7 +1,8 @@
 """Read ranges of frames by number, each checked against the timeline."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import tee
 from pathlib import Path
 
@@ -9,18 +10,25 @@ import av
 import av.container
 import numpy as np
 from av.video.frame import VideoFrame
+from jaxtyping import Int64
 
 from stores.errors import MediaError
+from stores.media.facts import VideoFacts
 from stores.media.fields import deinterlaced
 from stores.media.frame import Frame, FrameMaker
-from stores.media.source import demuxed, only, open_source, video_stream
+from stores.media.source import demuxed, media_errors, only, open_source, video_stream
 from stores.media.timeline import Timeline
 
-__all__ = ["Frame", "read_frames", "read_frames_reversed"]
+__all__ = ["Frame", "OpenVideo", "made_frames", "read_frames", "read_frames_reversed"]
 
 _MAX_DECODER_THREADS = 8  # each holds a frame
 _REVERSED_BYTES = 128 * 2**20
 _ATTEMPTS = 3  # keyframes further and further back, the last of them the first frame
+_MARKS_UNUSED = {"h264"}
+"""Codecs whose packets say exactly whether any other picture is predicted from theirs."""
+
+_Open = Callable[[int], AbstractContextManager[av.container.InputContainer]]
+"""Opens the file to be read from a keyframe on."""
 
 
 class _Missed(Exception):
@@ -45,19 +53,77 @@ def read_frames(path: str | Path, timeline: Timeline, start: int, stop: int) -> 
     path = Path(path)
     if not 0 <= start <= stop <= len(timeline):
         raise ValueError(f"frames {start}..{stop} are not within the {len(timeline)} of {path}")
+
+    def stored(first: int, last: int) -> Iterator[VideoFrame]:
+        return _checked(path, timeline, first, last, lambda _: open_source(path))
+
+    yield from made_frames(stored, timeline.video, timeline.pts, start, stop)
+
+
+class OpenVideo:
+    """A scanned file that stays open, to be read from anywhere on; for one thread at a time."""
+
+    def __init__(self, path: Path, timeline: Timeline) -> None:
+        self._path, self._timeline = path, timeline
+        self._files = ExitStack()
+        self._container: av.container.InputContainer | None = None
+
+    def frames(self, start: int) -> Iterator[Frame]:
+        """As `read_frames` up to the end; ends what was given before.
+
+        Raises:
+            MediaError: as `read_frames`.
+        """
+        clip = self._timeline
+
+        def stored(first: int, last: int) -> Iterator[VideoFrame]:
+            return _checked(self._path, clip, first, last, self._open, skipping=True)
+
+        return made_frames(stored, clip.video, clip.pts, start, len(clip))
+
+    def close(self) -> None:
+        """Close the file; it is opened again when frames are asked for."""
+        self._files.close()
+        self._container = None
+
+    @contextmanager
+    def _open(self, origin: int) -> Iterator[av.container.InputContainer]:
+        if origin == 0 or self._container is None:  # not every file can be wound back to its start
+            self.close()
+            self._container = self._files.enter_context(open_source(self._path))
+        with media_errors(self._path):
+            yield self._container
+
+
+def made_frames(
+    stored: Callable[[int, int], Iterator[VideoFrame]],
+    video: VideoFacts,
+    pts: Int64[np.ndarray, " frame"],
+    start: int,
+    stop: int,
+) -> Iterator[Frame]:
+    """Make upright frames of those that a decoder gives.
+
+    Args:
+        stored: Decodes the frames [first, last).
+        video: What they are.
+        pts: ticks of all frames.
+        start: First frame.
+        stop: One past the last frame.
+    """
     if start == stop:
         return
-    maker = FrameMaker(timeline.video)
+    maker = FrameMaker(video)
     # To make a progressive picture of an interlaced frame, its neighbours are looked at.
-    beside = int(timeline.video.interlaced)
-    first, last = max(0, start - beside), min(stop + beside, len(timeline))
-    stored = (maker.planar(each) for each in _checked(path, timeline, first, last))
+    beside = int(video.interlaced)
+    first, last = max(0, start - beside), min(stop + beside, len(pts))
+    planar = (maker.planar(each) for each in stored(first, last))
     index = first
-    for native, progressive in _in_pairs(stored) if beside else ((each, each) for each in stored):
+    for native, progressive in _in_pairs(planar) if beside else ((each, each) for each in planar):
         if index == stop:
             return
         if index >= start:
-            yield maker.make(native, progressive, index=index, pts=int(timeline.pts[index]))
+            yield maker.make(native, progressive, index=index, pts=int(pts[index]))
         index += 1
 
 
@@ -67,10 +133,16 @@ def _in_pairs(frames: Iterator[VideoFrame]) -> Iterator[tuple[VideoFrame, VideoF
     return zip(ones, deinterlaced(others), strict=True)
 
 
-def _checked(path: Path, timeline: Timeline, first: int, last: int) -> Iterator[VideoFrame]:
-    """Decode the frames [first, last), each checked against the timeline."""
+def _checked(
+    path: Path, timeline: Timeline, first: int, last: int, opened: _Open, *, skipping: bool = False
+) -> Iterator[VideoFrame]:
+    """Decode the frames [first, last), each checked against the timeline.
+
+    Args:
+        skipping: Let the decoder leave out what lies before the first and isn't needed for it.
+    """
     index = first
-    for decoded in _decoded(path, timeline, first):
+    for decoded in _decoded(path, timeline, first, opened, skipping=skipping):
         _check_frame(decoded, timeline, index, path)
         yield decoded
         index += 1
@@ -99,17 +171,24 @@ def read_frames_reversed(
         yield from reversed(list(read_frames(path, timeline, max(start, end - piece), end)))
 
 
-def _decoded(path: Path, timeline: Timeline, start: int) -> Iterator[VideoFrame]:
+def _decoded(
+    path: Path, timeline: Timeline, start: int, opened: _Open, *, skipping: bool
+) -> Iterator[VideoFrame]:
     """Decode from frame `start` on to the end of the file."""
     keyframes = np.flatnonzero(timeline.keyframe[: start + 1])[::-1]
     # Frames that share a time can't be told apart after a seek.
     seekable = len(timeline) > 1 and bool(np.all(np.diff(timeline.decoded_pts) > 0))
+    video = timeline.video
+    skipping &= seekable and video.codec in _MARKS_UNUSED and not video.interlaced
     origins = [int(key) for key in keyframes[: _ATTEMPTS - 1] if key > 0] if seekable else []
-    for origin in [*origins, 0]:
-        with open_source(path) as container:
-            frames = _from_keyframe(container, timeline, origin, path)
+    attempts = [(origin, skipping) for origin in origins] + [(0, True)] * skipping + [(0, False)]
+    for origin, skip in attempts:
+        with opened(origin) as container:
+            needed = int(timeline.decoded_pts[start]) if skip else None
+            frames = _from_keyframe(container, timeline, origin, path, needed)
             try:
-                first = _advance(frames, timeline, start, counted=origin == 0)
+                counted = origin == 0 and not skip
+                first = _advance(frames, timeline, start, counted=counted)
             except (_Missed, av.error.InvalidDataError):
                 continue
             yield first
@@ -122,21 +201,31 @@ def _decoded(path: Path, timeline: Timeline, start: int) -> Iterator[VideoFrame]
 
 
 def _from_keyframe(
-    container: av.container.InputContainer, timeline: Timeline, key: int, path: Path
+    container: av.container.InputContainer,
+    timeline: Timeline,
+    key: int,
+    path: Path,
+    needed: int | None,
 ) -> Iterator[VideoFrame]:
+    """Decode from a keyframe on; of what is shown before the tick `needed`, only what it takes."""
     stream = video_stream(container, path)
     if not timeline.still and stream.time_base != timeline.time_base:
         raise MediaError(
             f"{path}: counts time in {stream.time_base} s, not {timeline.time_base} s; the file "
             "changed since it was scanned, run again"
         )
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+    context = stream.codec_context
+    if not context.is_open:
+        stream.thread_type = "AUTO"
+        context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
     only(container, stream)
     if key > 0:
         container.seek(int(timeline.decoded_pts[key]), stream=stream)
     for packet in demuxed(container, stream):
         if packet.stream.index == stream.index:
+            if needed is not None:
+                skip = packet.pts is not None and packet.pts < needed
+                context.skip_frame = "NONREF" if skip else "DEFAULT"
             yield from stream.decode(packet)
 
 

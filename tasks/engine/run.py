@@ -2,13 +2,14 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from stores.artifacts.artifact import Artifact
+from stores.artifacts.builder import Derivation
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 from tasks.engine.call import Call
@@ -104,6 +105,7 @@ class Run:
         notes: What a user should know of it.
         stop: Set to end the run soon; finished shards are kept.
         kept: What was looked up once and does not change while the run lasts.
+        plan: Asked at each call of a stage instead of computing; None in a run that computes.
     """
 
     store: Store
@@ -115,6 +117,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Artifact] = field(default_factory=dict)
+    plan: "Planner | None" = None
 
     @property
     def is_worker(self) -> bool:
@@ -147,6 +150,9 @@ class Run:
         """(kind, key) of every artifact used or made, without repeats."""
         return list(dict.fromkeys((record.name, record.key) for record in self.records))
 
+
+Planner = Callable[[Any, Mapping[str, Any], Derivation, Artifact | None], Artifact]
+"""(stage, its arguments, what it would make, that if the store has it) → what stands for it."""
 
 _current: ContextVar[Run | None] = ContextVar("dubflow_run", default=None)
 

@@ -171,6 +171,8 @@ class Stage:
         made_of = derivation(self.schema, self.version, arguments)
         name = self.schema.kind
         artifact = _find_whole(run.store, made_of)
+        if run.plan is not None:
+            return run.plan(self, arguments, made_of, artifact)
         if artifact is None:
             with run.store.building(made_of, run.note_damage) as artifact:
                 if artifact is None:
@@ -182,12 +184,26 @@ class Stage:
         run.executor.note_hit(artifact)
         run.progress.end(name, cached=True)
         seconds = time.perf_counter() - start
-        run.record(artifact, seconds=seconds, hits=self._ranges(artifact), computed=0)
+        run.record(artifact, seconds=seconds, hits=self.ranges(artifact), computed=0)
         return artifact
 
     def key(self, *args: Any, **kwargs: Any) -> str:
         """The key that a call with these arguments has, without computing anything."""
         return derivation(self.schema, self.version, bind(self.signature, *args, **kwargs)).key
+
+    def ranges(self, artifact: Artifact) -> int:
+        """Ranges that an artifact of this stage is made of."""
+        return len(self._shards(artifact.sizes[self._rows_dim()])) if self.ranged else 1
+
+    def forecast(
+        self, store: Store, arguments: Mapping[str, Any], made_of: Derivation
+    ) -> tuple[int, int]:
+        """Ranges that a call with these arguments has, and how many of them are finished."""
+        if not self.ranged:
+            return 1, 0
+        plan, rows = self._planned(arguments)
+        builder = store.builder(made_of, self._sizes(plan, rows))
+        return len(self._shards(rows)), len(builder.finished())
 
     def _make(
         self, run: Run, arguments: Mapping[str, Any], made_of: Derivation
@@ -316,9 +332,6 @@ class Stage:
             Shard(index, index * spec.shard, min((index + 1) * spec.shard, rows))
             for index in range(shard_count(rows, spec))
         ]
-
-    def _ranges(self, artifact: Artifact) -> int:
-        return len(self._shards(artifact.sizes[self._rows_dim()])) if self.ranged else 1
 
 
 def _find_whole(store: Store, made_of: Derivation) -> Artifact | None:

@@ -4,32 +4,20 @@ There is no telling the language from a comparison: the figures are given where 
 of its English words, and refused elsewhere.
 """
 
-from importlib import import_module
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from models.audio.mel import SAMPLE_RATE
-from models.metrics.closure import CLOSED, Phone, closures, closures_by_chance, levels
+from models.metrics.closure import CLOSED, closures, closures_by_chance, levels
 from models.metrics.metric import Metric
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.schema import ArraySpec, Schema
 from tasks.engine.stage import Made, stage
 from tasks.metrics.family import Comparison, Family
 from tasks.metrics.frames import blank, measured, metric_schema
+from tasks.metrics.phones import SURE, SURE_WORD, load_phones, phones, why_not_sure
 from tasks.source.timeline import load_timeline
 
-SURE = 0.6
-"""Mean posterior of the words from which the speech counts as understood, hence English."""
-SURE_WORD = 0.5
-"""Posterior from which a word's phones count."""
 MIN_PHONES = 3
-_PIECE_S = (15.0, 25.0)
-"""Speech is heard in pieces of such lengths, cut where it is quietest: effort grows faster."""
-_QUIET_S = 0.1
-_FRAME_S = 0.01
 _LABIAL = frozenset({"P", "B", "M"})
 
 _HOW = (
@@ -66,44 +54,12 @@ METRICS = (
     ),
 )
 
-PHONES = Schema(
-    "closing_phones",
-    {
-        "span": ArraySpec(
-            ("phone", "end"), "float32", "s", "start and end of each /p b m/", 4096, 65536
-        )
-    },
-    {"end": 2},
-    "Where speech needs closed lips; attributes say how sure its words are.",
-)
-
 CLOSURE = metric_schema(
     "metrics_closure", ["closure_rate"], "At frames within /p b m/: 100 if the lips close, else 0."
 )
 
 
-@stage(PHONES, version=1)
-def closing_phones(waveform: Artifact) -> Made:
-    """Recognise English words, and align their phones."""
-    pocketsphinx = import_module("pocketsphinx")  # it has no types
-    decoder = pocketsphinx.Decoder(samprate=SAMPLE_RATE, loglevel="FATAL")
-    posteriors: list[float] = []
-    spans: list[tuple[float, float]] = []
-    start, total = 0, waveform.sizes["sample"]
-    while start < total:
-        samples = waveform.read("sample", start, start + round(_PIECE_S[1] * SAMPLE_RATE))
-        length = _cut(samples) if start + len(samples) < total else len(samples)
-        heard, found = _heard(decoder, samples[:length])
-        posteriors += heard
-        spans += [
-            (start / SAMPLE_RATE + first, start / SAMPLE_RATE + last) for first, last in found
-        ]
-        start += length
-    facts = {"sure": float(np.mean(posteriors)) if posteriors else 0.0, "words": len(posteriors)}
-    return Made({"span": np.array(spans, np.float32).reshape(-1, 2)}, facts)
-
-
-@stage(CLOSURE, version=1)
+@stage(CLOSURE, version=2)
 def closure(
     landmarks: Artifact, timeline: Artifact, *, reference: Artifact, phones: Artifact
 ) -> Made:
@@ -118,10 +74,8 @@ def closure(
     clip = load_timeline(timeline)
     curve = blank(len(clip))
     relative, reason = _relative_opening(landmarks, reference)
-    spans = [Phone(float(start), float(stop)) for start, stop in phones.read("span")]
-    sure = phones.attributes["sure"]
-    if sure < SURE:
-        reason = f"no clear English: mean posterior of the words {sure:.3f}, less than {SURE:g}"
+    spans = [phone for phone, label in zip(*load_phones(phones), strict=True) if label in _LABIAL]
+    reason = why_not_sure(phones) or reason
     rate = gain = None
     if reason is None and len(spans):
         least = closures(relative, clip.seconds, spans)
@@ -153,54 +107,13 @@ def _relative_opening(
     return np.asarray((gap - closed) / (wide - closed), np.float32), None
 
 
-def _heard(
-    decoder: Any, samples: NDArray[np.float32]
-) -> tuple[list[float], list[tuple[float, float]]]:
-    """Posteriors of the words, and start and end [s] of the phones that need closed lips."""
-    pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16).tobytes()
-    decoder.activate_search()  # words, after the last piece's phones
-    _listen(decoder, pcm)
-    if decoder.hyp() is None:
-        return [], []
-    words = [(segment.word, float(segment.prob)) for segment in decoder.seg()]
-    posteriors = [posterior for word, posterior in words if not word.startswith(("<", "["))]
-    if not posteriors:
-        return [], []
-    decoder.set_alignment()
-    _listen(decoder, pcm)
-    spans = []
-    for entry, (word, posterior) in zip(decoder.get_alignment(), words, strict=False):
-        if entry.name != word:
-            break  # no path was found for the rest
-        spans += [
-            (phone.start * _FRAME_S, (phone.start + phone.duration) * _FRAME_S)
-            for phone in entry
-            if phone.name in _LABIAL and posterior >= SURE_WORD
-        ]
-    return posteriors, spans
-
-
-def _listen(decoder: Any, pcm: bytes) -> None:
-    decoder.start_utt()
-    decoder.process_raw(pcm, full_utt=True)
-    decoder.end_utt()
-
-
-def _cut(samples: NDArray[np.float32]) -> int:
-    """Where to end a piece: the quietest moment after its shortest length."""
-    window, shortest = (round(s * SAMPLE_RATE) for s in (_QUIET_S, _PIECE_S[0]))
-    late = samples[shortest : len(samples) // window * window]
-    loudness = np.square(late[: len(late) // window * window].reshape(-1, window)).mean(axis=1)
-    return int(shortest + window * np.argmin(loudness) + window // 2)
-
-
 def _measure(comparison: Comparison) -> Artifact:
     result = comparison.result
     return closure(
         result.landmarks,
         result.timeline,
         reference=comparison.reference.landmarks,
-        phones=closing_phones(comparison.speech),
+        phones=phones(comparison.speech),
     )
 
 

@@ -1,6 +1,7 @@
 """The same composition under Prefect: same artifacts, and states that tell hits from work."""
 
 import asyncio
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from flows.dub import dub
 from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
+from stores.runs import find_run
+from tasks.engine import prefect_executor
 from tasks.engine import stage as stage_module
 from tasks.engine.open_run import open_run
 from tasks.engine.prefect_executor import PrefectExecutor
@@ -189,3 +192,36 @@ def test_a_batch_is_one_run_with_a_task_per_row(
     assert [row["state"] for row in report["rows"]] == ["done", "done", "failed"]
     rows_done = {("1 1.mp4", "Completed"), ("2 2.mp4", "Completed")}
     assert set(_states_when(lambda seen: rows_done <= set(seen))) - before == rows_done
+
+
+def test_task_runs_link_to_the_page_where_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, str]] = []
+    monkeypatch.setattr(prefect_executor, "create_link_artifact", lambda **told: made.append(told))
+    monkeypatch.delenv("DUBFLOW_INSPECT_URL", raising=False)
+    prefect_executor.link_to_page("face_fit", "0" * 32)
+    assert not made
+    monkeypatch.setenv("DUBFLOW_INSPECT_URL", "http://host:8766/?token=secret")
+    prefect_executor.link_to_page("face_fit", "0" * 32)
+    assert [told["key"] for told in made] == ["inspect-face-fit"]
+    assert made[0]["link"] == f"http://host:8766/?token=secret#/artifact/face_fit/{'0' * 32}"
+
+
+@pytest.mark.long
+def test_a_redo_is_a_flow_run_where_a_server_is_known(
+    server: None, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.inspection.job import Lines
+    from flows.inspection.redo import redo
+
+    video = make_video(tmp_path / "talk.mp4", frames=12, size=(400, 300), real_faces=True)
+    given = settings(video=video, store=str(tmp_path / "store"))
+    store = Store(given.store)
+    record = find_run(store, dub(given).run)
+    before = len(states())
+    monkeypatch.setenv("PREFECT_API_URL", "of the harness")
+    lines = io.StringIO()
+    made = redo(store, record, {"blend": {"strength": 0.5}}, None, progress=Lines(lines))
+    assert find_run(store, made["run"]).redo_of == {"run": record.id, "span": None}
+    assert '{"name": "composite", "done": 12, "total": 12}' in lines.getvalue()
+    _states_when(lambda seen: len(seen) > before)
+    assert len(states()) > before

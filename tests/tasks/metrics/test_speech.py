@@ -9,7 +9,7 @@ import pytest
 from models.metrics.closure import Phone, closures, closures_by_chance
 from stores.artifacts.source import Source
 from tasks.engine.run import Run
-from tasks.metrics import closure, speech
+from tasks.metrics import closure, phones, speech
 from tasks.metrics.speech import talking_and_silent
 from tasks.speech.waveform import waveform
 from tests.media_factory import EXAMPLE, make_audio
@@ -89,7 +89,10 @@ def closing(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Figures of a mouth beside a person who closes it at 0.5, 1.5, 2.5 and 3.5 s."""
     starts = np.array([0.45, 1.45, 2.45, 3.45], np.float32)
-    spans = Known({"span": np.stack([starts, starts + 0.1], axis=1)}, {"sure": sure})
+    label = np.full(len(starts), phones.ARPABET.index("B"), np.int32)
+    spans = Known(
+        {"span": np.stack([starts, starts + 0.1], axis=1), "label": label}, {"sure": sure}
+    )
     clock = times(tmp_path, FRAMES)
     made = closure.closure.body(face(opening), clock, reference=face(TALK), phones=spans)
     return made.attributes["values"], made.attributes["reasons"]
@@ -119,19 +122,20 @@ def test_speech_that_is_not_understood_gives_no_figure(tmp_path: Path, run: Run)
 def test_pocketsphinx_finds_closing_phones(run: Run) -> None:
     pytest.importorskip("pocketsphinx")
     samples = waveform(Source.of(SPEECH)).read("sample", 0, 35000)
-    phones = closure.closing_phones.body(Known({"sample": samples}))
-    assert (np.abs(phones.arrays["span"][:, 0] - 0.98) < 0.05).any()  # my
-    assert 0.1 < phones.attributes["sure"] < 1 and phones.attributes["words"] >= 4
+    heard = phones.phones.body(Known({"sample": samples}))
+    found = heard.arrays["label"] == phones.ARPABET.index("M")
+    assert (np.abs(heard.arrays["span"][found, 0] - 0.98) < 0.05).any()  # my
+    assert 0.1 < heard.attributes["sure"] < 1 and heard.attributes["words"] >= 4
 
 
 def test_silence_needs_no_closing() -> None:
     pytest.importorskip("pocketsphinx")
     quiet = Known({"sample": np.zeros(8000, np.float32)})
-    made = closure.closing_phones.body(quiet)
+    made = phones.phones.body(quiet)
     assert made.arrays["span"].shape == (0, 2) and made.attributes["words"] <= 1
 
 
 def test_long_speech_is_cut_where_it_is_quiet() -> None:
     samples = np.ones(16000 * 25, np.float32)
     samples[16000 * 19 : 16000 * 20] = 0
-    assert 19 <= closure._cut(samples) / 16000 <= 20
+    assert 19 <= phones._cut(samples) / 16000 <= 20

@@ -1,0 +1,1 @@
+"""What `dubflow inspect` asks for and its server does not do itself: each in a process."""

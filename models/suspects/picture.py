@@ -1,0 +1,122 @@
+"""Whether the picture of the mouth goes on smoothly, without a border, and is the same person's."""
+
+import numpy as np
+from jaxtyping import Int64
+
+from models.arrays import FrameMask, FrameValues, Seconds
+from models.suspects.suspect import Suspect, peak, runs, weight
+
+JUMP = 1.05
+"""The mouth's picture may change so much more in one frame than in the frames before and after, as
+a multiple of the change at the liveliest tenth of the source's rows. A mouth that moves fast does
+so for several frames."""
+_LIVELY = 0.9
+_STILL_LEVELS = 1.0
+"""Noise of a still mouth [levels]: what is called lively changes by more."""
+
+SEAM = 2.0
+"""Gradient across the border of the lower face, of the source's at the same place."""
+_SHORTEST_SEAM = 3
+
+DISTANCE = 0.45
+"""Of dlib's descriptors of the dub's face and of the source's; dlib's own limit between persons is
+0.6, of whole faces."""
+
+UNUSUAL = 0.12
+"""Share of the lower face that the dub's other frames don't explain."""
+_SHORTEST_STRANGE = 4
+_JOINED = 4
+
+
+def jumps(
+    step: FrameValues, usual: FrameValues, joined: FrameMask, seconds: Seconds
+) -> list[Suspect]:
+    """Rows at which the mouth's picture changes more than a mouth does.
+
+    Args:
+        step: mean change of the mouth's picture since the row before [levels].
+        usual: the same of the source's frames, whose liveliest tenth says what is usual.
+        joined: the row before shows the same face, and both mouths were made anew.
+        seconds: when each row is shown.
+    """
+    known = usual[np.isfinite(usual)]
+    if not len(known):
+        return []
+    lively = max(_STILL_LEVELS, float(np.quantile(known, _LIVELY)))
+    change = np.where(joined, np.nan_to_num(step), 0)
+    around = (np.append(0, change[:-1]) + np.append(change[1:], 0)) / 2
+    alone = np.asarray(np.where(joined, (change - around) / lively, 0), np.float32)
+    found = []
+    for start, stop in runs(alone > JUMP):
+        row, value = peak(alone, start, stop)
+        reason = (
+            f"the mouth changes by {step[row]:.0f} levels in one frame at {seconds[row]:.2f} s, "
+            f"by {around[row]:.0f} in those beside it"
+        )
+        found.append(Suspect("jump", start, stop, weight(value / JUMP), reason))
+    return found
+
+
+def seams(ratio: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect]:
+    """Runs of rows at which the border of the pasted mouth shows.
+
+    Args:
+        ratio: gradient across the border, of the source's; NaN where unknown.
+        made: the mouth was made anew.
+        seconds: when each row is shown.
+    """
+    seen = np.where(made, np.nan_to_num(ratio), 0).astype(np.float32)
+    found = []
+    for start, stop in runs(seen > SEAM, joined=_JOINED):
+        if stop - start < _SHORTEST_SEAM:
+            continue
+        row, value = peak(seen, start, stop)
+        reason = (
+            f"the border of the mouth is {value:.1f} times as sharp as the source there at "
+            f"{seconds[row]:.2f} s"
+        )
+        found.append(Suspect("seam", start, stop, weight(value / SEAM), reason))
+    return found
+
+
+def strangers(unusual: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect]:
+    """Runs of rows whose lower face looks like none of the others.
+
+    Args:
+        unusual: share of the lower face that the dub's other frames do not explain.
+        made: the mouth was made anew.
+        seconds: when each row is shown.
+    """
+    found = []
+    for start, stop in runs(made & (unusual > UNUSUAL), joined=_JOINED):
+        if stop - start < _SHORTEST_STRANGE:
+            continue
+        row, value = peak(unusual, start, stop)
+        reason = (
+            f"{100 * value:.0f} % of the lower face look like no other frame of this dub at "
+            f"{seconds[row]:.2f} s"
+        )
+        found.append(Suspect("identity", start, stop, weight(value / UNUSUAL), reason))
+    return found
+
+
+def distant(
+    distance: FrameValues, rows: Int64[np.ndarray, " frame"], seconds: Seconds
+) -> list[Suspect]:
+    """Runs of sampled rows whose face is far from the source's.
+
+    Args:
+        distance: of the descriptors of dub and source at the sampled rows; NaN without a face.
+        rows: the sampled rows, rising.
+        seconds: when they are shown.
+    """
+    found = []
+    for start, stop in runs(np.nan_to_num(distance) > DISTANCE):
+        row, value = peak(distance, start, stop)
+        reason = (
+            f"the face is {value:.2f} from the source's at {seconds[row]:.2f} s "
+            "(dlib; 0.6 and more: another person)"
+        )
+        place = int(rows[start]), int(rows[stop - 1]) + 1
+        found.append(Suspect("identity", *place, weight(value / DISTANCE), reason))
+    return found
