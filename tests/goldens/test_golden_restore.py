@@ -3,9 +3,10 @@
 import re
 
 import numpy as np
+import pytest
 from torch import Tensor, nn
 
-from models.restore import align
+from models.restore import align, gfpgan
 from tests.goldens.golden import Golden, load, tensor
 
 
@@ -62,7 +63,11 @@ def test_golden_gpen_bfr_512() -> None:
     golden.compare({"image": image, "latent": codes[0]})
 
 
-def test_golden_gfpgan_v1clean_512() -> None:
+@pytest.mark.parametrize("package", ["gfpgan", "spandrel"])
+def test_golden_gfpgan_v1clean_512(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(package)  # gfpgan up to Python 3.12
+    if package == "spandrel":
+        monkeypatch.setattr(gfpgan.importlib.util, "find_spec", {"gfpgan": None}.__getitem__)
     golden = load("gfpgan_v1clean_512")
     face = enlarged_face(golden)
     image, heads = golden.network()(face, randomize_noise=False)

@@ -67,7 +67,8 @@ def test_subdivision_keeps_planes_sums_and_borders() -> None:
     np.testing.assert_allclose(weights.sum(1), 1)
     np.testing.assert_allclose(points[4, :2], 0, atol=1e-12)
     a, b, c = points[finer][..., :2].swapaxes(0, 1)
-    assert (np.cross(b - a, c - a) > 0).all()  # as the coarse triangles are turned
+    (x, y), (u, v) = (b - a).T, (c - a).T
+    assert (x * v - y * u > 0).all()  # as the coarse triangles are turned
     _, number = edges_of(finer)
     assert (number == 1).sum() == 4 * 4 and number.max() == 2
 
