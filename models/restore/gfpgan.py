@@ -41,7 +41,7 @@ def gfpgan_v1_clean(*, narrow: float = 1) -> nn.Module:
         ModuleNotFoundError: neither is installed; `dubflow[restore]` brings one of them.
     """
     network = _published()(
-        SIZE,
+        out_size=SIZE,
         num_style_feat=STYLE_DIM,
         channel_multiplier=2,
         fix_decoder=False,
