@@ -164,6 +164,8 @@ def test_a_span_is_redone_and_compared(opened: Page, press: Press, served: Serve
     press("Shift+ArrowRight m Shift+ArrowRight m r")
     drawer = opened.get_by_role("complementary", name="Redo")
     expect(drawer).to_contain_text(re.compile("frames 10.20"))
+    method = drawer.get_by_label("Method", exact=True)
+    expect(method).to_have_value("exemplar", timeout=120_000)
     drawer.get_by_text("Blend", exact=True).click()
     drawer.get_by_label("Strength").first.fill("0.5")
     press("Tab")
@@ -226,3 +228,14 @@ def test_suspects_are_gone_through(page: Page, served: Served) -> None:
     shows(page, 5)
     expect(page.locator(".span.mark")).to_contain_text(re.compile("5.5"))
     expect(page.locator(".unjudged")).to_contain_text("no teeth")
+
+
+def test_another_method_brings_its_own_settings(opened: Page, press: Press) -> None:
+    press("r")
+    drawer = opened.get_by_role("complementary", name="Redo")
+    method = drawer.get_by_label("Method", exact=True)
+    expect(method).to_have_value("exemplar", timeout=120_000)
+    expect(drawer).to_contain_text("Bank limit")
+    method.select_option("wav2lip")
+    expect(drawer).not_to_contain_text("Bank limit", timeout=120_000)
+    expect(drawer).to_contain_text("was exemplar")

@@ -57,7 +57,7 @@ export class StageView extends Part {
     return html`
       <div class="stage-head" role="toolbar" aria-label="Picture">
         <select aria-label="What is shown" @change=${(event) => model.setPair(event.target.value)}>
-          ${this.#pairs().map(([value, title]) => html`<option value=${value} ?selected=${model.pair === value}>${title}</option>`)}
+          ${this.#pairs().map(([value, title]) => html`<option value=${value} .selected=${model.pair === value}>${title}</option>`)}
         </select>
         <span class="group" role="group" aria-label="How two pictures are compared">
           <button aria-pressed=${pressed("side")} ?disabled=${!two} title="Side by side" @click=${() => model.setLayout("side")}>Side</button>
@@ -66,7 +66,7 @@ export class StageView extends Part {
         </span>
         ${two && layout === "wipe" ? html`<input type="range" min="0" max="1" step="0.005" .value=${String(model.wipe)} aria-label="Place of the wipe" @input=${(event) => model.setWipe(Number(event.target.value))}>` : nothing}
         ${two && layout === "difference" ? html`<select aria-label="Gain of the difference" @change=${(event) => model.setGain(Number(event.target.value))}>
-          ${[1, 4, 16].map((gain) => html`<option value=${gain} ?selected=${model.gain === gain}>× ${gain}</option>`)}
+          ${[1, 4, 16].map((gain) => html`<option value=${gain} .selected=${model.gain === gain}>× ${gain}</option>`)}
         </select>` : nothing}
         <span class="layers" role="group" aria-label="Layers">
           ${model.layers.map(({ name, title, on }, index) => html`
@@ -177,7 +177,7 @@ export class StageView extends Part {
     const shown = this.#fit(pane, this.#rectangles()[0]).scale * width * devicePixelRatio;
     const exact = this.model.layout === "difference" && !this.model.player.playing;
     const enough = WIDTHS.find((size) => size >= shown && size < width) ?? width;
-    return { video: pane.video, row, width: enough, format: exact ? "png" : "webp" };
+    return { video: pane.video, row, width: enough, format: exact ? "png" : "jpeg" };
   }
 
   #rectangles() {
