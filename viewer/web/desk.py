@@ -20,6 +20,9 @@ from viewer.web.sound import Heard
 from viewer.web.subject import RunBook
 from viewer.web.tracks import Tracks
 
+DRAWING_SECONDS = 60
+"""A drawing takes no longer, or is asked for again."""
+
 _OPEN_RUNS = 4
 _KEPT = "private, max-age=31536000, immutable"
 

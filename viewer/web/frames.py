@@ -226,13 +226,13 @@ def shrunk(frame: Frame, width: int | None) -> NDArray[np.uint8]:
 
 
 def encoded(rgb: NDArray[np.uint8], form: Format) -> bytes:
-    """A picture (h, w, 3) RGB as a file."""
+    """A picture (h, w, 3) RGB, or (h, w, 4) with alpha, as a file."""
     if form == "webp":
         target = io.BytesIO()
         # Of the methods that WebP has, 0 takes twice as long as JPEG, OpenCV's choice seven times.
         Image.fromarray(rgb).save(target, "WEBP", quality=_WEBP_QUALITY, method=0)
         return target.getvalue()
-    done, data = cv2.imencode(f".{form}", rgb[..., ::-1], _QUALITY[form])
+    done, data = cv2.imencode(f".{form}", rgb[..., [2, 1, 0, 3][: rgb.shape[2]]], _QUALITY[form])
     assert done
     return data.tobytes()
 
