@@ -49,6 +49,7 @@ def session_routes(desk: Desk, subject: Subject) -> APIRouter:
                 "name": Path(run.output).name if run.output else run.command,
                 "method": run.settings.get("method"),
                 "redo_of": run.redo_of,
+                "shown": "video" in run.settings and any(k == "timeline" for k, _ in run.artifacts),
             }
             for run in [run for run in desk.book.newest() if run.command != "suspects"][:limit]
         ]
@@ -146,10 +147,9 @@ def run_routes(desk: Desk) -> APIRouter:
         range: Annotated[str | None, Header()] = None,
     ) -> Response:
         view = desk.run(run).view
-        path = view.video_file(which)
         own = view.playable(which)
         if own is not None and not type:
-            return ranged(path, own.partition(";")[0], range)
+            return ranged(view.video_file(which), own.partition(";")[0], range)
         container: Container = type or "mp4"
         request = {"store": desk.store.url, "run": run, "which": which, "type": container}
         name = f"{run}-{which}.{container}"
