@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KEPT_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
 PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --durations 15
 
-.PHONY: demo demo-batch test test-fast test-long test-slow check bench lock clean
+.PHONY: demo demo-batch test test-fast test-long test-slow test-browser check bench lock clean
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
@@ -36,16 +36,19 @@ demo-batch: .venv/.ready
 	@$(BIN)/dubflow demo-batch
 
 test: check
-	$(PYTEST) -m "not (slow or goldens or long)"
+	$(PYTEST) -m "not (slow or goldens or long or browser)"
 
 test-fast: .venv/.ready
-	$(PYTEST) -m "not (slow or goldens or long or dub)"
+	$(PYTEST) -m "not (slow or goldens or long or dub or browser)"
 
 test-long: .venv/.ready
-	$(PYTEST) -m "(goldens or long) and not slow"
+	$(PYTEST) -m "(goldens or long) and not (slow or browser)"
 
 test-slow: .venv/.ready
 	$(BIN)/pytest --durations 15 -m slow
+
+test-browser: .venv/.ready
+	$(BIN)/pytest --durations 15 tests/browser
 
 bench: .venv/.ready
 	$(BIN)/python -m benchmarks.dub

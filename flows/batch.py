@@ -319,6 +319,7 @@ def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
         hits=sum(stage.hits for stage in report.stages),
         size=row.settings.output.stat().st_size,
         notes=report.notes,
+        run=report.run,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
     create_image_artifact,
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -37,6 +38,7 @@ from flows.runtime.clusters import open_cluster
 from flows.runtime.progress import Bars, watcher
 from flows.settings import DubSettings
 from flows.training.settings import TrainSettings
+from stores.artifacts.settings import inspect_address, inspect_command
 from stores.errors import DubflowError
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import Progress
@@ -70,8 +72,11 @@ def dub_flow(
     create_markdown_artifact(
         key="result",
         markdown=f"`{report['output']}`: {report['frames']} frames, {report['seconds']:.2f} s, "
-        f"mouth made anew in {report['valid_frames']}",
+        f"mouth made anew in {report['valid_frames']}\n\nLook at all of it: "
+        f"`{inspect_command(report['output'], settings.store)}`",
     )
+    if (address := inspect_address(f"/run/{report['run']}")) is not None:
+        create_link_artifact(link=address, link_text="Look at all of it", key="inspect")
     _show(Path(report["output"]), "sheet", "Frames of the result")
     return report
 
@@ -85,7 +90,7 @@ def batch_flow(settings: BatchSettings) -> dict[str, Any]:
     shown = ("number", "state", "output", "frames", "valid_frames", "seconds", "computed", "reason")
     create_table_artifact(
         key="rows",
-        table=[{name: row[name] for name in shown} for row in report["rows"]],
+        table=[{name: row[name] for name in shown} | _seen(row) for row in report["rows"]],
         description=f"Rows of {settings.manifest.name}; the same as Parquet: {report['report']}",
     )
     return report
@@ -139,6 +144,12 @@ def personalise_flow(settings: PersonaliseSettings, cluster: str | None = None) 
         )
     create_markdown_artifact(key="card", markdown=(settings.output / "card.md").read_text())
     return report.model_dump(mode="json")
+
+
+def _seen(row: dict[str, Any]) -> dict[str, str]:
+    """Where a row's dub is looked at."""
+    address = inspect_address(f"/run/{row['run']}") if row["run"] else None
+    return {"run": row["run"]} | ({"look": f"[inspect]({address})"} if address else {})
 
 
 def _row_task(cluster: Cluster | None) -> Dub:

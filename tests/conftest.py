@@ -37,10 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Goldens are known by their folder; the other tiers mark themselves."""
+    """Two tiers are known by their folder; the others mark themselves."""
     for item in items:
-        if "goldens" in item.path.relative_to(ROOT).parts:
-            item.add_marker(pytest.mark.goldens)
+        for tier in {"goldens", "browser"} & set(item.path.relative_to(ROOT).parts):
+            item.add_marker(tier)
 
 
 def pytest_collection_finish() -> None:

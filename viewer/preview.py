@@ -230,3 +230,6 @@ _PLOTS: dict[str, Callable[[Any, Store, Artifact], None]] = {
     "motion": _plot_motion,
     "lenders": _plot_lenders,
 }
+
+DRAWN = frozenset({*_PICTURES, *_PLOTS})
+"""Kinds that there is a drawing of."""

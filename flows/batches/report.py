@@ -36,6 +36,7 @@ class RowResult:
         hits: Ranges from the store.
         size: Of the output [byte].
         notes: Of the dub.
+        run: Id of its record in the store: `dubflow inspect RUN` shows all of it.
     """
 
     number: int
@@ -51,6 +52,7 @@ class RowResult:
     hits: int = 0
     size: int = 0
     notes: list[str] = field(default_factory=list)
+    run: str = ""
 
 
 def write_report(path: Path, rows: Sequence[RowResult]) -> None:

@@ -125,3 +125,5 @@ def summarise(done: "BatchReport", console: Console) -> None:
     video = sum(row.video_seconds for row in done.rows if row.seconds)
     console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video")
     console.print(f"report: {done.path}", soft_wrap=True)
+    if any(row.run for row in done.rows):
+        console.print("look at a row: dubflow inspect OUTPUT [dim](or `run` of the report)")

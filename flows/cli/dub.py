@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 from flows.cli import options
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
 from flows.settings import DubSettings, read_settings
+from stores.artifacts.settings import inspect_command
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
@@ -115,9 +117,5 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         console.print(f"  left as they were: frames {ranges}")
     show_notes(report.notes, console)
     show_computed([stage.name for stage in report.stages if stage.computed], console)
-    console.print(
-        f"  look at the artifacts: dubflow artifacts list --store {store}\n"
-        f"                         dubflow artifacts show {report.stages[-1].key[:12]} "
-        f"--store {store}",
-        soft_wrap=True,
-    )
+    look = inspect_command(report.output, store)
+    console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)

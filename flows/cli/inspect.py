@@ -1,8 +1,10 @@
 """`dubflow inspect`: a page on which every artifact of a run is seen and heard."""
 
+import re
 import secrets
 import sys
 import webbrowser
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -44,7 +46,7 @@ def inspect(
         str | None,
         Parameter(
             group=RUNNING,
-            help="Secret that the address carries, 16 characters at least.",
+            help="Secret that the address carries: at least 16 letters, digits, - or _.",
             show_default="a new one",
         ),
     ] = None,
@@ -69,9 +71,9 @@ def inspect(
 
     if host not in LOOPBACK and token is None:
         raise SettingsError(f"--host {host} lets others in: choose a secret with --token")
-    if token is not None and len(token) < 16:
-        raise SettingsError("--token: give 16 characters at least")
-    opened = Store(store or default_store())
+    if token is not None and not re.fullmatch(r"[\w-]{16,}", token, re.ASCII):
+        raise SettingsError("--token: give at least 16 letters, digits, - or _")
+    opened = Store(store or _store_of(subject) or default_store())
     first = find_subject(opened, subject)
     secret = token or secrets.token_urlsafe(24)
     with when_stopped("nothing was changed"), listening(host, port) as sock:
@@ -89,3 +91,12 @@ def inspect(
         if browser:
             webbrowser.open(address)
         uvicorn.Server(config).run(sockets=[sock])
+
+
+def _store_of(subject: str | None) -> str | None:
+    """The store that an index was prepared in."""
+    if subject is None or not subject.endswith(".parquet"):
+        return None
+    from stores.dataset_index import index_facts
+
+    return str(index_facts(Path(subject))["store"])

@@ -15,6 +15,7 @@ from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from models.faces.tracks import face_boxes
 from models.metrics.metric import Metric
+from stores.artifacts.settings import inspect_address, inspect_command
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.errors import InputError
@@ -82,6 +83,8 @@ def build_report(
         licences={f"weights {number}": note for number, note in enumerate(notes, 1)},
         opinions=_opinions(settings),
         command=shlex.join(["dubflow", *sys.argv[1:]]) if "dubflow" in sys.argv[0] else "",
+        look=inspect_command("VIDEO", settings.store),
+        look_address=inspect_address("/home") or "",
     )
 
 

@@ -17,6 +17,7 @@ from flows.runtime.local_server import CPU_POOL, GPU_POOL, run_prefect
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from stores.runs import find_run
+from tasks.engine import prefect_executor
 from tasks.engine import stage as stage_module
 from tasks.engine.open_run import open_run
 from tasks.engine.prefect_executor import PrefectExecutor
@@ -191,6 +192,18 @@ def test_a_batch_is_one_run_with_a_task_per_row(
     assert [row["state"] for row in report["rows"]] == ["done", "done", "failed"]
     rows_done = {("1 1.mp4", "Completed"), ("2 2.mp4", "Completed")}
     assert set(_states_when(lambda seen: rows_done <= set(seen))) - before == rows_done
+
+
+def test_task_runs_link_to_the_page_where_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, str]] = []
+    monkeypatch.setattr(prefect_executor, "create_link_artifact", lambda **told: made.append(told))
+    monkeypatch.delenv("DUBFLOW_INSPECT_URL", raising=False)
+    prefect_executor.link_to_page("face_fit", "0" * 32)
+    assert not made
+    monkeypatch.setenv("DUBFLOW_INSPECT_URL", "http://host:8766/?token=secret")
+    prefect_executor.link_to_page("face_fit", "0" * 32)
+    assert [told["key"] for told in made] == ["inspect-face-fit"]
+    assert made[0]["link"] == f"http://host:8766/?token=secret#/artifact/face_fit/{'0' * 32}"
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from tests.viewer.sample import METRICS, curves, report
 from viewer.intervals import Interval, crossed_interval, mean_interval
 from viewer.report.choose import curves_to_show, moments_to_show
 from viewer.report.data import Curve, Part, Score, System
-from viewer.report.render import interval, number, to_html, write_report
+from viewer.report.render import interval, number, to_html, to_markdown, write_report
 from viewer.report.tables import duels, metric_tables, untried
 
 VOID = {"meta", "img", "br", "path", "link", "input"}
@@ -162,6 +162,14 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_the_page_says_how_to_look_into_a_video() -> None:
+    told = replace(report(), look="dubflow inspect VIDEO", look_address="http://h/?token=a#/home")
+    assert "<code>dubflow inspect VIDEO</code>" in to_html(told)
+    assert 'href="http://h/?token=a#/home"' in to_html(told)
+    assert "`dubflow inspect VIDEO`" in to_markdown(told)
+    assert "inspect" not in to_html(report())
 
 
 def test_files(tmp_path: Path) -> None:

@@ -222,6 +222,8 @@ class Report:
         licences: What may be done with weights and data: name → note.
         opinions: Of human raters, where there are any.
         command: The command line that made it; "" if unknown.
+        look: The command that shows a video of ours with its artifacts; "" if there is none.
+        look_address: Where a browser sees them; "" if nobody said.
     """
 
     title: str
@@ -236,3 +238,5 @@ class Report:
     licences: Mapping[str, str] = field(default_factory=dict)
     opinions: Opinions | None = None
     command: str = ""
+    look: str = ""
+    look_address: str = ""

@@ -65,6 +65,10 @@ def create_app(
     app.include_router(sound_routes(desk))
     app.include_router(artifact_routes(desk))
     app.include_router(job_routes(desk))
+    if subject.kind == "index":
+        from viewer.web.index import IndexDesk, index_router  # pyarrow: 30 MB
+
+        app.include_router(index_router(IndexDesk(Path(subject.id or ""), store)))
     return app
 
 
@@ -92,7 +96,7 @@ def _add_pages(app: FastAPI, token: str, cookie: str) -> None:
     files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*.*")}
 
     @app.get("/")
-    def page(request: Request) -> Response:
+    async def page(request: Request) -> Response:
         if "index.html" not in files:
             raise HTTPException(404, "the page is not installed")
         text, allowed = guarded_page(files["index.html"].read_text(encoding="utf-8"))
@@ -103,7 +107,7 @@ def _add_pages(app: FastAPI, token: str, cookie: str) -> None:
         return answer
 
     @app.get("/static/{name:path}")
-    def static(name: str) -> Response:
+    async def static(name: str) -> Response:
         if name not in files:
             raise HTTPException(404, "no such file")
         kind = mimetypes.guess_type(name)[0] or "application/octet-stream"

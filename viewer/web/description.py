@@ -8,12 +8,12 @@ import numpy as np
 from stores.artifacts.artifact import Artifact
 from stores.errors import DamagedArtifact, MediaError, StoreError
 from viewer.web.overlays import overlay_list
-from viewer.web.playable import playable_type
 from viewer.web.run import RunView, Which
+from viewer.web.thumbs import has_thumb
 from viewer.web.tracks import Tracks
 
 
-def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[str, Any]:
+def describe(run: RunView, tracks: Tracks, *, looked: bool) -> dict[str, Any]:
     """All that the page needs to begin with."""
     steps = np.diff(run.ticks)
     record = run.record
@@ -28,11 +28,11 @@ def describe(run: RunView, tracks: Tracks, suspects: list[Any] | None) -> dict[s
         "seconds": float(run.times[-1]),
         "variable_rate": bool(len(steps) and steps.max() > 1.5 * steps.min()),
         "videos": {which: _video(run, which) for which in ("source", "dub")},
-        "sounds": [s for s in ("speech", "own") if run.waveform(s) is not None],  # type: ignore[arg-type]
+        "sounds": [s for s in ("speech", "own") if run.waveform(s) is not None],
         "overlays": overlay_list(run),
         "tracks": tracks.described(),
         "stages": list(stages(run)),
-        "suspects": "absent" if suspects is None else "ready",
+        "suspects": "ready" if looked else "absent",
     }
 
 
@@ -42,7 +42,7 @@ def _video(run: RunView, which: Which) -> dict[str, Any] | None:
     facts = run.facts[which]
     codec = facts.codec if which == "source" else run.need("composite").attributes["codec"]
     try:
-        playable = playable_type(run.video_file(which))
+        playable = run.playable(which)
     except (MediaError, StoreError):
         playable = None
     return {
@@ -75,7 +75,13 @@ def _stage(run: RunView, kind: str, key: str, *, check: bool) -> dict[str, Any]:
     except DamagedArtifact:
         state = "damaged"
     if artifact is None:
-        absent = {"seconds": None, "bytes": None, "rows": None, "inputs": [], "row_is": "other"}
+        absent: dict[str, Any] = {
+            "seconds": None,
+            "bytes": None,
+            "rows": None,
+            "inputs": [],
+            "row_is": "other",
+        }
         return told | {"state": state} | absent
     manifest = artifact.manifest
     return told | {
@@ -85,6 +91,7 @@ def _stage(run: RunView, kind: str, key: str, *, check: bool) -> dict[str, Any]:
         "rows": manifest.sizes.get("frame", manifest.attributes.get("frames")),
         "inputs": sorted({k for k, _ in manifest.inputs.values() if k != "source"}),
         "row_is": run.row_is(artifact),
+        "picture": has_thumb(artifact),
     }
 
 

@@ -20,6 +20,9 @@ from viewer.web.sound import Heard
 from viewer.web.subject import RunBook
 from viewer.web.tracks import Tracks
 
+DRAWING_SECONDS = 60
+"""A drawing takes no longer, or is asked for again."""
+
 _OPEN_RUNS = 4
 _KEPT = "private, max-age=31536000, immutable"
 
@@ -31,7 +34,6 @@ class OpenRun:
         self.view = view
         self._related = related
         self._heard: dict[Sound, Heard] = {}
-        self._suspects: list[Any] | None = None
         self.looking: Job | None = None
         self.schemas: Recent[dict[str, Any]] = Recent(16)
 
@@ -50,19 +52,33 @@ class OpenRun:
             self._heard[sound] = Heard(self.view, sound)
         return self._heard[sound]
 
-    def suspects(self) -> list[Any] | None:
-        """Places that deserve a look, or None where nobody has looked for them."""
-        if self._suspects is None:
-            for item in (*self.view.record.artifacts, *self.view.dubbed_sources()):
-                if item[0] in ("composite", "dubbed", "source"):
-                    for found in self._related.made_of(item, "suspects"):
-                        self._suspects = list(found.attributes.get("rows", []))
-        return self._suspects
+    @cached_property
+    def suspects(self) -> dict[str, Any] | None:
+        """Places that deserve a look and what was not judged; None where nobody has looked."""
+        items = self.view.dubbed_sources()
+        found = [each for item in items for each in self._related.made_of(item, "suspects")]
+        if not found:
+            return None
+        newest = max(found, key=lambda each: each.manifest.created)
+        classes, reasons = newest.attributes["classes"], newest.attributes["reasons"]
+        numbers = (newest.read(name).tolist() for name in ("class", "start", "stop", "weight"))
+        rows = [
+            {
+                "class": classes[place]["name"],
+                "title": classes[place]["title"],
+                "start": start,
+                "stop": stop,
+                "weight": weight,
+                "reason": reason,
+            }
+            for place, start, stop, weight, reason in zip(*numbers, reasons, strict=True)
+        ]
+        return {"rows": rows, "not_judged": newest.attributes["not_judged"]}
 
-    def found(self, result: dict[str, Any]) -> None:
-        """Keep what a job found, and read tracks anew, to which it may have added."""
-        self._suspects = list(result.get("rows", []))
-        self.__dict__.pop("tracks", None)
+    def look_again(self, _: dict[str, Any]) -> None:
+        """Read anew what a job may have added to."""
+        for name in ("tracks", "suspects"):
+            self.__dict__.pop(name, None)
 
 
 class Desk:

@@ -4,6 +4,7 @@ A video stays open: the next frame only goes on decoding. A jump decodes from th
 a step back some frames at once. Frames that are likely asked for next are made ahead.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -11,13 +12,16 @@ from typing import Literal, Protocol
 
 import cv2
 import numpy as np
+import zarr
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+from PIL import Image, WebPImagePlugin
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import MediaError
 from stores.media.encode import Segment
 from stores.media.facts import VideoFacts
-from stores.media.frame import Frame, VideoFrame
+from stores.media.frame import Frame
 from stores.media.read import made_frames
 from stores.media.segment import encoded_facts, segment_frames
 from stores.media.settings import EncodeSettings
@@ -29,12 +33,15 @@ AHEAD = 16
 """Frames made before they are asked for."""
 
 PICTURES_BYTES = 32 << 20
-_FRAMES_BYTES = 32 << 20
+_FRAMES_BYTES, _MOST_FRAMES = 32 << 20, 64
+"""Of decoded frames of one video that are kept."""
+
 _QUALITY: dict[Format, list[int]] = {
     "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 90],
-    "webp": [cv2.IMWRITE_WEBP_QUALITY, 80],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],
 }
+_WEBP_QUALITY = 85
+assert WebPImagePlugin.SUPPORTED  # imported, it alone is registered; else Pillow loads forty more
 
 _ahead = ThreadPoolExecutor(1, "frames ahead")
 
@@ -63,7 +70,7 @@ class Composed:
         self._composite, self._pts = composite, pts
         self._facts = encoded_facts(video, settings)
         self._segment: tuple[int, Segment] | None = None
-        (self._rows,) = composite.group["size"].shards  # type: ignore[union-attr, misc]
+        self._rows = segment_rows(composite)
 
     def frames(self, start: int) -> Iterator[Frame]:
         """As `Readable`.
@@ -98,6 +105,13 @@ class Composed:
         return kept[1]
 
 
+def segment_rows(composite: Artifact) -> int:
+    """How many frames a segment has, the last one left out."""
+    array = composite.group["size"]
+    assert isinstance(array, zarr.Array) and array.shards
+    return array.shards[0]
+
+
 class Pictures:
     """Encoded pictures of a video.
 
@@ -122,7 +136,7 @@ class Pictures:
         self._video: Readable | None = None
         self._decoding: Iterator[Frame] = iter(())
         self._next = self._asked = -1
-        self._frames: Recent[Frame] = Recent(_FRAMES_BYTES, _bytes)
+        self._frames: Recent[Frame] = Recent(_FRAMES_BYTES, _weight)
         self._back = AHEAD
         self._lock = Lock()
 
@@ -212,11 +226,19 @@ def shrunk(frame: Frame, width: int | None) -> NDArray[np.uint8]:
 
 
 def encoded(rgb: NDArray[np.uint8], form: Format) -> bytes:
-    """A picture (h, w, 3) RGB or (h, w) grey as a file."""
-    bgr = rgb[..., ::-1] if rgb.ndim == 3 else rgb
-    done, data = cv2.imencode(f".{form}", bgr, _QUALITY[form])
+    """A picture (h, w, 3) RGB, or (h, w, 4) with alpha, as a file."""
+    if form == "webp":
+        target = io.BytesIO()
+        # Of the methods that WebP has, 0 takes twice as long as JPEG, OpenCV's choice seven times.
+        Image.fromarray(rgb).save(target, "WEBP", quality=_WEBP_QUALITY, method=0)
+        return target.getvalue()
+    done, data = cv2.imencode(f".{form}", rgb[..., [2, 1, 0, 3][: rgb.shape[2]]], _QUALITY[form])
     assert done
     return data.tobytes()
+
+
+def _weight(frame: Frame) -> int:
+    return max(_bytes(frame), _FRAMES_BYTES // _MOST_FRAMES)
 
 
 def _bytes(frame: Frame) -> int:

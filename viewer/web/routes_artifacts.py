@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
-from viewer.web.desk import Desk, kept
+from viewer.preview import DRAWN
+from viewer.web.desk import DRAWING_SECONDS, Desk, kept
+from viewer.web.run import dims
 
 _MOST = 2000
-_DRAWING_SECONDS = 60
 
 
 def artifact_routes(desk: Desk) -> APIRouter:
@@ -36,6 +37,7 @@ def artifact_routes(desk: Desk) -> APIRouter:
             "created": manifest.created,
             "seconds": manifest.wall_seconds,
             "bytes": manifest.stored_bytes,
+            "picture": kind in DRAWN,
             "files": len(manifest.files),
             "sizes": manifest.sizes,
             "parameters": manifest.parameters,
@@ -53,7 +55,7 @@ def artifact_routes(desk: Desk) -> APIRouter:
     def preview(kind: str, key: str) -> Response:
         desk.artifact(kind, key)
         request = {"store": desk.store.url, "kind": kind, "key": key}
-        path = desk.files.wait(f"{kind}-{key}.png", "viewer.web.drawing", request, _DRAWING_SECONDS)
+        path = desk.files.wait(f"{kind}-{key}.png", "viewer.web.drawing", request, DRAWING_SECONDS)
         return kept(path.read_bytes(), "image/png")
 
     return routes
@@ -76,6 +78,5 @@ def _array(artifact: Artifact, name: str) -> dict[str, Any]:
     facts = {key: str(array.attrs.get(key, "")) for key in ("units", "doc")}
     if not isinstance(array, zarr.Array):
         return {"name": name, "dtype": None, "dims": [], "shape": [], "chunk": None, **facts}
-    dims = list(getattr(array.metadata, "dimension_names", None) or ())
-    told = {"name": name, "dtype": str(array.dtype), "dims": dims, "shape": list(array.shape)}
-    return {**told, "chunk": array.chunks[0], **facts}
+    told = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
+    return {**told, "dims": list(dims(artifact, name)), "chunk": array.chunks[0], **facts}

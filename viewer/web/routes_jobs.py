@@ -36,14 +36,14 @@ def job_routes(desk: Desk) -> APIRouter:
         job = opened.looking
         if job is not None and job.state == "running":
             return {"state": "computing", "rows": [], "job": job.id}
-        rows = opened.suspects()
-        return {"state": "absent" if rows is None else "ready", "rows": rows or []}
+        found = opened.suspects
+        return {"state": "ready", **found} if found else {"state": "absent", "rows": []}
 
     @routes.post("/runs/{run}/suspects")
     def find_suspects(run: str) -> dict[str, str]:
         opened = desk.run(run)
         if opened.looking is None or opened.looking.state != "running":
-            opened.looking = start("suspects", run, opened.found)
+            opened.looking = start("suspects", run, opened.look_again)
         return {"job": opened.looking.id}
 
     @routes.get("/runs/{run}/schema")

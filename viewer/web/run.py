@@ -20,7 +20,8 @@ from stores.media.segment import encoded_facts
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from stores.runs import RunRecord
-from viewer.web.frames import Composed, Pictures
+from viewer.web.frames import Composed, Pictures, segment_rows
+from viewer.web.playable import playable_type
 from viewer.web.recent import Recent
 
 Which = Literal["source", "dub"]
@@ -41,6 +42,7 @@ class RunView:
         self._made = made
         self._found: dict[tuple[str, str], Artifact | None] = {}
         self._pictures: dict[str, Pictures] = {}
+        self._playable: dict[Which, str | None] = {}
         self._lock = RLock()
 
     def find(self, kind: str, key: str) -> Artifact | None:
@@ -160,6 +162,17 @@ class RunView:
             )
         return Path(given)
 
+    def playable(self, which: Which) -> str | None:
+        """Media type and codecs if browsers play the file as it is.
+
+        Raises:
+            MediaError: it is no longer there.
+        """
+        path = self.video_file(which)
+        if which not in self._playable:
+            self._playable[which] = playable_type(path)
+        return self._playable[which]
+
     @cached_property
     def facts(self) -> dict[Which, VideoFacts]:
         """Of the videos that there are."""
@@ -248,8 +261,14 @@ def has(artifact: Artifact, array: str) -> bool:
     return f"{array}/zarr.json" in artifact.manifest.files
 
 
+def dims(artifact: Artifact, array: str) -> tuple[str, ...]:
+    """Names of an array's dimensions; none of a stream of bytes."""
+    found = artifact.group[array].metadata
+    return tuple(str(name) for name in getattr(found, "dimension_names", None) or ())
+
+
 def _keyframes(composite: Artifact) -> NDArray[np.int64]:
     """Rows where decoding of the segments can start."""
-    (rows,) = composite.group["size"].shards  # type: ignore[union-attr, misc]
+    rows = segment_rows(composite)
     packets = np.flatnonzero(composite.read("keyframe"))
     return np.sort(packets // rows * rows + composite.read("order")[packets])

@@ -10,7 +10,7 @@ from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
 from viewer.web.frames import shrunk
 from viewer.web.overlays import Shape, shapes
-from viewer.web.run import RunView, Sound, has
+from viewer.web.run import RunView, Sound, dims, has
 from viewer.web.sound import Heard
 
 Image = NDArray[np.uint8]
@@ -25,7 +25,8 @@ _DRAWN = {
     "speaker": "mouth",
 }
 _SOURCE, _DUB = ("timeline", "output_frames"), ("composite", "dubbed")
-_CROPPED = {"rgb": slice(None), "bgr": slice(None, None, -1)}
+_SOUND = ("waveform", "mel")
+_ORDER = {"rgb": slice(None), "bgr": slice(None, None, -1)}
 
 
 def thumb(run: RunView, kind: str, row: int, width: int, heard: Callable[[Sound], Heard]) -> Image:
@@ -53,11 +54,12 @@ def thumb(run: RunView, kind: str, row: int, width: int, heard: Callable[[Sound]
         return shrunk(
             run.pictures("source", aside=True).frame(lender if lender >= 0 else at), width
         )
-    if kind in ("waveform", "mel"):
-        return _sound(run, kind, row, width, heard)
-    picture = _picture(run, artifact, row)
-    if picture is None:
+    if kind in _SOUND:
+        return _heard(run, kind, row, width, heard)
+    name, rows = _pictures(artifact), run.row_of(artifact, row)
+    if name is None or rows is None:
         raise StoreError(f"{kind} has no picture at row {row}")
+    picture = _picture(artifact, name, rows)
     scale = width / picture.shape[1]
     if scale < 1:
         size = (width, max(1, round(picture.shape[0] * scale)))
@@ -65,22 +67,31 @@ def thumb(run: RunView, kind: str, row: int, width: int, heard: Callable[[Sound]
     return picture
 
 
-def _picture(run: RunView, artifact: Artifact, row: int) -> Image | None:
-    """The artifact's first array of pictures, on grey where it has a mask."""
-    at = run.row_of(artifact, row)
-    if at is None or not {"y", "x"} <= set(artifact.sizes):
-        return None
-    for name in artifact.array_names:
-        dims = getattr(artifact.group[name].metadata, "dimension_names", None) or ()
-        order = _CROPPED.get(str(dims[-1])) if len(dims) == 4 and dims[1:3] == ("y", "x") else None
-        if order is None:
-            continue
-        picture = artifact.read(name, at, at + 1)[0][..., order]
-        if has(artifact, "mask"):
-            share = artifact.read("mask", at, at + 1)[0][..., None] / 255
-            picture = picture * share + 32 * (1 - share)
-        return np.ascontiguousarray(picture, np.uint8)
+def has_thumb(artifact: Artifact) -> bool:
+    """Whether there is anything to be seen in it."""
+    known = {*_SOURCE, *_DUB, *_DRAWN, *_SOUND, "lenders"}
+    sizes = set(artifact.sizes)
+    pictures = {"frame", "y", "x"} <= sizes and not sizes.isdisjoint(_ORDER)
+    return artifact.kind in known or pictures
+
+
+def _pictures(artifact: Artifact) -> str | None:
+    """Name of the artifact's first array of pictures."""
+    if has_thumb(artifact):
+        for name in artifact.array_names:
+            if (found := dims(artifact, name))[1:3] == ("y", "x") and found[-1] in _ORDER:
+                return name
     return None
+
+
+def _picture(artifact: Artifact, name: str, row: int) -> Image:
+    """One of its pictures, on grey where it has a mask."""
+    order = _ORDER[dims(artifact, name)[-1]]
+    picture = artifact.read(name, row, row + 1)[0][..., order]
+    if has(artifact, "mask"):
+        share = artifact.read("mask", row, row + 1)[0][..., None] / 255
+        picture = picture * share + 32 * (1 - share)
+    return np.ascontiguousarray(picture, np.uint8)
 
 
 def _drawn(run: RunView, found: list[Shape], at: int, width: int, *, close: bool) -> Image:
@@ -110,7 +121,7 @@ def _drawn(run: RunView, found: list[Shape], at: int, width: int, *, close: bool
     return canvas
 
 
-def _sound(run: RunView, kind: str, row: int, width: int, heard: Callable[[Sound], Heard]) -> Image:
+def _heard(run: RunView, kind: str, row: int, width: int, heard: Callable[[Sound], Heard]) -> Image:
     """A second of sound around the row."""
     sound: Sound = "speech" if run.waveform("speech") is not None else "own"
     height = width * 9 // 16

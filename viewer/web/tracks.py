@@ -80,8 +80,8 @@ def _tracks(run: RunView, related: Related) -> list[Track]:
         found.append(
             Track("opening_seen", "Opening in the source", height, "line", "opening", read)
         )
-    if (read := _dub_opening(run, related)) is not None:
-        found.append(Track("opening_dub", "Opening in the dub", height, "line", "opening", read))
+    if (seen := _dub_opening(run, related)) is not None:
+        found.append(Track("opening_dub", "Opening in the dub", height, "line", "opening", seen))
     if shown is not None and has(shown, "valid"):
         read = _of_rows(shown, "valid", _plain)
         found.append(Track("valid", "Mouth made anew", "", "mask", "validity", read))
@@ -146,14 +146,16 @@ def _of_source(
     def read(first: int, stop: int) -> Values:
         rows = run.source_frame[first:stop]
         low = int(rows.min())
-        return made(artifact, low, int(rows.max()) + 1)[rows - low]
+        values: Values = made(artifact, low, int(rows.max()) + 1)[rows - low]
+        return values
 
     return read
 
 
 def _seen_opening(face: Artifact, first: int, stop: int) -> Values:
-    gap = opening(face.read("mouth", first, stop))
-    return np.where(face.read("valid", first, stop), gap, np.float32(np.nan))
+    gap: Values = opening(face.read("mouth", first, stop))
+    gap[~face.read("valid", first, stop)] = np.nan
+    return gap
 
 
 def _cuts(run: RunView) -> Values:
@@ -161,4 +163,4 @@ def _cuts(run: RunView) -> Values:
     before, after = run.source_frame[:-1], run.source_frame[1:]
     starts = run.clip.scene_start[np.maximum(before, after)] & (after != before)
     starts |= np.abs(after - before) > 1
-    return np.append(False, starts).astype(np.float32)
+    return np.asarray(np.append(False, starts), np.float32)
