@@ -266,6 +266,30 @@ def test_files_are_given_by_single_ranges(looked: Looked) -> None:
 
 
 @pytest.mark.dub
+def test_a_store_of_objects_shows_the_same(looked: Looked, browse: Open) -> None:
+    page, run, store, record = looked
+    far = Store(f"memory://{record.id}")
+    names = [f"runs/{record.id}.json"]
+    for kind, key in record.artifacts:
+        below = f"{kind}/{key[:2]}/{key}"
+        names += [f"{below}/{name}" for name in store.backend.names(below)]
+    for name in names:
+        far.backend.write(name, store.backend.read(name))
+    there = browse(far)
+    assert there.get(run).json() == page.get(run).json()
+    for address in (
+        "frames/dub/11?format=png",
+        "frames/source/11?format=png",
+        "overlays/mouth/11",
+        "tracks/opening_seen",
+        "waveform/speech?points=50",
+        "thumb/render/11",
+        "play/dub",
+    ):
+        assert there.get(f"{run}/{address}").content == page.get(f"{run}/{address}").content
+
+
+@pytest.mark.dub
 def test_damage_and_absence_show_in_the_lineage(looked: Looked, browse: Open) -> None:
     _, run, store, record = looked
     kind, key = next(item for item in record.artifacts if item[0] == "lenders")
