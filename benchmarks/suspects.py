@@ -236,3 +236,7 @@ def main() -> None:
                     cells.append(f"rows {hit.start}-{hit.stop}, {hit.weight:.2f}" if hit else "no")
                 rows.append([one.settings.video.name, f"{60 * minutes:.1f}", *cells])
         table(["clip", "s", "clean, a minute", *DAMAGES], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -45,24 +45,35 @@ def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterat
     of the clip. Where nothing was fitted there is black.
     """
     graph = _graph([fit.read("landmark_error"), fit.read("photo_error")])
-    valid = fit.read("valid")
+    last = max(1, fit.sizes["frame"] - 1)
+    for row, (face, mask) in zip(rows, rendered_faces(fit, person, rows), strict=True):
+        picture = fit.read("picture", row, row + 1)[0]
+        shown = graph.copy()
+        x = round(row * (SIDE - 1) / last)
+        cv2.line(shown, (x, 0), (x, SIDE - 1), _NOW, 1)
+        above, below = np.hstack([picture, face]), np.hstack([np.where(mask, face, picture), shown])
+        yield np.vstack([above, below])
+
+
+def rendered_faces(
+    fit: Artifact, person: Artifact, rows: Sequence[int]
+) -> Iterator[tuple[Image, NDArray[np.bool_]]]:
+    """The fitted model in the fit's squares: (SIDE, SIDE, 3) RGB, and (SIDE, SIDE, 1) where it is.
+
+    Zeros where nothing was fitted.
+    """
     model = _model(person)
     who = {name: torch.from_numpy(person.read(name)) for name in ("alpha", "beta")}
     for row in rows:
-        picture = fit.read("picture", row, row + 1)[0]
-        face, mask = np.zeros_like(picture), np.zeros((SIDE, SIDE, 1), bool)
-        if valid[row]:
+        face, mask = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE, SIDE, 1), bool)
+        if fit.read("valid", row, row + 1)[0]:
             names = ("delta", "gamma", "rotation", "translation")
             frame = {name: torch.from_numpy(fit.read(name, row, row + 1)) for name in names}
             with torch.no_grad():
                 drawn = render(model, Coefficients(**who, **frame), SIDE)
             face = (drawn.image[0].permute(1, 2, 0) * 255).to(torch.uint8).numpy()
             mask = drawn.mask[0, 0, :, :, None].numpy() > 0
-        shown = graph.copy()
-        x = round(row * (SIDE - 1) / max(1, len(valid) - 1))
-        cv2.line(shown, (x, 0), (x, SIDE - 1), _NOW, 1)
-        above, below = np.hstack([picture, face]), np.hstack([np.where(mask, face, picture), shown])
-        yield np.vstack([above, below])
+        yield face, mask
 
 
 def _graph(series: Sequence[NDArray[np.float32]]) -> Image:

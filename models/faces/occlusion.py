@@ -113,7 +113,12 @@ def mouth_interior(looks: Looks, mean_face: Mesh) -> Float32[np.ndarray, "frame 
 
 
 def covered_share(
-    looks: Looks, usable: FrameMask, *, mean_face: Mesh, scene_start: FrameMask | None = None
+    looks: Looks,
+    usable: FrameMask,
+    *,
+    mean_face: Mesh,
+    scene_start: FrameMask | None = None,
+    usual: Looks | None = None,
 ) -> FrameValues:
     """Share 0..1 of the lower face that looks unlike the scene's usual one.
 
@@ -123,7 +128,9 @@ def covered_share(
         mean_face: canonical.
         scene_start: true for the first frame after each cut; each scene, having its own light, is
             judged by itself.
+        usual: what the usual look is learned from; None: `looks` themselves.
     """
+    usual = looks if usual is None else usual
     _, counted = _layout(np.ascontiguousarray(mean_face, np.float32).tobytes())
     starts = [0] if scene_start is None else [0, *(np.flatnonzero(scene_start[1:]) + 1).tolist()]
     out = np.ones(len(looks), np.float32)
@@ -132,7 +139,7 @@ def covered_share(
         out[rows] = 0
         if len(rows) >= _ENOUGH_FRAMES:
             sample = spread(rows, _SAMPLE)
-            middle, basis = _usual_look(_pixels(looks[sample], counted))
+            middle, basis = _usual_look(_pixels(usual[sample], counted))
             for part in np.array_split(rows, len(rows) // 512 + 1):
                 out[part] = _unusual(_even(_pixels(looks[part], counted), middle), basis)
     return out

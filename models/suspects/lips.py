@@ -12,7 +12,7 @@ from models.suspects.suspect import Suspect, peak, runs, weight
 
 REST_OPEN = 0.6
 """Opening in silence, 0 the person's closed level and 1 the open one."""
-REST_SPEED = 1.2
+REST_SPEED = 1.5
 """Speed of the lips in silence, as a share of the mean speed in speech."""
 _SHORTEST_REST = 3
 _JOINED = 3
@@ -40,7 +40,7 @@ class Need:
 
 
 NEEDS = (
-    Need(("P", "B", "M"), "lips_open", "opening", 0.5, "lips {value:.1f} % of the face open"),
+    Need(("P", "B", "M"), "lips_open", "opening", 0.45, "lips {value:.1f} % of the face open"),
     Need(
         ("F", "V"),
         "no_teeth",
@@ -55,7 +55,7 @@ NEEDS = (
         0.75,
         "mouth {value:.1f} % of the face wide, not rounded,",
     ),
-    Need(("S", "Z"), "wide_hiss", "opening", 0.7, "lips {value:.1f} % of the face open"),
+    Need(("S", "Z"), "wide_hiss", "opening", 0.8, "lips {value:.1f} % of the face open"),
 )
 
 

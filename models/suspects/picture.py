@@ -6,10 +6,10 @@ from jaxtyping import Int64
 from models.arrays import FrameMask, FrameValues, Seconds
 from models.suspects.suspect import Suspect, peak, runs, weight
 
-JUMP = 1.05
-"""The mouth's picture may change so much more in one frame than in the frames before and after, as
-a multiple of the change at the liveliest tenth of the source's rows. A mouth that moves fast does
-so for several frames."""
+JUMP = 1.1
+"""The mouth's picture may change so much more in one frame than in those before and after, as a
+multiple of the change at the liveliest tenth of rows, of the source or the dub. A mouth that moves
+fast does so for several frames."""
 _LIVELY = 0.9
 _STILL_LEVELS = 1.0
 """Noise of a still mouth [levels]: what is called lively changes by more."""
@@ -23,8 +23,9 @@ DISTANCE = 0.45
 0.6, of whole faces."""
 
 UNUSUAL = 0.12
-"""Share of the lower face that the dub's other frames don't explain."""
-_SHORTEST_STRANGE = 4
+"""Share of the lower face that the source's frames don't explain."""
+_SHORTEST_STRANGE = 8
+"""Rows: a mouth that opens wider than the source ever shows it looks strange for fewer."""
 _JOINED = 4
 
 
@@ -35,14 +36,12 @@ def jumps(
 
     Args:
         step: mean change of the mouth's picture since the row before [levels].
-        usual: the same of the source's frames, whose liveliest tenth says what is usual.
+        usual: the same of the source's frames.
         joined: the row before shows the same face, and both mouths were made anew.
         seconds: when each row is shown.
     """
-    known = usual[np.isfinite(usual)]
-    if not len(known):
-        return []
-    lively = max(_STILL_LEVELS, float(np.quantile(known, _LIVELY)))
+    both = [values[np.isfinite(values)] for values in (step, usual)]
+    lively = max([_STILL_LEVELS, *(float(np.quantile(v, _LIVELY)) for v in both if len(v))])
     change = np.where(joined, np.nan_to_num(step), 0)
     around = (np.append(0, change[:-1]) + np.append(change[1:], 0)) / 2
     alone = np.asarray(np.where(joined, (change - around) / lively, 0), np.float32)
@@ -80,10 +79,10 @@ def seams(ratio: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect
 
 
 def strangers(unusual: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect]:
-    """Runs of rows whose lower face looks like none of the others.
+    """Runs of rows whose lower face looks like none of the source's.
 
     Args:
-        unusual: share of the lower face that the dub's other frames do not explain.
+        unusual: share of the lower face that the source's frames do not explain.
         made: the mouth was made anew.
         seconds: when each row is shown.
     """
@@ -93,7 +92,7 @@ def strangers(unusual: FrameValues, made: FrameMask, seconds: Seconds) -> list[S
             continue
         row, value = peak(unusual, start, stop)
         reason = (
-            f"{100 * value:.0f} % of the lower face look like no other frame of this dub at "
+            f"{100 * value:.0f} % of the lower face look like no frame of the source at "
             f"{seconds[row]:.2f} s"
         )
         found.append(Suspect("identity", start, stop, weight(value / UNUSUAL), reason))

@@ -230,9 +230,13 @@ def _pictures(
     drift: Artifact | None,
 ) -> list[Suspect]:
     both = dub.joined & dub.made & np.append(False, dub.made[:-1])
-    shown_made = dub.made & dub.seen
+    shown_made = dub.made & dub.seen & dub.in_source
     unusual = covered_share(
-        pictures.read("look"), shown_made, mean_face=mean_face(), scene_start=dub.cuts
+        pictures.read("look"),
+        shown_made,
+        mean_face=mean_face(),
+        scene_start=dub.cuts,
+        usual=source_pictures.read("look")[match.read("reference")],
     )
     found = picture.jumps(pictures.read("step"), source_pictures.read("step"), both, dub.seconds)
     found += picture.strangers(unusual, shown_made, dub.seconds)

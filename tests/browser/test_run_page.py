@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import NAME, Press, Served, row, shows, until
 from tests.flows.conftest import FRAMES
@@ -82,6 +82,37 @@ def test_playing_moves_the_cursor_and_stops(opened: Page, press: Press) -> None:
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
+def unplayable(route: Route) -> None:
+    """A run whose file no browser plays."""
+    answer = route.fetch()
+    facts = answer.json()
+    facts["videos"]["dub"]["playable"]["type"] = None
+    route.fulfill(response=answer, json=facts)
+
+
+def test_what_no_browser_plays_is_played_from_a_copy(page: Page, served: Served) -> None:
+    page.route(f"**/api/runs/{served.run}", unplayable)
+    page.goto(f"{served.address}#/run/{served.run}")
+    shows(page, 0)
+    with page.expect_response(lambda answer: "/play/dub?type=mp4" in answer.url):
+        page.keyboard.press("Space")
+    until(page, "document.querySelector('run-view').model.player.ready")
+    page.keyboard.press("k")
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('run-view').model.player.byVideo")
+    until(page, "document.querySelector('run-view').model.cursor.row > 4")
+
+
+def test_frames_play_until_there_is_a_copy(page: Page, served: Served) -> None:
+    page.route(f"**/api/runs/{served.run}", unplayable)
+    page.route("**/play/**", lambda route: route.fulfill(status=202, json={"progress": 0.4}))
+    page.goto(f"{served.address}#/run/{served.run}")
+    shows(page, 0)
+    page.keyboard.press("Space")
+    expect(page.get_by_role("progressbar", name="Preparing to play")).to_be_visible()
+    until(page, "document.querySelector('run-view').model.cursor.row > 4")
+
+
 def test_a_loop_is_kept(opened: Page, press: Press) -> None:
     press("Shift+ArrowRight [ Shift+ArrowRight ]")
     expect(opened.locator(".span.loop")).to_contain_text(re.compile("10.20"))
@@ -157,13 +188,20 @@ def test_a_stage_opens_its_artifact(opened: Page) -> None:
     expect(drawer).to_contain_text("float32")
     expect(drawer).to_contain_text("point 478")
     drawer.get_by_role("button", name="timeline").click()
-    expect(opened.get_by_role("complementary", name="timeline")).to_be_visible()
+    drawer = opened.get_by_role("complementary", name="timeline")
+    expect(drawer.locator(".drawer-body")).to_be_focused()
+    drawer.get_by_role("button", name="Close").click()
+    expect(
+        opened.get_by_role("navigation", name="Stages").get_by_role("button", name="landmarks")
+    ).to_be_focused()
 
 
 def test_a_span_is_redone_and_compared(opened: Page, press: Press, served: Served) -> None:
     press("Shift+ArrowRight m Shift+ArrowRight m r")
     drawer = opened.get_by_role("complementary", name="Redo")
     expect(drawer).to_contain_text(re.compile("frames 10.20"))
+    method = drawer.get_by_label("Method", exact=True)
+    expect(method).to_have_value("exemplar", timeout=120_000)
     drawer.get_by_text("Blend", exact=True).click()
     drawer.get_by_label("Strength").first.fill("0.5")
     press("Tab")
@@ -226,3 +264,14 @@ def test_suspects_are_gone_through(page: Page, served: Served) -> None:
     shows(page, 5)
     expect(page.locator(".span.mark")).to_contain_text(re.compile("5.5"))
     expect(page.locator(".unjudged")).to_contain_text("no teeth")
+
+
+def test_another_method_brings_its_own_settings(opened: Page, press: Press) -> None:
+    press("r")
+    drawer = opened.get_by_role("complementary", name="Redo")
+    method = drawer.get_by_label("Method", exact=True)
+    expect(method).to_have_value("exemplar", timeout=120_000)
+    expect(drawer).to_contain_text("Bank limit")
+    method.select_option("wav2lip")
+    expect(drawer).not_to_contain_text("Bank limit", timeout=120_000)
+    expect(drawer).to_contain_text("was exemplar")

@@ -34,6 +34,7 @@ from tasks.methods.meta_talk_faces import meta_talk_faces
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.methods.restored_crops import restored_crops
 from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
+from tasks.metrics.mouth_pictures import mouth_pictures
 from tasks.result import restored
 from tasks.source import landmarks68, regressed
 from tasks.source.face_crops import FaceCropSettings, face_crops
@@ -174,6 +175,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 dub(read_settings(None, [], given | changes))
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
+                mouth_pictures(**seen)
                 whole = face_crops(**seen, settings=FaceCropSettings())
                 sharp = {"weights": find_weights("gpen_bfr_512"), "enhancer": "gpen"}
                 parser = find_weights("parsenet")

@@ -18,14 +18,21 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from flows.seen import see
+from models.face_fit.settings import FitSettings
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.builder import Derivation
 from stores.artifacts.schema import Schema, series
+from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from stores.media.read import read_frames
 from stores.media.scanning import scan
-from stores.runs import RunRecord
+from stores.runs import RunRecord, record_run
+from tasks.engine.open_run import open_run
+from tasks.source.face_basis import own_basis_key
+from tasks.source.face_fit import face_fit
+from tasks.source.face_fit_person import face_fit_person
 from tests.media_factory import make_video, variable_times
 from tests.viewer.conftest import Open, only_seen
 from viewer.web.subject import find_subject
@@ -259,6 +266,30 @@ def test_files_are_given_by_single_ranges(looked: Looked) -> None:
 
 
 @pytest.mark.dub
+def test_a_store_of_objects_shows_the_same(looked: Looked, browse: Open) -> None:
+    page, run, store, record = looked
+    far = Store(f"memory://{record.id}")
+    names = [f"runs/{record.id}.json"]
+    for kind, key in record.artifacts:
+        below = f"{kind}/{key[:2]}/{key}"
+        names += [f"{below}/{name}" for name in store.backend.names(below)]
+    for name in names:
+        far.backend.write(name, store.backend.read(name))
+    there = browse(far)
+    assert there.get(run).json() == page.get(run).json()
+    for address in (
+        "frames/dub/11?format=png",
+        "frames/source/11?format=png",
+        "overlays/mouth/11",
+        "tracks/opening_seen",
+        "waveform/speech?points=50",
+        "thumb/render/11",
+        "play/dub",
+    ):
+        assert there.get(f"{run}/{address}").content == page.get(f"{run}/{address}").content
+
+
+@pytest.mark.dub
 def test_damage_and_absence_show_in_the_lineage(looked: Looked, browse: Open) -> None:
     _, run, store, record = looked
     kind, key = next(item for item in record.artifacts if item[0] == "lenders")
@@ -280,6 +311,32 @@ def test_damage_and_absence_show_in_the_lineage(looked: Looked, browse: Open) ->
         assert states["lenders"] == "damaged"
     finally:
         file.write_bytes(content)
+
+
+@pytest.mark.long
+def test_fitted_model_lies_on_the_face(tmp_path: Path, browse: Open) -> None:
+    video = make_video(tmp_path / "a.mp4", frames=18, size=(400, 300), real_faces=True)
+    store = Store(tmp_path / "store")
+    with open_run(store, workers=1) as run:
+        seen = see(Source.of(video))
+        given = {"video": seen.video, "timeline": seen.timeline, "landmarks": seen.landmarks}
+        quick = FitSettings(person_frames=4, person_iterations=12, iterations=3)
+        person = face_fit_person(**given, basis=own_basis_key(), settings=quick)
+        face_fit(**given, person=person, frozen=None, settings=quick)
+    record = RunRecord("look", {"video": str(video)}, run.touched, None)
+    record_run(store, record)
+    page, mesh = browse(store), seen.landmarks.read("landmarks", 17, 18)[0, :, :2]
+    shown, told = page.get(f"/api/runs/{record.id}/overlays/fit/17").json()["shapes"]
+    assert told["label"].startswith("landmarks")
+    answer = page.get(shown["href"])
+    drawn = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    (x0, y0), (x1, y1) = shown["xy"]
+    assert drawn.shape == (y1 - y0, x1 - x0, 4)
+    y, x = np.nonzero(drawn[..., 3] > 127)
+    points = np.stack([x + x0, y + y0], axis=1)
+    low, high = points.min(0), points.max(0)
+    np.testing.assert_allclose((low + high) / 2, (mesh.min(0) + mesh.max(0)) / 2, atol=8)
+    np.testing.assert_allclose(high - low, np.ptp(mesh, axis=0), rtol=0.25)
 
 
 def commit(store: Store, kind: str, rows: int, facts: dict[str, Any], digest: str) -> Any:

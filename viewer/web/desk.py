@@ -9,16 +9,19 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from stores.backends.kept import Kept
 from stores.errors import StoreError
 from viewer.web.frames import PICTURES_BYTES
 from viewer.web.jobs import Job, Jobs
 from viewer.web.made import MadeFiles
-from viewer.web.recent import Recent
 from viewer.web.related import Related
 from viewer.web.run import RunView, Sound
 from viewer.web.sound import Heard
 from viewer.web.subject import RunBook
 from viewer.web.tracks import Tracks
+
+DRAWING_SECONDS = 60
+"""A drawing takes no longer, or is asked for again."""
 
 _OPEN_RUNS = 4
 _KEPT = "private, max-age=31536000, immutable"
@@ -32,7 +35,7 @@ class OpenRun:
         self._related = related
         self._heard: dict[Sound, Heard] = {}
         self.looking: Job | None = None
-        self.schemas: Recent[dict[str, Any]] = Recent(16)
+        self.schemas: dict[str | None, dict[str, Any]] = {}
 
     @cached_property
     def tracks(self) -> Tracks:
@@ -91,8 +94,8 @@ class Desk:
         self.book, self.related = RunBook(store), Related(store)
         self.jobs = Jobs()
         self.files = MadeFiles(self.jobs)
-        self._made: Recent[bytes] = Recent(PICTURES_BYTES, len)
-        self._runs: Recent[OpenRun] = Recent(_OPEN_RUNS, let_go=lambda run: run.view.close())
+        self._made: Kept[bytes] = Kept(PICTURES_BYTES)
+        self._runs: Kept[OpenRun] = Kept(_OPEN_RUNS, lambda run: run.view.close())
 
     def run(self, name: str) -> OpenRun:
         """The run of that id.
@@ -106,7 +109,7 @@ class Desk:
             if record is None:
                 raise HTTPException(404, f"{self.store.url} has no run of that name")
             found = OpenRun(RunView(self.store, record, self._made), self.related)
-            self._runs.put(name, found)
+            self._runs.put(name, found, 1)
         return found
 
     def artifact(self, kind: str, key: str) -> Artifact:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, WebPImagePlugin
 
 from stores.artifacts.artifact import Artifact
+from stores.backends.kept import Kept
 from stores.errors import MediaError
 from stores.media.encode import Segment
 from stores.media.facts import VideoFacts
@@ -25,7 +26,6 @@ from stores.media.frame import Frame
 from stores.media.read import made_frames
 from stores.media.segment import encoded_facts, segment_frames
 from stores.media.settings import EncodeSettings
-from viewer.web.recent import Recent
 
 Format = Literal["webp", "jpeg", "png"]
 
@@ -129,14 +129,14 @@ class Pictures:
         open_video: Callable[[], Readable],
         keyframes: NDArray[np.int64],
         count: int,
-        made: Recent[bytes],
+        made: Kept[bytes],
     ) -> None:
         self._name, self._open, self._keys = name, open_video, keyframes
         self.count, self._made = count, made
         self._video: Readable | None = None
         self._decoding: Iterator[Frame] = iter(())
         self._next = self._asked = -1
-        self._frames: Recent[Frame] = Recent(_FRAMES_BYTES, _weight)
+        self._frames: Kept[Frame] = Kept(_FRAMES_BYTES)
         self._back = AHEAD
         self._lock = Lock()
 
@@ -191,7 +191,7 @@ class Pictures:
             try:
                 for frame in self._decoding:
                     self._next += 1
-                    self._frames.put(frame.index, frame)
+                    self._frames.put(frame.index, frame, _weight(frame))
                     if frame.index == index:
                         self._back = max(1, min(AHEAD, _FRAMES_BYTES // _bytes(frame)))
                         return frame
@@ -204,7 +204,7 @@ class Pictures:
         name = self._name, index, width, form
         if (made := self._made.get(name)) is None:
             made = encoded(shrunk(self.frame(index, back=back), width), form)
-            self._made.put(name, made)
+            self._made.put(name, made, len(made))
         return made
 
     def _make_ahead(self, index: int, width: int | None, form: Format, back: bool) -> None:
@@ -226,13 +226,13 @@ def shrunk(frame: Frame, width: int | None) -> NDArray[np.uint8]:
 
 
 def encoded(rgb: NDArray[np.uint8], form: Format) -> bytes:
-    """A picture (h, w, 3) RGB as a file."""
+    """A picture (h, w, 3) RGB, or (h, w, 4) with alpha, as a file."""
     if form == "webp":
         target = io.BytesIO()
         # Of the methods that WebP has, 0 takes twice as long as JPEG, OpenCV's choice seven times.
         Image.fromarray(rgb).save(target, "WEBP", quality=_WEBP_QUALITY, method=0)
         return target.getvalue()
-    done, data = cv2.imencode(f".{form}", rgb[..., ::-1], _QUALITY[form])
+    done, data = cv2.imencode(f".{form}", rgb[..., [2, 1, 0, 3][: rgb.shape[2]]], _QUALITY[form])
     assert done
     return data.tobytes()
 

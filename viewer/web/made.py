@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from stores.backends.kept import Kept
 from stores.errors import InputError
 from viewer.web.jobs import Job, Jobs
-from viewer.web.recent import Recent
 
 _KEPT_BYTES = 4 << 30
 
@@ -26,9 +26,7 @@ class MadeFiles:
     def __init__(self, jobs: Jobs) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="dubflow-inspect-")
         self._jobs = jobs
-        self._files: Recent[Path] = Recent(
-            _KEPT_BYTES, lambda path: path.stat().st_size, lambda path: path.unlink()
-        )
+        self._files: Kept[Path] = Kept(_KEPT_BYTES, Path.unlink)
         self._under_way: dict[str, Job] = {}
         self._lock = Lock()
 
@@ -51,7 +49,7 @@ class MadeFiles:
                 raise InputError(job.error or "it was stopped; ask again")
             if job is not None and job.state == "done":
                 del self._under_way[name]
-                self._files.put(name, target)
+                self._files.put(name, target, min(target.stat().st_size, _KEPT_BYTES))
                 return target
             if job is None and (found := self._files.get(name)) is not None:
                 return found

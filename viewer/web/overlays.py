@@ -11,6 +11,7 @@ from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import INNER_LIP, JAW, OUTER_LIP
 from stores.artifacts.artifact import Artifact
 from stores.errors import InputError
+from viewer.web.fit import CAMERA_PX
 from viewer.web.run import RunView, has
 
 Shape = dict[str, Any]
@@ -129,10 +130,22 @@ def _fit(run: RunView, row: int) -> Iterator[Shape]:
     error, photo = (
         float(fit.read(f"{name}_error", at, at + 1)[0]) for name in ("landmark", "photo")
     )
-    corners = _from_crop(fit.read("transform", at, at + 1)[0], _square(fit))
-    if corners is not None:
-        yield shape("polygon", corners, label="fit")
+    if (box := fit_box(run, at)) is not None:
+        xy = np.asarray(box).reshape(2, 2)
+        yield shape("image", xy, label="fit", href=f"/api/runs/{run.record.id}/fit/{row}")
     yield shape("text", label=f"landmarks {error:.2f} px of 256, colours {photo:.3f}")
+
+
+def fit_box(run: RunView, at: int) -> tuple[int, int, int, int] | None:
+    """The upright box x0, y0, x1, y1 [frame px] around the square that a fit looked at."""
+    fit = run.need("face_fit")
+    square = np.asarray([(0, 0), (CAMERA_PX, CAMERA_PX)], np.float32)
+    corners = _from_crop(fit.read("transform", at, at + 1)[0], square)
+    if corners is None:
+        return None
+    x0, y0 = np.floor(corners.min(0)).astype(int).tolist()
+    x1, y1 = np.ceil(corners.max(0)).astype(int).tolist()
+    return x0, y0, x1, y1
 
 
 def _lender(run: RunView, row: int) -> Iterator[Shape]:

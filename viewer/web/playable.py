@@ -4,10 +4,13 @@ from pathlib import Path
 
 import av
 
+from stores.media.facts import VideoFacts
 from stores.media.source import open_source, picture_streams, sound_streams
 
 _SOUNDS = {"mp4": {"aac": "mp4a.40.2", "mp3": "mp3", "flac": "flac"}, "webm": {"opus": "opus"}}
 _PLANES = {"yuv420p", "yuvj420p"}
+_HIGH_PROFILE = "avc1.640033"
+"""Of H.264, at a level that holds every size that a browser shows."""
 
 
 def playable_type(path: Path) -> str | None:
@@ -32,6 +35,22 @@ def playable_type(path: Path) -> str | None:
         if len(known) < len(codecs):
             return None
         return f'video/{kind}; codecs="{", ".join(known)}"'
+
+
+def dub_type(video: VideoFacts, codec: str, sound: str, suffix: str) -> str | None:
+    """As `playable_type`, of a dub that is not looked into, for it may lie far away.
+
+    Args:
+        video: Facts of its picture.
+        codec: Of the picture, as the composite has it.
+        sound: Codec of the sound.
+        suffix: Of the file.
+    """
+    plays = codec == "h264" and video.pix_fmt in _PLANES and not video.interlaced
+    known = _SOUNDS["mp4"].get(sound)
+    if not plays or known is None or suffix not in (".mp4", ".m4v", ".mov"):
+        return None
+    return f'video/mp4; codecs="{_HIGH_PROFILE}, {known}"'
 
 
 def _picture_codec(kind: str, context: "av.VideoCodecContext") -> str | None:

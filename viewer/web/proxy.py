@@ -17,11 +17,11 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from stores.artifacts.store import Store
+from stores.backends.kept import Kept
 from stores.media.audio import audio_blocks
 from stores.media.source import probe
 from stores.runs import find_run
 from viewer.web.child import run
-from viewer.web.recent import Recent
 from viewer.web.run import RunView, Which
 
 Container = Literal["mp4", "webm"]
@@ -42,7 +42,7 @@ _SOUND: dict[Container, str] = {"mp4": "aac", "webm": "libopus"}
 def proxy(request: dict[str, Any], tell: Callable[[int, int], None]) -> dict[str, Any]:
     """Write `target`, of `type`, of the video `which` of the `run` in `store`."""
     store = Store(request["store"])
-    view = RunView(store, find_run(store, request["run"]), Recent(0, len))
+    view = RunView(store, find_run(store, request["run"]), Kept(0))
     kind: Container = request["type"]
     which: Which = request["which"]
     make(view, which, Path(request["target"]), kind, tell)

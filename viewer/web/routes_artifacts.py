@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query, Response
 from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
 from viewer.preview import DRAWN
-from viewer.web.desk import Desk, kept
+from viewer.web.desk import DRAWING_SECONDS, Desk, kept
 from viewer.web.run import dims
 
 _MOST = 2000
-_DRAWING_SECONDS = 60
 
 
 def artifact_routes(desk: Desk) -> APIRouter:
@@ -56,7 +55,7 @@ def artifact_routes(desk: Desk) -> APIRouter:
     def preview(kind: str, key: str) -> Response:
         desk.artifact(kind, key)
         request = {"store": desk.store.url, "kind": kind, "key": key}
-        path = desk.files.wait(f"{kind}-{key}.png", "viewer.web.drawing", request, _DRAWING_SECONDS)
+        path = desk.files.wait(f"{kind}-{key}.png", "viewer.web.drawing", request, DRAWING_SECONDS)
         return kept(path.read_bytes(), "image/png")
 
     return routes

@@ -52,7 +52,7 @@ def job_routes(desk: Desk) -> APIRouter:
         if (known := opened.schemas.get(method)) is not None:
             return known
         asked = {} if method is None else {"method": method}
-        made = start("schema", run, lambda result: opened.schemas.put(method, result), **asked)
+        made = start("schema", run, lambda result: opened.schemas.update({method: result}), **asked)
         return {"job": made.id}
 
     @routes.post("/runs/{run}/plan")

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import cv2
+import numpy as np
 from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import JSONResponse
 
 from stores.artifacts.versions import software_versions
-from stores.errors import InputError
+from stores.errors import InputError, StoreError
 from viewer.web import overlays
 from viewer.web.description import describe, stages
-from viewer.web.desk import Desk, kept, numbers
+from viewer.web.desk import DRAWING_SECONDS, Desk, kept, numbers
 from viewer.web.files import ranged
+from viewer.web.fit import ROWS, in_frame
 from viewer.web.frames import Format, encoded
 from viewer.web.jobs import Job
 from viewer.web.proxy import MEDIA_TYPES, Container
@@ -46,6 +49,7 @@ def session_routes(desk: Desk, subject: Subject) -> APIRouter:
                 "name": Path(run.output).name if run.output else run.command,
                 "method": run.settings.get("method"),
                 "redo_of": run.redo_of,
+                "shown": "video" in run.settings and any(k == "timeline" for k, _ in run.artifacts),
             }
             for run in [run for run in desk.book.newest() if run.command != "suspects"][:limit]
         ]
@@ -100,6 +104,20 @@ def run_routes(desk: Desk) -> APIRouter:
     def overlay(run: str, name: str, row: int) -> dict[str, Any]:
         return {"shapes": overlays.shapes(desk.run(run).view, name, row)}
 
+    @routes.get("/fit/{row}")
+    def fitted(run: str, row: int) -> Response:
+        view = desk.run(run).view
+        fit, at = view.need("face_fit"), view.row_of(view.need("face_fit"), view.row(row))
+        box = None if at is None else overlays.fit_box(view, at)
+        if at is None or box is None:
+            raise StoreError(f"no face was fitted at row {row}")
+        first = at // ROWS * ROWS
+        request = {"store": desk.store.url, "key": fit.key, "first": first}
+        path = desk.files.wait(f"{fit.key}-{first}.png", "viewer.web.fit", request, DRAWING_SECONDS)
+        strip = np.asarray(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.uint8)
+        shown = in_frame(strip, at - first, fit.read("transform", at, at + 1)[0], box)
+        return kept(encoded(shown[..., [2, 1, 0, 3]], "png"), "image/png")
+
     @routes.get("/tracks/{name}")
     def track(
         run: str,
@@ -129,10 +147,9 @@ def run_routes(desk: Desk) -> APIRouter:
         range: Annotated[str | None, Header()] = None,
     ) -> Response:
         view = desk.run(run).view
-        path = view.video_file(which)
         own = view.playable(which)
         if own is not None and not type:
-            return ranged(path, own.partition(";")[0], range)
+            return ranged(view.video_file(which), own.partition(";")[0], range)
         container: Container = type or "mp4"
         request = {"store": desk.store.url, "run": run, "which": which, "type": container}
         name = f"{run}-{which}.{container}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
+from stores.backends.kept import Kept
 from stores.errors import InputError, MediaError, StoreError
 from stores.media.facts import VideoFacts
 from stores.media.read import OpenVideo
@@ -21,8 +22,7 @@ from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from stores.runs import RunRecord
 from viewer.web.frames import Composed, Pictures, segment_rows
-from viewer.web.playable import playable_type
-from viewer.web.recent import Recent
+from viewer.web.playable import dub_type, playable_type
 
 Which = Literal["source", "dub"]
 Sound = Literal["speech", "own"]
@@ -37,7 +37,7 @@ class RunView:
         made: Pictures that were made of videos.
     """
 
-    def __init__(self, store: Store, record: RunRecord, made: Recent[bytes]) -> None:
+    def __init__(self, store: Store, record: RunRecord, made: Kept[bytes]) -> None:
         self.store, self.record = store, record
         self._made = made
         self._found: dict[tuple[str, str], Artifact | None] = {}
@@ -168,6 +168,10 @@ class RunView:
         Raises:
             MediaError: it is no longer there.
         """
+        if which == "dub":
+            given, picture = self.need("dubbed").manifest.parameters, self.need("composite")
+            sound, suffix = given["sound"]["audio_codec"], given["suffix"]
+            return dub_type(self.facts["dub"], picture.attributes["codec"], sound, suffix)
         path = self.video_file(which)
         if which not in self._playable:
             self._playable[which] = playable_type(path)

@@ -127,7 +127,7 @@ def test_a_picture_that_jumps_is_no_fast_mouth() -> None:
     assert (jump.start, jump.stop) == (60, 61)
     assert "24 levels in one frame at 2.40 s, by 4 in those beside it" in jump.reason
     assert picture.jumps(step, usual, ~at(60), SECONDS) == [], "a cut, or no mouth made anew"
-    assert picture.jumps(step, values(np.nan), ALL, SECONDS) == []
+    assert picture.jumps(values(np.nan), values(np.nan), ALL, SECONDS) == []
 
 
 def test_a_border_that_shows_for_some_frames() -> None:

@@ -92,7 +92,7 @@ class InspectApp extends Part {
       <header class="top">
         <a class="brand" href="#/home" aria-label="All runs"><img src="/static/icon.svg" alt="" width="20" height="20"><span>Dubflow inspect</span></a>
         ${facts ? html`<span class="crumb"><h1>${(facts.output ?? facts.id).split("/").at(-1)}</h1>
-          <span class="aside facts-line">${[facts.method ?? facts.settings?.method, `${facts.rows} frames`, `${facts.seconds.toFixed(2)} s`, facts.variable_rate ? "variable rate" : "", `${facts.videos.source.width} × ${facts.videos.source.height}`].filter(Boolean).join(" · ")}</span>
+          <span class="aside facts-line">${summary(facts)}</span>
           <code class="aside">${facts.id.slice(0, 12)}</code></span>` : nothing}
         <span class="end">
           <button class="search" @click=${() => this.#palette("commands")} aria-keyshortcuts="Control+K">Commands <kbd>Ctrl K</kbd></button>
@@ -115,6 +115,11 @@ class InspectApp extends Part {
     }
     return html`<home-view .store=${this.session?.store}></home-view>`;
   }
+}
+
+function summary({ settings, rows, seconds, variable_rate: variable, videos: { source } }) {
+  const told = [settings.method, `${rows} frames`, `${seconds.toFixed(2)} s`, variable && "variable rate"];
+  return [...told, `${source.width} × ${source.height}`].filter(Boolean).join(" · ");
 }
 
 customElements.define("inspect-app", InspectApp);

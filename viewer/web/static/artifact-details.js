@@ -41,7 +41,7 @@ export class ArtifactDetails extends Part {
       </dl>
       ${arrays.length ? html`<h3>Arrays</h3>` : nothing}
       ${arrays.map(({ name, dtype, dims, shape, units, doc, chunk }) => html`<div class="array">
-        <p><strong>${name}</strong> <code>${dtype} ${shape?.length ? `[${shape.map((n, i) => (dims?.[i] ? `${dims[i]} ${n}` : n)).join(", ")}]` : "scalar"}</code>${units ? html` <span class="aside">${units}</span>` : nothing}</p>
+        <p><strong>${name}</strong> <code>${dtype} ${axes(shape, dims)}</code> <span class="aside">${units}</span></p>
         ${doc ? html`<p class="aside">${doc}</p>` : nothing}
         ${chunk?.length ? html`<p class="aside">in chunks of <code>${[chunk].flat().join(" × ")}</code></p>` : nothing}</div>`)}
       ${this.#links("Made of", inputs)} ${this.#links("Used by", users)}
@@ -49,15 +49,16 @@ export class ArtifactDetails extends Part {
   }
 
   #links(title, list) {
-    const entries = Array.isArray(list) ? list : Object.entries(list).map(([name, other]) => ({ name, ...(typeof other === "string" ? { key: other } : other) }));
-    if (!entries.length) return nothing;
-    return html`<h3>${title}</h3><ul class="links">${entries.map((entry) => {
-      const { kind, key, name } = typeof entry === "string" ? { kind: entry } : entry;
-      return html`<li>${kind && key ? html`<button class="plain" @click=${() => tell(this, "artifact", { kind, key })}>${name && name !== kind ? html`<span class="aside">${name}</span> ` : nothing}${kind}</button>` : html`${name ?? kind}`}
-        <code class="aside">${key?.slice(0, 12) ?? ""}</code></li>`;
-    })}</ul>`;
+    if (!list.length) return nothing;
+    return html`<h3>${title}</h3><ul class="links">${list.map(({ kind, key, name }) => html`<li>
+      ${kind === "source" ? html`<span>${name}: a file</span>` : html`<button class="plain" @click=${() => tell(this, "artifact", { kind, key })}>
+        ${name && name !== kind ? html`<span class="aside">${name}</span>` : nothing} ${kind}</button>`}
+      <code class="aside">${key.slice(0, 12)}</code></li>`)}</ul>`;
   }
 }
+
+const axes = (shape, dims) =>
+  shape.length ? `[${shape.map((size, axis) => `${dims[axis] ?? ""} ${size}`.trim()).join(", ")}]` : "";
 
 const json = (title, value) =>
   value && Object.keys(value).length ? html`<h3>${title}</h3><pre class="scroll number" tabindex="0" aria-label=${title}>${JSON.stringify(value, null, 2)}</pre>` : nothing;

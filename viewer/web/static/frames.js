@@ -61,7 +61,7 @@ export class Frames extends EventTarget {
     const name = key(ask);
     this.#running.add(name);
     try {
-      const { video, row, width, format = "webp" } = ask;
+      const { video, row, width, format = "jpeg" } = ask;
       const where = `${this.base}/frames/${video}/${row}?width=${width}&format=${format}`;
       this.#keep(name, await createImageBitmap(await blob(where)), width);
       this.dispatchEvent(new CustomEvent("picture"));
@@ -92,4 +92,4 @@ export class Frames extends EventTarget {
   }
 }
 
-const key = ({ video, row, format = "webp" }) => `${video}/${row}/${format}`;
+const key = ({ video, row, format = "jpeg" }) => `${video}/${row}/${format}`;

@@ -31,11 +31,21 @@ export class HomeView extends Part {
       ${fault ? html`<p class="fault" role="alert">${fault}</p>` : nothing}
       ${runs && !runs.length ? html`<p>This store holds no runs yet. Make one with <code>dubflow demo</code>.</p>` : nothing}
       ${runs?.length ? html`<table><thead><tr><th scope="col">Output</th><th scope="col">Method</th><th scope="col">Command</th><th scope="col">When</th><th scope="col">Run</th></tr></thead><tbody>
-        ${found.map(({ id, name, output, method, command, created, redo_of: redone }) => html`<tr>
-          <td><a href="#/run/${encodeURIComponent(id)}">${name ?? output ?? id}</a></td><td>${method ?? ""}</td><td>${command}${redone ? html` <span class="aside">again of ${redone.run.slice(0, 12)}${redone.span ? `, frames ${redone.span[0]}–${redone.span[1] - 1}` : ""}</span>` : nothing}</td><td class="number">${when(created)}</td><td><code class="aside">${id.slice(0, 12)}</code></td></tr>`)}
+        ${found.map(({ id, name, method, command, created, redo_of: redone }) => html`<tr>
+          <td><a href="#/run/${encodeURIComponent(id)}">${name}</a></td>
+          <td>${method ?? ""}</td>
+          <td>${command} <span class="aside">${again(redone)}</span></td>
+          <td class="number">${when(created)}</td>
+          <td><code class="aside">${id.slice(0, 12)}</code></td></tr>`)}
       </tbody></table>` : nothing}
     </div></main>`;
   }
+}
+
+function again(redone) {
+  if (!redone) return "";
+  const { run, span } = redone;
+  return `again of ${run.slice(0, 12)}${span ? `, frames ${span[0]}–${span[1] - 1}` : ""}`;
 }
 
 customElements.define("home-view", HomeView);

@@ -60,14 +60,19 @@ export class IndexView extends Part {
       <aside class="left scores scroll" aria-label="Scores" tabindex="0">
         <div class="survive"><p role="status"><strong class="number">${survive ?? "…"}</strong> of <span class="number">${facts.rows}</span> clips survive</p>
           <progress max=${facts.rows} .value=${survive ?? 0} aria-label="Clips that survive"></progress>
-          <p class="pair"><a class="button main" href="/api/index/export?${this.#query.slice(1)}" download>Export as an index</a><button @click=${() => this.#reset()} ?disabled=${!this.limits.size}>Reset</button></p>
+          <p class="pair">
+            <a class="button main" href="/api/index/export?${this.#query.slice(1)}" download>Export as an index</a>
+            <button @click=${() => this.#reset()} ?disabled=${!this.limits.size}>Reset</button>
+          </p>
           ${fault ? html`<p class="fault" role="alert">${fault}</p>` : nothing}</div>
         ${facts.scores.map((score) => this.#score(score))}
       </aside>
       <section class="grid-side scroll" aria-label="Clips" tabindex="0">
-        <header class="grid-head"><h1>${facts.name}</h1><span class="aside">${[many(facts.persons, "person"), ...Object.entries(facts.splits).map(([split, count]) => `${split} ${count}`)].join(" · ")}</span></header>
+        <header class="grid-head"><h1>${facts.name}</h1><span class="aside">${whose(facts)}</span></header>
         <ul class="grid">${rows.map((row) => this.#clip(row))}</ul>
-        ${rows.length < (survive ?? 0) ? html`<p class="more"><button @click=${() => this.#read(rows.length)}>More: ${survive - rows.length} left</button></p>` : nothing}
+        ${rows.length < (survive ?? 0)
+          ? html`<p class="more"><button @click=${() => this.#read(rows.length)}>More: ${survive - rows.length} left</button></p>`
+          : nothing}
       </section>
       ${this.opened ? this.#drawer() : nothing}
     </main>`;
@@ -112,7 +117,10 @@ export class IndexView extends Part {
       <div class="drawer-body scroll" tabindex="0">
         <img class="preview" alt="Middle frame of the clip" src="/api/index/thumb/${row.row}">
         <h3>Faces</h3>${this.#faces()}
-        <h3>Facts</h3><dl class="facts">${values.map(([key, value]) => html`<div><dt>${key.replaceAll("_", " ")}${scores.has(key) ? " (score)" : ""}</dt><dd class="number">${typeof value === "number" ? figure(value) : value}</dd></div>`)}</dl>
+        <h3>Facts</h3>
+        <dl class="facts">${values.map(([key, value]) => html`<div>
+          <dt>${key.replaceAll("_", " ")}${scores.has(key) ? " (score)" : ""}</dt>
+          <dd class="number">${typeof value === "number" ? figure(value) : value}</dd></div>`)}</dl>
       </div></aside>`;
   }
 
@@ -149,6 +157,9 @@ export class IndexView extends Part {
 
 const name = ({ clip }) => clip.split("/").at(-1);
 
-const many = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+function whose({ persons, splits }) {
+  const parts = Object.entries(splits).map(([split, count]) => `${split} ${count}`);
+  return [`${persons} person${persons === 1 ? "" : "s"}`, ...parts].join(" · ");
+}
 
 customElements.define("index-view", IndexView);

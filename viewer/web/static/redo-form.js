@@ -31,8 +31,10 @@ export class RedoForm extends Part {
       this.job = { title: "Reading the settings", progress: [] };
       const asked = method ? `?method=${encodeURIComponent(method)}` : "";
       const { schema, values } = await finished(await get(`${this.model.base}/schema${asked}`));
-      this.before ??= values.method;
-      this.form = { schema, values: { ...values, method: this.before } };
+      this.ranMethod ??= values.method;
+      const { method: which, method_settings: own, ...rest } = schema.properties;
+      schema.properties = { method: which, method_settings: own, ...rest };
+      this.form = { schema, values: { ...values, method: this.ranMethod } };
     } catch (fault) {
       this.fault = fault.message;
     }

@@ -113,8 +113,13 @@ export class RunView extends Part {
     this.#show("artifact");
   }
 
-  #show(drawer) {
+  /** Opens a drawer and goes into it; a closed one gives the focus back. */
+  async #show(drawer) {
+    if (drawer && !this.drawer) this.returning = document.activeElement;
     this.drawer = drawer;
+    await this.updateComplete;
+    if (drawer) this.querySelector(".drawer-body").focus({ preventScroll: true });
+    else this.returning?.focus();
   }
 
   /** What keys and palette can do here. @returns {import("./keys.js").Command[]} */

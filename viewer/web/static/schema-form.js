@@ -86,8 +86,8 @@ function control(id, schema, value, set) {
   }
   if (choices) {
     return html`<select id=${id} aria-describedby=${described} @change=${(event) => set(event.target.value === "" ? null : choices.find((one) => String(one) === event.target.value))}>
-      ${schema.optional ? html`<option value="" ?selected=${value === null}>none</option>` : nothing}
-      ${choices.map((one) => html`<option value=${one} ?selected=${one === value}>${one}</option>`)}</select>`;
+      ${schema.optional ? html`<option value="" .selected=${value === null}>none</option>` : nothing}
+      ${choices.map((one) => html`<option value=${one} .selected=${one === value}>${one}</option>`)}</select>`;
   }
   if (schema.type === "number" || schema.type === "integer") {
     const step = schema.type === "integer" ? 1 : "any";

@@ -57,17 +57,14 @@ export class StageView extends Part {
     return html`
       <div class="stage-head" role="toolbar" aria-label="Picture">
         <select aria-label="What is shown" @change=${(event) => model.setPair(event.target.value)}>
-          ${this.#pairs().map(([value, title]) => html`<option value=${value} ?selected=${model.pair === value}>${title}</option>`)}
+          ${this.#pairs().map(([value, title]) => html`<option value=${value} .selected=${model.pair === value}>${title}</option>`)}
         </select>
         <span class="group" role="group" aria-label="How two pictures are compared">
           <button aria-pressed=${pressed("side")} ?disabled=${!two} title="Side by side" @click=${() => model.setLayout("side")}>Side</button>
           <button aria-pressed=${pressed("wipe")} ?disabled=${!two} aria-keyshortcuts="w" @click=${() => model.setLayout("wipe")}>Wipe</button>
           <button aria-pressed=${pressed("difference")} ?disabled=${!two} aria-keyshortcuts="d" @click=${() => model.setLayout("difference")}>Difference</button>
         </span>
-        ${two && layout === "wipe" ? html`<input type="range" min="0" max="1" step="0.005" .value=${String(model.wipe)} aria-label="Place of the wipe" @input=${(event) => model.setWipe(Number(event.target.value))}>` : nothing}
-        ${two && layout === "difference" ? html`<select aria-label="Gain of the difference" @change=${(event) => model.setGain(Number(event.target.value))}>
-          ${[1, 4, 16].map((gain) => html`<option value=${gain} ?selected=${model.gain === gain}>× ${gain}</option>`)}
-        </select>` : nothing}
+        ${two ? this.#adjust() : nothing}
         <span class="layers" role="group" aria-label="Layers">
           ${model.layers.map(({ name, title, on }, index) => html`
             <button class="layer layer-${index}" aria-pressed=${on ? "true" : "false"} aria-keyshortcuts=${index + 1} title="${title} (key ${index + 1})" @click=${() => model.toggleLayer(index)}>
@@ -85,6 +82,20 @@ export class StageView extends Part {
           @pointerdown=${this.#press} @pointermove=${this.#move} @pointerup=${this.#release} @dblclick=${() => this.whole()}></canvas>
         ${panes.map((pane, index) => this.#label(pane, index, side))}
       </div>`;
+  }
+
+  /** Where the wipe stands, or how much of a difference is seen. */
+  #adjust() {
+    const { model } = this;
+    const number = (set) => (event) => set(Number(event.target.value));
+    if (model.layout === "wipe") {
+      return html`<input type="range" min="0" max="1" step="0.005" aria-label="Place of the wipe"
+        .value=${String(model.wipe)} @input=${number((wipe) => model.setWipe(wipe))}>`;
+    }
+    if (model.layout !== "difference") return nothing;
+    return html`<select aria-label="Gain of the difference" @change=${number((gain) => model.setGain(gain))}>
+      ${[1, 4, 16].map((gain) => html`<option value=${gain} .selected=${model.gain === gain}>× ${gain}</option>`)}
+    </select>`;
   }
 
   #label({ title, row, model, video }, index, side) {
@@ -177,7 +188,7 @@ export class StageView extends Part {
     const shown = this.#fit(pane, this.#rectangles()[0]).scale * width * devicePixelRatio;
     const exact = this.model.layout === "difference" && !this.model.player.playing;
     const enough = WIDTHS.find((size) => size >= shown && size < width) ?? width;
-    return { video: pane.video, row, width: enough, format: exact ? "png" : "webp" };
+    return { video: pane.video, row, width: enough, format: exact ? "png" : "jpeg" };
   }
 
   #rectangles() {

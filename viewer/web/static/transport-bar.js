@@ -51,7 +51,7 @@ export class TransportBar extends Part {
           <button title="Mark a span: once where it begins, once where it ends (M)" aria-keyshortcuts="m" @click=${() => cursor.markHere()}>${cursor.open === null ? "Mark" : "End mark"}</button>
           <button title="Dub the marked span again (R)" aria-keyshortcuts="r" @click=${() => tell(this, "command", "redo")}>Redo…</button>
           <select aria-label="What is heard" @change=${(event) => player.hear(event.target.value)}>
-            ${[...facts.sounds, "off"].map((kind) => html`<option value=${kind} ?selected=${player.heard === kind}>${SOUNDS[kind] ?? kind}</option>`)}
+            ${[...facts.sounds, "off"].map((kind) => html`<option value=${kind} .selected=${player.heard === kind}>${SOUNDS[kind] ?? kind}</option>`)}
           </select>
         </span>
         <div class="heard" role="status" aria-live="polite">${this.said}</div>
