@@ -24,7 +24,7 @@ __all__ = ["Frame", "OpenVideo", "made_frames", "read_frames", "read_frames_reve
 _MAX_DECODER_THREADS = 8  # each holds a frame
 _REVERSED_BYTES = 128 * 2**20
 _ATTEMPTS = 3  # keyframes further and further back, the last of them the first frame
-_MARKS_UNUSED = {"h264"}
+MARKS_UNUSED = {"h264"}
 """Codecs whose packets say exactly whether any other picture is predicted from theirs."""
 
 _Open = Callable[[int], AbstractContextManager[av.container.InputContainer]]
@@ -179,7 +179,7 @@ def _decoded(
     # Frames that share a time can't be told apart after a seek.
     seekable = len(timeline) > 1 and bool(np.all(np.diff(timeline.decoded_pts) > 0))
     video = timeline.video
-    skipping &= seekable and video.codec in _MARKS_UNUSED and not video.interlaced
+    skipping &= seekable and video.codec in MARKS_UNUSED and not video.interlaced
     origins = [int(key) for key in keyframes[: _ATTEMPTS - 1] if key > 0] if seekable else []
     attempts = [(origin, skipping) for origin in origins] + [(0, True)] * skipping + [(0, False)]
     for origin, skip in attempts:

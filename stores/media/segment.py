@@ -16,6 +16,7 @@ from stores.errors import MediaError
 from stores.media.encode import Segment, keeps_fields
 from stores.media.facts import VideoFacts
 from stores.media.fields import PROGRESSIVE
+from stores.media.read import MARKS_UNUSED
 from stores.media.settings import EncodeSettings
 
 _MAX_THREADS = 4
@@ -55,6 +56,8 @@ def segment_frames(segment: Segment, start: int) -> Iterator[VideoFrame]:
                 packet = av.Packet(segment.payload[end - int(segment.size[place]) : end].tobytes())
                 packet.pts = int(segment.order[place])
                 packet.time_base = Fraction(1, 1)
+                if segment.codec in MARKS_UNUSED:
+                    context.skip_frame = "NONREF" if packet.pts < start else "DEFAULT"
             for frame in context.decode(packet):
                 if frame.pts is not None and frame.pts >= start:
                     yield frame

@@ -30,6 +30,7 @@ from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.runs import RunRecord, record_run
 from tasks.engine.open_run import open_run
+from tasks.metrics.suspects import SUSPECTS
 from tasks.source.face_basis import own_basis_key
 from tasks.source.face_fit import face_fit
 from tasks.source.face_fit_person import face_fit_person
@@ -368,6 +369,33 @@ def test_scores_of_the_dubbed_file_become_tracks(looked: Looked, browse: Open) -
     finally:
         for artifact in (own, other):
             store.remove(artifact.kind, artifact.key)
+
+
+@pytest.mark.dub
+def test_suspects_are_found_again(looked: Looked, browse: Open) -> None:
+    _, run, store, record = looked
+    dubbed = the(store, record, "dubbed")
+    digest, rows = (
+        dubbed.manifest.files[dubbed.attributes["file"]].digest,
+        dubbed.attributes["frames"],
+    )
+    derivation = Derivation(SUSPECTS, "5" * 32, 1, {"timeline": ("source", digest)}, {})
+    builder = store.builder(derivation, {"frame": rows, "suspect": 1})
+    builder.prepare()
+    places = {"class": np.array([1], np.int32), "weight": np.array([0.5], np.float32)}
+    places |= {"start": np.array([3]), "stop": np.array([9])}
+    builder.write_whole(places | {"opening": np.zeros(rows, np.float32)})
+    classes = [{"name": "no_face", "title": "No face"}, {"name": "seam", "title": "Seam"}]
+    facts = {"classes": classes, "reasons": ["It shows."], "not_judged": []}
+    made = builder.commit(facts, seconds=0.1)
+    try:
+        page = browse(store)
+        found = page.get(f"{run}/suspects").json()
+        place = {"class": "seam", "title": "Seam", "start": 3, "stop": 9, "weight": 0.5}
+        assert found["rows"] == [place | {"reason": "It shows."}]
+        assert (found["state"], page.get(run).json()["suspects"]) == ("ready", "ready")
+    finally:
+        store.remove(made.kind, made.key)
 
 
 JOB = """
