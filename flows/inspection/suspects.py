@@ -45,6 +45,7 @@ class Parts:
         track: Of it.
         output_frames: Of the dub.
         render: The mouths; None if no face was found.
+        motion: That the speech asks for; None for a method that does not predict it.
         speech: Waveform of the new speech.
         mixed: The dub's sound holds more than the new speech.
     """
@@ -54,6 +55,7 @@ class Parts:
     track: Artifact
     output_frames: Artifact
     render: Artifact | None
+    motion: Artifact | None
     speech: Artifact
     mixed: bool
 
@@ -89,6 +91,7 @@ def parts_of(store: Store, record: RunRecord) -> Parts:
     if used["video"][1] != source.key:
         raise StoreError(f"{settings.video} is no longer the file that was dubbed; put it back")
     speech = Source.of(settings.audio)
+    kinds = {kind for kind, _ in record.artifacts}
     return Parts(
         source=Seen(
             source,
@@ -100,6 +103,7 @@ def parts_of(store: Store, record: RunRecord) -> Parts:
         track=artifact_of(store, record, "track"),
         output_frames=store.get(*used["output_frames"]),
         render=store.get(*used["render"]) if "render" in used else None,
+        motion=artifact_of(store, record, "motion") if "motion" in kinds else None,
         speech=waveform(speech, track=find_track(settings.audio, settings.audio_track)),
         mixed=settings.keep_background_db is not None,
     )
@@ -124,6 +128,7 @@ def judge(parts: Parts, result: Path) -> Artifact:
         faces=parts.faces,
         track=parts.track,
         render=parts.render,
+        motion=parts.motion,
         pictures=mouth_pictures(made),
         source_pictures=mouth_pictures(source),
         drift=_drift(made, source, beside) if (np.diff(rows) >= 0).all() else None,

@@ -6,10 +6,14 @@ from jaxtyping import Int64
 from models.arrays import FrameMask, FrameValues, Seconds
 from models.suspects.suspect import Suspect, peak, runs, weight
 
-JUMP = 1.1
+JUMP = 0.7
 """The mouth's picture may change so much more in one frame than in those before and after, as a
-multiple of the change at the liveliest tenth of rows, of the source or the dub. A mouth that moves
-fast does so for several frames."""
+multiple of the change at the liveliest tenth of rows, of the source or the dub: a mouth that moves
+fast does so for several frames. What the speech asks for around the frame is taken off first ..."""
+_ASKED = 0.5
+"""... by this share of it, as a multiple of the wanted motion at its own liveliest tenth ..."""
+JUMP_UNKNOWN = 1.1
+"""... and where it is not known, this is the limit."""
 _LIVELY = 0.9
 _STILL_LEVELS = 1.0
 """Noise of a still mouth [levels]: what is called lively changes by more."""
@@ -30,13 +34,18 @@ _JOINED = 4
 
 
 def jumps(
-    step: FrameValues, usual: FrameValues, joined: FrameMask, seconds: Seconds
+    step: FrameValues,
+    usual: FrameValues,
+    asked: FrameValues | None,
+    joined: FrameMask,
+    seconds: Seconds,
 ) -> list[Suspect]:
     """Rows at which the mouth's picture changes more than a mouth does.
 
     Args:
         step: mean change of the mouth's picture since the row before [levels].
         usual: the same of the source's frames.
+        asked: motion that the speech asks for since the row before, in any unit; None: not known.
         joined: the row before shows the same face, and both mouths were made anew.
         seconds: when each row is shown.
     """
@@ -45,14 +54,18 @@ def jumps(
     change = np.where(joined, np.nan_to_num(step), 0)
     around = (np.append(0, change[:-1]) + np.append(change[1:], 0)) / 2
     alone = np.asarray(np.where(joined, (change - around) / lively, 0), np.float32)
+    limit = JUMP_UNKNOWN
+    if asked is not None and (fast := float(np.quantile(asked, _LIVELY))) > 0:
+        near = np.maximum(asked, np.maximum(np.append(asked[1:], 0), np.append(0, asked[:-1])))
+        alone, limit = np.asarray(alone - _ASKED * near / fast, np.float32), JUMP
     found = []
-    for start, stop in runs(alone > JUMP):
+    for start, stop in runs(alone > limit):
         row, value = peak(alone, start, stop)
         reason = (
             f"the mouth changes by {step[row]:.0f} levels in one frame at {seconds[row]:.2f} s, "
             f"by {around[row]:.0f} in those beside it"
         )
-        found.append(Suspect("jump", start, stop, weight(value / JUMP), reason))
+        found.append(Suspect("jump", start, stop, weight(value / limit), reason))
     return found
 
 

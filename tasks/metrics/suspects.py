@@ -87,6 +87,7 @@ def suspects(
     faces: Artifact,
     track: Artifact,
     render: Artifact | None,
+    motion: Artifact | None,
     pictures: Artifact,
     source_pictures: Artifact,
     drift: Artifact | None,
@@ -107,6 +108,7 @@ def suspects(
         faces: Of the source.
         track: Of the source: the face that was dubbed.
         render: The mouths; None if no face was found.
+        motion: That the speech asks for; None for a method that does not predict it.
         pictures: `mouth_pictures` of the dub.
         source_pictures: The same of the source.
         drift: Of `tasks.metrics.drift`; None where the source is repeated.
@@ -125,7 +127,7 @@ def suspects(
         *place.no_face(dub.in_source, dub.seconds),
         *place.covered(dub.in_source, dub.made, dub.seconds),
         *_places(dub, match, faces, track, render),
-        *_pictures(dub, match, pictures, source_pictures, drift),
+        *_pictures(dub, match, motion, pictures, source_pictures, drift),
     ]
     not_judged: dict[str, str] = {}
     own = opening(source_landmarks.read("mouth"))[source_landmarks.read("valid")]
@@ -225,6 +227,7 @@ def _middles(faces: Artifact, track: Artifact) -> NDArray[np.float32]:
 def _pictures(
     dub: _Dub,
     match: Artifact,
+    motion: Artifact | None,
     pictures: Artifact,
     source_pictures: Artifact,
     drift: Artifact | None,
@@ -238,7 +241,13 @@ def _pictures(
         scene_start=dub.cuts,
         usual=source_pictures.read("look")[match.read("reference")],
     )
-    found = picture.jumps(pictures.read("step"), source_pictures.read("step"), both, dub.seconds)
+    asked = None
+    if motion is not None and len(wanted := motion.read("mouth")[:, len(JAW) :, :2]) > 1:
+        moved = np.linalg.norm(np.diff(wanted, axis=0), axis=-1).mean(-1)
+        asked = np.append(0, moved).astype(np.float32)
+    found = picture.jumps(
+        pictures.read("step"), source_pictures.read("step"), asked, both, dub.seconds
+    )
     found += picture.strangers(unusual, shown_made, dub.seconds)
     if drift is not None:
         found += picture.seams(drift.read("seam"), dub.made, dub.seconds)

@@ -22,6 +22,7 @@ WORK = {
     "doctor": ("flows.runtime.doctor.examine",),
     "evaluate": ("flows.cli.evaluate._evaluate", "flows.cli.evaluate._list"),
     "faces": ("flows.gallery.find_persons",),
+    "inspect": ("flows.cli.inspect._store_of", "viewer.web.subject.find_subject"),
     "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
     "rate": ("viewer.ratings.study.make_study", "flows.cli.rate._show_results"),
     "up": ("flows.runtime.local_server.local_server",),

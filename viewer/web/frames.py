@@ -5,8 +5,10 @@ a step back some frames at once. Frames that are likely asked for next are made 
 """
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 from typing import Literal, Protocol
 
@@ -44,6 +46,34 @@ _WEBP_QUALITY = 85
 assert WebPImagePlugin.SUPPORTED  # imported, it alone is registered; else Pillow loads forty more
 
 _ahead = ThreadPoolExecutor(1, "frames ahead")
+
+
+class _Urgent:
+    """How many pictures are waited for."""
+
+    count, lock = 0, Lock()
+
+
+_PATIENCE_SECONDS = 0.5
+
+
+@contextmanager
+def waited_for() -> Iterator[None]:
+    """Somebody waits for a picture: long readings give way."""
+    with _Urgent.lock:
+        _Urgent.count += 1
+    try:
+        yield
+    finally:
+        with _Urgent.lock:
+            _Urgent.count -= 1
+
+
+def give_way() -> None:
+    """Called now and then by what reads long arrays: lets pictures be made first."""
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while _Urgent.count and time.monotonic() < until:
+        time.sleep(0.005)
 
 
 class Readable(Protocol):
@@ -118,7 +148,7 @@ class Pictures:
     Args:
         name: Tells it from others in `made`.
         open_video: Opens it.
-        keyframes: Where decoding can start, ascending.
+        key_before: The last frame at or before one where decoding can start.
         count: Of its frames.
         made: Pictures, of all videos.
     """
@@ -127,11 +157,11 @@ class Pictures:
         self,
         name: str,
         open_video: Callable[[], Readable],
-        keyframes: NDArray[np.int64],
+        key_before: Callable[[int], int],
         count: int,
         made: Kept[bytes],
     ) -> None:
-        self._name, self._open, self._keys = name, open_video, keyframes
+        self._name, self._open, self._key_before = name, open_video, key_before
         self.count, self._made = count, made
         self._video: Readable | None = None
         self._decoding: Iterator[Frame] = iter(())
@@ -153,7 +183,8 @@ class Pictures:
         """
         back = self._asked - AHEAD <= index < self._asked
         self._asked = index
-        picture = self._picture(index, width, form, back=back)
+        with waited_for():
+            picture = self._picture(index, width, form, back=back)
         if form != "png":
             _ahead.submit(self._make_ahead, index, width, form, back)
         return picture
@@ -182,7 +213,7 @@ class Pictures:
         with self._lock:
             if (kept := self._frames.get(index)) is not None:
                 return kept
-            key = int(self._keys[np.searchsorted(self._keys, index, side="right") - 1])
+            key = self._key_before(index)
             if not max(key, index - 4 * AHEAD) <= self._next <= index:
                 start = max(key, index - self._back + 1) if back else index
                 if self._video is None:

@@ -203,17 +203,19 @@ class RunView:
                 if which == "source":
                     path, clip = self.video_file("source"), self.clip
                     keys = np.flatnonzero(clip.keyframe)
-                    keys = keys if len(keys) and keys[0] == 0 else np.append(0, keys)
-                    made = Pictures(
-                        name, lambda: OpenVideo(path, clip), keys, len(clip), self._made
-                    )
+
+                    def key(index: int) -> int:
+                        place = int(np.searchsorted(keys, index, side="right"))
+                        return int(keys[place - 1]) if place else 0
+
+                    made = Pictures(name, lambda: OpenVideo(path, clip), key, len(clip), self._made)
                 else:
                     composite = self.need("composite")
-                    ticks, video = self.ticks, self.clip.video
+                    ticks, video, rows = self.ticks, self.clip.video, segment_rows(composite)
                     made = Pictures(
                         name,
                         lambda: Composed(composite, video, ticks),
-                        _keyframes(composite),
+                        lambda index: index // rows * rows,
                         self.rows,
                         self._made,
                     )
@@ -269,10 +271,3 @@ def dims(artifact: Artifact, array: str) -> tuple[str, ...]:
     """Names of an array's dimensions; none of a stream of bytes."""
     found = artifact.group[array].metadata
     return tuple(str(name) for name in getattr(found, "dimension_names", None) or ())
-
-
-def _keyframes(composite: Artifact) -> NDArray[np.int64]:
-    """Rows where decoding of the segments can start."""
-    rows = segment_rows(composite)
-    packets = np.flatnonzero(composite.read("keyframe"))
-    return np.sort(packets // rows * rows + composite.read("order")[packets])

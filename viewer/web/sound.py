@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import InputError, StoreError
+from viewer.web.frames import give_way
 from viewer.web.run import RunView, Sound
 
 _FINE_SAMPLES = 1 << 20
@@ -114,11 +115,12 @@ class Heard:
         """The envelope of all of it, a pair for each block of samples; read once."""
         if self._coarse is None:
             total = self._waveform.sizes["sample"]
-            parts = [
-                _pairs(np.repeat(self._read(at, stop)[:, None], 2, 1), -(-(stop - at) // _BLOCK))
-                for at in range(0, total, _READ)
-                for stop in [min(at + _READ, -(-total // _BLOCK) * _BLOCK)]
-            ]
+            parts = []
+            for at in range(0, total, _READ):
+                give_way()
+                stop = min(at + _READ, -(-total // _BLOCK) * _BLOCK)
+                both = np.repeat(self._read(at, stop)[:, None], 2, 1)
+                parts.append(_pairs(both, -(-(stop - at) // _BLOCK)))
             self._coarse = np.concatenate(parts)
         return self._coarse
 

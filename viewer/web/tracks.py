@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
 from stores.errors import InputError
+from viewer.web.frames import give_way
 from viewer.web.related import Related
 from viewer.web.run import RunView, has
 
@@ -41,6 +43,7 @@ class Tracks:
     def __init__(self, run: RunView, related: Related) -> None:
         self._run = run
         self._read: dict[str, Values] = {}
+        self._one_at_a_time = Lock()
         self._known = {track.name: track for track in _tracks(run, related)}
 
     def described(self) -> list[dict[str, Any]]:
@@ -59,9 +62,11 @@ class Tracks:
             raise InputError(f"there is no track {name!r}; there is {', '.join(self._known)}")
         if name in self._read:
             return self._read[name][first:stop]
-        blocks = [
-            track.read(at, min(stop, at + _BLOCK_ROWS)) for at in range(first, stop, _BLOCK_ROWS)
-        ]
+        blocks = []
+        with self._one_at_a_time:
+            for at in range(first, stop, _BLOCK_ROWS):
+                give_way()
+                blocks.append(track.read(at, min(stop, at + _BLOCK_ROWS)))
         values = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
         if (first, stop) == (0, self._run.rows):
             self._read[name] = values

@@ -120,14 +120,22 @@ def test_a_mouth_that_does_not_rest_in_silence() -> None:
 def test_a_picture_that_jumps_is_no_fast_mouth() -> None:
     usual, step = values(4, range(80, 100), 8), values(4, range(31, 35), 14)
     step[[30, 35]] = 9
-    found = picture.jumps(step, usual, ALL, SECONDS)
-    assert found == [], "six fast frames"
-    step[60] = 24
-    jump = only(picture.jumps(step, usual, ALL, SECONDS), "jump")
-    assert (jump.start, jump.stop) == (60, 61)
-    assert "24 levels in one frame at 2.40 s, by 4 in those beside it" in jump.reason
-    assert picture.jumps(step, usual, ~at(60), SECONDS) == [], "a cut, or no mouth made anew"
-    assert picture.jumps(values(np.nan), values(np.nan), ALL, SECONDS) == []
+    still = values(0.1, range(0, 100, 5), 1.0)
+    for asked in (None, still):
+        assert picture.jumps(step, usual, asked, ALL, SECONDS) == [], "six fast frames"
+    step[62] = 24
+    for asked in (None, still):
+        jump = only(picture.jumps(step, usual, asked, ALL, SECONDS), "jump")
+        assert (jump.start, jump.stop) == (62, 63)
+        assert "24 levels in one frame at 2.48 s, by 4 in those beside it" in jump.reason
+        cut = picture.jumps(step, usual, asked, ~at(62), SECONDS)
+        assert cut == [], "a cut, or no mouth made anew"
+    step[62], still[62] = 13, 1.0
+    assert picture.jumps(step, usual, still, ALL, SECONDS) == [], "the speech asks for it"
+    still[62] = 0.1
+    assert only(picture.jumps(step, usual, still, ALL, SECONDS), "jump").start == 62
+    nothing = values(np.nan)
+    assert picture.jumps(nothing, nothing, None, ALL, SECONDS) == []
 
 
 def test_a_border_that_shows_for_some_frames() -> None:
