@@ -49,6 +49,10 @@ export class LineageStrip extends Part {
     </ol></nav>`;
   }
 
+  updated(changed) {
+    if (changed.has("chosen")) this.querySelector("[aria-pressed='true']")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
   #without(kind) {
     this.bare = new Set(this.bare).add(kind);
   }

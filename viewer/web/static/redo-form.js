@@ -66,10 +66,11 @@ export class RedoForm extends Part {
 
   #planned({ stages, faults = [] }) {
     const rerun = stages.filter(({ state }) => state !== "stored").length;
+    const first = stages.toSorted((one, other) => (one.state === "stored") - (other.state === "stored"));
     return html`<section class="plan" aria-label="What would rerun">
       <h3>${rerun ? `${rerun} of ${stages.length} stages would run` : "Nothing would run: all is in the store"}</h3>
       ${faults.map((fault) => html`<p class="fault">${fault}</p>`)}
-      <ul>${stages.map(({ kind, state, computed, ranges }) => html`<li><span class="name">${kind}</span><span class="state ${state}">${STATES[state] ?? state}</span>
+      <ul>${first.map(({ kind, state, computed, ranges }) => html`<li><span class="name">${kind}</span><span class="state ${state}">${STATES[state] ?? state}</span>
         <span class="number aside">${computed && ranges > 1 ? `${computed} of ${ranges} ranges` : ""}</span></li>`)}</ul>
     </section>`;
   }
