@@ -21,7 +21,11 @@ pytestmark = pytest.mark.dub
 
 READ_ONLY, FULL = errno.EROFS, errno.ENOSPC
 
-WITHOUT_STORE = {("up",): "starts Prefect's server", ("demo-batch",): "starts Prefect's server"}
+WITHOUT_STORE = {
+    ("up",): "starts Prefect's server",
+    ("demo-batch",): "starts Prefect's server",
+    ("inspect",): "serves until it is stopped; its app is tried in tests/viewer",
+}
 """Commands that are not called here, and why."""
 
 READERS: dict[tuple[str, ...], tuple[str, ...]] = {
