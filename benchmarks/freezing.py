@@ -2,12 +2,12 @@
 
     python -m benchmarks.freezing --dnet FILE --store FOLDER VIDEO... [--sheet SHEET.png]
 
-Every face of a clip gets the neutral expression in its own pose, as `video_retalking` does it. Both
-the faces and what D-Net makes of them are then looked at by the face mesh, as films of their own,
-so that both have passed through the same cut: how much the opening of the mouth varies (its
-standard deviation, in face heights), where the heads are turned to, and how near a face comes back
-that is driven by its own coefficients. In the sheet are faces of each clip, D-Net's with their own
-coefficients below them, and the frozen ones below those.
+Every face of a clip gets the neutral expression in its own pose, as `video_retalking` does it, at
+the size that D-Net was made for. Both the faces and what D-Net makes of them are then looked at by
+the face mesh, as films of their own, so that both have passed through the same cut: how much the
+opening of the mouth varies (its standard deviation, in face heights), where the heads are turned
+to, and how near a face comes back that is driven by its own coefficients. In the sheet are faces of
+each clip, D-Net's with their own coefficients below them, and the frozen ones below those.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from tasks.engine.open_run import open_run
 from tasks.methods.vrt_coefficients import face_numbers, run_windows
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
+from tasks.training.dataset import resized
 
 Pictures = NDArray[np.uint8]
 
@@ -65,7 +66,8 @@ class Figures(NamedTuple):
 
 
 def faces_of(network: DNet, video: Path, driver: str) -> tuple[Pictures, Pictures, Pictures]:
-    """A clip's faces (frame, y, x, 3) BGR: as they are, by their own coefficients, frozen."""
+    """A clip's faces (frame, y, x, 3) BGR: as they are, by their own coefficients, frozen; of the
+    network's size."""
     seen = see(Source.of(video))
     cut, numbers = face_numbers(seen, driver=driver)  # type: ignore[arg-type]
     valid = numbers.read("valid")
@@ -74,7 +76,7 @@ def faces_of(network: DNet, video: Path, driver: str) -> tuple[Pictures, Picture
     windows = run_windows(numbers, runs, 0, len(valid))
     still = windows.copy()
     still[:, : EXPRESSION.stop - EXPRESSION.start] = 0
-    faces, stabilise = cut.read_rows("face", rows), Stabiliser(network)
+    faces, stabilise = resized(cut.read_rows("face", rows), network.side), Stabiliser(network)
 
     def made(windows: NDArray[np.float32]) -> Pictures:
         found = []

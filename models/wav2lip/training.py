@@ -76,8 +76,12 @@ def face_boxes(points: MeshPoints, *, chin: float) -> WindowBoxes:
 
 def mouth_boxes(points: MeshPoints) -> WindowBoxes:
     """Boxes around lips, with some room."""
-    lips = points[..., list(LIPS), :2]
-    low, high = lips.min(axis=2), lips.max(axis=2)
+    return boxes_around(points[..., list(LIPS), :2])
+
+
+def boxes_around(lips: Float[np.ndarray, "*face point 2"]) -> Float32[np.ndarray, "*face 4"]:
+    """Boxes around the points of lips, with some room."""
+    low, high = lips.min(axis=-2), lips.max(axis=-2)
     room = _MOUTH_ROOM * (high - low)[..., :1]
     return np.asarray(np.concatenate([low - room, high + room], axis=-1), np.float32)
 
@@ -88,9 +92,11 @@ def mirrored_boxes(boxes: WindowBoxes) -> WindowBoxes:
     return np.stack([1 - x2, y1, 1 - x1, y2], axis=-1)
 
 
-def pixels_in(boxes: Float[Tensor, "sample frame 4"]) -> PixelWeights:
+def pixels_in(
+    boxes: Float[Tensor, "sample frame 4"], *, side: int = SIZE
+) -> Float[Tensor, "sample frame 1 {side} {side}"]:
     """1 in the pixels whose centre is in a box [shares of the face's sides], 0 in others."""
-    at = (torch.arange(SIZE, device=boxes.device) + 0.5) / SIZE
+    at = (torch.arange(side, device=boxes.device) + 0.5) / side
     x1, y1, x2, y2 = boxes.unsqueeze(-1).unbind(2)
     across, down = (at >= x1) & (at < x2), (at >= y1) & (at < y2)
     return (down[..., :, None] & across[..., None, :]).float()[:, :, None]

@@ -1,7 +1,8 @@
 """Pairs of faces of one clip streamed from the store into training, each with its coefficients.
 
-A batch holds `face` (B, 3, side, side) uint8 RGB and `window` (B, 73, 26), D-Net's input for it;
-`other_face` and `other_window`, the same of another moment; `row` (B,) of the index.
+A batch holds `face` (B, 3, side, side) uint8 RGB and `window` (B, 73, 26), D-Net's input for it,
+and `mouth` (B, 4), a box around its lips [shares of the side]; `other_face`, `other_window` and
+`other_mouth`, the same of another moment; `row` (B,) of the index.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from models.faces.smooth import valid_runs
 from models.sampling.windows import STRETCH_TICKS, STRETCHES, Stretch, block_edges
+from models.video_retalking.alignment import FACE_SIDE
+from models.wav2lip.training import boxes_around
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.store import Store
@@ -25,6 +28,8 @@ from tasks.training.dataset import Arrays, Blocks, Sample, resized
 
 BLOCK_FRAMES = 256
 """Frames of a clip read at once."""
+_LIPS = slice(48, 68)
+"""Of iBUG's 68 points."""
 
 
 class _Frames(Protocol):
@@ -123,9 +128,11 @@ class FacePairs(Blocks):
         runs = valid_runs(coefficients.read("valid"), clip.scene_start)
         cut = self._store.get(VRT_CUT.kind, part.cut)
         faces = resized(cut.read("face", start, stop)[rows - start], self._side)
+        lips = cut.read("landmarks", start, stop)[:, _LIPS]
         found = {
             "face": faces[..., ::-1].transpose(0, 3, 1, 2),
             "window": run_windows(coefficients, runs, start, stop),
+            "mouth": boxes_around(lips[rows - start] / FACE_SIDE),
         }
         return {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
 

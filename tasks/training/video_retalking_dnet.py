@@ -16,6 +16,7 @@ from models.blocks.begin import begin
 from models.ip_lap.perceptual import PerceptualLoss
 from models.video_retalking.dnet import DNet
 from models.video_retalking.settings import DNetSize, Driver
+from models.wav2lip.training import pixels_in
 from stores.artifacts.store import Store
 from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
@@ -39,6 +40,13 @@ class DNetWeights(_Settings):
     warping: float = Field(2.5, ge=0, description="features of the warped face")
     final: float = Field(
         4.0, ge=0, description="features of the final face, and their Gram matrices"
+    )
+    mouth: float = Field(
+        1.0,
+        ge=1,
+        description="times that the mouth's box counts in features; published: 1. It is a few "
+        "hundredths of the picture, and where it counts no more, heads are long followed, and lips "
+        "are not",
     )
 
 
@@ -117,6 +125,7 @@ class DNetRecipe:
             "source": torch.cat([faces, others]),
             "window": torch.cat(windows),
             "target": torch.cat([others, faces]),
+            "mouth": torch.cat([sample[n].to(device) for n in ("other_mouth", "mouth")]),
         }
 
     def loss(
@@ -124,7 +133,7 @@ class DNetRecipe:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         warming_up = step < self._settings.warping_steps
         made = networks["dnet"](batch["source"], batch["window"], "warp" if warming_up else None)
-        total, parts = self._compared(networks, made, batch["target"])
+        total, parts = self._compared(networks, made, batch)
         if warming_up:
             # Every parameter takes part in each step, as processes that train together need.
             learned = (p.sum() for p in networks["dnet"].parameters() if p.requires_grad)
@@ -136,7 +145,7 @@ class DNetRecipe:
         for batch in batches:
             source, target, window = (batch[name] for name in ("source", "target", "window"))
             made = networks["dnet"](source, window)
-            total, parts = self._compared(networks, made, target)
+            total, parts = self._compared(networks, made, batch)
             # The faces' own windows are those of the other direction.
             own = networks["dnet"](source, window.roll(len(window) // 2, 0))["fake_image"]
             pairs = {
@@ -165,21 +174,27 @@ class DNetRecipe:
         return {"perceptual_backbone": self._perceptual.name}
 
     def _compared(
-        self, networks: Networks, made: dict[str, Tensor], target: Tensor
+        self, networks: Networks, made: dict[str, Tensor], batch: Batch
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its parts, in float32, for Gram matrices are sums over a picture."""
-        judge, weights = networks["perceptual"], self._settings.losses
+        judge, weights, target = networks["perceptual"], self._settings.losses, batch["target"]
         assert isinstance(judge, PerceptualLoss)
+        weight = None
+        if weights.mouth != 1:
+            inside = pixels_in(batch["mouth"][:, None], side=target.shape[-1])[:, 0]
+            weight = 1 + (weights.mouth - 1) * inside
         with torch.autocast(target.device.type, enabled=False):
             with torch.no_grad():
                 wanted = judge.features(_bgr(target))
-            parts = {"warping": judge(judge.features(_bgr(made["warp_image"])), wanted)}
+            warped = judge.features(_bgr(made["warp_image"]))
+            parts = {"warping": judge(warped, wanted, weight=weight)}
             total = weights.warping * parts["warping"]
             if "fake_image" in made:
                 parts["final"] = judge(
                     judge.features(_bgr(made["fake_image"])),
                     wanted,
                     style_weight=judge.model.style_weight,
+                    weight=weight,
                 )
                 total = total + weights.final * parts["final"]
         return total, parts

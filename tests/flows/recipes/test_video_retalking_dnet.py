@@ -23,7 +23,7 @@ from tasks.training.dataset import WindowLoader
 from tasks.training.figures import mean_psnr
 from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.recipe import Data, NoTrainingObserver
-from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings
+from tasks.training.video_retalking_dnet import DNetRecipe, DNetSettings, DNetWeights
 from tests.flows.test_train import (
     Make,
     _feature_distance,
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.dub
 TINY = DNetSettings.model_validate(
     {"size": {"width": 1, "side": 64}, "coefficients": "mesh", "warping_steps": 2}
 )
+MOUTH = torch.tensor([[0.25, 0.5, 0.75, 1.0]]).expand(2, 4)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,6 +67,7 @@ def batch_of(recipe: DNetRecipe) -> dict[str, torch.Tensor]:
     windows = [torch.randn(2, 73, 26, generator=drawn) for _ in range(2)]
     names = ("face", "other_face", "window", "other_window")
     sample = dict(zip(names, (*faces, *windows), strict=True))
+    sample |= {"mouth": MOUTH, "other_mouth": MOUTH}
     return recipe.batch(sample, torch.device("cpu"), None)
 
 
@@ -75,14 +77,15 @@ def test_each_face_of_a_pair_becomes_the_other(recipe: DNetRecipe) -> None:
         assert -1 <= batch[name].min() < -0.9 and 0.9 < batch[name].max() <= 1
     assert torch.equal(batch["source"].roll(2, 0), batch["target"])
     drawn = np.random.default_rng(0)
-    names = ("face", "other_face"), ("window", "other_window")
     sample = {
         name: torch.from_numpy(drawn.integers(0, 9, (1, 3, 64, 64)).astype(np.uint8))
-        for name in names[0]
+        for name in ("face", "other_face")
     }
-    sample |= {name: torch.full((1, 73, 26), float(place)) for place, name in enumerate(names[1])}
-    both = recipe.batch(sample, torch.device("cpu"), None)["window"]
-    assert both[:, 0, 0].tolist() == [1, 0], "the first becomes the other"
+    for name, shape in (("window", (1, 73, 26)), ("mouth", (1, 4))):
+        sample |= {f"{of}{name}": torch.full(shape, float(of != "")) for of in ("", "other_")}
+    both = recipe.batch(sample, torch.device("cpu"), None)
+    assert both["window"][:, 0, 0].tolist() == [1, 0], "the first becomes the other"
+    assert both["mouth"][:, 0].tolist() == [1, 0], "of the face that is made"
 
 
 def test_the_losses_are_those_of_the_paper(recipe: DNetRecipe) -> None:
@@ -98,6 +101,21 @@ def test_the_losses_are_those_of_the_paper(recipe: DNetRecipe) -> None:
         torch.testing.assert_close(loss, wanted, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(parts["warping"], warping, rtol=1e-4, atol=1e-5)
     assert (("final" in parts), recipe.restarts) == (True, (2,))
+
+
+def test_the_mouth_counts_as_often_as_it_is_told(recipe: DNetRecipe, store: Path) -> None:
+    more = DNetRecipe(TINY.model_copy(update={"losses": DNetWeights(mouth=20)}), str(store))
+    batch, judge = batch_of(recipe), PerceptualLoss(recipe._perceptual.backbone, 4)
+
+    def lost(recipe: DNetRecipe, rows: slice) -> float:
+        warped = batch["target"].clone()
+        warped[:, :, rows, 16:48] = 0
+        made = {"warp_image": warped}
+        return float(recipe._compared({"perceptual": judge}, made, batch)[1]["warping"])
+
+    inside, outside = slice(40, 56), slice(4, 20)
+    assert lost(recipe, inside) == pytest.approx(lost(recipe, outside), rel=0.1)
+    assert lost(more, inside) > 10 * lost(more, outside)
 
 
 def test_only_the_flow_is_learned_first(recipe: DNetRecipe) -> None:
@@ -163,6 +181,10 @@ def test_pairs_are_of_one_clip_with_the_windows_of_dubbing(make: Make) -> None:
     colours = face.astype(float).mean((0, 1))[::-1]
     np.testing.assert_allclose(sample["face"].mean((1, 2)), colours, atol=1)
     assert sample["face"].shape == (3, 64, 64)
+    lips = store.get("vrt_cut", part.cut).read("landmarks", int(rows[3]), int(rows[3]) + 1)[0, 48:]
+    x1, y1, x2, y2 = sample["mouth"] * 256
+    assert (x1 < lips[:, 0]).all() and (lips[:, 0] < x2).all() and x2 - x1 < 2 * np.ptp(lips[:, 0])
+    assert (y1 < lips[:, 1]).all() and (lips[:, 1] < y2).all()
     assert data.facts["coefficients"] == "mesh" and data.facts["basis"]["name"] == "own"
 
 
