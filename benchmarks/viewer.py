@@ -77,6 +77,23 @@ row => new Promise(resolve => {
 })
 """
 
+_PLAY = """
+seconds => new Promise(resolve => {
+  const { cursor, player } = document.querySelector("run-view").model, apart = [];
+  player.toggle();
+  const began = performance.now();
+  const look = () => {
+    if (player.video.currentTime > 0 && !player.video.paused)
+      apart.push(cursor.row - cursor.at(player.video.currentTime));
+    if (performance.now() - began < 1000 * seconds) return requestAnimationFrame(look);
+    player.toggle();
+    resolve(apart);
+  };
+  look();
+})
+"""
+"""How many frames the cursor is from the one that belongs to the sound, at each refresh."""
+
 Times = list[float]
 """In ms."""
 
@@ -121,6 +138,8 @@ def main() -> None:
             with _serving(store, run) as served, _looking(served, browser) as go:
                 rows += [_line(f"{what}, {name}", took) for what, took in _moves(served, go)]
         table(columns, rows)
+        if browser:
+            print(f"\nplaying: {_played(store, real[LARGE], browser)}")
         short, slow = (float(np.median(times)) for times in opened.values())
         print(f"\nopening {given.minutes} min against 10 s: ratio {slow / short:.2f}")
         with _serving(store, long) as served:
@@ -172,6 +191,21 @@ def _looking(served: Served, browser: "Browser | None") -> Iterator[Callable[[in
         page.wait_for_selector("stage-view[data-shown='0']")
         page.wait_for_timeout(3000)
         yield lambda row: float(page.evaluate(_GO, row))
+
+
+def _played(store: Store, run: RunRecord, browser: "Browser") -> str:
+    """How the pictures keep to the sound of the player."""
+    with _serving(store, run) as served, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{served.address}#/run/{served.run}")
+        page.wait_for_selector("stage-view[data-shown='0']")
+        page.wait_for_timeout(3000)
+        apart = np.abs(page.evaluate(_PLAY, 5))
+    share = (apart <= 1).mean() if len(apart) else 0
+    return (
+        f"{len(apart)} refreshes in 5 s, {share:.0%} within one frame of the sound, "
+        f"at most {max(apart, default=0)} frames"
+    )
 
 
 def _moves(served: Served, go: Callable[[int], float]) -> Iterator[tuple[str, Times]]:
