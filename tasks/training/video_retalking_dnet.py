@@ -19,7 +19,7 @@ from models.video_retalking.settings import DNetSize, Driver
 from stores.artifacts.store import Store
 from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
-from tasks.training.perceptual import find_perceptual_network
+from tasks.training.perceptual import compared_colours, find_perceptual_network
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
 from tasks.training.speaking import begin_with
@@ -172,12 +172,12 @@ class DNetRecipe:
         assert isinstance(judge, PerceptualLoss)
         with torch.autocast(target.device.type, enabled=False):
             with torch.no_grad():
-                wanted = judge.features(_bgr(target))
-            parts = {"warping": judge(judge.features(_bgr(made["warp_image"])), wanted)}
+                wanted = judge.features(compared_colours(target))
+            parts = {"warping": judge(judge.features(compared_colours(made["warp_image"])), wanted)}
             total = weights.warping * parts["warping"]
             if "fake_image" in made:
                 parts["final"] = judge(
-                    judge.features(_bgr(made["fake_image"])),
+                    judge.features(compared_colours(made["fake_image"])),
                     wanted,
                     style_weight=judge.model.style_weight,
                 )
@@ -188,8 +188,3 @@ class DNetRecipe:
 def _shares(images: Tensor) -> Tensor:
     """-1..1 → 0..1."""
     return (images.float() + 1) / 2
-
-
-def _bgr(images: Tensor) -> Tensor:
-    """RGB -1..1 → BGR 0..1, as the perceptual loss takes them."""
-    return _shares(images.flip(1))

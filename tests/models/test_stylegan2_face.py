@@ -28,6 +28,7 @@ from models.stylegan2_face.losses import (
     feature_loss,
     lag_curve,
     landmark_loss,
+    mean_length,
     nearer_others,
     taken_for_real,
     uniform_loss,
@@ -140,14 +141,33 @@ def test_contrasts_of_three_by_three() -> None:
     seen = one_frame([[5, 0, 0], [1, 0, 0], [0, 0, 1]])
     # Unit lengths: own distances 0, √2, 0; of the others only d(1, 2) = 0 is below 1.
     torch.testing.assert_close(contrast(heard, seen, unit=True), torch.tensor(0.5))
-    heard = one_frame([[3, 0, 0], [0, 4, 0], [0, 0, 5]])
-    seen = one_frame([[3, 0, 0], [3, 4, 0], [0, 0, 2]])
-    margin = (3 + 4 + 5 + 3 + 5 + 2) / 6
-    wanted = (0 + 9 + 9 + (margin - math.sqrt(13)) ** 2) / 6
-    torch.testing.assert_close(contrast(heard, seen, unit=False), torch.tensor(wanted))
+    heard = one_frame([[0.3, 0, 0], [0, 4, 0], [0, 0, 5]])
+    near = one_frame([[0.3, 0, 0], [0.3, 0.4, 0], [0, 0, 5]])
+    # Own distances 0, √(0.3² + 3.6²), 0; of the others only d(0, 1) = 0.4 is below 1.
+    wanted = torch.tensor((0.3**2 + 3.6**2 + (1 - 0.4) ** 2) / 6)
+    torch.testing.assert_close(contrast(heard, near, unit=False), wanted)
+    # Four frames alike are as far apart as one is.
+    torch.testing.assert_close(
+        contrast(heard.expand(-1, 4, -1), near.expand(-1, 4, -1), unit=False),
+        contrast(heard, near, unit=False),
+    )
     same = one_frame([[1, 2, 3]]).requires_grad_()
     contrast(same, same * 1, unit=False).backward()
     assert same.grad is not None and torch.isfinite(same.grad).all()
+
+
+@pytest.mark.parametrize("alike", [0.1, 0.5])
+def test_contrast_keeps_lengths_within_bounds(alike: float) -> None:
+    """A margin that follows them lets them shrink or grow, as long as lips are not matched."""
+    drawn = torch.Generator().manual_seed(0)
+    audio, lips = 0.1 * torch.randn(2, 6, 4, 8, generator=drawn) + alike
+    scale = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.Adam([scale], 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        contrast(scale * audio, scale * lips, unit=False).backward()
+        optimizer.step()
+    assert 0.5 < mean_length(scale * audio, scale * lips) < 5
 
 
 def test_a_classifier_that_does_not_know_costs_nothing() -> None:
