@@ -98,10 +98,16 @@ class SquareRecipe:
 
     def __init__(self, settings: SquareRecipeSettings) -> None:
         self._common = settings
+        self._rates: dict[int, float] = {}  # of parameters by id, as shares of the learning rate
 
     def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         betas = CRITIC_BETAS if phase.startswith("critic") else (0.9, 0.999)
-        return torch.optim.Adam(parameters, self._common.learning_rate, betas=betas)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            groups.setdefault(self._rates.get(id(parameter), 1.0), []).append(parameter)
+        rate = self._common.learning_rate
+        each = [{"params": group, "lr": share * rate} for share, group in groups.items()]
+        return torch.optim.Adam(each, rate, betas=betas)
 
     def schedule(self, step: int) -> float:
         return self._common.schedule.factor(step)

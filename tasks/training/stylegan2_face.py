@@ -1,6 +1,6 @@
 """The recipe `stylegan2.face`: all of the talking face, from speech and from video at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -70,17 +70,24 @@ class FaceWeights(Settings):
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
 
 
+class FaceRates(Settings):
+    """By how much a part's learning rate is larger; the paper has one for all."""
+
+    embedding: float = Field(
+        1.0, ge=0, description="encoders of speech and lips, which have learned before"
+    )
+    person: float = Field(1.0, ge=0, description="encoder of the identity")
+    decoder: float = Field(
+        1.0, ge=0, description="StyleGAN2's layers are equalised, and learn slowly at others' rate"
+    )
+
+
 class FaceSettings(SpeakingSquareSettings):
     """What is trained; the defaults are the paper's, or DAVS's where it is silent."""
 
     size: FaceSize = FaceSize.model_validate({})
     losses: FaceWeights = FaceWeights.model_validate({})
-    decoder_learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="of the decoder, whose layers are equalised and so learn slowly; none: as of "
-        "all else",
-    )
+    rates: FaceRates = FaceRates.model_validate({})
     embedding: str | None = Field(
         None, description="file of stylegan2.embedding to begin with; none: random"
     )
@@ -158,7 +165,9 @@ class FaceRecipe(SquareRecipe):
         ):
             part, path = part_of(size, kind), getattr(own, given)
             begun_with(network, part, path, name, what=given, store=store)
-        self._decoder = {id(parameter) for parameter in face.decoder.parameters()}
+        for name, share in own.rates.model_dump().items():
+            self._rates |= dict.fromkeys(map(id, face.get_submodule(name).parameters()), share)
+        self._rates |= dict.fromkeys(map(id, face.embedding.video.rest.parameters()), 1.0)
         made: dict[str, nn.Module] = {"face": FaceLearner(face)}
         if "critics" in self.phases:
             made["critics"] = self._critics()
@@ -166,17 +175,6 @@ class FaceRecipe(SquareRecipe):
 
     def frozen(self) -> dict[str, nn.Module]:
         return {} if self._perceptual is None else {"perceptual": self._perceptual.backbone}
-
-    def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
-        for parameter in parameters:
-            groups[id(parameter) in self._decoder].append(parameter)
-        made = super().optimizer(phase, groups[False])
-        if groups[True]:
-            own = self._settings
-            rate = own.decoder_learning_rate or own.learning_rate
-            made.add_param_group({"params": groups[True], "lr": rate})
-        return made
 
     def loss(
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
