@@ -20,7 +20,8 @@ from models.stylegan2_face.alignment import (
     square_transforms,
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
-from models.stylegan2_face.encoders import Identity
+from models.stylegan2_face.decoder import decoder, style_inputs
+from models.stylegan2_face.encoders import Identity, map_channels
 from models.stylegan2_face.losses import (
     contrast,
     critics_loss,
@@ -113,6 +114,16 @@ def test_a_map_counts_by_skips_and_by_styles_alone(skips: bool, style_maps: bool
     )
     assert torch.equal(plain, blank) == (not skips and not style_maps)
     assert torch.allclose(plain, other, atol=1e-6) == (not skips)
+
+
+def test_an_untrained_decoder_draws_within_the_range_of_pictures() -> None:
+    torch.manual_seed(0)
+    size = FaceSize(side=128, fan_width=16, features=32, identity_width=4, narrow=0.05, style=32)
+    draw = decoder(size)
+    maps = {s: torch.randn(2, c, s, s) for s, c in map_channels(size).items()}
+    with torch.no_grad():
+        made = draw(torch.randn(2, style_inputs(size)), maps)
+    assert 0.05 < made.square().mean().sqrt() < 1
 
 
 def test_noise_flickers_only_where_it_is_random() -> None:
