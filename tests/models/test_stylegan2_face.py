@@ -21,7 +21,7 @@ from models.stylegan2_face.alignment import (
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
 from models.stylegan2_face.decoder import decoder, style_inputs
-from models.stylegan2_face.encoders import Identity, map_channels
+from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
     contrast,
     critics_loss,
@@ -35,7 +35,7 @@ from models.stylegan2_face.losses import (
     uniform_loss,
 )
 from models.stylegan2_face.network import TalkingFace
-from models.stylegan2_face.settings import FaceSize
+from models.stylegan2_face.settings import EmbeddingSize, FaceSize
 from models.stylegan2_face.speech import davs_cepstra, first_steps, windows
 from models.stylegan2_face.units import find_units, nearest
 from tasks.source.landmarks import mean_face
@@ -219,6 +219,16 @@ def test_heatmaps_are_gaussians_at_the_points() -> None:
     landmark_loss(maps, points, side=128).backward()
     assert maps.grad is not None
     assert np.unravel_index(int(maps.grad[0, 0].argmin()), (32, 32)) == (8, 4)
+
+
+def test_untrained_heatmaps_are_nearly_empty() -> None:
+    torch.manual_seed(0)
+    video = VideoEncoder(EmbeddingSize(side=128, fan_width=16, features=8))
+    points = 128 * torch.rand(2, 68, 2)
+    with torch.no_grad():
+        maps = video.heatmaps(torch.rand(2, 3, 128, 128) * 2 - 1)
+    losses = [landmark_loss(each, points, side=128) for each in (maps, torch.zeros_like(maps))]
+    torch.testing.assert_close(*losses, rtol=0.05, atol=0)
 
 
 def test_speech_is_found_among_other_clips_and_in_time() -> None:
