@@ -16,6 +16,10 @@ Second table: `eyes` and `yaw`, of the mesh network on what was drawn, are corre
 driver of another person, and how far they deviate with speech and `face: still` as a share of what
 the clip's own do; `opening` is the correlation of the drawn mouth's opening with that of who spoke,
 and with that of who did not; `mouth/eyes` is how much more other speech changes the mouth region.
+
+Third table: how much of the mouth's opening a ridge regression reads out of features (R² on clips
+that it has not seen, opening and features about each clip's mean): of the identity's feature, of
+its finest map, of the rest of the face, and of the lips for comparison.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +31,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from benchmarks.command import table
 from benchmarks.trained import arguments
@@ -41,9 +47,11 @@ from models.quality.picture import turn_degrees
 from models.speech_to_lips.neutral import opening
 from models.stylegan2_face.alignment import EYE_BOX, EYES, MOUTH_BOX, SIDE, box_in, placed
 from models.stylegan2_face.driving import still_frame
+from models.stylegan2_face.network import TalkingFace
 from models.stylegan2_face.settings import SquareSettings
-from models.stylegan2_face.speaker import Listener, Looker, Portrayer
+from models.stylegan2_face.speaker import Listener, Looker, Portrayer, as_network
 from models.stylegan2_face.speech import first_steps, windows
+from models.tensors import ImageBytes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -72,6 +80,9 @@ MOTION = (
     *("eyes", "yaw", "eyes, by speech", "yaw, by speech"),
     *("opening", "opening, other speech", "mouth/eyes"),
 )
+PROBES = ("identity", "finest map", "rest", "lips")
+RIDGES = (1e-2, 1e-1, 1.0, 10.0)
+"""Strengths, of features of unit mean square; the best one is told."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,14 @@ class Clip:
         faces: (frame, side, side, 3) aligned.
         points: (frame, 478, 2) their meshes [px of the square].
         cepstra: (frame, 20, 12) heard about each frame.
+        opening: (frame,) of the mouth.
         still: Row of the frame that says who it is.
     """
 
     faces: Pictures
     points: Floats
     cepstra: Floats
+    opening: Floats
     still: int
 
 
@@ -108,17 +121,29 @@ def read_clip(part: ClipPart, store: Store, weights: Artifact, seconds: float) -
     sure = part.lag_confidence >= (WindowSettings.model_validate({}).sure_lag or 0.0)
     moments = times[rows] - (part.lag_seconds if sure else 0.0)
     meshes = seen.read_rows("landmarks", rows)[:, :, :2]
-    still = still_frame(
-        turn_degrees(seen.read_rows("rotation", rows)),
-        opening(seen.read_rows("mouth", rows)),
-        np.ones(len(rows), bool),
-    )
+    opened = opening(seen.read_rows("mouth", rows))
+    turned = turn_degrees(seen.read_rows("rotation", rows))
+    still = still_frame(turned, opened, np.ones(len(rows), bool))
     return Clip(
         squares.read_rows("face", rows),
         placed(meshes, squares.read_rows("transform", rows)),
         windows(heard.read("mfcc"), first_steps(moments)),
+        opened,
         still,
     )
+
+
+class _Person(nn.Module):
+    """Identity of faces: feature and finest map (batch, number)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(network, TalkingFace)
+        self.network = network
+
+    def forward(self, faces: ImageBytes) -> Tensor:
+        who = self.network.identity(as_network(faces))
+        return torch.cat([who.feature, who.finest.flatten(1)], 1)
 
 
 class Face:
@@ -130,9 +155,9 @@ class Face:
 
     def __init__(self, weights: Artifact) -> None:
         network, size = load_network(weights), size_of(weights)
-        makers = (Looker, Listener, partial(Portrayer, noise="fixed"))
+        makers = (Looker, Listener, partial(Portrayer, noise="fixed"), _Person)
         self._runners = [Runner(make(network), DeviceSettings()) for make in makers]
-        self._lips = size.features
+        self._lips, self._who = size.features, 8 * size.identity_width
 
     def see(self, faces: Pictures) -> tuple[Floats, Floats]:
         """Lip feature and the rest's."""
@@ -148,6 +173,11 @@ class Face:
         count = len(lips)
         faces = np.broadcast_to(person, (count, *person.shape))
         return self._run(2, lips, rest, np.arange(count), faces)
+
+    def identity(self, faces: Pictures) -> tuple[Floats, Floats]:
+        """Feature and finest map (frame, number) of who is seen."""
+        feature, finest = np.split(self._run(3, faces), [self._who], axis=1)
+        return feature, finest
 
     def _run(self, number: int, *given: NDArray[Any]) -> NDArray[Any]:
         blocks = (
@@ -288,6 +318,36 @@ def motion(face: Face, clips: Sequence[Clip], network: MeshNetwork) -> list[str]
     return [f"{value:.2f}" for value in np.nanmedian(found, 0)]
 
 
+def betrayed(features: Sequence[Floats], openings: Sequence[Floats], *, folds: int = 4) -> float:
+    """R² of the opening, as a ridge regression reads it out of other clips' features.
+
+    Args:
+        features: (frame, number) of each clip.
+        openings: (frame,) of each.
+        folds: In each, another share of the clips is read.
+    """
+    x = np.concatenate([each - each.mean(0) for each in features]).astype(np.float64)
+    y = np.concatenate([each - each.mean() for each in openings]).astype(np.float64)
+    x /= max(float(np.sqrt((x**2).sum(1).mean())), 1e-9)
+    fold = np.repeat(np.arange(len(features)) % folds, [len(each) for each in features])
+    alike, found = x @ x.T, []
+    for strength in RIDGES:
+        said = np.zeros_like(y)
+        for number in range(folds):
+            known, asked = fold != number, fold == number
+            inner = alike[np.ix_(known, known)] + strength * np.eye(known.sum())
+            said[asked] = alike[np.ix_(asked, known)] @ np.linalg.solve(inner, y[known])
+        found.append(1 - float(((y - said) ** 2).sum() / (y**2).sum()))
+    return max(found)
+
+
+def betrayals(face: Face, clips: Sequence[Clip]) -> list[str]:
+    """Numbers of the third table."""
+    seen = [[*face.identity(clip.faces), *face.see(clip.faces)[::-1]] for clip in clips]
+    openings = [clip.opening for clip in clips]
+    return [f"{betrayed(kind, openings):.2f}" for kind in zip(*seen, strict=True)]
+
+
 def main() -> None:
     """Print the tables."""
     parser = arguments(__doc__, "talking faces")
@@ -296,7 +356,7 @@ def main() -> None:
     chosen = parser.parse_args()
     store, network = Store(chosen.store), mesh_network()
     parts = one_each(read_parts(chosen.data, splits=[chosen.split]))
-    rows = []
+    rows, probes = [], []
     with open_run(store):
         for path in chosen.files:
             weights = trained_weights(Path(path), store=store)
@@ -306,7 +366,9 @@ def main() -> None:
             print(f"\n{path}: {len(clips)} clips")
             table(["", *PICTURES], picture_rows([judged(face, clip) for clip in clips]))
             rows.append([path, *motion(face, clips, network)])
+            probes.append([path, *betrayals(face, clips)])
     table(["", *MOTION], rows)
+    table(["", *PROBES], probes)
 
 
 def one_each(parts: Sequence[ClipPart]) -> list[ClipPart]:

@@ -16,6 +16,8 @@ _DAVS = ((2, 512), (3, 512), (4, 256), (4, 256), (3, 128), (2, 64))
 """Convolutions of each size of DAVS's decoder, and their channels."""
 _JOINED = 3
 """Before this block the identity's map of its size is joined."""
+_COLOURS = 0.1
+"""Deviation that ToRGB's weights begin with, 1 in StyleGAN2 (ours)."""
 
 
 def style_inputs(size: FaceSize) -> int:
@@ -54,6 +56,9 @@ class StyleDecoder(Pyramid):
                 wide = channels[level + 1]
                 second = StyledConv(wide + maps[side], wide, size.style)
                 self.convs[2 * level + 1] = second
+        for to_rgb in (self.to_rgb1, *self.to_rgbs):
+            # Else the levels' colours add up to far beyond -1..1, which takes long to unlearn.
+            nn.init.normal_(to_rgb.conv.weight, std=_COLOURS)
         if size.noise == "none":
             for layer in self.modules():
                 if isinstance(layer, StyledConv):

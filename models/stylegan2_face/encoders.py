@@ -22,6 +22,8 @@ CONTOUR = (*range(17), *range(27, 36))
 """Of iBUG's 68 points: lips; eyes and brows; contour and nose."""
 _DEPTH = 4
 _SLOPE = 0.2
+_FAINT = 1e-3
+"""Deviation of the heatmaps' first weights: maps begin empty, which most of each is, not noisy."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class VideoEncoder(nn.Module):
         self.conv_last0 = nn.Conv2d(width, width, 1)
         self.bn_end0 = nn.BatchNorm2d(width)
         self.l0 = nn.Conv2d(width, 68, 1)
+        nn.init.normal_(self.l0.weight, std=_FAINT)
+        nn.init.zeros_(self.l0.bias)  # type: ignore[arg-type]
         area, half = (size.side // 8) ** 2, size.features // 2
         self.lips = _Head(LIPS, area, size.features)
         groups = [EYES, CONTOUR] if size.face_groups == "eyes_contour" else [EYES]

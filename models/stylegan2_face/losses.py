@@ -28,20 +28,18 @@ def distances(audio: Sequences, lips: Sequences, *, unit: bool) -> Float[Tensor,
     Args:
         audio: Features of speech.
         lips: Features of lips.
-        unit: Of unit length, as "normalised L2" has it.
+        unit: Of unit length, as "normalised L2" has it; else root mean square over frames.
     """
-    heard, seen = audio.flatten(1).float(), lips.flatten(1).float()
-    if unit:
-        heard, seen = functional.normalize(heard), functional.normalize(seen)
+    heard, seen = (_vectors(each, unit=unit) for each in (audio, lips))
     squared = (heard[:, None] - seen[None]).square().sum(2)
     return (squared + 1e-12).sqrt()  # a root's slope at 0 is no number
 
 
 def contrast(audio: Sequences, lips: Sequences, *, unit: bool) -> Scalar:
-    """(Σ_i d_ii² + Σ_{i≠j} max(0, m - d_ij)²) / 2N.
+    """(Σ_i d_ii² + Σ_{i≠j} max(0, 1 - d_ij)²) / 2N.
 
-    The margin m is 1 for unit lengths, else the batch's mean length, which has no gradient: without
-    a margin all lengths would shrink to 0 (ours, the paper's formula is lost).
+    The margin is 1 for raw features, too (ours, the paper's formula is lost): without one all
+    lengths would shrink to 0, and one that follows the lengths lets them grow without end.
 
     Args:
         audio: Features of speech.
@@ -49,17 +47,20 @@ def contrast(audio: Sequences, lips: Sequences, *, unit: bool) -> Scalar:
         unit: Of unit length.
     """
     found = distances(audio, lips, unit=unit)
-    margin = 1.0 if unit else mean_length(audio, lips).detach()
     own = torch.eye(len(found), dtype=torch.bool, device=found.device)
-    apart = functional.relu(margin - found).square()
+    apart = functional.relu(1 - found).square()
     total: Tensor = torch.where(own, found.square(), apart).sum() / (2 * len(found))
     return total
 
 
 def mean_length(audio: Sequences, lips: Sequences) -> Scalar:
-    """Mean length of the sequences' vectors."""
-    lengths = [each.flatten(1).float().square().sum(1).sqrt() for each in (audio, lips)]
-    return torch.cat(lengths).mean()
+    """Mean length of the sequences' features, root mean square over frames."""
+    return torch.cat([_vectors(each, unit=False).norm(dim=1) for each in (audio, lips)]).mean()
+
+
+def _vectors(features: Sequences, *, unit: bool) -> Float[Tensor, "batch number"]:
+    flat = features.flatten(1).float()
+    return functional.normalize(flat) if unit else flat / features.shape[1] ** 0.5
 
 
 def uniform_loss(logits: Float[Tensor, "batch class"]) -> Scalar:

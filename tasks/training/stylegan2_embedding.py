@@ -14,6 +14,7 @@ from models.stylegan2_face.losses import critics_loss, landmark_loss, taken_for_
 from models.stylegan2_face.settings import EmbeddingSize, Settings
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights
+from tasks.training.figures import Means
 from tasks.training.recipe import (
     Batch,
     BoardMedia,
@@ -23,9 +24,9 @@ from tasks.training.recipe import (
 )
 from tasks.training.stylegan2 import (
     SpeakingSquareSettings,
+    SpokenFeatures,
     SquareRecipe,
     contrasts,
-    embedding_figures,
     rows_of,
     weighed,
 )
@@ -147,24 +148,16 @@ class EmbeddingRecipe(SquareRecipe):
         return weighed(parts, own.losses.model_dump()), parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        kept: dict[str, list[Tensor]] = {}
+        means, spoken = Means(), SpokenFeatures(self._shown)
+        embedding = networks["embedding"].get_submodule("embedding")
+        assert isinstance(embedding, Embedding)
         for batch in batches:
             made, labels = self._made(networks, batch), self._labels(batch)
-            embedding = networks["embedding"].get_submodule("embedding")
-            assert isinstance(embedding, Embedding)
-            heard = embedding.audio(batch["cepstra"].flatten(0, 1))
-            told = {
-                "audio": rows_of(heard, batch["cepstra"].shape[:2]),
-                "lips": made["lips"],
-                "row": batch["row"],
-                **{n: made[n].argmax(1) == labels for n in _CLASSES},
-            }
-            for name, value in told.items():
-                kept.setdefault(name, []).append(value.float().cpu())
-        all_of = {name: torch.cat(values) for name, values in kept.items()}
-        found = {n: float(all_of[n].mean()) for n in _CLASSES}
-        audio, lips, rows = (all_of[name] for name in ("audio", "lips", "row"))
-        return found | embedding_figures(audio, lips, rows.long(), self._shown)
+            for name in _CLASSES:
+                right = (made[name].argmax(1) == labels).float()
+                means.add(name, right.mean(), len(right))
+            spoken.add(embedding, made["lips"], batch)
+        return means.found() | spoken.figures()
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         made = self._made(networks, batch)

@@ -17,7 +17,7 @@ from models.stylegan2_face.critics import (
     SyncCritic,
     in_channels,
 )
-from models.stylegan2_face.encoders import map_channels
+from models.stylegan2_face.encoders import Identity, map_channels
 from models.stylegan2_face.losses import (
     VGG_WEIGHTS,
     critics_loss,
@@ -30,16 +30,20 @@ from models.stylegan2_face.network import TalkingFace
 from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize, Settings
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
-from tasks.training.figures import mean_psnr
+from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
-from tasks.training.perceptual import PerceptualNetwork, find_perceptual_network
+from tasks.training.perceptual import (
+    PerceptualNetwork,
+    compared_colours,
+    find_perceptual_network,
+)
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, shown_sheet
 from tasks.training.stylegan2 import (
     SpeakingSquareSettings,
+    SpokenFeatures,
     SquareRecipe,
     begun_with,
     contrasts,
-    embedding_figures,
     part_of,
     rows_of,
     weighed,
@@ -66,11 +70,24 @@ class FaceWeights(Settings):
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
 
 
+class FaceRates(Settings):
+    """By how much a part's learning rate is larger; the paper has one for all."""
+
+    embedding: float = Field(
+        1.0, ge=0, description="encoders of speech and lips, which have learned before"
+    )
+    person: float = Field(1.0, ge=0, description="encoder of the identity")
+    decoder: float = Field(
+        1.0, ge=0, description="StyleGAN2's layers are equalised, and learn slowly at others' rate"
+    )
+
+
 class FaceSettings(SpeakingSquareSettings):
     """What is trained; the defaults are the paper's, or DAVS's where it is silent."""
 
     size: FaceSize = FaceSize.model_validate({})
     losses: FaceWeights = FaceWeights.model_validate({})
+    rates: FaceRates = FaceRates.model_validate({})
     embedding: str | None = Field(
         None, description="file of stylegan2.embedding to begin with; none: random"
     )
@@ -148,6 +165,9 @@ class FaceRecipe(SquareRecipe):
         ):
             part, path = part_of(size, kind), getattr(own, given)
             begun_with(network, part, path, name, what=given, store=store)
+        for name, share in own.rates.model_dump().items():
+            self._rates |= dict.fromkeys(map(id, face.get_submodule(name).parameters()), share)
+        self._rates |= dict.fromkeys(map(id, face.embedding.video.rest.parameters()), 1.0)
         made: dict[str, nn.Module] = {"face": FaceLearner(face)}
         if "critics" in self.phases:
             made["critics"] = self._critics()
@@ -186,39 +206,31 @@ class FaceRecipe(SquareRecipe):
         return weighed(parts, own.losses.model_dump()), parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
-        own, found = self._settings, dict[str, list[Tensor]]()
-        kept = dict[str, list[Tensor]]()
+        own, means, spoken = self._settings, Means(), SpokenFeatures(self._shown)
         learner = networks["face"]
         assert isinstance(learner, FaceLearner)
         for batch in batches:
             made, true = self._made(networks, batch), batch["face"][:, own.drawn].flatten(0, 1)
-            still = batch["reference_face"][:, :1].expand(-1, own.drawn_frames, -1, -1, -1)
+            person = batch["reference_face"][:, 0]
+            still = person.repeat_interleave(own.drawn_frames, 0)
             shown = {d: made[f"by_{d}"].clamp(-1, 1) for d in _DRIVES}
             losses = zip(_DRIVES, self._compared(networks, made, true), strict=True)
             told = {f"{drive}_loss": loss for drive, loss in losses}
-            for name, pictures in {**shown, "still": still.flatten(0, 1)}.items():
+            for name, pictures in {**shown, "still": still}.items():
                 told[f"{name}_psnr_db"] = _psnr(pictures, true)
                 told[f"{name}_mouth_psnr_db"] = _psnr(_mouth(pictures), _mouth(true))
-            if len(batch["row"]) > 1:
-                other = {**batch, "cepstra": batch["cepstra"].roll(1, 0)}
-                changed = self._made(networks, other)["by_audio"].clamp(-1, 1)
-                change = (changed - shown["audio"]).abs()
+            if len(person) > 1:
+                identity, speech = learner.face.identity(person), made["audio"].roll(1, 0)
+                other = learner.drawn(identity, speech, made["rest"], own.drawn)
+                change = (other.clamp(-1, 1) - shown["audio"]).abs()
                 told["other_speech_mouth"] = _mouth(change).mean()
                 told["other_speech_eyes"] = change[:, :, *box_in(own.size.side, EYE_BOX)].mean()
             for name, value in told.items():
-                found.setdefault(name, []).append(value.float().expand(len(true)).cpu())
-            heard = learner.face.hear(batch["cepstra"].flatten(0, 1))
-            told = {
-                "audio": rows_of(heard, batch["cepstra"].shape[:2]),
-                "lips": made["lips"],
-                "row": batch["row"],
-            }
-            for name, value in told.items():
-                kept.setdefault(name, []).append(value.float().cpu())
-        figures = {name: float(torch.cat(values).mean()) for name, values in found.items()}
+                means.add(name, value, len(true))
+            spoken.add(learner.face.embedding, made["lips"], batch)
+        figures = means.found()
         figures["loss"] = (figures["audio_loss"] + figures["video_loss"]) / 2
-        audio, lips, rows = (torch.cat(kept[name]) for name in ("audio", "lips", "row"))
-        return figures | embedding_figures(audio, lips, rows.long(), self._shown)
+        return figures | spoken.figures()
 
     def show(self, networks: Networks, batch: Batch) -> BoardMedia:
         few = {name: tensor[:6] for name, tensor in batch.items()}
@@ -300,10 +312,11 @@ class FaceRecipe(SquareRecipe):
             judge = networks["perceptual"]
             assert isinstance(judge, Backbone)
             with torch.no_grad():
-                wanted = judge(judge.prepare(_bgr(true)))
+                wanted = judge(judge.prepare(compared_colours(true)))
             weights = VGG_WEIGHTS if isinstance(judge, Vgg19) else (1.0,) * len(wanted)
             return [
-                feature_loss(judge(judge.prepare(_bgr(each))), wanted, weights) for each in drawn
+                feature_loss(judge(judge.prepare(compared_colours(each))), wanted, weights)
+                for each in drawn
             ]
 
 
@@ -331,8 +344,8 @@ class FaceLearner(nn.Module):
         betrayed: Tensor | None,
         drawn: slice | None,
     ) -> dict[str, Tensor]:
-        """Features `audio` and `lips` (sample, frame, feature), `maps` of the identity in faces
-        that may betray speech, and faces drawn `by_audio` and `by_video`.
+        """Features `audio`, `lips` and `rest` (sample, frame, feature), `maps` of the identity in
+        faces that may betray speech, and faces drawn `by_audio` and `by_video`.
 
         Args:
             person: (sample, 3, side, side) RGB -1..1, who it shall be.
@@ -344,17 +357,29 @@ class FaceLearner(nn.Module):
         shape = faces.shape[:2]
         lips, rest = self.face.see(faces.flatten(0, 1))
         audio = self.face.hear(cepstra.flatten(0, 1))
-        found = {"lips": rows_of(lips, shape), "audio": rows_of(audio, shape)}
+        found = {"lips": lips, "audio": audio, "rest": rest}
+        found = {name: rows_of(feature, shape) for name, feature in found.items()}
         if betrayed is not None:
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
-            count = len(range(shape[1])[drawn])
-            identity = self.face.identity(person).repeated(count)
-            face = rows_of(rest, shape)[:, drawn].flatten(0, 1)
-            for drive, feature in (("audio", found["audio"]), ("video", found["lips"])):
-                driven = feature[:, drawn].flatten(0, 1)
-                found[f"by_{drive}"] = self.face(identity, driven, face)
+            identity = self.face.identity(person)
+            for drive, name in (("audio", "audio"), ("video", "lips")):
+                found[f"by_{drive}"] = self.drawn(identity, found[name], found["rest"], drawn)
         return found
+
+    def drawn(self, identity: Identity, lips: Tensor, rest: Tensor, frames: slice) -> Tensor:
+        """Faces (sample * drawn, 3, side, side) of some frames.
+
+        Args:
+            identity: (sample, ...).
+            lips: (sample, frame, feature) of speech or of video.
+            rest: (sample, frame, feature).
+            frames: Which are drawn.
+        """
+        lips, rest = lips[:, frames], rest[:, frames]
+        whose = identity.repeated(lips.shape[1])
+        made: Tensor = self.face(whose, lips.flatten(0, 1), rest.flatten(0, 1))
+        return made
 
 
 def _psnr(made: Tensor, true: Tensor) -> Tensor:
@@ -364,8 +389,3 @@ def _psnr(made: Tensor, true: Tensor) -> Tensor:
 
 def _mouth(pictures: Tensor) -> Tensor:
     return pictures[:, :, *box_in(pictures.shape[-1], MOUTH_BOX)]
-
-
-def _bgr(images: Tensor) -> Tensor:
-    """RGB -1..1 → BGR 0..1, as the perceptual networks take them."""
-    return (images.flip(1) + 1) / 2

@@ -20,7 +20,7 @@ from models.wav2lip.training import pixels_in
 from stores.artifacts.store import Store
 from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
-from tasks.training.perceptual import find_perceptual_network
+from tasks.training.perceptual import compared_colours, find_perceptual_network
 from tasks.training.recipe import Batch, BoardMedia, Export, Networks, Sample, shown_sheet
 from tasks.training.schedule import Schedule
 from tasks.training.speaking import begin_with
@@ -185,13 +185,13 @@ class DNetRecipe:
             weight = 1 + (weights.mouth - 1) * inside
         with torch.autocast(target.device.type, enabled=False):
             with torch.no_grad():
-                wanted = judge.features(_bgr(target))
-            warped = judge.features(_bgr(made["warp_image"]))
+                wanted = judge.features(compared_colours(target))
+            warped = judge.features(compared_colours(made["warp_image"]))
             parts = {"warping": judge(warped, wanted, weight=weight)}
             total = weights.warping * parts["warping"]
             if "fake_image" in made:
                 parts["final"] = judge(
-                    judge.features(_bgr(made["fake_image"])),
+                    judge.features(compared_colours(made["fake_image"])),
                     wanted,
                     style_weight=judge.model.style_weight,
                     weight=weight,
@@ -203,8 +203,3 @@ class DNetRecipe:
 def _shares(images: Tensor) -> Tensor:
     """-1..1 → 0..1."""
     return (images.float() + 1) / 2
-
-
-def _bgr(images: Tensor) -> Tensor:
-    """RGB -1..1 → BGR 0..1, as the perceptual loss takes them."""
-    return _shares(images.flip(1))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.stylegan2_face import eye_opening, holes, one_each, skin_of
+from benchmarks.stylegan2_face import betrayed, eye_opening, holes, one_each, skin_of
 from models.stylegan2_face.alignment import EYES
 from stores.dataset_index import ClipPart
 from tasks.source.landmarks import mean_face
@@ -48,3 +48,15 @@ def test_each_person_comes_first() -> None:
         for row, person in enumerate("aabca")
     ]
     assert [part.row for part in one_each(parts)] == [0, 2, 3, 1, 4]
+
+
+def test_an_opening_is_read_only_out_of_what_holds_it() -> None:
+    drawn = np.random.default_rng(0)
+    openings = [drawn.random(40).astype(np.float32) for _ in range(8)]
+    weights = drawn.standard_normal((1, 6))
+    holding = [
+        (each[:, None] @ weights + drawn.standard_normal(6)).astype(np.float32) for each in openings
+    ]
+    blind = [drawn.standard_normal((40, 6)).astype(np.float32) for _ in openings]
+    assert betrayed(holding, openings) > 0.95
+    assert betrayed(blind, openings) < 0.1

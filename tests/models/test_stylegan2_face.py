@@ -20,7 +20,8 @@ from models.stylegan2_face.alignment import (
     square_transforms,
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
-from models.stylegan2_face.encoders import Identity
+from models.stylegan2_face.decoder import decoder, style_inputs
+from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
     contrast,
     critics_loss,
@@ -28,12 +29,13 @@ from models.stylegan2_face.losses import (
     feature_loss,
     lag_curve,
     landmark_loss,
+    mean_length,
     nearer_others,
     taken_for_real,
     uniform_loss,
 )
 from models.stylegan2_face.network import TalkingFace
-from models.stylegan2_face.settings import FaceSize
+from models.stylegan2_face.settings import EmbeddingSize, FaceSize
 from models.stylegan2_face.speech import davs_cepstra, first_steps, windows
 from models.stylegan2_face.units import find_units, nearest
 from tasks.source.landmarks import mean_face
@@ -114,6 +116,16 @@ def test_a_map_counts_by_skips_and_by_styles_alone(skips: bool, style_maps: bool
     assert torch.allclose(plain, other, atol=1e-6) == (not skips)
 
 
+def test_an_untrained_decoder_draws_within_the_range_of_pictures() -> None:
+    torch.manual_seed(0)
+    size = FaceSize(side=128, fan_width=16, features=32, identity_width=4, narrow=0.05, style=32)
+    draw = decoder(size)
+    maps = {s: torch.randn(2, c, s, s) for s, c in map_channels(size).items()}
+    with torch.no_grad():
+        made = draw(torch.randn(2, style_inputs(size)), maps)
+    assert 0.05 < made.square().mean().sqrt() < 1
+
+
 def test_noise_flickers_only_where_it_is_random() -> None:
     for noise, still in (("none", True), ("fixed", True), ("random", False)):
         size = FaceSize.model_validate({**TINY, "noise": noise})
@@ -140,14 +152,33 @@ def test_contrasts_of_three_by_three() -> None:
     seen = one_frame([[5, 0, 0], [1, 0, 0], [0, 0, 1]])
     # Unit lengths: own distances 0, √2, 0; of the others only d(1, 2) = 0 is below 1.
     torch.testing.assert_close(contrast(heard, seen, unit=True), torch.tensor(0.5))
-    heard = one_frame([[3, 0, 0], [0, 4, 0], [0, 0, 5]])
-    seen = one_frame([[3, 0, 0], [3, 4, 0], [0, 0, 2]])
-    margin = (3 + 4 + 5 + 3 + 5 + 2) / 6
-    wanted = (0 + 9 + 9 + (margin - math.sqrt(13)) ** 2) / 6
-    torch.testing.assert_close(contrast(heard, seen, unit=False), torch.tensor(wanted))
+    heard = one_frame([[0.3, 0, 0], [0, 4, 0], [0, 0, 5]])
+    near = one_frame([[0.3, 0, 0], [0.3, 0.4, 0], [0, 0, 5]])
+    # Own distances 0, √(0.3² + 3.6²), 0; of the others only d(0, 1) = 0.4 is below 1.
+    wanted = torch.tensor((0.3**2 + 3.6**2 + (1 - 0.4) ** 2) / 6)
+    torch.testing.assert_close(contrast(heard, near, unit=False), wanted)
+    # Four frames alike are as far apart as one is.
+    torch.testing.assert_close(
+        contrast(heard.expand(-1, 4, -1), near.expand(-1, 4, -1), unit=False),
+        contrast(heard, near, unit=False),
+    )
     same = one_frame([[1, 2, 3]]).requires_grad_()
     contrast(same, same * 1, unit=False).backward()
     assert same.grad is not None and torch.isfinite(same.grad).all()
+
+
+@pytest.mark.parametrize("alike", [0.1, 0.5])
+def test_contrast_keeps_lengths_within_bounds(alike: float) -> None:
+    """A margin that follows them lets them shrink or grow, as long as lips are not matched."""
+    drawn = torch.Generator().manual_seed(0)
+    audio, lips = 0.1 * torch.randn(2, 6, 4, 8, generator=drawn) + alike
+    scale = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.Adam([scale], 0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        contrast(scale * audio, scale * lips, unit=False).backward()
+        optimizer.step()
+    assert 0.5 < mean_length(scale * audio, scale * lips) < 5
 
 
 def test_a_classifier_that_does_not_know_costs_nothing() -> None:
@@ -188,6 +219,16 @@ def test_heatmaps_are_gaussians_at_the_points() -> None:
     landmark_loss(maps, points, side=128).backward()
     assert maps.grad is not None
     assert np.unravel_index(int(maps.grad[0, 0].argmin()), (32, 32)) == (8, 4)
+
+
+def test_untrained_heatmaps_are_nearly_empty() -> None:
+    torch.manual_seed(0)
+    video = VideoEncoder(EmbeddingSize(side=128, fan_width=16, features=8))
+    points = 128 * torch.rand(2, 68, 2)
+    with torch.no_grad():
+        maps = video.heatmaps(torch.rand(2, 3, 128, 128) * 2 - 1)
+    losses = [landmark_loss(each, points, side=128) for each in (maps, torch.zeros_like(maps))]
+    torch.testing.assert_close(*losses, rtol=0.05, atol=0)
 
 
 def test_speech_is_found_among_other_clips_and_in_time() -> None:

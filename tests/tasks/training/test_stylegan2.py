@@ -118,6 +118,21 @@ def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
     assert far.grad is not None and bool((far.grad > 0).all())
 
 
+def test_parts_learn_at_their_own_rates(tmp_path: Path) -> None:
+    changes = {"learning_rate": 1e-3, "rates": {"embedding": 0.0, "person": 0.5, "decoder": 10}}
+    recipe = FaceRecipe(FaceSettings.model_validate({**FACE, **changes}), str(tmp_path))
+    networks = recipe.networks()
+    optimizer = recipe.optimizer("face", networks["face"].parameters())
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    kinds = (("embedding.video.rest", 1e-3), ("embedding", 0), ("person", 5e-4), ("decoder", 1e-2))
+    for part, rate in kinds:
+        for parameter in networks["face"].get_submodule(f"face.{part}").parameters():
+            assert rates.pop(id(parameter), rate) == rate
+    assert not rates
+    (critics,) = recipe.optimizer("critics", networks["critics"].parameters()).param_groups
+    assert critics["lr"] == 1e-3 and critics["betas"] == (0.5, 0.999)
+
+
 @pytest.mark.long
 def test_without_critics_there_is_one_phase(tmp_path: Path) -> None:
     none = {"sync": False, "disentangle": False, "losses": {"gan": 0}}
