@@ -20,6 +20,7 @@ from flows.inspection.job import Lines, answer
 from flows.inspection.plan import plan_redo
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
+from stores.backends.backend import LocalBackend
 from stores.errors import InputError, SettingsError, StoreError
 from stores.media.audio import decode_audio
 from stores.runs import RunRecord, find_run
@@ -47,10 +48,6 @@ def states(plan: dict[str, Any], *wanted: str) -> list[str]:
     return [stage["kind"] for stage in plan["stages"] if stage["state"] in wanted]
 
 
-def files(store: Store) -> set[Path]:
-    return set(Path(store.url).rglob("*"))
-
-
 def ask(request: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Result of a job in this process, and the lines that it told."""
     told = io.StringIO()
@@ -59,10 +56,11 @@ def ask(request: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def test_a_plan_tells_what_a_change_reruns_and_writes_nothing(
-    dubbed: tuple[Store, RunRecord],
+    dubbed: tuple[Store, RunRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, record = dubbed
-    before = files(store)
+    for writes in ("write", "create", "delete", "publish", "building", "folder", "scratch"):
+        monkeypatch.delattr(LocalBackend, writes)  # other tests write in the same store meanwhile
     unchanged = plan_redo(store, record, {}, None)
     assert states(unchanged, "computed", "follows") == []
     blend = plan_redo(store, record, {"blend": {"strength": 0.731}}, None)
@@ -78,7 +76,6 @@ def test_a_plan_tells_what_a_change_reruns_and_writes_nothing(
     ranges = {stage["kind"]: stage["ranges"] for stage in part["stages"]}
     whole = {stage["kind"]: stage["ranges"] for stage in unchanged["stages"]}
     assert (ranges["render"], ranges["crops"]) == (1, whole["crops"])
-    assert files(store) == before
 
 
 def test_a_plan_says_what_is_wrong_with_settings(dubbed: tuple[Store, RunRecord]) -> None:
