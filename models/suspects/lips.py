@@ -8,7 +8,7 @@ import numpy as np
 from models.arrays import FrameMask, FrameValues, Mouths, Seconds
 from models.faces.mesh.indices import JAW, OUTER_LIP
 from models.metrics.closure import AROUND_S, Phone, closures
-from models.suspects.suspect import Suspect, peak, runs, weight
+from models.suspects.suspect import Suspect, places, weight
 
 REST_OPEN = 0.6
 """Opening in silence, 0 the person's closed level and 1 the open one."""
@@ -127,16 +127,14 @@ def restless(
     within = silent & np.append(False, silent[:-1])
     moving = np.where(within, np.nan_to_num(share) / REST_SPEED, 0)
     ratio = np.maximum(moving, np.where(silent, np.nan_to_num(relative) / REST_OPEN, 0))
-    found = []
-    for start, stop in runs(ratio > 1, joined=_JOINED):
-        if stop - start < _SHORTEST_REST:
-            continue
-        row, value = peak(np.asarray(ratio, np.float32), start, stop)
+
+    def say(start: int, row: int, value: float) -> str:
         what = (
             f"lips move {share[row]:.1f} times as fast as in speech"
             if moving[row] == ratio[row]
             else f"mouth {100 * relative[row]:.0f} % of this person's range open"
         )
-        reason = f"{what} in silence at {seconds[row]:.2f} s"
-        found.append(Suspect("silence", start, stop, weight(value), reason))
-    return found
+        return f"{what} in silence at {seconds[row]:.2f} s"
+
+    lasting = {"joined": _JOINED, "shortest": _SHORTEST_REST}
+    return places("silence", ratio > 1, np.asarray(ratio, np.float32), 1.0, say, **lasting)

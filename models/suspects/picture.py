@@ -1,10 +1,12 @@
 """Whether the picture of the mouth goes on smoothly, without a border, and is the same person's."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Int64
 
 from models.arrays import FrameMask, FrameValues, Seconds
-from models.suspects.suspect import Suspect, peak, runs, weight
+from models.suspects.suspect import Suspect, places
 
 JUMP = 0.7
 """The mouth's picture may change so much more in one frame than in those before and after, as a
@@ -58,15 +60,14 @@ def jumps(
     if asked is not None and (fast := float(np.quantile(asked, _LIVELY))) > 0:
         near = np.maximum(asked, np.maximum(np.append(asked[1:], 0), np.append(0, asked[:-1])))
         alone, limit = np.asarray(alone - _ASKED * near / fast, np.float32), JUMP
-    found = []
-    for start, stop in runs(alone > limit):
-        row, value = peak(alone, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"the mouth changes by {step[row]:.0f} levels in one frame at {seconds[row]:.2f} s, "
             f"by {around[row]:.0f} in those beside it"
         )
-        found.append(Suspect("jump", start, stop, weight(value / limit), reason))
-    return found
+
+    return places("jump", alone > limit, alone, limit, say)
 
 
 def seams(ratio: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect]:
@@ -78,17 +79,14 @@ def seams(ratio: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect
         seconds: when each row is shown.
     """
     seen = np.where(made, np.nan_to_num(ratio), 0).astype(np.float32)
-    found = []
-    for start, stop in runs(seen > SEAM, joined=_JOINED):
-        if stop - start < _SHORTEST_SEAM:
-            continue
-        row, value = peak(seen, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"the border of the mouth is {value:.1f} times as sharp as the source there at "
             f"{seconds[row]:.2f} s"
         )
-        found.append(Suspect("seam", start, stop, weight(value / SEAM), reason))
-    return found
+
+    return places("seam", seen > SEAM, seen, SEAM, say, joined=_JOINED, shortest=_SHORTEST_SEAM)
 
 
 def strangers(unusual: FrameValues, made: FrameMask, seconds: Seconds) -> list[Suspect]:
@@ -99,17 +97,16 @@ def strangers(unusual: FrameValues, made: FrameMask, seconds: Seconds) -> list[S
         made: the mouth was made anew.
         seconds: when each row is shown.
     """
-    found = []
-    for start, stop in runs(made & (unusual > UNUSUAL), joined=_JOINED):
-        if stop - start < _SHORTEST_STRANGE:
-            continue
-        row, value = peak(unusual, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"{100 * value:.0f} % of the lower face look like no frame of the source at "
             f"{seconds[row]:.2f} s"
         )
-        found.append(Suspect("identity", start, stop, weight(value / UNUSUAL), reason))
-    return found
+
+    over = made & (unusual > UNUSUAL)
+    lasting = {"joined": _JOINED, "shortest": _SHORTEST_STRANGE}
+    return places("identity", over, unusual, UNUSUAL, say, **lasting)
 
 
 def distant(
@@ -122,13 +119,15 @@ def distant(
         rows: the sampled rows, rising.
         seconds: when they are shown.
     """
-    found = []
-    for start, stop in runs(np.nan_to_num(distance) > DISTANCE):
-        row, value = peak(distance, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"the face is {value:.2f} from the source's at {seconds[row]:.2f} s "
             "(dlib; 0.6 and more: another person)"
         )
-        place = int(rows[start]), int(rows[stop - 1]) + 1
-        found.append(Suspect("identity", *place, weight(value / DISTANCE), reason))
-    return found
+
+    found = places("identity", np.nan_to_num(distance) > DISTANCE, distance, DISTANCE, say)
+    return [
+        replace(each, start=int(rows[each.start]), stop=int(rows[each.stop - 1]) + 1)
+        for each in found
+    ]

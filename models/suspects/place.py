@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from models.arrays import FrameMask, FrameValues, Seconds, Transforms
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
 from models.faces.mesh.align import Pose
-from models.suspects.suspect import Suspect, peak, runs, weight
+from models.suspects.suspect import Suspect, places, runs, weight
 
 JUMP = 0.06
 """The face's place in a frame may differ so much from the middle between its neighbours' places
@@ -63,15 +63,14 @@ def box_jumps(
     middle = (place[2:] + place[:-2]) / 2
     off[1:-1] = np.linalg.norm(place[1:-1] - middle, axis=-1) / np.maximum(scale[1:-1], 1e-6)
     off[~usable] = np.nan
-    found = []
-    for start, stop in runs(np.nan_to_num(off) > JUMP, joined=_AT_ONCE):
-        row, value = peak(off, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"the face's box jumps by {100 * value:.0f} % of the face's height at "
             f"{seconds[row]:.2f} s"
         )
-        found.append(Suspect("box_jump", start, stop, weight(value / JUMP), reason))
-    return found
+
+    return places("box_jump", np.nan_to_num(off) > JUMP, off, JUMP, say, joined=_AT_ONCE)
 
 
 def pasted_off(
@@ -91,15 +90,14 @@ def pasted_off(
         return []
     usual = np.median(off[made], axis=0)
     away = np.where(made, np.linalg.norm(off - usual, axis=-1), 0).astype(np.float32)
-    found = []
-    for start, stop in runs(away > SHIFT, joined=_AT_ONCE):
-        _, value = peak(away, start, stop)
-        reason = (
+
+    def say(start: int, row: int, value: float) -> str:
+        return (
             f"the mouth was pasted {100 * value:.0f} % of the face's height from its usual place "
             f"at {seconds[start]:.2f} s"
         )
-        found.append(Suspect("box_jump", start, stop, weight(value / SHIFT), reason))
-    return found
+
+    return places("box_jump", away > SHIFT, away, SHIFT, say, joined=_AT_ONCE)
 
 
 def place_of_crop(

@@ -1,6 +1,6 @@
 """One place that deserves a look, and the classes of such places."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,40 @@ def peak(values: FrameValues, start: int, stop: int) -> tuple[int, float]:
     """Row and value of the largest number of some rows; NaN counts as none."""
     row = start + int(np.nanargmax(values[start:stop]))
     return row, float(values[row])
+
+
+Say = Callable[[int, int, float], str]
+"""(first row, row of the peak, value there) → the reason."""
+
+
+def places(
+    kind: str,
+    over: FrameMask,
+    values: FrameValues,
+    limit: float,
+    say: Say,
+    *,
+    joined: int = 0,
+    shortest: int = 1,
+) -> list[Suspect]:
+    """Runs of rows as suspects, weighed by their peak.
+
+    Args:
+        kind: A name of CLASSES.
+        over: rows at which something is wrong.
+        values: how wrong; NaN counts as not at all.
+        limit: of the values.
+        say: puts a run in words.
+        joined: as of `runs`.
+        shortest: shorter runs are none.
+    """
+    found = []
+    for start, stop in runs(over, joined=joined):
+        if stop - start >= shortest:
+            row, value = peak(values, start, stop)
+            reason = say(start, row, value)
+            found.append(Suspect(kind, start, stop, weight(value / limit), reason))
+    return found
 
 
 def heaviest(found: Sequence[Suspect]) -> list[Suspect]:
