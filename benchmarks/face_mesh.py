@@ -13,7 +13,6 @@ MediaPipe calls an image embedder, and that task gives it the whole picture, fin
 and hands the numbers out as they are.
 """
 
-import argparse
 import hashlib
 import zipfile
 from pathlib import Path
@@ -25,6 +24,8 @@ import numpy as np
 from mediapipe.tasks.metadata import metadata_schema_py_generated as described
 from mediapipe.tasks.metadata import schema_py_generated as schema
 from numpy.typing import NDArray
+
+from benchmarks.command import command_parser
 
 MODELS = {
     "face_mesh": "face_landmark/face_landmark_with_attention",
@@ -175,7 +176,7 @@ def _replaced_points(net: Network) -> dict[str, _Ints]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_parser(__doc__)
     parser.add_argument("wheel", type=Path, help="mediapipe-0.10.21-*.whl")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
     chosen = parser.parse_args()

