@@ -27,9 +27,10 @@ from models.arrays import (
 )
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import closure, lip_gap
+from models.faces.crop.crop import pixel_matrix
 from models.faces.crop.lower_face import lower_face
 from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
-from models.faces.crop.warp import active_box, full_size, rasterise, remap
+from models.faces.crop.warp import active_box, part_of_field, rasterise, remap
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import JAW, MOUTH
 
@@ -141,6 +142,23 @@ def canonical_to_crop(pose: Pose, transform: Transforms) -> Transforms:
     return np.asarray(np.einsum("fij,fjk->fik", transform[:, :, :2], projected), np.float32)
 
 
+@dataclass(frozen=True)
+class Donor:
+    """A frame that lends its mouth.
+
+    Attributes:
+        crop: RGB.
+        landmarks: [crop px].
+        square: where the aligned crop lies in it, one row of `face_squares`.
+        share: 0..1, of what is seen.
+    """
+
+    crop: Crop
+    landmarks: Mesh
+    square: Transform
+    share: float
+
+
 class MouthRenderer:
     """Renders frames of one crop size.
 
@@ -152,8 +170,7 @@ class MouthRenderer:
     def __init__(self, mean_face: Mesh, *, size: int) -> None:
         self._mesh, self._size = lower_face(mean_face), size
         self._grid = min(size // 2, MAX_GRID)
-        self._border = self._mesh.border * np.float32(size)
-        self._edge = _edge_taper(self._grid)
+        self._taper = _edge_taper(self._grid)
 
     def render(
         self,
@@ -161,7 +178,8 @@ class MouthRenderer:
         displacement: Mouth,
         to_crop: Transform,
         *,
-        donors: Sequence[tuple[Crop, Mesh, float]],
+        square: Transform,
+        donors: Sequence[Donor],
         opacity: float = 1.0,
     ) -> Rendered:
         """One frame's patch, mask and own shift.
@@ -170,41 +188,60 @@ class MouthRenderer:
             target: the frame's own landmarks [crop px].
             displacement: canonical, one row of `mouth_displacement`.
             to_crop: one row of `canonical_to_crop`.
-            donors: one or more of crop (RGB), its landmarks [crop px] and its share; shares add up
-                to 1.
+            square: where the aligned crop lies in the frame's own, one row of `face_squares`.
+            donors: one or more; their shares add up to 1.
             opacity: 0..1, for fading in and out; scales the displacement as well.
         """
         mesh = self._mesh
-        own = np.concatenate([target[mesh.points, :2], self._border])
+        own = self._vertices(target, square)
         moved = own.copy()
         # While fading, the new mouth also takes the old one's shape, so that lips never show twice.
         moved[: len(mesh.points)] += opacity * ((mesh.spread @ displacement) @ to_crop.T)
-        depth = np.concatenate([target[mesh.points, 2], np.full(len(self._border), 1e6)])
+        behind = np.full(len(mesh.border), 1e6, np.float32)
         raster = rasterise(
-            moved, mesh.triangles, depth=depth.astype(np.float32), size=self._size, grid=self._grid
+            moved,
+            mesh.triangles,
+            depth=np.concatenate([target[mesh.points, 2], behind]),
+            size=self._size,
+            grid=self._grid,
         )
         # Displacements rather than positions: errors in slivers of triangles then stay small.
         columns = [mesh.mask[:, None], own - moved]
-        columns += [
-            np.concatenate([landmarks[mesh.points, :2], self._border]) - moved
-            for _, landmarks, _ in donors
-        ]
-        values = raster.interpolate(np.concatenate(columns, axis=1).astype(np.float32))
-        soft = cv2.GaussianBlur(values[..., 0], (0, 0), 0.012 * self._grid) * self._edge
-        alpha = full_size(soft[..., None], self._size)[..., 0]
-        mask = np.clip(alpha * (255 * opacity) + 0.5, 0, 255).astype(np.uint8)
-        own_shift = values[..., 1:3] * self._edge[..., None]
+        columns += [self._vertices(each.landmarks, each.square) - moved for each in donors]
+        values = raster.interpolate(np.concatenate(columns, axis=1))
+        edge = self._edge(square)
+        blur = 0.012 * self._grid * float(np.hypot(square[0, 0], square[1, 0])) / self._size
+        alpha = cv2.GaussianBlur(values[0], (0, 0), blur) * edge
+        own_shift = cv2.merge([values[1] * edge, values[2] * edge])
         small = cv2.resize(own_shift, (SHIFT_GRID, SHIFT_GRID), interpolation=cv2.INTER_AREA)
+        whole = cv2.resize(alpha, (self._size, self._size), interpolation=cv2.INTER_LINEAR)
+        mask = np.asarray(cv2.convertScaleAbs(whole, alpha=255 * opacity), np.uint8)
         patch = np.zeros((self._size, self._size, 3), np.uint8)
         box = active_box(mask, margin=PATCH_MARGIN)
         if box is not None:
-            fields = [values[..., 3 + 2 * i : 5 + 2 * i] for i in range(len(donors))]
             warped = [
-                remap(crop, full_size(field, self._size), box, sharp=share >= 0.5)
-                for (crop, _, share), field in zip(donors, fields, strict=True)
+                remap(
+                    each.crop,
+                    part_of_field(cv2.merge([x, y]), box, self._size),
+                    box,
+                    sharp=each.share >= 0.5,
+                )
+                for each, x, y in zip(donors, values[3::2], values[4::2], strict=True)
             ]
-            box.of(patch)[...] = _mixed(warped, [share for _, _, share in donors])
+            box.of(patch)[...] = _mixed(warped, [each.share for each in donors])
         return Rendered(patch, mask, np.asarray(small, np.float32))
+
+    def _vertices(self, landmarks: Mesh, square: Transform) -> Float32[np.ndarray, "vertex 2"]:
+        """Of the mesh, in crop px."""
+        border = self._mesh.border @ square[:, :2].T + square[:, 2]
+        return np.concatenate([landmarks[self._mesh.points, :2], border])
+
+    def _edge(self, square: Transform) -> Float32[np.ndarray, "grid grid"]:
+        """The taper along the sides of the aligned crop, on the raster of this one; 0 outside."""
+        cell = square * np.float32(self._grid / self._size)
+        cell[:, :2] /= self._grid
+        size = (self._grid, self._grid)
+        return np.asarray(cv2.warpAffine(self._taper, pixel_matrix(cell), size), np.float32)
 
 
 def _mixed(images: list[_Image], shares: list[float]) -> _Image:

@@ -12,23 +12,19 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.arrays import Mask, Picture, Transform
-from models.faces.crop.crop import covered, pixel_matrix
-from models.faces.crop.rendered import PATCH_MARGIN, SHIFT_GRID, Rendered
-from models.faces.crop.warp import Box, active_box
+from models.faces.crop.crop import copied, covered, pixel_matrix
+from models.faces.crop.rendered import SHIFT_GRID, VISIBLE_SHIFT_PX, Rendered
+from models.faces.crop.warp import Box, part_of_field
 from models.faces.settings import BlendSettings
 
 _Floats = NDArray[np.float32]
 _Image = NDArray[np.uint8]
-_Matrix = NDArray[np.float64]
 
 _MATCH_SIZE = 48
 """Side of the small images on which colours are compared [px]."""
 
 _MATCH_LIMIT = 45.0
 """Largest colour shift [levels]: beyond it the edge shows something else than skin."""
-
-_VISIBLE_SHIFT_PX = 0.15
-"""Own pixels that move less than this are left where they are."""
 
 _BANDS = 4
 
@@ -69,7 +65,7 @@ def blend(
     """The part of a picture that a rendered mouth changes.
 
     Args:
-        area: RGB, a frame or the area of it that the crop covers.
+        area: RGB, a frame or the area of it that `rendered.changed` covers, and 4 px around.
         rendered: the mouth, in its crop.
         transform: area px → crop px.
         settings: how it is blended.
@@ -78,17 +74,13 @@ def blend(
         The new pixels; None where nothing changes.
     """
     settings = settings or BlendSettings()
-    box = _changed_box(rendered)
-    if box is None or settings.strength == 0:
+    if rendered.changed is None or settings.strength == 0:
         return None
-    rect = covered(box, transform, area.shape)
+    rect = covered(rendered.changed, transform, area.shape)
     if rect is None:
         return None
-    to_crop = pixel_matrix(transform)
-    to_crop[:, 2] += to_crop[:, :2] @ np.array([rect.x0, rect.y0])
-    patch = _brought(rendered.patch, to_crop, rect, cv2.INTER_CUBIC)
-    mask = _brought(rendered.mask, to_crop, rect, cv2.INTER_LINEAR)
-    shift = _shift(rendered, to_crop, rect) * np.float32(settings.strength)
+    patch, mask, shift = _brought(rendered, transform, rect)
+    shift *= np.float32(settings.strength)
     base = _moved(area, shift, rect)
     new = base.copy()
     cv2.copyTo(patch, mask, new)
@@ -99,7 +91,7 @@ def blend(
     mix = _multiband if settings.mode == "multiband" else _mixed
     mixed = mix(base, new, share)
     distance = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
-    moved = np.clip((distance - _VISIBLE_SHIFT_PX) * (1 / 0.3), 0, 1)
+    moved = np.clip((distance - VISIBLE_SHIFT_PX) * (1 / 0.3), 0, 1)
     weight = cv2.max(moved, np.minimum(mask, 16) * np.float32(1 / 16))
     return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
 
@@ -138,39 +130,24 @@ def match_colour(patch: Picture, own: Picture, mask: Mask) -> Float32[np.ndarray
     )
 
 
-def _changed_box(rendered: Rendered) -> Box | None:
-    """Where the mouth is drawn or the frame's own pixels move [crop px]."""
-    size = len(rendered.mask)
-    drawn = active_box(rendered.mask, margin=PATCH_MARGIN)
-    far = np.abs(rendered.own_shift).max(-1) > _VISIBLE_SHIFT_PX
-    cells = active_box(far.astype(np.uint8), margin=1)
-    if cells is None or drawn is None:
-        return drawn
-    scale = size / SHIFT_GRID
-    return Box(
-        min(drawn.y0, int(cells.y0 * scale)),
-        max(drawn.y1, int(np.ceil(cells.y1 * scale))),
-        min(drawn.x0, int(cells.x0 * scale)),
-        max(drawn.x1, int(np.ceil(cells.x1 * scale))),
-    )
-
-
-def _brought(picture: _Image, to_crop: _Matrix, rect: Box, how: int) -> _Image:
-    """A picture in crop px, as seen in the rectangle of the area."""
+def _brought(rendered: Rendered, transform: Transform, rect: Box) -> tuple[_Image, _Image, _Floats]:
+    """Patch, mask and `own_shift` [area px] as seen in a rectangle of the area."""
+    if (by := copied(transform)) is not None:
+        box = Box(rect.y0 + by[1], rect.y1 + by[1], rect.x0 + by[0], rect.x1 + by[0])
+        shift = part_of_field(rendered.own_shift, box, len(rendered.mask))
+        return box.of(rendered.patch), box.of(rendered.mask), shift
+    to_crop = pixel_matrix(transform)
+    to_crop[:, 2] += to_crop[:, :2] @ np.array([rect.x0, rect.y0])
     size = (rect.x1 - rect.x0, rect.y1 - rect.y0)
-    flags = how | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(picture, to_crop, size, flags=flags), np.uint8)
-
-
-def _shift(rendered: Rendered, to_crop: _Matrix, rect: Box) -> _Floats:
-    """`own_shift` in the rectangle (h, w, 2) [area px]."""
+    sharp, smooth = (how | cv2.WARP_INVERSE_MAP for how in (cv2.INTER_CUBIC, cv2.INTER_LINEAR))
+    patch = cv2.warpAffine(rendered.patch, to_crop, size, flags=sharp)
+    mask = cv2.warpAffine(rendered.mask, to_crop, size, flags=smooth)
     cell = SHIFT_GRID / len(rendered.mask)
     to_grid = to_crop * cell
     to_grid[:, 2] += 0.5 * cell - 0.5
-    size = (rect.x1 - rect.x0, rect.y1 - rect.y0)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    shift = cv2.warpAffine(rendered.own_shift, to_grid, size, flags=flags)
-    return np.asarray(cv2.transform(shift, np.linalg.inv(to_crop[:, :2])), np.float32)
+    field = cv2.warpAffine(rendered.own_shift, to_grid, size, flags=smooth)
+    shift = np.asarray(cv2.transform(field, np.linalg.inv(to_crop[:, :2])), np.float32)
+    return np.asarray(patch, np.uint8), np.asarray(mask, np.uint8), shift
 
 
 def _moved(area: _Image, shift: _Floats, rect: Box) -> _Image:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
-from models.arrays import Crop, FrameMask, FrameValues, Looks, Mesh
+from models.arrays import Crop, FrameMask, FrameValues, Looks, Mesh, Transform
 from models.faces.crop.crop import CROP_CENTRE, CROP_SIDE
 from models.faces.crop.lower_face import lower_face
 from models.faces.crop.warp import Raster, rasterise
@@ -67,7 +67,7 @@ def _layout(mean_bytes: bytes) -> tuple[Raster, _Bools]:
     raster = rasterise(
         vertices, mesh.triangles, depth=depth.astype(np.float32), size=LOOK_SIZE, grid=LOOK_SIZE
     )
-    face = raster.interpolate(mesh.mask[:, None])[..., 0] > 0.3
+    face = raster.interpolate(mesh.mask[:, None])[0] > 0.3
     return raster, np.asarray(face & (_inner_lips(mean, grown=3) == 0))
 
 
@@ -80,23 +80,29 @@ def _inner_lips(mean: _Floats, *, grown: int) -> _Image:
     return np.asarray(cv2.dilate(inside, np.ones((grown, grown), np.uint8)), np.uint8)
 
 
-def face_look(crop: Crop, landmarks: Mesh, mean_face: Mesh) -> UInt8[np.ndarray, "32 32 3"]:
+def face_look(
+    crop: Crop, landmarks: Mesh, mean_face: Mesh, *, square: Transform | None = None
+) -> UInt8[np.ndarray, "32 32 3"]:
     """A small RGB picture of a face, warped to the mean face's shape.
 
     Args:
-        crop: RGB, the aligned lower face.
+        crop: RGB, the lower face.
         landmarks: its mesh [crop px].
         mean_face: canonical.
+        square: where the aligned crop lies in this one (`crop.face_squares`); None: it is aligned.
     """
     raster, _ = _layout(np.ascontiguousarray(mean_face, np.float32).tobytes())
     mesh = lower_face(mean_face)
-    size = crop.shape[0]
-    half = 2 * LOOK_SIZE
-    small = cv2.resize(crop, (half, half), interpolation=cv2.INTER_AREA)
-    vertices = np.concatenate([landmarks[mesh.points, :2], mesh.border * np.float32(size)])
-    at = raster.interpolate(vertices * np.float32(half / size)) - np.float32(0.5)
-    x, y = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-    look = cv2.remap(small, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    size = len(crop)
+    if square is None:
+        square = size * np.eye(2, 3, dtype=np.float32)
+    zoom = min(1.0, 2 * LOOK_SIZE / float(np.hypot(square[0, 0], square[1, 0])))
+    side = max(1, round(size * zoom))
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    border = mesh.border @ square[:, :2].T + square[:, 2]
+    vertices = np.concatenate([landmarks[mesh.points, :2], border]).astype(np.float32)
+    at = raster.interpolate(vertices * np.float32(side / size)) - np.float32(0.5)
+    look = cv2.remap(small, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(look, np.uint8)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from stores.artifacts.jpegs import JpegRows
 from stores.backends.backend import Backend, explain_unreadable
 from stores.backends.manifest import Manifest
 from stores.errors import DamagedArtifact, StoreError
@@ -26,7 +27,7 @@ class Artifact:
         self._backend = backend
         self._prefix = prefix
         self._group: zarr.Group | None = None
-        self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._arrays: dict[str, zarr.Array[Any] | JpegRows] = {}
         self.manifest = manifest
 
     def __repr__(self) -> str:
@@ -85,8 +86,7 @@ class Artifact:
         with self._explained(f"{name.split('/')[0]}/"):
             if name not in self._arrays:  # opening one costs as much as reading a chunk
                 array = group[name]
-                assert isinstance(array, zarr.Array)
-                self._arrays[name] = array
+                self._arrays[name] = JpegRows(array) if isinstance(array, zarr.Group) else array
             return np.asarray(self._arrays[name][slice(start, stop)])
 
     def read_rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:

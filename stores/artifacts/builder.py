@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.codecs import create_arrays, shard_count, shard_files, write_ragged
+from stores.artifacts.jpegs import to_jpegs
 from stores.artifacts.keys import content_key
 from stores.artifacts.schema import Schema
 from stores.artifacts.versions import software_versions
@@ -135,6 +136,8 @@ class Builder:
                 schema.check(name, data, self._sizes)
                 if spec.ragged:
                     write_ragged(self._open(), name, shard, data)
+                elif spec.jpeg_quality:
+                    write_ragged(self._open(), name, shard, *to_jpegs(data, spec.jpeg_quality))
                 else:
                     start = shard * spec.shard
                     array = self._array(name)

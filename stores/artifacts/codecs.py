@@ -8,6 +8,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from stores.artifacts.jpegs import jpeg_layout
 from stores.artifacts.schema import ArraySpec, Schema
 
 _RAGGED_CHUNK = 1 << 20
@@ -27,6 +28,10 @@ def create_arrays(group: zarr.Group, schema: Schema, sizes: Mapping[str, int]) -
             group.create_group(name, attributes=attributes)
             continue
         shape = schema.shape(name, sizes)
+        if spec.jpeg_quality:
+            layout = jpeg_layout(spec.dims, shape, spec.shard)
+            group.create_group(name, attributes=attributes | layout)
+            continue
         group.create_array(
             name,
             shape=shape,
@@ -39,7 +44,13 @@ def create_arrays(group: zarr.Group, schema: Schema, sizes: Mapping[str, int]) -
         )
 
 
-def write_ragged(group: zarr.Group, name: str, shard: int, data: NDArray[Any]) -> None:
+def write_ragged(
+    group: zarr.Group,
+    name: str,
+    shard: int,
+    data: NDArray[Any],
+    attributes: dict[str, Any] | None = None,
+) -> None:
     """Write one shard of a ragged array as an array of its own, replacing what is there."""
     length = max(len(data), 1)
     chunk = min(length, _RAGGED_CHUNK)
@@ -51,6 +62,7 @@ def write_ragged(group: zarr.Group, name: str, shard: int, data: NDArray[Any]) -
         shards=(-(-length // chunk) * chunk,),
         compressors=(Crc32cCodec(),),
         dimension_names=("byte",),
+        attributes=attributes,
         overwrite=True,
     )
     array[:] = data
@@ -58,7 +70,7 @@ def write_ragged(group: zarr.Group, name: str, shard: int, data: NDArray[Any]) -
 
 def shard_files(spec: ArraySpec, name: str, shard: int) -> list[str]:
     """Files that one shard of an array lies in, relative to the artifact."""
-    if spec.ragged:
+    if spec.in_pieces:
         return [f"{name}/{shard:06d}/zarr.json", f"{name}/{shard:06d}/c/0"]
     return ["/".join([name, "c", str(shard), *["0"] * (len(spec.dims) - 1)])]
 

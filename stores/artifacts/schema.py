@@ -19,6 +19,8 @@ class ArraySpec:
         chunk: Rows read at once.
         shard: Rows written at once, in one file; a multiple of `chunk`.
         ragged: Each shard is an array of its own length (`name/000000`, …), for byte streams.
+        jpeg_quality: For 8-bit pictures (row, y, x, rgb) whose last digit does not matter: each row
+            is kept as a JPEG of this quality, 1..100, without subsampled colours; 0 keeps arrays.
     """
 
     dims: tuple[str, ...]
@@ -28,10 +30,16 @@ class ArraySpec:
     chunk: int = 16
     shard: int = 256
     ragged: bool = False
+    jpeg_quality: int = 0
 
     def __post_init__(self) -> None:
         if self.shard % self.chunk:
             raise ValueError(f"shard {self.shard} is not a multiple of chunk {self.chunk}")
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether each shard is an array of bytes of its own."""
+        return self.ragged or self.jpeg_quality > 0
 
 
 def series(doc: str, units: str = "", dtype: str = "float32", *, dim: str = "frame") -> ArraySpec:

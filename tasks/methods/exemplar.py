@@ -1,18 +1,21 @@
 """The exemplar method's own stages: which frames lend their mouth, and the mouths made of them."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_runs
 from models.exemplar.lenders import Bank, choose_donors
-from models.exemplar.render import MouthRenderer, canonical_to_crop, mix_donors, mouth_displacement
+from models.exemplar.render import (
+    Donor,
+    MouthRenderer,
+    canonical_to_crop,
+    mix_donors,
+    mouth_displacement,
+)
 from models.exemplar.settings import LenderSettings, RenderSettings
-from models.faces.crop.crop import to_crop
+from models.faces.crop.crop import face_squares, to_crop
 from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.occlusion import mouth_interior, opacity
 from stores.artifacts.artifact import Artifact
@@ -21,8 +24,8 @@ from stores.errors import SettingsError
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
 from tasks.result.output_frames import scene_starts
 from tasks.result.render import RENDER, render_rows
-from tasks.source.crops import CROPS
-from tasks.source.landmarks import LANDMARKS, load_pose, mean_face
+from tasks.source.landmarks import load_pose, mean_face
+from tasks.source.pictures import photographs
 from tasks.source.timeline import load_timeline
 
 LENDERS = Schema(
@@ -114,7 +117,13 @@ def _notes(lenders: Artifact, motion: Artifact) -> list[str]:
     return notes
 
 
-@stage(RENDER, version=1, rows="output_frames", plan=_plan_render)
+EXEMPLAR_RENDER = replace(
+    RENDER,
+    arrays={**RENDER.arrays, "patch": photographs("y", "x", "rgb", doc=RENDER.arrays["patch"].doc)},
+)
+
+
+@stage(EXEMPLAR_RENDER, version=2, rows="output_frames", plan=_plan_render)
 def exemplar_render(
     lenders: Artifact,
     motion: Artifact,
@@ -134,7 +143,7 @@ def exemplar_render(
     neutral = motion.read("neutral")
     first, second = lenders.read("first"), lenders.read("second")
     weight, shown = lenders.read("weight"), lenders.read("opacity")
-    rows_of = _LenderRows(landmarks, crops, transforms)
+    squares = face_squares(pose, transforms)
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, count = source[part], shard.stop - shard.start
@@ -150,15 +159,24 @@ def exemplar_render(
         patch = np.zeros((count, size, size, 3), np.uint8)
         mask = np.zeros((count, size, size), np.uint8)
         shift = np.zeros((count, SHIFT_GRID, SHIFT_GRID, 2), np.float32)
+        known = np.unique(np.concatenate([frames, first[part], second[part]]))
+        meshes = to_crop(landmarks.read_rows("landmarks", known), transforms[known])
+        points = dict(zip(known.tolist(), meshes, strict=True))
         for row, frame in enumerate(range(shard.start, shard.stop)):
             if shown[frame] == 0:
                 continue
-            shares = [(first[frame], 1 - weight[frame]), (second[frame], weight[frame])]
+            late = float(weight[frame])
+            shares = [(int(first[frame]), 1 - late), (int(second[frame]), late)]
             rendered = renderer.render(
-                rows_of.points(int(source[frame])),
+                points[int(source[frame])],
                 moved[row],
                 linear[row],
-                donors=[(*rows_of.crop(int(f)), float(w)) for f, w in shares if w > 0],
+                square=squares[source[frame]],
+                donors=[
+                    Donor(crops.read("crop", lent, lent + 1)[0], points[lent], squares[lent], share)
+                    for lent, share in shares
+                    if share > 0
+                ],
                 opacity=float(shown[frame]),
             )
             patch[row], mask[row], shift[row] = rendered.patch, rendered.mask, rendered.own_shift
@@ -169,50 +187,3 @@ def exemplar_render(
             valid=shown[part] > 0,
             own_shift=shift,
         )
-
-
-class _LenderRows:
-    """Crops and landmarks of source frames, in crop px."""
-
-    def __init__(
-        self, landmarks: Artifact, crops: Artifact, transforms: NDArray[np.float32]
-    ) -> None:
-        def points(start: int, stop: int) -> NDArray[np.float32]:
-            meshes = landmarks.read("landmarks", start, stop)
-            return to_crop(meshes, transforms[start : start + len(meshes)])
-
-        self._crops = _Chunks(partial(crops.read, "crop"), CROPS.arrays["crop"].chunk, kept=16)
-        self._points = _Chunks(points, LANDMARKS.arrays["landmarks"].chunk, kept=128)
-
-    def crop(self, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Crop (size, size, 3) uint8 RGB and landmarks (478, 3) float32 [crop px]."""
-        return self._crops.row(frame), self._points.row(frame)
-
-    def points(self, frame: int) -> NDArray[np.float32]:
-        """Landmarks (478, 3) float32 [crop px]."""
-        return self._points.row(frame)
-
-
-class _Chunks:
-    """Rows of a stored array, read by the chunk; lenders follow the source, so few chunks serve.
-
-    Args:
-        read: gives the rows [start, stop), or as many of them as there are.
-        rows: rows of a chunk.
-        kept: chunks held in memory.
-    """
-
-    def __init__(self, read: Callable[[int, int], NDArray[Any]], rows: int, *, kept: int) -> None:
-        self._read, self._rows, self._kept = read, rows, kept
-        self._chunks: OrderedDict[int, NDArray[Any]] = OrderedDict()
-
-    def row(self, index: int) -> NDArray[Any]:
-        number, place = divmod(index, self._rows)
-        if number in self._chunks:
-            self._chunks.move_to_end(number)
-        else:
-            start = number * self._rows
-            self._chunks[number] = self._read(start, start + self._rows)
-            if len(self._chunks) > self._kept:
-                self._chunks.popitem(last=False)
-        return np.asarray(self._chunks[number][place])

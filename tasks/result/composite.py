@@ -22,7 +22,7 @@ from stores.media.read import read_frames, read_frames_reversed
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.source.area import area_of_crop
+from tasks.source.area import area_of_box
 from tasks.source.timeline import load_timeline
 
 COMPOSITE = Schema(
@@ -138,7 +138,9 @@ def composed(
 def _blend_into(
     frame: Frame, mouth: Rendered, transform: NDArray[np.float32], settings: BlendSettings
 ) -> None:
-    area = area_of_crop(frame, transform, len(mouth.mask))
+    if mouth.changed is None:
+        return
+    area = area_of_box(frame, transform, mouth.changed)
     if area is not None:
         new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
         if new is not None:
@@ -149,9 +151,11 @@ def rendered_rows(
     render: Artifact, shard: Shard
 ) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
     """Mouth, transform and validity of each frame, read chunk by chunk."""
-    for start in range(shard.start, shard.stop, _ROWS_AT_ONCE):
-        rows = (start, min(start + _ROWS_AT_ONCE, shard.stop))
-        arrays = (render.read(name, *rows) for name in ("patch", "mask", "own_shift", "transform"))
-        valid = render.read("valid", *rows)
-        for patch, mask, shift, transform, seen in zip(*arrays, valid, strict=True):
-            yield Rendered(patch, mask, shift), transform, bool(seen)
+    transforms = render.read("transform", shard.start, shard.stop)
+    valid = render.read("valid", shard.start, shard.stop)
+    for start in range(0, len(valid), _ROWS_AT_ONCE):
+        rows = slice(start, min(start + _ROWS_AT_ONCE, len(valid)))
+        stored = (shard.start + rows.start, shard.start + rows.stop)
+        mouths = (render.read(name, *stored) for name in ("patch", "mask", "own_shift"))
+        for *mouth, transform, seen in zip(*mouths, transforms[rows], valid[rows], strict=True):
+            yield Rendered(*mouth), transform, bool(seen)

@@ -35,14 +35,18 @@ class Area:
 
 
 def area_of_crop(frame: Frame, transform: NDArray[np.float32], size: int) -> Area | None:
-    """The rectangle that an aligned crop covers; None if it lies outside the frame.
+    """The rectangle that a crop of `size` px covers; None if it lies outside the frame."""
+    return area_of_box(frame, transform, Box(0, size, 0, size))
+
+
+def area_of_box(frame: Frame, transform: NDArray[np.float32], box: Box) -> Area | None:
+    """The rectangle that a box of a crop covers; None if it lies outside the frame.
 
     Args:
         transform: (2, 3) float32, frame px to crop px.
-        size: Side of the crop [px].
+        box: [crop px].
     """
-    whole = Box(0, size, 0, size)
-    rect = covered(whole, transform, (frame.height, frame.width), margin=_MARGIN_PX)
+    rect = covered(box, transform, (frame.height, frame.width), margin=_MARGIN_PX)
     if rect is None:
         return None
     moved = transform.copy()

@@ -26,6 +26,11 @@ def pictures(*dims: str, doc: str, chunk: int = 16) -> ArraySpec:
     return ArraySpec(("frame", *dims), "uint8", "", doc, chunk=chunk, shard=PIXEL_SHARD)
 
 
+def photographs(*dims: str, doc: str) -> ArraySpec:
+    """Declares 8-bit RGB pictures that are kept as JPEG: half a level away in the mean."""
+    return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=97)
+
+
 def marks(doc: str) -> ArraySpec:
     """Declares a yes or no for each frame of pictures."""
     return ArraySpec(("frame",), "bool", "", doc, shard=PIXEL_SHARD)

@@ -78,6 +78,10 @@ class Scene:
         return cut(self.frame, self.transforms[0], self.size)
 
     @property
+    def square(self) -> Floats:
+        return self.size * np.eye(2, 3, dtype=np.float32)
+
+    @property
     def crop_landmarks(self) -> Floats:
         return to_crop(self.landmarks, self.transforms)
 

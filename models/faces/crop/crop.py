@@ -1,12 +1,14 @@
-"""The aligned lower-face crop: its place in the frame, and the cutting.
+"""Lower-face crops: their place in the frame, and the cutting.
 
-A crop is a square of `size` px around the lower face, from the nose bridge to the neck, upright and
-of one face size whatever the head does in the image plane. A transform is an affine 2 x 3 matrix
-and maps frame px to crop px (see `models.faces`) unless said otherwise.
+An aligned crop is a square of `size` px around the lower face, from the nose bridge to the neck,
+upright and of one face size whatever the head does in the image plane. A native crop shows the same
+part of the face as it was filmed: a copy of the frame's own pixels. A transform is an affine 2 x 3
+matrix and maps frame px to crop px (see `models.faces`) unless said otherwise.
 """
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from models.arrays import (
     Affine,
@@ -56,6 +58,57 @@ def crop_transforms(pose: Pose, *, size: int) -> Transforms:
     linear = np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], axis=1)
     offset = size / 2 - np.einsum("fij,fj->fi", linear, at)
     return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def native_crops(pose: Pose, valid: FrameMask, *, max_size: int) -> tuple[int, Transforms]:
+    """Side [px] and transforms of native crops, which hold the aligned ones whole.
+
+    Faces so large that their crop would not fit, and the largest twentieth, are scaled down.
+
+    Args:
+        pose: the head's, in every frame.
+        valid: the face is seen; the transform is zeros where not.
+        max_size: largest side [px].
+    """
+    if not valid.any():
+        raise ValueError("no valid frame: a crop size needs at least one face")
+    aligned = crop_transforms(pose, size=1)[:, :, :2].astype(np.float64)
+    # A square that leans needs a larger upright one around it.
+    side = np.abs(np.linalg.inv(aligned)).sum(axis=2).max(axis=1)
+    wanted = SIZE_STEP * np.ceil(np.quantile(side[valid], 0.95) / SIZE_STEP)
+    size = int(np.clip(wanted, 3 * SIZE_STEP, max_size))
+    zoom = np.minimum(1, size / side)
+    centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(side), 1, 3))
+    offset = size / 2 - zoom[:, None] * pose.to_image(centre)[:, 0, :2]
+    whole = zoom == 1
+    offset[whole] = np.rint(offset[whole])
+    transforms = np.zeros((len(side), 2, 3), np.float32)
+    transforms[:, 0, 0] = transforms[:, 1, 1] = zoom
+    transforms[:, :, 2] = offset
+    transforms[~valid] = 0
+    return size, transforms
+
+
+def face_squares(pose: Pose, transforms: Transforms) -> Transforms:
+    """Where in each crop the aligned crop lies: from its sides, 0..1, to the px of the crop.
+
+    Args:
+        pose: the head's, in every frame.
+        transforms: frame px → crop px.
+    """
+    aligned = crop_transforms(pose, size=1)
+    back = np.linalg.inv(aligned[:, :, :2].astype(np.float64))
+    linear = transforms[:, :, :2] @ back
+    offset = transforms[:, :, 2] - np.einsum("fij,fj->fi", linear, aligned[:, :, 2])
+    return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def copied(transform: Transform) -> tuple[int, int] | None:
+    """How far (x, y) a transform moves whole pixels; None if it does anything else to them."""
+    x, y = transform[:, 2].tolist()
+    if (transform[:, :2] == np.eye(2)).all() and x.is_integer() and y.is_integer():
+        return int(x), int(y)
+    return None
 
 
 def to_crop(points: Points3D, transform: Transforms) -> Points3D:
@@ -108,6 +161,8 @@ def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
     it is averaged, so that nothing aliases.
     """
+    if (by := copied(transform)) is not None:
+        return _copy(image, Box(-by[1], size - by[1], -by[0], size - by[0]))
     zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
     factor = int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
     crop = cv2.warpAffine(
@@ -120,6 +175,17 @@ def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     if factor > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
+
+
+def _copy(image: Picture, box: Box) -> UInt8[np.ndarray, "y x 3"]:
+    """The part of a picture in a box, beyond its edges the edge pixels."""
+    h, w = image.shape[:2]
+    inner = image[np.clip(box.y0, 0, h) : max(0, box.y1), np.clip(box.x0, 0, w) : max(0, box.x1)]
+    if inner.shape[:2] == (box.y1 - box.y0, box.x1 - box.x0):
+        return np.ascontiguousarray(inner)
+    rows = np.clip(np.arange(box.y0, box.y1), 0, h - 1)
+    columns = np.clip(np.arange(box.x0, box.x1), 0, w - 1)
+    return np.asarray(image[rows[:, None], columns])
 
 
 def covered(

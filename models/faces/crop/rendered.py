@@ -1,14 +1,19 @@
 """A rendered mouth in crop coordinates: what every method gives to the compositor."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32
 
 from models.arrays import Crop, CropMask
+from models.faces.crop.warp import Box, active_box
 
 SHIFT_GRID = 32
 """Cells along a side of `Rendered.own_shift`."""
+
+VISIBLE_SHIFT_PX = 0.15
+"""Own pixels that move less than this are left where they are."""
 
 PATCH_MARGIN = 8
 """The patch goes on so far beyond its mask [px]; past that it is black."""
@@ -28,3 +33,19 @@ class Rendered:
     patch: Crop
     mask: CropMask
     own_shift: Float32[np.ndarray, "32 32 2"]
+
+    @cached_property
+    def changed(self) -> Box | None:
+        """Where the mouth is drawn or the frame's own pixels move [crop px]; None: nowhere."""
+        drawn = active_box(self.mask, margin=PATCH_MARGIN)
+        far = np.abs(self.own_shift).max(-1) > VISIBLE_SHIFT_PX
+        cells = active_box(far.astype(np.uint8), margin=1)
+        if cells is None or drawn is None:
+            return drawn
+        scale = len(self.mask) / SHIFT_GRID
+        return Box(
+            min(drawn.y0, int(cells.y0 * scale)),
+            max(drawn.y1, int(np.ceil(cells.y1 * scale))),
+            min(drawn.x0, int(cells.x0 * scale)),
+            max(drawn.x1, int(np.ceil(cells.x1 * scale))),
+        )

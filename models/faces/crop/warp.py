@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.arrays import Mask
 
-GridField = Float32[np.ndarray, "grid grid c"]  # numbers for each cell of the raster
+GridField = Float32[np.ndarray, "c grid grid"]  # numbers for each cell of the raster
 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int32]
@@ -27,18 +27,26 @@ class Raster:
 
     Attributes:
         triangle: row of `triangles`; -1 where none.
-        weight: barycentric coordinates in that triangle.
+        along: how far the centre lies along the triangle's two edges from its first corner, in
+            their lengths.
         triangles: rows of the vertices.
     """
 
     triangle: Int32[np.ndarray, "grid grid"]
-    weight: Float32[np.ndarray, "grid grid 3"]
+    along: Float32[np.ndarray, "2 grid grid"]
     triangles: Int32[np.ndarray, "triangle 3"]
 
     def interpolate(self, values: Float32[np.ndarray, "vertex c"]) -> GridField:
-        """Values at the vertices → values at the grid's cells, linear in each triangle."""
-        corners = values[self.triangles[self.triangle]]
-        return np.asarray(np.einsum("yxk,yxkc->yxc", self.weight, corners), np.float32)
+        """Values at the vertices → values at the grid's cells, linear in each triangle; else 0."""
+        a, b, c = (values[self.triangles[:, corner]].T for corner in range(3))
+        table = np.stack([a, b - a, c - a])
+        table = np.concatenate([table, np.zeros_like(table[..., :1])], axis=-1)  # the one of -1
+        field, one, other = np.take(table, self.triangle, axis=-1)
+        one *= self.along[0]
+        other *= self.along[1]
+        field += one
+        field += other
+        return np.asarray(field)
 
 
 def rasterise(
@@ -65,29 +73,26 @@ def rasterise(
     index = np.full((grid, grid), -1, np.int32)
     for triangle in order.tolist():
         cv2.fillConvexPoly(index, fixed[triangle], triangle, shift=_SUBPIXEL_BITS)
-    return Raster(index, _weights(index, corners), triangles)
+    return Raster(index, _along(index, corners), triangles)
 
 
-def _weights(index: _Ints, corners: _Floats) -> _Floats:
-    """Barycentric coordinates (grid, grid, 3) of the cells' centres."""
+def _along(index: _Ints, corners: _Floats) -> _Floats:
+    """Where the cells' centres lie along the edges of their triangles (2, grid, grid)."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac = b - a, c - a
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     area = np.where(np.abs(area) < 1e-4, np.float32(np.inf), area)
-    x, y = np.meshgrid(*[np.arange(len(index), dtype=np.float32) + 0.5] * 2)
-    at = index
-    px, py = x - a[at, 0], y - a[at, 1]
-    v = (px * ac[at, 1] - py * ac[at, 0]) / area[at]
-    w = (py * ab[at, 0] - px * ab[at, 1]) / area[at]
+    by_x = np.stack([ac[:, 1], -ab[:, 1]]) / area
+    by_y = np.stack([-ac[:, 0], ab[:, 0]]) / area
+    start = -(a[:, 0] * by_x + a[:, 1] * by_y)
+    along, x, y = np.take(np.stack([start, by_x, by_y]), index, axis=-1)
+    cells = np.arange(len(index), dtype=np.float32) + np.float32(0.5)
+    x *= cells
+    y *= cells[:, None]
+    along += x
+    along += y
     # Cells on a thin triangle's rim may lie a little outside of it; far outside is never meant.
-    v, w = np.clip(v, -0.5, 1.5), np.clip(w, -0.5, 1.5)
-    return np.asarray(np.stack([1 - v - w, v, w], axis=-1), np.float32)
-
-
-def full_size(field: GridField, size: int) -> Float32[np.ndarray, "{size} {size} c"]:
-    """A field of the grid's cells → one of the crop's pixels, by linear interpolation."""
-    large = np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
-    return large.reshape(size, size, field.shape[2])
+    return np.asarray(np.clip(along, -0.5, 1.5, out=along))
 
 
 @dataclass(frozen=True)
@@ -119,9 +124,32 @@ def active_box(amount: Mask, *, margin: int) -> Box | None:
     )
 
 
+def part_of_field(
+    field: Float32[np.ndarray, "grid grid 2"], box: Box, size: int
+) -> Float32[np.ndarray, "{box.y1}-{box.y0} {box.x1}-{box.x0} 2"]:
+    """Linear interpolation of a field of the grid's cells at the crop's pixels inside a box.
+
+    Args:
+        field: x, y on a raster.
+        box: [crop px].
+        size: side of the crop [px].
+    """
+    cell = len(field) / size
+    start = [cell * (low + 0.5) - 0.5 for low in (box.x0, box.y0)]
+    matrix = np.array([[cell, 0, start[0]], [0, cell, start[1]]])
+    part = cv2.warpAffine(
+        field,
+        matrix,
+        (box.x1 - box.x0, box.y1 - box.y0),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(part, np.float32)
+
+
 def remap(
     image: UInt8[np.ndarray, "size size c"],
-    shift: Float32[np.ndarray, "size size 2"],
+    shift: Float32[np.ndarray, "h w 2"],
     box: Box,
     *,
     sharp: bool = True,
@@ -130,15 +158,12 @@ def remap(
 
     Args:
         image: any colours.
-        shift: x, y [crop px].
+        shift: x, y [crop px], in the box.
         box: the part that is wanted.
         sharp: cubic rather than linear interpolation, at six times the cost.
     """
-    moved = box.of(shift)
-    x = np.arange(box.x0, box.x1, dtype=np.float32)
-    y = np.arange(box.y0, box.y1, dtype=np.float32)[:, None]
-    map_x: _Floats = moved[..., 0] + x
-    map_y: _Floats = moved[..., 1] + y
+    map_x: _Floats = shift[..., 0] + np.arange(box.x0, box.x1, dtype=np.float32)
+    map_y: _Floats = shift[..., 1] + np.arange(box.y0, box.y1, dtype=np.float32)[:, None]
     how = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
     out = cv2.remap(image, map_x, map_y, how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(out, np.uint8)

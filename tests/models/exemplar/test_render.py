@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.exemplar.render import MouthRenderer, canonical_to_crop, mouth_displacement
+from models.exemplar.render import (
+    Donor,
+    MouthRenderer,
+    canonical_to_crop,
+    mouth_displacement,
+)
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
 from models.faces.blend import blend, match_colour
@@ -38,7 +43,8 @@ def render(
         scene.crop_landmarks[target],
         moved[0],
         linear,
-        donors=[(scene.crop, scene.crop_landmarks[donor], 1.0)],
+        square=scene.square,
+        donors=[Donor(scene.crop, scene.crop_landmarks[donor], scene.square, 1.0)],
         opacity=opacity,
     )
 
@@ -108,7 +114,8 @@ def test_the_borrowed_mouth_lands_where_the_wanted_mouth_is() -> None:
         scene.crop_landmarks[0],
         moved[0],
         canonical_to_crop(scene.pose, scene.transforms)[0],
-        donors=[(painted, scene.crop_landmarks[1], 1.0)],
+        square=scene.square,
+        donors=[Donor(painted, scene.crop_landmarks[1], scene.square, 1.0)],
     )
     bright = np.argwhere(rendered.patch[..., 0] > 180).mean(0)[::-1] + 0.5
     np.testing.assert_allclose(bright, scene.crop_landmarks[1, 17, :2], atol=1.5)
