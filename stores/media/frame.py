@@ -1,6 +1,7 @@
 """One frame of a video as an upright picture that can be looked at, cut from and pasted into."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import av
 import cv2
@@ -12,6 +13,9 @@ from jaxtyping import Float, UInt8
 from stores.media.facts import VideoFacts
 from stores.media.pixels import Codes, Mask, Rgb, blend_patch, planes_to_rgb, upsampled
 from stores.media.planes import Plane, plane_views
+
+_MOST_SAMPLES = 4
+"""Of a plane along a side of a pixel that a square is made of."""
 
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 
@@ -99,8 +103,7 @@ class Frame:
             return self.crop_rgb(0, 0, self.width, self.height)
         scale = max_side / longest
         size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
-        luma, blue, red = (_resized(plane, size) for plane in plane_views(self._seen))
-        return planes_to_rgb(luma, blue, red, self._layout.codes)
+        return self.scaled_rgb(0, 0, self.width, self.height, *size)
 
     def crop_rgb(
         self, x0: int, y0: int, x1: int, y1: int
@@ -122,6 +125,41 @@ class Frame:
             for plane in (blue, red)
         ]
         return planes_to_rgb(luma[y0:y1, x0:x1], chroma[0], chroma[1], layout.codes)
+
+    def scaled_rgb(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Rgb:
+        """Convert the rectangle [x0, x1) x [y0, y1), in px inside the picture, scaled to a size."""
+        self._check_inside(x0, y0, x1, y1)
+        across, down = self._layout.shift_x, self._layout.shift_y
+        luma, blue, red = plane_views(self._seen)
+        rows, columns = slice(y0 >> down, -(-y1 >> down)), slice(x0 >> across, -(-x1 >> across))
+        parts = (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns])
+        return planes_to_rgb(
+            *(_resized(part, (width, height)) for part in parts), self._layout.codes
+        )
+
+    def warped_rgb(
+        self, to_frame: Float[np.ndarray, "2 3"], size: int
+    ) -> UInt8[np.ndarray, "{size} {size} 3"]:
+        """Convert a square that lies anywhere in the picture, averaged where it shrinks.
+
+        Black beyond the picture. Nothing but the square is touched, whatever the picture's size.
+
+        Args:
+            to_frame: Affine, px of the square, counted from its corner, to px of the picture.
+            size: Side of the square [px].
+        """
+        layout = self._layout
+        black = (layout.codes.black, layout.codes.neutral, layout.codes.neutral)
+        out = []
+        for number, plane in enumerate(plane_views(self._seen)):
+            across, down = (layout.shift_x, layout.shift_y) if number else (0, 0)
+            matrix = np.array(to_frame, np.float64)
+            # Chroma lies level with even luma columns, and between two rows.
+            matrix[0] = (matrix[0] + (0, 0, 0.5 * across)) / (1 << across)
+            matrix[1] /= 1 << down
+            matrix[:, 2] -= 0.5  # from corners to the centres of samples
+            out.append(_warped(plane, matrix, size, black[number]))
+        return planes_to_rgb(*out, layout.codes)
 
     def paste_rgb(
         self,
@@ -285,6 +323,25 @@ def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:
     target.color_primaries = source.color_primaries
     target.color_trc = source.color_trc
     target.colorspace = source.colorspace
+
+
+def _warped(plane: Plane, matrix: Float[np.ndarray, "2 3"], size: int, outside: int) -> Plane:
+    """A square of a plane, by the affine map of its px, from the corner, to the plane's samples."""
+    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    finer = int(np.clip(round(step), 1, _MOST_SAMPLES))
+    fine = matrix.copy()
+    fine[:, :2] /= finer
+    fine[:, 2] += fine[:, :2] @ np.array([0.5, 0.5])
+    square = cv2.warpAffine(
+        plane,
+        fine,
+        (size * finer, size * finer),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderValue=(outside,),
+    )
+    if finer > 1:
+        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    return cast(Plane, square)
 
 
 def _resized(plane: Plane, size: tuple[int, int]) -> Plane:

@@ -47,6 +47,11 @@ class Codes:
         return (1 << self.bits) - 1
 
     @property
+    def black(self) -> int:
+        """Code of black luma."""
+        return 0 if self.full_range else 16 << (self.bits - 8)
+
+    @property
     def neutral(self) -> int:
         """Code of colourless chroma."""
         return 1 << (self.bits - 1)

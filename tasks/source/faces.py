@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.faces.mesh.indices import N_POINTS
 from models.faces.tracks import face_boxes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.facts import VideoFacts
 from stores.media.read import read_frames
 from tasks.engine.stage import Blocks, Shard, stage
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, FrameView
 from tasks.source.s3fd_boxes import SfdBoxes
 from tasks.source.timeline import load_timeline
 from tasks.weights.networks import load_network
@@ -43,7 +41,7 @@ FACES = Schema(
 )
 
 
-@stage(FACES, version=4, rows="timeline")
+@stage(FACES, version=5, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,
@@ -69,16 +67,11 @@ def faces(
             for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
                 if clip.scene_start[shard.start + row]:
                     detector.reset()
-                rgb = frame.rgb(DETECTION_SIDE_PX)
-                found, scores = detector.detect(rgb)
-                landmarks[row, : len(found)] = found * _to_frame(clip.video, rgb)
+                view = FrameView(frame, DETECTION_SIDE_PX)
+                found, scores = detector.detect(view)
+                # Depth is in units of the width.
+                landmarks[row, : len(found)] = found * view.to_frame[[0, 1, 0]]
                 score[row, : len(found)] = scores
             yield {"landmarks": landmarks, "box": face_boxes(landmarks), "score": score}
     finally:
         detector.close()
-
-
-def _to_frame(video: VideoFacts, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Factors (x, y, z) from detection px to frame px; depth is in units of the width."""
-    x, y = video.width / rgb.shape[1], video.height / rgb.shape[0]
-    return np.array([x, y, x], np.float32)

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.media.frame import Frame
 from stores.shipped import shipped_file
 
 os.environ.setdefault("GLOG_minloglevel", "3")
@@ -170,6 +171,74 @@ def mesh_network() -> MeshNetwork:
     return _started(MeshNetwork)
 
 
+class View(Protocol):
+    """A picture in which faces are searched; only what is asked for is converted."""
+
+    width: int
+    height: int
+
+    def whole(self) -> Image:
+        """All of it, (height, width, 3) uint8 RGB."""
+
+    def scaled(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Image:
+        """A rectangle of it scaled to (height, width, 3) uint8 RGB."""
+
+    def square(self, region: Floats) -> Image:
+        """A square as (192, 192, 3) uint8 RGB, averaged where it shrinks; black beyond the picture.
+
+        Args:
+            region: Affine (2, 3), px of the square (0..192) -> px of the picture.
+        """
+
+
+class RgbView:
+    """A picture (h, w, 3) uint8 RGB."""
+
+    def __init__(self, rgb: Image) -> None:
+        self._rgb = rgb
+        self.height, self.width = rgb.shape[:2]
+
+    def whole(self) -> Image:
+        return self._rgb
+
+    def scaled(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Image:
+        part = self._rgb[y0:y1, x0:x1]
+        if part.shape[:2] == (height, width):
+            return part
+        return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+    def square(self, region: Floats) -> Image:
+        return _cut(self._rgb, region)
+
+
+class FrameView:
+    """A frame of a video, scaled down so that its longer side is at most some px."""
+
+    def __init__(self, frame: Frame, max_side: int) -> None:
+        self._frame = frame
+        scale = min(1.0, max_side / max(frame.width, frame.height))
+        self.width = max(1, round(frame.width * scale))
+        self.height = max(1, round(frame.height * scale))
+
+    @property
+    def to_frame(self) -> Floats:
+        """Factors (x, y) from its px to the frame's."""
+        frame = self._frame
+        return np.array([frame.width / self.width, frame.height / self.height], np.float32)
+
+    def whole(self) -> Image:
+        frame = self._frame
+        return frame.scaled_rgb(0, 0, frame.width, frame.height, self.width, self.height)
+
+    def scaled(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Image:
+        x, y = self.to_frame.tolist()
+        corners = (round(x0 * x), round(y0 * y), round(x1 * x), round(y1 * y))
+        return self._frame.scaled_rgb(*corners, width, height)
+
+    def square(self, region: Floats) -> Image:
+        return self._frame.warped_rgb(region * self.to_frame[:, None], MESH_SIZE)
+
+
 class FaceMeshDetector:
     """Meshes of all faces of a frame, following each from frame to frame.
 
@@ -209,11 +278,11 @@ class FaceMeshDetector:
         self._far.close()
         self._near.close()
 
-    def detect(self, rgb: Image) -> tuple[Floats, Floats]:
+    def detect(self, view: View) -> tuple[Floats, Floats]:
         """Faces of the next frame.
 
         Args:
-            rgb: (h, w, 3) uint8 RGB, upright.
+            view: the frame, upright.
 
         Returns:
             landmarks (k, 478, 3) float32 [px], largest face first, and scores (k,) float32 0..1;
@@ -222,8 +291,8 @@ class FaceMeshDetector:
         found: list[tuple[Floats, float]] = []
         self._frames_since_check = (self._frames_since_check + 1) % _CHECK_EVERY
         for points in self._followed:
-            face = self._read(rgb, mesh_region(points))
-            if face is not None and (self._frames_since_check or self._agrees(rgb, face[0])):
+            face = self._read(view, mesh_region(points))
+            if face is not None and (self._frames_since_check or self._agrees(view, face[0])):
                 self._add(found, face)
         self._frames_since_search += 1
         lost = len(found) < len(self._followed)
@@ -231,9 +300,8 @@ class FaceMeshDetector:
             self._frames_since_search = 0
             for turn in _TURNS if self._frames_without % _THOROUGH_EVERY == 0 else _TURNS[:1]:
                 if not (turn and found):
-                    turned = np.ascontiguousarray(np.rot90(rgb, turn))
-                    boxes = self._search(turned, thorough=not found)
-                    self._read_boxes(rgb, boxes, found, turn=turn)
+                    boxes = self._search(_turned(view, turn), thorough=not found)
+                    self._read_boxes(view, boxes, found, turn=turn)
         self._frames_without = 0 if found else self._frames_without + 1
         found.sort(key=lambda face: -_area(_box(face[0])))
         found = found[: self._max_faces]
@@ -244,22 +312,22 @@ class FaceMeshDetector:
         return landmarks, np.array([score for _, score in found], np.float32)
 
     def _read_boxes(
-        self, rgb: Image, boxes: list[Floats], found: list[tuple[Floats, float]], *, turn: int
+        self, view: View, boxes: list[Floats], found: list[tuple[Floats, float]], *, turn: int
     ) -> None:
         """Append the faces in boxes [px of the turned frame], where none is known yet."""
         for box in boxes:
             if not turn and any(_overlap(box, _box(points)) > 0.3 for points, _ in found):
                 continue
-            first = self._read(rgb, _region_of_detection(box, turn, rgb.shape))
+            first = self._read(view, _region_of_detection(box, turn, (view.height, view.width)))
             if first is None:
                 continue
-            face = self._read(rgb, mesh_region(first[0]))  # the region that later frames will use
+            face = self._read(view, mesh_region(first[0]))  # the region that later frames will use
             least = _MIN_TURNED_SCORE if turn else 0.0
-            if face is not None and self._agrees(rgb, face[0], first=True, least=least):
+            if face is not None and self._agrees(view, face[0], first=True, least=least):
                 self._add(found, face)
 
     def _agrees(
-        self, rgb: Image, points: Floats, *, first: bool = False, least: float = 0.0
+        self, view: View, points: Floats, *, first: bool = False, least: float = 0.0
     ) -> bool:
         """Whether the detector sees a face in the mesh's region, with eyes, nose and mouth alike.
 
@@ -269,7 +337,7 @@ class FaceMeshDetector:
             least: score (0..1) of the detector that is needed.
         """
         region = mesh_region(points)
-        cut = _cut(rgb, region, float(np.hypot(region[0, 0], region[1, 0])) * MESH_SIZE)
+        cut = view.square(region)
         to_region = cv2.invertAffineTransform(region)
         here = points[:, :2] @ to_region[:, :2].T + to_region[:, 2]
         mesh = np.stack([here[list(each)].mean(0) for each in _KEY_POINTS])
@@ -290,12 +358,12 @@ class FaceMeshDetector:
         if all(_overlap(box, _box(points)) < 0.4 for points, _ in found):
             found.append(face)
 
-    def _read(self, rgb: Image, region: Floats) -> tuple[Floats, float] | None:
+    def _read(self, view: View, region: Floats) -> tuple[Floats, float] | None:
         """The mesh inside a square region (2, 3): affine, region pixels (0..192) -> frame [px]."""
         side = float(np.hypot(region[0, 0], region[1, 0])) * MESH_SIZE
         if side < MIN_FACE_PX:
             return None
-        points, score = self._mesh(_cut(rgb, region, side))
+        points, score = self._mesh(view.square(region))
         if score < self._min_score:
             return None
         out = points.copy()
@@ -303,53 +371,59 @@ class FaceMeshDetector:
         out[:, 2] *= side / MESH_SIZE
         box = _box(out)
         centre = (box[:2] + box[2:]) / 2
-        if not (0 <= centre[0] < rgb.shape[1] and 0 <= centre[1] < rgb.shape[0]):
+        if not (0 <= centre[0] < view.width and 0 <= centre[1] < view.height):
             return None
         if box[2] - box[0] < MIN_FACE_PX:
             return None
         return out, score
 
-    def _search(self, rgb: Image, *, thorough: bool) -> list[Floats]:
+    def _search(self, view: View, *, thorough: bool) -> list[Floats]:
         """Boxes (x0, y0, x1, y1) [px] of faces, from the whole frame and from square tiles."""
         if self._find_boxes is not None:
-            return self._find_boxes(rgb)[: self._max_faces]
-        h, w = rgb.shape[:2]
-        boxes = self._boxes(self._far, rgb, 0, 0)
+            return self._find_boxes(view.whole())[: self._max_faces]
+        h, w = view.height, view.width
+        boxes = self._boxes(self._far, view, 0, 0, w, h)
         if not boxes:
-            boxes = self._boxes(self._near, rgb, 0, 0)
+            boxes = self._boxes(self._near, view, 0, 0, w, h)
         # Tiles see small faces of wide frames.
         tiles = not thorough or self._frames_without % _THOROUGH_EVERY == 0
         side = min(h, w)
         if tiles and not (boxes and thorough) and max(h, w) > side * 1.2 and side > MESH_SIZE:
             n = int(np.ceil((max(h, w) - side) / (0.7 * side))) + 1
-            for start in np.linspace(0, max(h, w) - side, n).astype(int):
-                y, x = (start, 0) if h > w else (0, start)
-                tile = rgb[y : y + side, x : x + side]
-                boxes += self._boxes(self._far, tile, int(x), int(y))
+            for start in np.linspace(0, max(h, w) - side, n).astype(int).tolist():
+                x, y = (0, start) if h > w else (start, 0)
+                boxes += self._boxes(self._far, view, x, y, x + side, y + side)
         kept: list[Floats] = []
         for box in sorted(boxes, key=lambda b: -_area(b)):
             if all(_overlap(box, other) < 0.3 for other in kept):
                 kept.append(box)
         return kept[: self._max_faces]
 
-    def _boxes(self, finder: _FaceFinder, rgb: Image, x: int, y: int) -> list[Floats]:
-        h, w = rgb.shape[:2]
+    def _boxes(
+        self, finder: _FaceFinder, view: View, x0: int, y0: int, x1: int, y1: int
+    ) -> list[Floats]:
+        """Boxes that a detector finds in a rectangle of the picture [px of the picture]."""
+        w, h = x1 - x0, y1 - y0
         scale = min(1.0, 2 * MESH_SIZE / max(h, w))
         size = (max(1, round(w * scale)), max(1, round(h * scale)))
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-        to_frame = np.array([w, h] * 2) / np.array(small.shape[1::-1] * 2)
+        to_view = np.array([w, h] * 2) / np.array(size * 2)
         boxes = []
-        for detection in finder(np.asarray(small, np.uint8)):
+        for detection in finder(view.scaled(x0, y0, x1, y1, *size)):
             b = detection.bounding_box
             left, top = b.origin_x, b.origin_y
             box = np.array([left, top, left + b.width, top + b.height])
-            boxes.append(np.asarray(box * to_frame + [x, y, x, y], np.float32))
+            boxes.append(np.asarray(box * to_view + [x0, y0, x0, y0], np.float32))
         return boxes
 
 
-def _cut(rgb: Image, region: Floats, side: float) -> Image:
+def _turned(view: View, quarters: int) -> View:
+    """The picture turned against the clock."""
+    return RgbView(np.ascontiguousarray(np.rot90(view.whole(), quarters))) if quarters else view
+
+
+def _cut(rgb: Image, region: Floats) -> Image:
     """The region as (192, 192, 3), averaged where it shrinks: aliasing would make points jump."""
-    factor = int(np.clip(round(side / MESH_SIZE), 1, 4))
+    factor = int(np.clip(round(float(np.hypot(region[0, 0], region[1, 0]))), 1, 4))
     to_frame = region.copy()
     to_frame[:, :2] /= factor
     # Pixel centres lie on integers + 0.5 here, on integers in cv2.

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stores.shipped import shipped_file
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "cap13.mp4"
 
@@ -54,7 +54,7 @@ def test_mediapipe_reports_its_use_to_nobody() -> None:
 def test_one_face_is_followed(frames: Frames, detector: FaceMeshDetector) -> None:
     meshes = []
     for frame in frames:
-        landmarks, scores = detector.detect(frame)
+        landmarks, scores = detector.detect(RgbView(frame))
         assert landmarks.shape == (1, 478, 3) and landmarks.dtype == np.float32
         assert 0.5 <= scores[0] <= 1
         meshes.append(landmarks[0])
@@ -67,20 +67,20 @@ def test_landmarks_hardly_depend_on_where_detection_began(
     frames: Frames, detector: FaceMeshDetector
 ) -> None:
     for frame in frames[:10]:
-        followed, _ = detector.detect(frame)
+        followed, _ = detector.detect(RgbView(frame))
     detector.reset()
-    fresh, _ = detector.detect(frames[9])
+    fresh, _ = detector.detect(RgbView(frames[9]))
     assert np.linalg.norm((fresh - followed)[0, :, :2], axis=-1).mean() < 1.0
 
 
 def test_a_small_face_in_a_wide_frame_is_found_in_frame_pixels(
     frames: Frames, detector: FaceMeshDetector
 ) -> None:
-    small, _ = detector.detect(frames[0])
+    small, _ = detector.detect(RgbView(frames[0]))
     wide = np.full((1080, 1920, 3), 90, np.uint8)
     wide[500:800, 1300:1700] = frames[0]
     detector.reset()
-    found, _ = detector.detect(wide)
+    found, _ = detector.detect(RgbView(wide))
     assert len(found) == 1
     moved = found[0, :, :2] - small[0, :, :2]
     np.testing.assert_allclose(moved.mean(0), [1300, 500], atol=1.5)
@@ -90,7 +90,7 @@ def test_two_faces_come_largest_first(frames: Frames, detector: FaceMeshDetector
     both = np.full((400, 1100, 3), 90, np.uint8)
     both[:300, :400] = frames[0]
     both[:, 500:1033] = cv2.resize(frames[5], (533, 400))
-    found, scores = detector.detect(both)
+    found, scores = detector.detect(RgbView(both))
     assert len(found) == len(scores) == 2
     assert found[0, 1, 0] > 500 > found[1, 1, 0]
 
@@ -98,16 +98,16 @@ def test_two_faces_come_largest_first(frames: Frames, detector: FaceMeshDetector
 def test_nothing_is_found_where_nothing_is(detector: FaceMeshDetector) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
     for picture in (np.zeros((240, 320, 3), np.uint8), noise):
-        landmarks, scores = detector.detect(picture)
+        landmarks, scores = detector.detect(RgbView(picture))
         assert landmarks.shape == (0, 478, 3) and scores.shape == (0,)
 
 
 def test_a_face_that_leaves_is_lost_and_found_again(
     frames: Frames, detector: FaceMeshDetector
 ) -> None:
-    assert len(detector.detect(frames[0])[0]) == 1
-    assert len(detector.detect(np.full_like(frames[0], 90))[0]) == 0
-    assert len(detector.detect(frames[1])[0]) == 1
+    assert len(detector.detect(RgbView(frames[0]))[0]) == 1
+    assert len(detector.detect(RgbView(np.full_like(frames[0], 90)))[0]) == 0
+    assert len(detector.detect(RgbView(frames[1]))[0]) == 1
 
 
 @pytest.mark.clips
@@ -116,7 +116,7 @@ def test_real_clips_with_and_without_faces(clips: Path, detector: FaceMeshDetect
         detector.reset()
         with av.open(str(clips / "extra" / name)) as video:
             return [
-                len(detector.detect(frame.to_ndarray(format="rgb24"))[0])
+                len(detector.detect(RgbView(frame.to_ndarray(format="rgb24")))[0])
                 for index, frame in enumerate(video.decode(video=0))
                 if index % 4 == 0
             ]
@@ -151,9 +151,9 @@ def test_a_turned_face_is_read_as_well_as_an_upright_one(
     seen = 0
     for number, frame in enumerate(frames[:12]):
         detector.reset()
-        upright, _ = detector.detect(frame)
+        upright, _ = detector.detect(RgbView(frame))
         detector.reset()
-        found, _ = detector.detect(np.ascontiguousarray(np.rot90(frame, turn)))
+        found, _ = detector.detect(RgbView(np.ascontiguousarray(np.rot90(frame, turn))))
         assert len(found) <= 1, number
         if len(found):
             wanted = turned_back(upright[0, :, :2], turn, width, height)
@@ -169,11 +169,11 @@ def test_a_turned_face_is_followed_while_the_head_is_turned_on(
 ) -> None:
     """A frame that is turned by 15 degrees more each time, all round."""
     height, width = frames[0].shape[:2]
-    upright, _ = detector.detect(frames[0])
+    upright, _ = detector.detect(RgbView(frames[0]))
     detector.reset()
     for angle in range(0, 361, 15):
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
-        found, _ = detector.detect(cv2.warpAffine(frames[0], turn, (width, height)))
+        found, _ = detector.detect(RgbView(cv2.warpAffine(frames[0], turn, (width, height))))
         assert len(found) == 1, angle
         wanted = upright[0, :, :2] @ turn[:, :2].T + turn[:, 2]
         apart = np.linalg.norm(found[0, :, :2] - wanted, axis=-1)
@@ -184,14 +184,14 @@ def test_a_mesh_that_no_longer_lies_on_a_face_is_dropped(
     frames: Frames, detector: FaceMeshDetector
 ) -> None:
     """The face is turned by 180 degrees at once, at its place; no cut says so."""
-    upright, _ = detector.detect(frames[0])
+    upright, _ = detector.detect(RgbView(frames[0]))
     centre = upright[0, :, :2].mean(0)
     turn = cv2.getRotationMatrix2D([float(each) for each in centre], 180, 1)
     height, width = frames[0].shape[:2]
     upside_down = cv2.warpAffine(frames[0], turn, (width, height))
     wanted = upright[0, :, :2] @ turn[:, :2].T + turn[:, 2]
     for _ in range(4):
-        found, _ = detector.detect(upside_down)
+        found, _ = detector.detect(RgbView(upside_down))
     for mesh in found:
         apart = np.linalg.norm(mesh[:, :2] - wanted, axis=-1)
         assert apart.mean() < 0.1 * np.ptp(upright[0, :, 0])
