@@ -1,9 +1,12 @@
 """Putting a rendered mouth into its frame: colour match and blending, in the frame's own pixels.
 
 The mouth is brought to the frame, not the frame to the mouth: pixels of the frame that stay are
-never resampled. A picture here is a frame or an area of one (see `models.faces`).
+never resampled. A picture here is a frame or an area of one (see `models.faces`). It comes in
+parts: one of RGB, or one of luma and one of the two colour differences, as a video holds it; so
+nothing of a frame has to be made RGB and back.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +15,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 
 from models.arrays import Mask, Picture, Transform
+from models.faces.coding import RGB, SMALL_PX, Codes, Coding
 from models.faces.crop.crop import copied, covered, pixel_matrix
 from models.faces.crop.rendered import SHIFT_GRID, VISIBLE_SHIFT_PX, Rendered
 from models.faces.crop.warp import Box, part_of_field
@@ -19,9 +23,6 @@ from models.faces.settings import BlendSettings
 
 _Floats = NDArray[np.float32]
 _Image = NDArray[np.uint8]
-
-_MATCH_SIZE = 48
-"""Side of the small images on which colours are compared [px]."""
 
 _MATCH_LIMIT = 45.0
 """Largest colour shift [levels]: beyond it the edge shows something else than skin."""
@@ -31,69 +32,106 @@ _BANDS = 4
 
 @dataclass(frozen=True)
 class Blended:
-    """New pixels for a rectangle of a picture.
+    """New samples for a rectangle of a picture.
 
     Attributes:
         x0: left edge [picture px].
         y0: upper edge [picture px].
-        rgb: RGB.
-        weight: 0 keeps the picture, 1 takes `rgb`.
+        parts: codes of each part.
     """
 
     x0: int
     y0: int
-    rgb: Picture
-    weight: Float32[np.ndarray, "height width"]
+    parts: tuple[Codes, ...]
 
     def onto(self, picture: Picture) -> Picture:
         """A copy of the picture, RGB, with the new pixels in it."""
         out = picture.copy()
-        h, w = self.weight.shape
-        part = out[self.y0 : self.y0 + h, self.x0 : self.x0 + w]
-        kept = np.ascontiguousarray(part)
-        part[...] = cv2.blendLinear(self.rgb, kept, self.weight, 1 - self.weight)
+        (new,) = self.parts
+        out[self.y0 : self.y0 + len(new), self.x0 : self.x0 + new.shape[1]] = new
         return out
 
 
 def blend(
-    area: Picture,
+    area: Sequence[Codes],
     rendered: Rendered,
     *,
     transform: Transform,
+    coding: Coding = RGB,
     settings: BlendSettings | None = None,
 ) -> Blended | None:
     """The part of a picture that a rendered mouth changes.
 
     Args:
-        area: RGB, a frame or the area of it that `rendered.changed` covers, and 4 px around.
+        area: the parts of a frame, or of the area of it that `rendered.changed` covers and 4 px
+            around; it begins at a multiple of the coding's grid.
         rendered: the mouth, in its crop.
         transform: area px → crop px.
+        coding: of the parts.
         settings: how it is blended.
 
     Returns:
-        The new pixels; None where nothing changes.
+        The new samples; None where nothing changes.
     """
     settings = settings or BlendSettings()
     if rendered.changed is None or settings.strength == 0:
         return None
-    rect = covered(rendered.changed, transform, area.shape)
+    rect = covered(rendered.changed, transform, area[0].shape)
     if rect is None:
         return None
+    rect = _on_grid(rect, area[0].shape, coding.grid)
     patch, mask, shift = _brought(rendered, transform, rect)
     shift *= np.float32(settings.strength)
-    base = _moved(area, shift, rect)
-    new = base.copy()
-    cv2.copyTo(patch, mask, new)
-    if settings.colour_match:
-        tint = cv2.resize(match_colour(new, base, mask), mask.shape[::-1])
-        new = np.asarray(cv2.add(new, tint, dtype=cv2.CV_8U), np.uint8)
-    share = mask.astype(np.float32) * np.float32(settings.strength / 255)
-    mix = _multiband if settings.mode == "multiband" else _mixed
-    mixed = mix(base, new, share)
     distance = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
     moved = np.clip((distance - VISIBLE_SHIFT_PX) * (1 / 0.3), 0, 1)
     weight = cv2.max(moved, np.minimum(mask, 16) * np.float32(1 / 16))
-    return Blended(rect.x0, rect.y0, mixed, np.asarray(weight, np.float32))
+    masks = coding.sampled(mask)
+    bases, news = [], []
+    for number, (part, new_part, by) in enumerate(
+        zip(area, coding.parts(patch), coding.sampled(shift), strict=True)
+    ):
+        grid = coding.grid if number else (1, 1)
+        base = _moved(part, by / np.array(grid, np.float32), rect, grid)
+        new = base.copy()
+        cv2.copyTo(new_part, masks[number], new)
+        bases.append(base)
+        news.append(new)
+    if settings.colour_match:
+        tint = colour_difference(coding.small_rgb(news), coding.small_rgb(bases), mask)
+        news = [
+            cv2.add(new, cv2.resize(by, new.shape[1::-1]), dtype=cv2.CV_8U + 2 * (new.itemsize - 1))
+            for new, by in zip(news, coding.tints(tint), strict=True)
+        ]
+    mix = _multiband if settings.mode == "multiband" else mixed
+    weights = coding.sampled(np.asarray(weight, np.float32))
+    parts = []
+    for number, (base, new) in enumerate(zip(bases, news, strict=True)):
+        share = masks[number].astype(np.float32) * np.float32(settings.strength / 255)
+        out = mix(base, np.minimum(new, coding.maximum), share)
+        parts.append(
+            mixed(
+                _part(area[number], rect, coding.grid if number else (1, 1)), out, weights[number]
+            )
+        )
+    return Blended(rect.x0, rect.y0, tuple(parts))
+
+
+def _part(area: Codes, rect: Box, grid: tuple[int, int]) -> Codes:
+    """A rectangle [px] of the samples of one part."""
+    across, down = grid
+    rows = slice(rect.y0 // down, rect.y1 // down)
+    return area[rows, rect.x0 // across : rect.x1 // across]
+
+
+def _on_grid(rect: Box, shape: tuple[int, ...], grid: tuple[int, int]) -> Box:
+    """The rectangle grown to whole samples of every part."""
+    (across, down), (h, w) = grid, shape[:2]
+    return Box(
+        rect.y0 - rect.y0 % down,
+        min(rect.y1 + -rect.y1 % down, h - h % down),
+        rect.x0 - rect.x0 % across,
+        min(rect.x1 + -rect.x1 % across, w - w % across),
+    )
 
 
 def pasted(patch: UInt8[np.ndarray, "y x 3"], box: Box) -> Picture:
@@ -101,7 +139,9 @@ def pasted(patch: UInt8[np.ndarray, "y x 3"], box: Box) -> Picture:
     return np.asarray(cv2.resize(patch, (box.x1 - box.x0, box.y1 - box.y0)), np.uint8)
 
 
-def match_colour(patch: Picture, own: Picture, mask: Mask) -> Float32[np.ndarray, "48 48 3"]:
+def colour_difference(
+    patch: Float32[np.ndarray, "48 48 3"], own: Float32[np.ndarray, "48 48 3"], mask: Mask
+) -> Float32[np.ndarray, "48 48 3"]:
     """Colours [levels] to add to the patch, stretched over it, so that it meets the frame's.
 
     They meet at the mask's edge. Differences on the ring where the mask fades are carried inwards
@@ -109,15 +149,13 @@ def match_colour(patch: Picture, own: Picture, mask: Mask) -> Float32[np.ndarray
     patch's own.
 
     Args:
-        patch: RGB.
-        own: RGB, the frame's own pixels.
-        mask: 0 = frame only, 255 = patch only.
+        patch: RGB, made small.
+        own: RGB, the frame's own pixels, made small.
+        mask: of any size; 0 = frame only, 255 = patch only.
     """
-    small = (_MATCH_SIZE, _MATCH_SIZE)
-    a = cv2.resize(patch, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    b = cv2.resize(own, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = (SMALL_PX, SMALL_PX)
     m = cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    difference = b - a
+    difference = own - patch
     ring = 4 * m * (1 - m)
     # Where the two differ much in structure (a shadow edge, hair) the ring says little of colour.
     ring *= 1 / (1 + (np.abs(difference).max(-1) / 30) ** 2)
@@ -135,7 +173,7 @@ def _brought(rendered: Rendered, transform: Transform, rect: Box) -> tuple[_Imag
     if (by := copied(transform)) is not None:
         box = Box(rect.y0 + by[1], rect.y1 + by[1], rect.x0 + by[0], rect.x1 + by[0])
         shift = part_of_field(rendered.own_shift, box, len(rendered.mask))
-        return box.of(rendered.patch), box.of(rendered.mask), shift
+        return _of_crop(rendered.patch, box), _of_crop(rendered.mask, box), shift
     to_crop = pixel_matrix(transform)
     to_crop[:, 2] += to_crop[:, :2] @ np.array([rect.x0, rect.y0])
     size = (rect.x1 - rect.x0, rect.y1 - rect.y0)
@@ -150,21 +188,35 @@ def _brought(rendered: Rendered, transform: Transform, rect: Box) -> tuple[_Imag
     return np.asarray(patch, np.uint8), np.asarray(mask, np.uint8), shift
 
 
-def _moved(area: _Image, shift: _Floats, rect: Box) -> _Image:
-    """The rectangle with its pixels moved: out(p) = area(p + shift(p)). Unmoved ones are exact."""
-    x = np.arange(rect.x0, rect.x1, dtype=np.float32)
-    y = np.arange(rect.y0, rect.y1, dtype=np.float32)[:, None]
-    moved = cv2.remap(
+def _of_crop(picture: _Image, box: Box) -> _Image:
+    """The part of a crop in a box; black beyond it."""
+    h, w = picture.shape[:2]
+    out = (max(0, -box.y0), max(0, box.y1 - h), max(0, -box.x0), max(0, box.x1 - w))
+    inner = picture[max(0, box.y0) : box.y1, max(0, box.x0) : box.x1]
+    if not any(out):
+        return inner
+    return np.asarray(cv2.copyMakeBorder(inner, *out, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _moved(area: Codes, shift: _Floats, rect: Box, grid: tuple[int, int]) -> Codes:
+    """The rectangle with its samples moved: out(p) = area(p + shift(p)). Unmoved ones are exact."""
+    (across, down), (h, w) = grid, shift.shape[:2]
+    x = np.arange(w, dtype=np.float32) + rect.x0 // across
+    y = np.arange(h, dtype=np.float32)[:, None] + rect.y0 // down
+    return cv2.remap(
         area, shift[..., 0] + x, shift[..., 1] + y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(moved, np.uint8)
 
 
-def _mixed(base: _Image, patch: _Image, weight: _Floats) -> _Image:
-    return np.asarray(cv2.blendLinear(patch, base, weight, 1 - weight), np.uint8)
+def mixed(base: Codes, new: Codes, weight: _Floats) -> Codes:
+    """Samples between two pictures: 0 the first, 1 the second."""
+    if base.dtype == np.uint8:
+        return cv2.blendLinear(new, base, weight, 1 - weight)
+    deep = cv2.blendLinear(new.astype(np.float32), base.astype(np.float32), weight, 1 - weight)
+    return np.rint(deep).astype(base.dtype)
 
 
-def _multiband(base: _Image, patch: _Image, weight: _Floats) -> _Image:
+def _multiband(base: Codes, patch: Codes, weight: _Floats) -> Codes:
     """Laplacian pyramid blending (Burt and Adelson 1983): coarse detail mixes over more pixels."""
     a, b, share = patch.astype(np.float32), base.astype(np.float32), weight
     bands: list[_Floats] = []
@@ -173,15 +225,19 @@ def _multiband(base: _Image, patch: _Image, weight: _Floats) -> _Image:
         size = (a.shape[1], a.shape[0])
         detail_a = a - cv2.pyrUp(small_a, dstsize=size)
         detail_b = b - cv2.pyrUp(small_b, dstsize=size)
-        bands.append(detail_b + share[..., None] * (detail_a - detail_b))
+        bands.append(detail_b + _for_each(share, a) * (detail_a - detail_b))
         a, b, share = small_a, small_b, _half(share)
-    out = b + share[..., None] * (a - b)
+    out = b + _for_each(share, a) * (a - b)
     for band in reversed(bands):
         out = cv2.pyrUp(out, dstsize=(band.shape[1], band.shape[0])) + band
-    mixed = np.clip(out + 0.5, 0, 255).astype(np.uint8)
+    whole = np.clip(out + 0.5, 0, np.iinfo(base.dtype).max).astype(base.dtype)
     # Coarse bands reach beyond the mask; the frame must not change where the mask is zero.
-    keep = np.clip(weight * 32, 0, 1)
-    return _mixed(base, mixed, keep)
+    return mixed(base, whole, np.clip(weight * 32, 0, 1))
+
+
+def _for_each(share: _Floats, like: _Floats) -> _Floats:
+    """A share for each component of each pixel."""
+    return share if like.ndim == 2 else share[..., None]
 
 
 def _half(image: _Floats) -> _Floats:

@@ -1,5 +1,6 @@
 """One frame of a video as an upright picture that can be looked at, cut from and pasted into."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,10 +9,18 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 
 from stores.media.facts import VideoFacts
-from stores.media.pixels import Codes, Mask, Rgb, blend_patch, planes_to_rgb, upsampled
+from stores.media.pixels import (
+    Codes,
+    Mask,
+    Rgb,
+    blend_patch,
+    carried_over,
+    planes_to_rgb,
+    upsampled,
+)
 from stores.media.planes import Plane, plane_views
 
 _MOST_SAMPLES = 4
@@ -45,6 +54,30 @@ class FrameLayout:
         return cls(facts, Codes(red, blue, facts.full_range, bits), shift_x, shift_y)
 
 
+@dataclass(frozen=True)
+class Planes:
+    """A rectangle of a picture as it is stored.
+
+    Attributes:
+        x0: px, left edge.
+        y0: px, upper edge.
+        luma: codes.
+        chroma: codes of the blue and the red difference, of fewer samples where subsampled.
+    """
+
+    x0: int
+    y0: int
+    luma: Plane
+    chroma: UInt8[np.ndarray, "rows columns 2"] | UInt16[np.ndarray, "rows columns 2"]
+
+    def within(self, planes: Sequence[Plane], layout: FrameLayout) -> list[Plane]:
+        """Views of the same rectangle of three whole planes."""
+        (h, w), (rows, columns) = self.luma.shape, self.chroma.shape[:2]
+        y, x = self.y0 >> layout.shift_y, self.x0 >> layout.shift_x
+        luma = planes[0][self.y0 : self.y0 + h, self.x0 : self.x0 + w]
+        return [luma, *(plane[y : y + rows, x : x + columns] for plane in planes[1:])]
+
+
 class Frame:
     """A decoded frame, upright, in a layout of `stores.media.facts.frame_format`.
 
@@ -52,6 +85,7 @@ class Frame:
         index: number of the frame in its source, in presentation order.
         pts: ticks of the source's time base.
         seconds: presentation time.
+        layout: what it has in common with the other frames of its video.
         width: px.
         height: px.
     """
@@ -67,7 +101,7 @@ class Frame:
     ) -> None:
         self._native = native
         self._seen = progressive or native  # what is looked at, where frames hold two fields
-        self._layout = layout
+        self.layout = layout
         self._own = False
         self.index = index
         self.pts = pts
@@ -90,7 +124,7 @@ class Frame:
         """Give an independent frame, for a source frame that is shown more than once."""
         native = _copied(self._native)
         seen = native if self._seen is self._native else _copied(self._seen)
-        return Frame(native, self._layout, index=self.index, pts=self.pts, progressive=seen)
+        return Frame(native, self.layout, index=self.index, pts=self.pts, progressive=seen)
 
     def rgb(self, max_side: int | None = None) -> Rgb:
         """Convert the whole picture, scaled down first where it is larger than asked.
@@ -111,7 +145,7 @@ class Frame:
         """Convert the rectangle [x0, x1) x [y0, y1), in px, which must lie inside the picture."""
         self._check_inside(x0, y0, x1, y1)
         luma, blue, red = plane_views(self._seen)
-        layout = self._layout
+        layout = self.layout
         chroma = [
             upsampled(
                 plane,
@@ -126,15 +160,49 @@ class Frame:
         ]
         return planes_to_rgb(luma[y0:y1, x0:x1], chroma[0], chroma[1], layout.codes)
 
+    def planes(self, x0: int, y0: int, x1: int, y1: int) -> "Planes":
+        """Copy the rectangle [x0, x1) x [y0, y1), in px, grown to whole chroma samples."""
+        self._check_inside(x0, y0, x1, y1)
+        across, down = 1 << self.layout.shift_x, 1 << self.layout.shift_y
+        luma, blue, red = plane_views(self._seen)
+        rows = slice(y0 // down, -(-y1 // down))
+        columns = slice(x0 // across, -(-x1 // across))
+        part = luma[
+            rows.start * down : rows.stop * down, columns.start * across : columns.stop * across
+        ]
+        chroma = cv2.merge([blue[rows, columns], red[rows, columns]])
+        return Planes(columns.start * across, rows.start * down, np.ascontiguousarray(part), chroma)
+
+    def paste(self, planes: "Planes") -> None:
+        """Put other samples in the place that these were copied from; equal ones stay bit for bit.
+
+        Into both fields of an interlaced frame goes what changes of its progressive picture.
+        """
+        seen = plane_views(self._seen)
+        before = [part.copy() for part in planes.within(seen, self.layout)]
+        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
+        for picture in pictures:
+            if not self._own:
+                # The decoder may still predict later frames from this memory.
+                picture.make_writable()
+            parts = planes.within(plane_views(picture), self.layout)
+            news = (planes.luma, planes.chroma[..., 0], planes.chroma[..., 1])
+            for part, was, new in zip(parts, before, news, strict=True):
+                if picture is self._seen:
+                    part[...] = new
+                else:
+                    part[...] = carried_over(part, was, new, self.layout.codes)
+        self._own = True
+
     def scaled_rgb(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Rgb:
         """Convert the rectangle [x0, x1) x [y0, y1), in px inside the picture, scaled to a size."""
         self._check_inside(x0, y0, x1, y1)
-        across, down = self._layout.shift_x, self._layout.shift_y
+        across, down = self.layout.shift_x, self.layout.shift_y
         luma, blue, red = plane_views(self._seen)
         rows, columns = slice(y0 >> down, -(-y1 >> down)), slice(x0 >> across, -(-x1 >> across))
         parts = (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns])
         return planes_to_rgb(
-            *(_resized(part, (width, height)) for part in parts), self._layout.codes
+            *(_resized(part, (width, height)) for part in parts), self.layout.codes
         )
 
     def warped_rgb(
@@ -148,7 +216,7 @@ class Frame:
             to_frame: Affine, px of the square, counted from its corner, to px of the picture.
             size: Side of the square [px].
         """
-        layout = self._layout
+        layout = self.layout
         black = (layout.codes.black, layout.codes.neutral, layout.codes.neutral)
         out = []
         for number, plane in enumerate(plane_views(self._seen)):
@@ -193,7 +261,7 @@ class Frame:
         # Only the part under the mask, out to whole chroma samples, is worked on.
         top, bottom = y0 + int(rows[0]), y0 + int(rows[-1]) + 1
         left, right = x0 + int(columns[0]), x0 + int(columns[-1]) + 1
-        grid_x, grid_y = 1 << self._layout.shift_x, 1 << self._layout.shift_y
+        grid_x, grid_y = 1 << self.layout.shift_x, 1 << self.layout.shift_y
         ax0, ay0 = left - left % grid_x, top - top % grid_y
         ax1, ay1 = right + -right % grid_x, bottom + -bottom % grid_y
         old = self.crop_rgb(ax0, ay0, ax1, ay1)
@@ -206,7 +274,7 @@ class Frame:
         self._blend(ax0, ay0, ax1, ay1, old, new, amount)
 
     def _blend(self, x0: int, y0: int, x1: int, y1: int, old: Rgb, new: Rgb, mask: Mask) -> None:
-        layout = self._layout
+        layout = self.layout
         rows = slice(y0 >> layout.shift_y, y1 >> layout.shift_y)
         columns = slice(x0 >> layout.shift_x, x1 >> layout.shift_x)
         pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
@@ -239,7 +307,7 @@ class FrameMaker:
 
     def __init__(self, facts: VideoFacts) -> None:
         self._facts = facts
-        self._layout = FrameLayout.of(facts)
+        self.layout = FrameLayout.of(facts)
         self._reformatter = VideoReformatter()
 
     def make(self, planar: VideoFrame, progressive: VideoFrame, *, index: int, pts: int) -> Frame:
@@ -253,7 +321,7 @@ class FrameMaker:
         """
         native = self._upright(planar)
         seen = native if progressive is planar else self._upright(progressive)
-        return Frame(native, self._layout, index=index, pts=pts, progressive=seen)
+        return Frame(native, self.layout, index=index, pts=pts, progressive=seen)
 
     def planar(self, decoded: VideoFrame) -> VideoFrame:
         """Convert exotic layouts and other sizes to those of the video's frames.

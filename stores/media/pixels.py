@@ -222,3 +222,14 @@ def blend_patch(
         now = plane.astype(np.float32)
         blended = now + amount * (wanted - now + keep * (now - was))
         plane[...] = np.clip(np.rint(blended), 0, codes.maximum)
+
+
+def carried_over(now: Plane, was: Plane, new: Plane, codes: Codes) -> Plane:
+    """Samples of another picture of the same moment after `was` became `new` in the first.
+
+    Where nothing changed it stays as it is; where much changed, both are alike.
+    """
+    change = np.abs(new.astype(np.float32) - was)
+    keep = np.clip(1 - change / (_KEEP_REST_LEVELS * 2 ** (codes.bits - 8)), 0, 1)
+    carried = np.rint(new + keep * (now.astype(np.float32) - was))
+    return cast(Plane, np.clip(carried, 0, codes.maximum).astype(now.dtype))

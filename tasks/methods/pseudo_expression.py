@@ -172,7 +172,7 @@ def _made(
     own, squares = faces.read_rows("face", rows), faces.read_rows("transform", rows)
     for row, (mouth, transform, valid) in enumerate(rendered_rows(render, shard)):
         if valid and usable[shard.start + row]:
-            new = blend(own[row], mouth, transform=between(squares[row], transform))
+            new = blend([own[row]], mouth, transform=between(squares[row], transform))
             yield row, own[row] if new is None else new.onto(own[row])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces.blend import blend, pasted
+from models.faces.coding import Coding
 from models.faces.crop.crop import upright_box
 from models.faces.crop.rendered import Rendered
 from models.faces.settings import BlendSettings
@@ -17,12 +18,12 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.encode import Segment, codec_of, encode_segment
-from stores.media.frame import Frame
+from stores.media.frame import Frame, Planes
 from stores.media.read import read_frames, read_frames_reversed
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.source.area import area_of_box
+from tasks.source.area import around, beginning_at
 from tasks.source.timeline import load_timeline
 
 COMPOSITE = Schema(
@@ -46,7 +47,7 @@ def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=2, rows="output_frames", plan=_plan)
+@stage(COMPOSITE, version=3, rows="output_frames", plan=_plan)
 def composite(
     video: Source,
     timeline: Artifact,
@@ -138,13 +139,17 @@ def composed(
 def _blend_into(
     frame: Frame, mouth: Rendered, transform: NDArray[np.float32], settings: BlendSettings
 ) -> None:
-    if mouth.changed is None:
+    box = None if mouth.changed is None else around(frame, transform, mouth.changed)
+    if box is None:
         return
-    area = area_of_box(frame, transform, mouth.changed)
-    if area is not None:
-        new = blend(area.rgb, mouth, transform=area.transform, settings=settings)
-        if new is not None:
-            frame.paste_rgb(area.x0 + new.x0, area.y0 + new.y0, new.rgb, new.weight)
+    codes = frame.layout.codes
+    coding = Coding(codes.from_rgb(), codes.maximum, (frame.layout.shift_x, frame.layout.shift_y))
+    area = frame.planes(box.x0, box.y0, box.x1, box.y1)
+    here = beginning_at(transform, area.x0, area.y0)
+    parts = (area.luma, area.chroma)
+    new = blend(parts, mouth, transform=here, coding=coding, settings=settings)
+    if new is not None:
+        frame.paste(Planes(area.x0 + new.x0, area.y0 + new.y0, *new.parts))
 
 
 def rendered_rows(

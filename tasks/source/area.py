@@ -35,24 +35,33 @@ class Area:
 
 
 def area_of_crop(frame: Frame, transform: NDArray[np.float32], size: int) -> Area | None:
-    """The rectangle that a crop of `size` px covers; None if it lies outside the frame."""
-    return area_of_box(frame, transform, Box(0, size, 0, size))
+    """The rectangle that a crop of `size` px covers; None if it lies outside the frame.
+
+    Args:
+        transform: (2, 3) float32, frame px to crop px.
+    """
+    rect = around(frame, transform, Box(0, size, 0, size))
+    if rect is None:
+        return None
+    rgb = frame.crop_rgb(rect.x0, rect.y0, rect.x1, rect.y1)
+    return Area(rect.x0, rect.y0, rgb, beginning_at(transform, rect.x0, rect.y0))
 
 
-def area_of_box(frame: Frame, transform: NDArray[np.float32], box: Box) -> Area | None:
-    """The rectangle that a box of a crop covers; None if it lies outside the frame.
+def around(frame: Frame, transform: NDArray[np.float32], box: Box) -> Box | None:
+    """The rectangle of a frame [px] that a box of a crop covers, and some px more; None: outside.
 
     Args:
         transform: (2, 3) float32, frame px to crop px.
         box: [crop px].
     """
-    rect = covered(box, transform, (frame.height, frame.width), margin=_MARGIN_PX)
-    if rect is None:
-        return None
+    return covered(box, transform, (frame.height, frame.width), margin=_MARGIN_PX)
+
+
+def beginning_at(transform: NDArray[np.float32], x0: int, y0: int) -> NDArray[np.float32]:
+    """The same transform from the px of the area that begins there in the frame."""
     moved = transform.copy()
-    moved[:, 2] += moved[:, :2] @ np.array([rect.x0, rect.y0], np.float32)
-    rgb = frame.crop_rgb(rect.x0, rect.y0, rect.x1, rect.y1)
-    return Area(rect.x0, rect.y0, rgb, moved)
+    moved[:, 2] += moved[:, :2] @ np.array([x0, y0], np.float32)
+    return moved
 
 
 def crop_of(frame: Frame, transform: NDArray[np.float32], size: int) -> NDArray[np.uint8]:

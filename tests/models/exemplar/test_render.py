@@ -12,7 +12,8 @@ from models.exemplar.render import (
 )
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
-from models.faces.blend import blend, match_colour
+from models.faces.blend import blend, colour_difference
+from models.faces.coding import RGB
 from models.faces.crop.crop import crop_size, crop_transforms, cut, to_crop
 from models.faces.crop.rendered import Rendered
 from models.faces.mesh.align import Pose
@@ -28,7 +29,7 @@ OPEN, SHUT = 0.08, 0.0
 
 def in_crop(crop: Image, rendered: Rendered, settings: BlendSettings | None = None) -> Image:
     """Blend into the crop itself."""
-    new = blend(crop, rendered, transform=np.eye(2, 3, dtype=np.float32), settings=settings)
+    new = blend([crop], rendered, transform=np.eye(2, 3, dtype=np.float32), settings=settings)
     return crop if new is None else new.onto(crop)
 
 
@@ -151,7 +152,7 @@ def test_a_neutral_target_closes_even_a_borrowed_open_mouth() -> None:
 def test_opacity_zero_leaves_the_frame() -> None:
     scene = make_scene(np.array([SHUT, OPEN], np.float32))
     rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1], opacity=0.0)
-    assert blend(scene.frame, rendered, transform=scene.transforms[0]) is None
+    assert blend([scene.frame], rendered, transform=scene.transforms[0]) is None
 
 
 @pytest.mark.parametrize("mode", ["feather", "multiband"])
@@ -159,7 +160,7 @@ def test_compositing_changes_the_lower_face_and_nothing_else(mode: str) -> None:
     scene = make_scene(np.array([SHUT, OPEN], np.float32))
     rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1])
     settings = BlendSettings.model_validate({"mode": mode})
-    new = blend(scene.frame, rendered, transform=scene.transforms[0], settings=settings)
+    new = blend([scene.frame], rendered, transform=scene.transforms[0], settings=settings)
     assert new is not None
     out = new.onto(scene.frame)
     changed = np.abs(out.astype(int) - scene.frame).max(-1) > 0
@@ -191,4 +192,5 @@ def test_the_colour_match_of_equal_pictures_is_nothing() -> None:
     scene = make_scene(np.zeros(1, np.float32))
     mask = np.zeros(scene.crop.shape[:2], np.uint8)
     mask[40:100, 40:100] = 128
-    assert np.abs(match_colour(scene.crop, scene.crop, mask)).max() == 0
+    small = RGB.small_rgb([scene.crop])
+    assert np.abs(colour_difference(small, small, mask)).max() == 0
