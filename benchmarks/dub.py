@@ -25,7 +25,7 @@ import sys
 from stores.media.encode import encode_segment
 from stores.media.settings import EncodeSettings
 from stores.media.read import read_frames
-from stores.media.timeline import scan
+from stores.media.scanning import scan
 clip = scan(sys.argv[1])
 for start in range(0, len(clip), 256):
     stop = min(start + 256, len(clip))

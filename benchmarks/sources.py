@@ -54,13 +54,13 @@ def speech(path: Path, *, seconds: int) -> Path:
 
 
 def _framed(frame: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """The example scaled to the full height, in the middle of a plain wall."""
+    """The example scaled to the full height: its middle, or in the middle of a plain wall."""
     inner = height * 4 // 3
     picture = frame.reformat(width=inner, height=height, format="rgb24").to_ndarray()
     canvas = np.empty((height, width, 3), np.uint8)
     canvas[:] = picture[:, :1].mean(axis=(0, 1)).astype(np.uint8)
-    left = (width - inner) // 2
-    canvas[:, left : left + inner] = picture
+    left, cut = max(0, width - inner) // 2, max(0, inner - width) // 2
+    canvas[:, left : left + inner] = picture[:, cut : cut + width]
     return av.VideoFrame.from_ndarray(canvas, format="rgb24").reformat(format="yuv420p")
 
 

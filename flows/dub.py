@@ -32,6 +32,7 @@ from stores.runs import RunRecord, record_run
 from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
+from tasks.engine.processes import WorkerPool
 from tasks.engine.run import Progress, Run, usable_processors
 from tasks.engine.stage import Stage
 from tasks.result.composite import composite
@@ -48,6 +49,9 @@ from tasks.weights.networks import find_weights, licence_notes, licences
 
 _WITH_STAGES = ("flows.methods.", "tasks.methods.", "tasks.source.")
 """Rooms whose functions call stages."""
+_LEAST_ROWS = 192
+"""Of a range that is worth a process of its own, whose start takes a second."""
+
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
 
@@ -96,13 +100,17 @@ def dub(
     """
     weights = check_inputs(settings)
     workers = settings.workers or (cluster.slots() if cluster else default_workers())
-    with open_run(
-        Store(settings.store),
-        workers=workers,
-        devices=settings.devices,
-        progress=progress,
-        cluster=cluster,
-    ) as run:
+    with (
+        WorkerPool(0 if cluster else workers, least_rows=_LEAST_ROWS) as pool,
+        open_run(
+            Store(settings.store),
+            workers=workers,
+            devices=settings.devices,
+            progress=progress,
+            cluster=cluster,
+            pool=pool,
+        ) as run,
+    ):
         run.kept |= weights
         made = dubbing(settings)
         report = finish(run, settings, made, redo_of)

@@ -11,6 +11,7 @@ from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.perform import ThreadExecutor
+from tasks.engine.processes import WorkerPool
 from tasks.engine.run import Executor, NoProgress, Progress, Run
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def open_run(
     devices: DeviceSettings | None = None,
     progress: Progress | None = None,
     cluster: "Cluster | None" = None,
+    pool: WorkerPool | None = None,
 ) -> Iterator[Run]:
     """A run that the stages called inside belong to; holds the store against the collector.
 
@@ -81,6 +83,7 @@ def open_run(
         progress: Who shows it.
         cluster: Whose workers compute; None is this process, or Prefect's task runner if a flow
             run is active here.
+        pool: Worker processes of this machine that perform the calls for which it takes them.
 
     Raises:
         ClusterError: the cluster can't do what this run needs.
@@ -92,6 +95,7 @@ def open_run(
         workers,
         devices or DeviceSettings(),
         progress or NoProgress(),
+        pool=pool,
     )
     with run.current(), store.in_use():
         if cluster is not None:

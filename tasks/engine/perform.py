@@ -35,6 +35,14 @@ def perform_call(call: Call) -> None:
         trim()
 
 
+def perform_beside(run: Run, call: Call) -> None:
+    """Do one call of a run: by a worker process of it if it has some for such calls, else here."""
+    if run.pool is not None and run.pool.takes(call):
+        run.pool.perform(run, call)
+    else:
+        perform_call(call)
+
+
 @contextmanager
 def others_stopped(run: Run, await_others: Callable[[], object]) -> Iterator[None]:
     """When one call fails, or the wait for them is broken off: the others stop after their shard.
@@ -55,7 +63,7 @@ def others_stopped(run: Run, await_others: Callable[[], object]) -> Iterator[Non
 
 
 class ThreadExecutor:
-    """Threads of this process; a single call is made in the calling thread."""
+    """Threads of this process, and the run's worker processes; a single call needs no thread."""
 
     settle_seconds = 0.0
 
@@ -65,10 +73,10 @@ class ThreadExecutor:
     def perform(self, run: Run, calls: Sequence[Call]) -> None:
         if len(calls) < 2:
             for call in calls:
-                perform_call(call)
+                perform_beside(run, call)
             return
         with ThreadPoolExecutor(len(calls), thread_name_prefix=calls[0].kind) as pool:
-            futures = [pool.submit(copy_context().run, perform_call, call) for call in calls]
+            futures = [pool.submit(copy_context().run, perform_beside, run, call) for call in calls]
             with others_stopped(run, lambda: wait(futures)):
                 for future in as_completed(futures):
                     future.result()

@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Completed
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import inspect_address
 from tasks.engine.call import Call
-from tasks.engine.perform import others_stopped, perform_call
+from tasks.engine.perform import others_stopped, perform_beside
 from tasks.engine.run import Run, current_run
 
 GPU = "gpu"
@@ -27,7 +27,7 @@ GPU = "gpu"
 def _perform(call: Call) -> dict[str, str] | State[dict[str, str]]:
     if current_run().stop.is_set():  # it has waited for its turn, and another call failed meanwhile
         return Cancelled(message="another range of the stage failed")
-    perform_call(call)
+    perform_beside(current_run(), call)
     link_to_page(call.kind, call.key)
     return {"kind": call.kind, "key": call.key}
 

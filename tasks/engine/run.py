@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
@@ -14,6 +14,9 @@ from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 from tasks.engine.call import Call
 from tasks.engine.device_settings import DeviceSettings
+
+if TYPE_CHECKING:
+    from tasks.engine.processes import WorkerPool
 
 PROCESSORS = "DUBFLOW_PROCESSORS"
 """Environment variable: this process's share of the machine, where several work side by side."""
@@ -105,6 +108,7 @@ class Run:
         notes: What a user should know of it.
         stop: Set to end the run soon; finished shards are kept.
         kept: What was looked up once and does not change while the run lasts.
+        pool: Worker processes of this machine; None where all is done in this one.
         plan: Asked at each call of a stage instead of computing; None in a run that computes.
     """
 
@@ -117,6 +121,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Artifact] = field(default_factory=dict)
+    pool: "WorkerPool | None" = None
     plan: "Planner | None" = None
 
     @property

@@ -144,6 +144,9 @@ def exemplar_render(
     first, second = lenders.read("first"), lenders.read("second")
     weight, shown = lenders.read("weight"), lenders.read("opacity")
     squares = face_squares(pose, transforms)
+    lent = np.unique(np.concatenate([first, second]))
+    meshes = to_crop(landmarks.read_rows("landmarks", lent), transforms[lent])
+    points = dict(zip(lent.tolist(), meshes, strict=True))
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, count = source[part], shard.stop - shard.start
@@ -159,22 +162,20 @@ def exemplar_render(
         patch = np.zeros((count, size, size, 3), np.uint8)
         mask = np.zeros((count, size, size), np.uint8)
         shift = np.zeros((count, SHIFT_GRID, SHIFT_GRID, 2), np.float32)
-        known = np.unique(np.concatenate([frames, first[part], second[part]]))
-        meshes = to_crop(landmarks.read_rows("landmarks", known), transforms[known])
-        points = dict(zip(known.tolist(), meshes, strict=True))
+        own = to_crop(landmarks.read_rows("landmarks", frames), transforms[frames])
         for row, frame in enumerate(range(shard.start, shard.stop)):
             if shown[frame] == 0:
                 continue
             late = float(weight[frame])
             shares = [(int(first[frame]), 1 - late), (int(second[frame]), late)]
             rendered = renderer.render(
-                points[int(source[frame])],
+                own[row],
                 moved[row],
                 linear[row],
                 square=squares[source[frame]],
                 donors=[
-                    Donor(crops.read("crop", lent, lent + 1)[0], points[lent], squares[lent], share)
-                    for lent, share in shares
+                    Donor(crops.read("crop", at, at + 1)[0], points[at], squares[at], share)
+                    for at, share in shares
                     if share > 0
                 ],
                 opacity=float(shown[frame]),

@@ -1,0 +1,66 @@
+"""What a worker process of `tasks.engine.processes` does: one call after the other."""
+
+import os
+import queue
+import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from stores.artifacts.store import Store
+from tasks.engine.call import Call
+from tasks.engine.memory import give_memory_back, trim
+from tasks.engine.perform import load_stage
+from tasks.engine.processes import Reported
+from tasks.engine.run import Run
+
+
+def work(number: int) -> None:
+    """Perform the calls that come in by a connection, until it is closed.
+
+    Args:
+        number: File descriptor of the connection.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner hears it too, and says when to stop
+    give_memory_back()
+    line: Connection[Any, Any] = Connection(number)
+    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(line, calls, stop), daemon=True).start()
+    speaking = threading.Lock()
+    while True:
+        call = calls.get()
+        error = _performed(call, stop, Reported(line, speaking))
+        with speaking:
+            try:
+                line.send(("done", error))
+            except Exception:  # an error that can't be pickled
+                line.send(("done", RuntimeError(repr(error))))
+
+
+def _listen(
+    line: "Connection[Any, Any]", calls: "queue.SimpleQueue[Call]", stop: threading.Event
+) -> None:
+    try:
+        while True:
+            kind, content = line.recv()
+            if kind == "stop":
+                stop.set()
+            else:
+                stop.clear()
+                calls.put(Call.model_validate_json(content))
+    except (EOFError, OSError):
+        os._exit(0)  # the owner has ended, or needs no more: nothing may be written after it
+
+
+def _performed(call: Call, stop: threading.Event, progress: Reported) -> BaseException | None:
+    """Perform a call; give what it raised."""
+    store = Store(call.store)
+    try:
+        with Run(store, devices=call.devices, progress=progress, stop=stop).current():
+            load_stage(call.stage).compute(store, call)
+    except BaseException as error:
+        return error
+    finally:
+        trim()
+    return None

@@ -1,0 +1,156 @@
+"""Worker processes of this machine: ranges side by side that don't wait for each other's Python.
+
+Threads of one process take turns at Python's lock, and a stage that calls many short native
+functions gains nothing from a second one. A worker is a process of its own that performs one call
+after the other; a call is JSON, and what it makes goes into the store, so that hardly anything
+travels. Workers are started when the first call comes that is worth one, and end with their owner,
+however that ends.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from stores.errors import DubflowError
+from tasks.engine.call import Call
+from tasks.engine.run import PROCESSORS, Run
+
+_POLL_SECONDS = 0.2
+_START = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from tasks.engine.process_worker import work
+work(int(sys.argv[2]))
+"""
+
+
+class WorkerDied(DubflowError):
+    """A worker process ended in the middle of a call."""
+
+
+class WorkerPool:
+    """Up to `size` worker processes, for calls from any thread.
+
+    Args:
+        size: Calls performed at once.
+        least_rows: A call of fewer rows is not worth a worker's start.
+    """
+
+    def __init__(self, size: int, *, least_rows: int = 0) -> None:
+        self._size, self._least_rows = size, least_rows
+        self._free: queue.LifoQueue[_WorkerProcess] = queue.LifoQueue()
+        self._started: list[_WorkerProcess] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> "WorkerPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._started:
+            worker.end()
+
+    def takes(self, call: Call) -> bool:
+        """Whether a call is for these workers: networks share one device, in this process."""
+        worth = self._size > 1 and (call.rows or 0) >= self._least_rows
+        return worth and not call.network and os.name == "posix"
+
+    def perform(self, run: Run, call: Call) -> None:
+        """Perform a call by the next free worker.
+
+        Raises:
+            WorkerDied: it ended meanwhile.
+            Exception: whatever the call raises.
+        """
+        worker = self._next()
+        try:
+            worker.perform(run, call)
+        finally:
+            if worker.is_alive:
+                self._free.put(worker)
+            else:
+                with self._lock:
+                    self._started.remove(worker)
+
+    def _next(self) -> "_WorkerProcess":
+        with suppress(queue.Empty):
+            return self._free.get_nowait()
+        with self._lock:
+            if len(self._started) < self._size:
+                self._started.append(worker := _WorkerProcess())
+                return worker
+        return self._free.get()
+
+
+class _WorkerProcess:
+    """One worker, and the line to it."""
+
+    def __init__(self) -> None:
+        self._line, theirs = Pipe()
+        number = theirs.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, json.dumps(sys.path), str(number)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[number],
+            env=os.environ | {PROCESSORS: "1"},
+        )
+        theirs.close()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def perform(self, run: Run, call: Call) -> None:
+        """Perform a call; tell the run's progress, and heed its stop."""
+        try:
+            self._line.send(("call", call.model_dump_json()))
+            told = False
+            while True:
+                if run.stop.is_set() and not told:
+                    self._line.send(("stop", None))
+                    told = True
+                if self._line.poll(_POLL_SECONDS):
+                    kind, content = self._line.recv()
+                    if kind != "rows":
+                        break
+                    run.progress.advance(call.kind, content)
+        except (EOFError, OSError) as error:
+            self.end()
+            raise WorkerDied(
+                f"a worker process ended in the middle of {call.kind} (status "
+                f"{self._process.wait()}; 9 mostly means too little memory); finished ranges are "
+                "kept: run the same command again, with --workers 1 if it happens again"
+            ) from error
+        if content is not None:
+            raise content
+
+    def end(self) -> None:
+        """Hang up, which ends the process at once, and wait until it has."""
+        self._line.close()
+        self._process.wait()
+
+
+class Reported:
+    """Progress of a call in a worker, sent to its owner."""
+
+    def __init__(self, line: "Connection[Any, Any]", lock: threading.Lock) -> None:
+        self._line, self._lock = line, lock
+
+    def begin(self, stage: str, rows: int | None, done: int) -> None:
+        return
+
+    def advance(self, stage: str, rows: int) -> None:
+        with self._lock:
+            self._line.send(("rows", rows))
+
+    def end(self, stage: str, *, cached: bool) -> None:
+        return
+
+    def note(self, text: str) -> None:
+        return
