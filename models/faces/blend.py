@@ -8,6 +8,7 @@ nothing of a frame has to be made RGB and back.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from models.faces.crop.warp import Box, part_of_field
 from models.faces.settings import BlendSettings
 
 _Floats = NDArray[np.float32]
+_Numbers = NDArray[Any]
 _Image = NDArray[np.uint8]
 
 _MATCH_LIMIT = 45.0
@@ -91,7 +93,7 @@ def blend(
         zip(area, coding.parts(patch), coding.sampled(shift), strict=True)
     ):
         grid = coding.grid if number else (1, 1)
-        base = _moved(part, by / np.array(grid, np.float32), rect, grid)
+        base = _moved(part, by, rect, grid)
         new = base.copy()
         cv2.copyTo(new_part, masks[number], new)
         bases.append(base)
@@ -99,7 +101,7 @@ def blend(
     if settings.colour_match:
         tint = colour_difference(coding.small_rgb(news), coding.small_rgb(bases), mask)
         news = [
-            cv2.add(new, cv2.resize(by, new.shape[1::-1]), dtype=cv2.CV_8U + 2 * (new.itemsize - 1))
+            _added(new, cv2.resize(by, new.shape[1::-1]))
             for new, by in zip(news, coding.tints(tint), strict=True)
         ]
     mix = _multiband if settings.mode == "multiband" else mixed
@@ -121,6 +123,11 @@ def _part(area: Codes, rect: Box, grid: tuple[int, int]) -> Codes:
     across, down = grid
     rows = slice(rect.y0 // down, rect.y1 // down)
     return area[rows, rect.x0 // across : rect.x1 // across]
+
+
+def _added(codes: Codes, more: _Numbers) -> Codes:
+    kind = cv2.CV_8U if codes.dtype == np.uint8 else cv2.CV_16U
+    return cast(Codes, cv2.add(codes, more, dtype=kind))
 
 
 def _on_grid(rect: Box, shape: tuple[int, ...], grid: tuple[int, int]) -> Box:
@@ -199,21 +206,27 @@ def _of_crop(picture: _Image, box: Box) -> _Image:
 
 
 def _moved(area: Codes, shift: _Floats, rect: Box, grid: tuple[int, int]) -> Codes:
-    """The rectangle with its samples moved: out(p) = area(p + shift(p)). Unmoved ones are exact."""
+    """The rectangle with its samples moved: out(p) = area(p + shift(p)). Unmoved ones are exact.
+
+    Args:
+        shift: (h, w, 2) for each sample [px].
+        grid: px along x and y that a sample covers.
+    """
     (across, down), (h, w) = grid, shift.shape[:2]
-    x = np.arange(w, dtype=np.float32) + rect.x0 // across
-    y = np.arange(h, dtype=np.float32)[:, None] + rect.y0 // down
-    return cv2.remap(
-        area, shift[..., 0] + x, shift[..., 1] + y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    x = shift[..., 0] / np.float32(across) + np.arange(w, dtype=np.float32)
+    y = shift[..., 1] / np.float32(down) + np.arange(h, dtype=np.float32)[:, None]
+    x += rect.x0 // across
+    y += rect.y0 // down
+    out: Any = cv2.remap(area, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return cast(Codes, out)
 
 
 def mixed(base: Codes, new: Codes, weight: _Floats) -> Codes:
     """Samples between two pictures: 0 the first, 1 the second."""
     if base.dtype == np.uint8:
-        return cv2.blendLinear(new, base, weight, 1 - weight)
+        return cast(Codes, cv2.blendLinear(new, base, weight, 1 - weight))
     deep = cv2.blendLinear(new.astype(np.float32), base.astype(np.float32), weight, 1 - weight)
-    return np.rint(deep).astype(base.dtype)
+    return cast(Codes, np.rint(deep).astype(base.dtype))
 
 
 def _multiband(base: Codes, patch: Codes, weight: _Floats) -> Codes:

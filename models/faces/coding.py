@@ -86,7 +86,7 @@ class Coding:
         """What to add to each part's codes for what is to be added to RGB."""
         if self.shift is None:
             return (rgb,)
-        codes = cv2.transform(rgb, self.from_rgb[:, :3])
+        codes = np.asarray(cv2.transform(rgb, self.from_rgb[:, :3]), np.float32)
         return codes[..., 0], codes[..., 1:]
 
     def _rounded(self, codes: _Numbers) -> Codes:

@@ -56,8 +56,9 @@ class JpegRows:
 
     def __init__(self, group: zarr.Group) -> None:
         self._group = group
-        self._shape = tuple(group.attrs["shape"])  # type: ignore[arg-type]
-        self._rows: int = group.attrs["rows_of_a_piece"]  # type: ignore[assignment]
+        told: dict[str, Any] = dict(group.attrs)
+        self._shape: tuple[int, ...] = tuple(told["shape"])
+        self._rows: int = told["rows_of_a_piece"]
         self._pieces: OrderedDict[int, list[_Bytes]] = OrderedDict()
 
     def __getitem__(self, rows: slice) -> Pictures:

@@ -201,9 +201,8 @@ class Frame:
         luma, blue, red = plane_views(self._seen)
         rows, columns = slice(y0 >> down, -(-y1 >> down)), slice(x0 >> across, -(-x1 >> across))
         parts = (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns])
-        return planes_to_rgb(
-            *(_resized(part, (width, height)) for part in parts), self.layout.codes
-        )
+        scaled = [_resized(part, (width, height)) for part in parts]
+        return planes_to_rgb(scaled[0], scaled[1], scaled[2], self.layout.codes)
 
     def warped_rgb(
         self, to_frame: Float[np.ndarray, "2 3"], size: int
@@ -227,7 +226,7 @@ class Frame:
             matrix[1] /= 1 << down
             matrix[:, 2] -= 0.5  # from corners to the centres of samples
             out.append(_warped(plane, matrix, size, black[number]))
-        return planes_to_rgb(*out, layout.codes)
+        return planes_to_rgb(out[0], out[1], out[2], layout.codes)
 
     def paste_rgb(
         self,

@@ -19,7 +19,14 @@ from stores.media.frame import Frame, FrameMaker
 from stores.media.source import demuxed, media_errors, only, open_source, video_stream
 from stores.media.timeline import Timeline
 
-__all__ = ["Frame", "OpenVideo", "made_frames", "read_frames", "read_frames_reversed"]
+__all__ = [
+    "Frame",
+    "FrameReader",
+    "OpenVideo",
+    "made_frames",
+    "read_frames",
+    "read_frames_reversed",
+]
 
 _MAX_DECODER_THREADS = 8  # each holds a frame
 _REVERSED_BYTES = 128 * 2**20
@@ -58,6 +65,33 @@ def read_frames(path: str | Path, timeline: Timeline, start: int, stop: int) -> 
         return _checked(path, timeline, first, last, lambda _: open_source(path))
 
     yield from made_frames(stored, timeline.video, timeline.pts, start, stop)
+
+
+class FrameReader:
+    """Reads ranges of a scanned file; where one begins at the end of the last, decoding goes on.
+
+    To begin anywhere, all has to be decoded from the keyframe before on: in a range of 64 frames
+    that is twice as much as the range itself. For one thread at a time.
+    """
+
+    def __init__(self, path: str | Path, timeline: Timeline) -> None:
+        self._path, self._timeline = path, timeline
+        self._frames: Iterator[Frame] = iter(())
+        self._at = -1
+
+    def read(self, start: int, stop: int) -> Iterator[Frame]:
+        """As `read_frames`; ends what was given before."""
+        if start != self._at:
+            self._frames = read_frames(self._path, self._timeline, start, len(self._timeline))
+            self._at = start
+        while self._at < stop:
+            frame = next(self._frames)
+            self._at += 1
+            yield frame
+
+    def read_back(self, start: int, stop: int) -> Iterator[Frame]:
+        """As `read_frames_reversed`."""
+        return read_frames_reversed(self._path, self._timeline, start, stop)
 
 
 class OpenVideo:

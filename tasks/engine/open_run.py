@@ -11,8 +11,7 @@ from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 from tasks.engine.device_settings import DeviceSettings
 from tasks.engine.perform import ThreadExecutor
-from tasks.engine.processes import WorkerPool
-from tasks.engine.run import Executor, NoProgress, Progress, Run
+from tasks.engine.run import Executor, NoProgress, Pool, Progress, Run
 
 if TYPE_CHECKING:
     from tasks.engine.cluster import Cluster
@@ -72,7 +71,7 @@ def open_run(
     devices: DeviceSettings | None = None,
     progress: Progress | None = None,
     cluster: "Cluster | None" = None,
-    pool: WorkerPool | None = None,
+    pool: Pool | None = None,
 ) -> Iterator[Run]:
     """A run that the stages called inside belong to; holds the store against the collector.
 

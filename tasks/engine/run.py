@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
@@ -14,9 +14,6 @@ from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 from tasks.engine.call import Call
 from tasks.engine.device_settings import DeviceSettings
-
-if TYPE_CHECKING:
-    from tasks.engine.processes import WorkerPool
 
 PROCESSORS = "DUBFLOW_PROCESSORS"
 """Environment variable: this process's share of the machine, where several work side by side."""
@@ -75,6 +72,16 @@ class Executor(Protocol):
         """A result was found in the store."""
 
 
+class Pool(Protocol):
+    """Worker processes of this machine."""
+
+    def takes(self, call: Call) -> bool:
+        """Whether a call is for them."""
+
+    def perform(self, run: "Run", call: Call) -> None:
+        """Return when the call is done, by the next of them that is free."""
+
+
 @dataclass(frozen=True)
 class StageRecord:
     """What one stage did in this run.
@@ -121,7 +128,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
     kept: dict[str, Artifact] = field(default_factory=dict)
-    pool: "WorkerPool | None" = None
+    pool: "Pool | None" = None
     plan: "Planner | None" = None
 
     @property

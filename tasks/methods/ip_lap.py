@@ -27,7 +27,7 @@ from models.ip_lap.windows import (
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Made, Shard, stage
 from tasks.result.output_frames import scene_starts
@@ -96,6 +96,7 @@ def ip_lap_crops(
     """Box each face by its landmarks, and scale it to 128 x 128."""
     clip = load_timeline(timeline)
     size = (clip.video.height, clip.video.width)
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         points = landmarks.read("landmarks", shard.start, shard.stop)[:, list(FULL)]
         boxes = whole_boxes(face_boxes(points, pad=settings.pad), size)
@@ -104,7 +105,7 @@ def ip_lap_crops(
         valid &= (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
         boxes[~valid] = 0
         faces = np.zeros((len(boxes), SIZE, SIZE, 3), np.uint8)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if valid[row]:
                 faces[row] = cv2.resize(frame.crop_rgb(*boxes[row].tolist()), (SIZE, SIZE))
         yield {"face": faces[..., ::-1].copy(), "box": boxes, "valid": valid}

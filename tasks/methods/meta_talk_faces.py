@@ -19,7 +19,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.composite import composed
 from tasks.source.area import crop_of
@@ -106,6 +106,7 @@ def meta_talk_faces(
     clip, model = load_timeline(timeline), FaceModel(basis_of(person))
     told = _plan(person, fit, settings).attributes
     side, drawing = told["side_px"], {name: told[name] for name in ("opened", "zoom")}
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         size = shard.stop - shard.start
         valid = fit.read("valid", shard.start, shard.stop)
@@ -121,9 +122,7 @@ def meta_talk_faces(
             render[rows], mask[rows] = levels.numpy(), drawn.mask[:, 0].byte().numpy() * 255
         photo, borrowed = np.zeros_like(render), np.zeros_like(render)
         shown = mask[..., None] > 0
-        frames = _cut(
-            read_frames(video.path, clip, shard.start, shard.stop), photo, valid, transform
-        )
+        frames = _cut(reader.read(shard.start, shard.stop), photo, valid, transform)
         if lent is not None:
             frames = _cut(
                 composed(frames, lent, shard, BlendSettings()), borrowed, valid, transform

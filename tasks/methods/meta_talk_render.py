@@ -26,6 +26,7 @@ from models.meta_talk.lower_face import (
 from models.meta_talk.settings import NeuralRendererSize
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
+from stores.media.read import FrameReader
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.methods.meta_talk_faces import basis_of, load_fit
@@ -86,6 +87,7 @@ def meta_talk_render(
     from tasks.inference.shared import network_runner
 
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
+    reader = FrameReader(video.path, clip)
     starts = scene_starts(clip.scene_start, source)
     valid = fit.read("valid")[source]
     shown = opacity(
@@ -96,7 +98,7 @@ def meta_talk_render(
 
     def borrowed(shard: Shard) -> Iterator[Pictures]:
         assert lent is not None
-        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        frames = frames_in_order(reader, source[shard.start : shard.stop])
         dubbed = composed(frames, lent, shard, BlendSettings())
         for frame, transform in zip(dubbed, transforms[shard.start : shard.stop], strict=True):
             yield crop_of(frame, transform, side)

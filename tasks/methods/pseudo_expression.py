@@ -21,7 +21,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.errors import InputError
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.inference.threads import one_thread
 from tasks.methods.meta_talk_faces import load_fit
@@ -98,6 +98,7 @@ def pseudo_faces(
         face_px: Height of the face.
     """
     clip, side = load_timeline(timeline), round(REGION_MARGIN * face_px)
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         meshes = landmarks.read("landmarks", shard.start, shard.stop)
         valid = landmarks.read("valid", shard.start, shard.stop)
@@ -106,7 +107,7 @@ def pseudo_faces(
             region = cv2.invertAffineTransform(mesh_region(meshes[at]))
             transform[at] = region * (side / MESH_SIZE)
         face = np.zeros((len(valid), side, side, 3), np.uint8)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if valid[row]:
                 face[row] = crop_of(frame, transform[row], side)
         yield {"face": face, "transform": transform, "valid": valid}

@@ -24,7 +24,7 @@ from models.video_retalking.steps import WINDOW, WINDOW_COEFFICIENTS, coefficien
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Shard, stage
 from tasks.source.fitted import fit_face
 from tasks.source.landmarks import load_upright
@@ -108,6 +108,7 @@ def vrt_cut(
             return landmarks68.read("landmarks", start, stop)
         return landmarks.read("landmarks", start, stop)[:, list(LANDMARKS), :2]
 
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         start, stop = max(0, shard.start - margin), min(len(seen), shard.stop + margin)
         found = points(start, stop)
@@ -129,7 +130,7 @@ def vrt_cut(
         valid = valid & (boxes[:, 2:] - boxes[:, :2] >= LEAST_SIDE).all(1)
         boxes[~valid] = 0
         faces = np.zeros((len(boxes), FACE_SIDE, FACE_SIDE, 3), np.uint8)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if valid[row]:
                 cut = frame.crop_rgb(*boxes[row].tolist())
                 faces[row] = cv2.resize(cut, (FACE_SIDE, FACE_SIDE))[..., ::-1]

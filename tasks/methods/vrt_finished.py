@@ -15,6 +15,7 @@ from models.sampling.rows import spread
 from models.video_retalking.settings import Paste
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
+from stores.media.read import FrameReader
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.methods.vrt_render import HALF_PRECISION_TOLERANCE
@@ -72,13 +73,14 @@ def vrt_finished(
     from tasks.inference.shared import network_runner
 
     clip, source = load_timeline(timeline), output_frames.read("source_frame")
+    reader = FrameReader(video.path, clip)
     side = _plan(landmarks, paste).sizes["y"]
     transforms = face_transforms(landmarks, source) * np.float32(side / SIZE)
     waiting: deque[list[tuple[Pixels, Pixels, Pixels]]] = deque()
 
     def faces(shard: Shard) -> Iterator[tuple[Pixels, Pixels, Pixels]]:
         """Own face, face with the new mouth, and the mouth's mask, of the valid rows."""
-        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        frames = frames_in_order(reader, source[shard.start : shard.stop])
         there = transforms[shard.start : shard.stop]
         for frame, place, (mouth, old, valid) in zip(
             frames, there, rendered_rows(render, shard), strict=True

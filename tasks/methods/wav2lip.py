@@ -14,7 +14,7 @@ from models.faces.tracks import face_boxes
 from models.wav2lip.settings import Wav2LipCropSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.render import RENDER, render_rows
@@ -68,10 +68,11 @@ def boxed(
     clip = load_timeline(timeline)
     frame_size = (clip.video.height, clip.video.width)
     boxes, valid = _boxes(landmarks, clip.scene_start, frame_size, settings)
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         rows = slice(shard.start, shard.stop)
         faces = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if valid[shard.start + row]:
                 face = frame.crop_rgb(*boxes[shard.start + row].tolist())
                 whole = np.array([0, 0, face.shape[1], face.shape[0]])

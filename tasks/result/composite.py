@@ -19,9 +19,8 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.encode import Segment, codec_of, encode_segment
 from stores.media.frame import Frame, Planes
-from stores.media.read import read_frames, read_frames_reversed
+from stores.media.read import FrameReader
 from stores.media.settings import EncodeSettings
-from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import around, beginning_at
 from tasks.source.timeline import load_timeline
@@ -61,8 +60,9 @@ def composite(
     """Blend each render into its frame and encode."""
     clip = load_timeline(timeline)
     source = output_frames.read("source_frame")
+    reader = FrameReader(video.path, clip)
     for shard in shards:
-        frames = frames_in_order(video, clip, source[shard.start : shard.stop])
+        frames = frames_in_order(reader, source[shard.start : shard.stop])
         if render is not None:
             frames = composed(frames, render, shard, blend)
         segment = encode_segment(frames, clip.video, encode)
@@ -90,19 +90,19 @@ def load_segments(composite: Artifact) -> Iterator[Segment]:
         )
 
 
-def frames_in_order(video: Source, clip: Timeline, rows: NDArray[np.int64]) -> Iterator[Frame]:
+def frames_in_order(reader: FrameReader, rows: NDArray[np.int64]) -> Iterator[Frame]:
     """Source frames in any order of rows; runs on, back and in place are read as such."""
     start = 0
     while start < len(rows):
         step, stop = _run(rows, start)
         first, last = int(rows[start]), int(rows[stop - 1])
         if step == 0:
-            (frame,) = read_frames(video.path, clip, first, first + 1)
+            (frame,) = reader.read(first, first + 1)
             yield from (frame.copy() for _ in range(stop - start))
         elif step > 0:
-            yield from read_frames(video.path, clip, first, last + 1)
+            yield from reader.read(first, last + 1)
         else:
-            yield from read_frames_reversed(video.path, clip, last, first + 1)
+            yield from reader.read_back(last, first + 1)
         start = stop
 
 

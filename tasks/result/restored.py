@@ -20,6 +20,7 @@ from models.sampling.rows import spread
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.media.frame import Frame
+from stores.media.read import FrameReader
 from tasks.engine.device_settings import Precision
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.result.composite import composed, frames_in_order, rendered_rows
@@ -69,20 +70,23 @@ def restored(
     valid = render.read("valid")
     transforms = face_transforms(landmarks, source)
 
-    def faces(*parts: Shard) -> tuple[NDArray[np.uint8]]:
+    def faces(reader: FrameReader, *parts: Shard) -> tuple[NDArray[np.uint8]]:
         found = []
         for part in parts:
-            frames = frames_in_order(video, clip, source[part.start : part.stop])
+            frames = frames_in_order(reader, source[part.start : part.stop])
             for row, frame in enumerate(composed(frames, render, part, blend), part.start):
                 if valid[row]:
                     found.append(_crop(frame, transforms[row]))
         return (np.stack(found),)
 
     def apart(rows: NDArray[np.int64]) -> tuple[NDArray[np.uint8]]:
-        return faces(*(Shard(0, row, row + 1) for row in map(int, rows)))
+        return faces(
+            FrameReader(video.path, clip), *(Shard(0, row, row + 1) for row in map(int, rows))
+        )
 
+    in_turn = partial(faces, FrameReader(video.path, clip))
     runner = _runner(weights, settings.strength, precision, valid, apart)
-    made = runner.map(map(faces, _with_mouths(shards, valid)))
+    made = runner.map(map(in_turn, _with_mouths(shards, valid)))
     for shard in shards:
         frames = source[shard.start : shard.stop]
         seen = valid[shard.start : shard.stop]

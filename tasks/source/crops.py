@@ -11,7 +11,7 @@ from models.faces.occlusion import LOOK_SIZE, face_look
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop
 from tasks.source.landmarks import load_pose, mean_face
@@ -56,12 +56,13 @@ def crops(
     squares = face_squares(pose, transforms)
     in_bank = np.zeros(len(valid), bool)
     in_bank[bank_frames(valid, limit=settings.bank_limit)] = True
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         rows = slice(shard.start, shard.stop)
         crop = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
         look = np.zeros((len(crop), LOOK_SIZE, LOOK_SIZE, 3), np.uint8)
         points = to_crop(landmarks.read("landmarks", shard.start, shard.stop), transforms[rows])
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if not valid[shard.start + row]:
                 continue
             area = area_of_crop(frame, transforms[shard.start + row], size)

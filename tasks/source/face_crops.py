@@ -11,7 +11,7 @@ from models.faces.occlusion import LOOK_SIZE, face_look
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop, crop_of
 from tasks.source.landmarks import load_pose, mean_face
@@ -84,12 +84,13 @@ def face_crops(
     transforms = face_transforms(pose, size=size)
     lower = crop_transforms(pose, size=_LOOK_SOURCE_PX)
     transforms[~valid] = 0
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         rows = slice(shard.start, shard.stop)
         faces = np.zeros((shard.stop - shard.start, size, size, 3), np.uint8)
         looks = np.zeros((len(faces), LOOK_SIZE, LOOK_SIZE, 3), np.uint8)
         points = to_crop(landmarks.read("landmarks", shard.start, shard.stop), lower[rows])
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             index = shard.start + row
             if not valid[index]:
                 continue

@@ -9,7 +9,7 @@ from models.stylegan2_face.settings import SquareSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import crop_of
 from tasks.source.landmarks import load_pose, mean_face
@@ -44,6 +44,7 @@ def face_squares(
     """Lay the face of every frame that has one into its square; zeros elsewhere."""
     clip, valid, side = load_timeline(timeline), landmarks.read("valid"), settings.side
     pose = load_pose(landmarks)
+    reader = FrameReader(video.path, clip)
     for shard in shards:
         rows = np.arange(shard.start, shard.stop)
         points = square_anchors(
@@ -55,7 +56,7 @@ def face_squares(
         transforms = square_transforms(points, side=side)
         transforms[~valid[rows]] = 0
         faces = np.zeros((len(rows), side, side, 3), np.uint8)
-        for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+        for row, frame in enumerate(reader.read(shard.start, shard.stop)):
             if valid[rows[row]]:
                 faces[row] = crop_of(frame, transforms[row], side)
         yield {"face": faces, "transform": transforms, "valid": valid[rows]}

@@ -9,7 +9,7 @@ from models.faces.tracks import face_boxes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
-from stores.media.read import read_frames
+from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Shard, stage
 from tasks.source.mesh_detector import FaceMeshDetector, FrameView
 from tasks.source.s3fd_boxes import SfdBoxes
@@ -59,12 +59,13 @@ def faces(
     find_boxes = None if sfd_weights is None else SfdBoxes(load_network(sfd_weights))
     detector = FaceMeshDetector(max_faces=MAX_FACES, find_boxes=find_boxes)
     try:
+        reader = FrameReader(video.path, clip)
         for shard in shards:
             detector.reset()
             rows = shard.stop - shard.start
             landmarks = np.zeros((rows, MAX_FACES, N_POINTS, 3), np.float32)
             score = np.zeros((rows, MAX_FACES), np.float32)
-            for row, frame in enumerate(read_frames(video.path, clip, shard.start, shard.stop)):
+            for row, frame in enumerate(reader.read(shard.start, shard.stop)):
                 if clip.scene_start[shard.start + row]:
                     detector.reset()
                 view = FrameView(frame, DETECTION_SIDE_PX)
