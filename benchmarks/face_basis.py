@@ -43,7 +43,7 @@ from stores.shipped import shipped_file
 from tasks.inference.threads import one_thread
 from tasks.source.faces import DETECTION_SIDE_PX
 from tasks.source.landmarks import mean_face
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -189,7 +189,7 @@ def meshes(
     for number, frame in enumerate(read_frames(path, clock, 0, min(len(clock), FRAMES))):
         if number % EVERY == 0:
             image = frame.rgb(DETECTION_SIDE_PX)
-            found, _ = detector.detect(image)
+            found, _ = detector.detect(RgbView(image))
             if len(found):
                 yield number, image, np.asarray(found[0], np.float32)
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-import zarr
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.filesize import decimal
@@ -164,12 +163,10 @@ def _tree(artifact: Artifact) -> Tree:
         member = artifact.group[name]
         facts = dict(member.attrs)
         units = f" [cyan]\\[{facts['units']}][/]" if facts.get("units") else ""
-        if isinstance(member, zarr.Array):
-            dims = getattr(member.metadata, "dimension_names", None) or ()
-            sizes = ", ".join(f"{d} {s}" for d, s in zip(dims, member.shape, strict=True))
-            shape = f"{member.dtype} ({sizes})"
-        else:
-            shape = "one stretch of bytes per range"
+        shape = "one stretch of bytes per range"
+        if (layout := artifact.layout(name)) is not None:
+            sizes = zip(layout.dims, layout.shape, strict=True)
+            shape = f"{layout.dtype} ({', '.join(f'{dim} {size}' for dim, size in sizes)})"
         arrays.add(f"[green]{name}[/] {shape}{units} [dim]{facts.get('doc', '')}")
     for title, values in (
         ("facts", manifest.attributes),

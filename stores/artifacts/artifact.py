@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -18,6 +18,22 @@ from stores.errors import DamagedArtifact, StoreError
 
 _GAP_ROWS = 16
 """Rows so far apart are read one by one rather than with all that lies between."""
+
+
+class Layout(NamedTuple):
+    """What an array is.
+
+    Attributes:
+        dims: Names of its dimensions.
+        shape: Their sizes.
+        dtype: NumPy name.
+        chunk: Rows read at once.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    chunk: int
 
 
 class Artifact:
@@ -74,6 +90,17 @@ class Artifact:
             with self._explained("zarr.json"):
                 self._group = zarr.open_group(store, mode="r", zarr_format=3)
         return self._group
+
+    def layout(self, name: str) -> "Layout | None":
+        """What an array is, without reading it; None for a stream of bytes."""
+        member = self.group[name]
+        if isinstance(member, zarr.Array):
+            dims = getattr(member.metadata, "dimension_names", None) or ()
+            return Layout(tuple(map(str, dims)), member.shape, str(member.dtype), member.chunks[0])
+        told: dict[str, Any] = dict(member.attrs)
+        if "encoding" not in told:
+            return None
+        return Layout(tuple(told["dimension_names"]), tuple(told["shape"]), "uint8", 1)
 
     def read(self, name: str, start: int | None = None, stop: int | None = None) -> NDArray[Any]:
         """Rows [start, stop) of an array.

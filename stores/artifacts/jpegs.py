@@ -48,7 +48,11 @@ def to_jpegs(pictures: Pictures, quality: int) -> tuple[_Bytes, dict[str, Any]]:
         else np.zeros(0, np.uint8)
         for rgb in pictures
     ]
-    return np.concatenate(files), {"bytes_of_rows": [len(file) for file in files]}
+    sizes = [len(file) for file in files]
+    # An array without any bytes would have no file.
+    return np.concatenate(files if any(sizes) else [np.zeros(1, np.uint8)]), {
+        "bytes_of_rows": sizes
+    }
 
 
 class JpegRows:
@@ -77,7 +81,8 @@ class JpegRows:
             array = self._group[f"{number:06d}"]
             assert isinstance(array, zarr.Array)
             sizes: Any = array.attrs["bytes_of_rows"]
-            found = np.split(np.asarray(array[:]), np.cumsum(sizes)[:-1])
+            data, ends = np.asarray(array[:], np.uint8), np.cumsum(sizes).tolist()
+            found = [data[end - size : end] for size, end in zip(sizes, ends, strict=True)]
             self._pieces[number] = found
             held = sum(file.nbytes for piece in tuple(self._pieces.values()) for file in piece)
             while held > _KEPT_BYTES and len(self._pieces) > 1:

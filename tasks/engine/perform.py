@@ -72,8 +72,12 @@ class ThreadExecutor:
 
     def perform(self, run: Run, calls: Sequence[Call]) -> None:
         if len(calls) < 2:
+            # Another process would gain nothing, unless other runs use this one meanwhile.
             for call in calls:
-                perform_beside(run, call)
+                if run.workers > 1:
+                    perform_call(call)
+                else:
+                    perform_beside(run, call)
             return
         with ThreadPoolExecutor(len(calls), thread_name_prefix=calls[0].kind) as pool:
             futures = [pool.submit(copy_context().run, perform_beside, run, call) for call in calls]

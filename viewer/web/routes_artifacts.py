@@ -2,14 +2,12 @@
 
 from typing import Annotated, Any
 
-import zarr
 from fastapi import APIRouter, Query, Response
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
 from viewer.preview import DRAWN
 from viewer.web.desk import DRAWING_SECONDS, Desk, kept
-from viewer.web.run import dims
 
 _MOST = 2000
 
@@ -74,9 +72,9 @@ def _line(desk: Desk, kind: str, key: str) -> dict[str, Any] | None:
 
 
 def _array(artifact: Artifact, name: str) -> dict[str, Any]:
-    array = artifact.group[name]
-    facts = {key: str(array.attrs.get(key, "")) for key in ("units", "doc")}
-    if not isinstance(array, zarr.Array):
+    attributes = artifact.group[name].attrs
+    facts = {key: str(attributes.get(key, "")) for key in ("units", "doc")}
+    layout = artifact.layout(name)
+    if layout is None:
         return {"name": name, "dtype": None, "dims": [], "shape": [], "chunk": None, **facts}
-    told = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
-    return {**told, "dims": list(dims(artifact, name)), "chunk": array.chunks[0], **facts}
+    return {"name": name, **layout._asdict(), **facts}

@@ -269,5 +269,5 @@ def has(artifact: Artifact, array: str) -> bool:
 
 def dims(artifact: Artifact, array: str) -> tuple[str, ...]:
     """Names of an array's dimensions; none of a stream of bytes."""
-    found = artifact.group[array].metadata
-    return tuple(str(name) for name in getattr(found, "dimension_names", None) or ())
+    layout = artifact.layout(array)
+    return () if layout is None else layout.dims

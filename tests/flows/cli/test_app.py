@@ -165,7 +165,7 @@ def test_verify_finds_and_removes_damage(settings: Make, tmp_path: Path) -> None
     assert invoke("artifacts", "verify", *store).exit_code == 0
     opened = Store(given.store)
     key = next(stage.key for stage in report.stages if stage.name == "render")
-    shard = opened.get("render", key).file("patch/c/0/0/0/0")
+    shard = opened.get("render", key).file("patch/000000/c/0")
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 4
     shard.write_bytes(data)

@@ -327,7 +327,7 @@ def test_networks_that_change_nothing_give_the_source_back(
         pictures(video), rendered_rows(render, Shard(0, 0, 4)), strict=True
     ):
         assert (mouth.mask > 200).mean() > 0.2
-        new = blend(own, mouth, transform=transform)
+        new = blend([own], mouth, transform=transform)
         assert new is not None
         difference = np.abs(new.onto(own).astype(int) - own).max()
         assert difference <= 2 if change == "right" else difference > 20

@@ -13,13 +13,29 @@ from models.exemplar.render import (
 from models.exemplar.settings import RenderSettings
 from models.exemplar.shapes import lip_gap
 from models.faces.blend import blend, colour_difference
-from models.faces.coding import RGB
-from models.faces.crop.crop import crop_size, crop_transforms, cut, to_crop
+from models.faces.coding import RGB, Coding
+from models.faces.crop.crop import (
+    copied,
+    crop_size,
+    crop_transforms,
+    cut,
+    face_squares,
+    native_crops,
+    to_crop,
+)
 from models.faces.crop.rendered import Rendered
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import MOUTH
 from models.faces.settings import BlendSettings
-from tests.models.exemplar_scene import MEAN_FACE, NEUTRAL, Scene, make_scene, still_pose
+from stores.media.pixels import Codes
+from tests.models.exemplar_scene import (
+    MEAN_FACE,
+    NEUTRAL,
+    Scene,
+    make_scene,
+    still_pose,
+    texture,
+)
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -194,3 +210,80 @@ def test_the_colour_match_of_equal_pictures_is_nothing() -> None:
     mask[40:100, 40:100] = 128
     small = RGB.small_rgb([scene.crop])
     assert np.abs(colour_difference(small, small, mask)).max() == 0
+
+
+def rolled_pose(angles: list[float], scales: list[float]) -> Pose:
+    """A head that leans and comes nearer."""
+    turn = [[[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]] for a in angles]
+    place = np.tile(np.array([160.3, 90.7, 0], np.float32), (len(angles), 1))
+    return Pose(np.array(scales, np.float32), np.array(turn, np.float32), place)
+
+
+def test_a_native_crop_is_a_copy_that_holds_the_aligned_one() -> None:
+    pose = rolled_pose([0, 0.5, 1.6], [90, 100, 110])
+    size, transforms = native_crops(pose, np.array([True, True, False]), max_size=512)
+    assert size % 32 == 0 and not transforms[2].any()
+    frame = make_scene(np.zeros(1, np.float32)).frame
+    for transform, square in zip(transforms[:2], face_squares(pose, transforms)[:2], strict=True):
+        x, y = (-transform[:, 2]).astype(int)
+        assert copied(transform) == (-x, -y)
+        crop = cut(frame, transform, size)
+        np.testing.assert_array_equal(
+            crop[max(0, -y) : 240 - y, max(0, -x) : 320 - x],
+            frame[max(0, y) : y + size, max(0, x) : x + size],
+        )
+        corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) @ square[:, :2].T + square[:, 2]
+        assert (corners > -1).all() and (corners < size + 1).all()
+
+
+def test_faces_too_large_for_a_native_crop_are_scaled_down() -> None:
+    pose = rolled_pose([0, 0], [150, 1500])
+    size, transforms = native_crops(pose, np.ones(2, bool), max_size=256)
+    assert size == 256
+    assert transforms[0, 0, 0] == 1 and transforms[1, 0, 0] == pytest.approx(256 / 1440, 0.01)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.6, -1.5])
+def test_the_own_frame_comes_back_however_the_head_leans(angle: float) -> None:
+    pose = rolled_pose([angle], [120])
+    faces = make_scene(np.array([OPEN], np.float32)).faces
+    frame, meshes = texture(), pose.to_image(faces)
+    size, transforms = native_crops(pose, np.ones(1, bool), max_size=512)
+    square = face_squares(pose, transforms)[0]
+    crop, points = cut(frame, transforms[0], size), to_crop(meshes, transforms)[0]
+    rendered = MouthRenderer(MEAN_FACE, size=size).render(
+        points,
+        np.zeros((57, 3), np.float32),
+        canonical_to_crop(pose, transforms)[0],
+        square=square,
+        donors=[Donor(crop, points, square, 1.0)],
+    )
+    inside = rendered.mask > 0
+    assert 0.1 < inside.mean() < 0.5
+    assert np.abs(rendered.patch.astype(int) - crop)[inside].max() <= 2
+    x, y = points[17, :2].astype(int)
+    assert rendered.mask[y, x] == 255
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("shift", [(1, 1), (1, 0), (0, 0)])
+@pytest.mark.parametrize("mode", ["feather", "multiband"])
+def test_planes_take_a_mouth_as_rgb_does(shift: tuple[int, int], bits: int, mode: str) -> None:
+    scene = make_scene(np.array([SHUT, OPEN], np.float32))
+    rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1])
+    settings = BlendSettings.model_validate({"mode": mode})
+    codes = Codes(0.2126, 0.0722, False, bits)
+    coding = Coding(codes.from_rgb(), codes.maximum, shift)
+    area = coding.parts(scene.frame)
+    new = blend(area, rendered, transform=scene.transforms[0], coding=coding, settings=settings)
+    whole = blend([scene.frame], rendered, transform=scene.transforms[0], settings=settings)
+    assert new is not None and whole is not None
+    wanted = coding.parts(whole.onto(scene.frame))
+    for number, (part, old, into) in enumerate(zip(new.parts, area, wanted, strict=True)):
+        x, y = (new.x0 >> shift[0], new.y0 >> shift[1]) if number else (new.x0, new.y0)
+        out = old.copy()
+        out[y : y + part.shape[0], x : x + part.shape[1]] = part
+        off = np.abs(out.astype(int) - into) / (1 << (bits - 8))
+        assert off.mean() < 0.3 and np.quantile(off, 0.999) <= 6
+        changed = np.abs(old.astype(int) - into).mean() / (1 << (bits - 8))
+        assert changed > 4 * off.mean() or number == 1

@@ -249,7 +249,7 @@ def test_colour_tags_that_only_the_header_has_are_kept(tmp_path: Path) -> None:
     assert (video.color_primaries, video.color_transfer, video.color_matrix) == (9, 16, 9)
     assert video.hdr
     (frame, *_) = glance(path, 2)
-    assert frame._layout.codes.red_weight == pytest.approx(0.2627)
+    assert frame.layout.codes.red_weight == pytest.approx(0.2627)
 
 
 @pytest.mark.parametrize("transparent", [True, False])

@@ -4,14 +4,17 @@ import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from stores.errors import MediaError
+from stores.media import read
 from stores.media.planes import plane_views
-from stores.media.read import Frame, read_frames, read_frames_reversed
+from stores.media.read import Frame, FrameReader, read_frames, read_frames_reversed
 from stores.media.scanning import scan
+from stores.media.source import open_source
 from tests.media_factory import make_still, make_video, pattern, variable_times
 
 LAYOUTS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
@@ -24,6 +27,13 @@ def flat(index: int, width: int, height: int) -> npt.NDArray[np.uint8]:
     image[height // 2 :, : width // 2] = (30, 90, 180)
     image[height // 2 :, width // 2 :] = (120, 120, 20 + index)
     return image
+
+
+def smooth(index: int, width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Colours that change slowly, so that how chroma is interpolated hardly matters."""
+    x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    waves = np.stack([np.sin(5 * x + 3 * y), np.cos(4 * y - x), np.sin(3 * x - 2 * y)], axis=-1)
+    return (128 + 90 * waves).astype(np.uint8)
 
 
 def first_frame(path: Path) -> Frame:
@@ -56,6 +66,12 @@ def test_any_range_holds_the_same_frames(tmp_path: Path, options: dict[str, obje
         frames = list(read_frames(path, timeline, start, stop))
         assert [frame.index for frame in frames] == list(range(start, stop))
         assert [frame.pts for frame in frames] == timeline.pts[start:stop].tolist()
+        for frame in frames:
+            np.testing.assert_array_equal(frame.rgb(), pictures[frame.index])
+    reader = FrameReader(path, timeline)
+    for start, stop in [(11, 14), (14, 20), (20, 20), (20, 33), (5, 7), (33, 50), (0, 2)]:
+        frames = list(reader.read(start, stop))
+        assert [frame.index for frame in frames] == list(range(start, stop))
         for frame in frames:
             np.testing.assert_array_equal(frame.rgb(), pictures[frame.index])
 
@@ -221,3 +237,59 @@ def test_a_still_is_read_like_a_frame(tmp_path: Path, suffix: str) -> None:
     expected = pattern(0, 161, 121)
     assert frame.rgb().shape == expected.shape
     assert np.abs(frame.rgb().astype(int) - expected).mean() < 4
+
+
+def test_a_reader_goes_on_where_the_last_range_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=30)
+    reader, opened = FrameReader(path, scan(path)), []
+    monkeypatch.setattr(read, "open_source", lambda *given: opened.append(1) or open_source(*given))
+    for start in (0, 10, 20):
+        assert len(list(reader.read(start, start + 10))) == 10
+    assert len(opened) == 1
+    next(iter(reader.read(4, 8)))
+    assert [frame.index for frame in reader.read(8, 10)] == [8, 9]
+    assert len(opened) == 3, "a range that was left in the middle is not gone on with"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_scaled_and_warped_parts_are_those_of_the_picture(tmp_path: Path, layout: str) -> None:
+    path = make_video(tmp_path / "a.mkv", frames=2, pix_fmt=layout, size=(160, 120), draw=smooth)
+    frame = first_frame(path)
+    whole = frame.rgb()
+    part = frame.scaled_rgb(20, 10, 140, 100, 60, 45).astype(int)
+    wanted = cv2.resize(whole[10:100, 20:140], (60, 45), interpolation=cv2.INTER_AREA)
+    assert np.abs(part - wanted).max() <= 6
+    to_frame = np.array([[0.8, -0.3, 60], [0.3, 0.8, 20]], np.float32)
+    centres = to_frame.astype(np.float64)
+    centres[:, 2] += centres[:, :2] @ [0.5, 0.5] - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = frame.warped_rgb(to_frame, 64).astype(int)
+    off = np.abs(square - cv2.warpAffine(whole, centres, (64, 64), flags=flags))
+    assert off.max() <= 8 and off.mean() < 1.5
+
+
+def test_black_lies_beyond_the_picture(tmp_path: Path) -> None:
+    frame = first_frame(make_video(tmp_path / "a.mp4", frames=2, size=(160, 120), draw=flat))
+    square = frame.warped_rgb(np.array([[1, 0, 140], [0, 1, 100]], np.float32), 40)
+    assert square[:18, :18].max() > 30 and square[24:, 24:].max() <= 1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_planes_that_are_put_back_change_nothing_and_others_their_place(
+    tmp_path: Path, layout: str
+) -> None:
+    path = make_video(tmp_path / "a.mkv", frames=2, pix_fmt=layout, size=(160, 120))
+    frame, same = first_frame(path), first_frame(path)
+    planes = same.planes(33, 21, 70, 60)
+    assert (planes.x0, planes.y0) <= (33, 21)
+    same.paste(planes)
+    for old, new in zip(plane_views(frame.native()), plane_views(same.native()), strict=True):
+        np.testing.assert_array_equal(old, new)
+    dark = dataclasses.replace(planes, luma=np.zeros_like(planes.luma))
+    same.paste(dark)
+    h, w = planes.luma.shape
+    luma = plane_views(same.native())[0]
+    assert not luma[planes.y0 : planes.y0 + h, planes.x0 : planes.x0 + w].any()
+    assert (luma == 0).sum() == h * w + (plane_views(frame.native())[0] == 0).sum()

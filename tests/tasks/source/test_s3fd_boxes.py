@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from models.published import build
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 from tasks.source.s3fd_boxes import SfdBoxes
 from tests.models.exemplar_scene import texture
 
@@ -30,7 +30,7 @@ def test_boxes_found_elsewhere_lead_to_meshes(frames: list[np.ndarray]) -> None:
         return [np.array([150, 120, 255, 260], np.float32)]
 
     detector = FaceMeshDetector(find_boxes=find)
-    landmarks, _ = detector.detect(frames[0])
+    landmarks, _ = detector.detect(RgbView(frames[0]))
     plain = FaceMeshDetector()
     expected, _ = plain.detect(frames[0])
     detector.close()
