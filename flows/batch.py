@@ -32,6 +32,7 @@ from stores.artifacts.versions import software_versions
 from stores.backends.locks import exclusive_or_refuse
 from stores.errors import InputError
 from tasks.engine.cluster import Cluster
+from tasks.engine.processes import WorkerPool
 from tasks.engine.run import NoProgress, Progress, usable_processors
 
 MAX_ROWS = 8
@@ -113,19 +114,21 @@ def batch(
     start = time.perf_counter()
     watch = watch or NoBatchObserver()
     rows = read_manifest(settings.manifest, _defaults(settings, cluster))
+    count = settings.rows or _count(cluster)
+    pool = WorkerPool(0 if cluster else count)
     if perform is None:
 
         def perform(row: Row, progress: Progress) -> DubReport:
-            return dub(row.settings, progress=progress, cluster=cluster, catalog=False)
+            return dub(row.settings, progress=progress, cluster=cluster, pool=pool, catalog=False)
 
     store = Store(settings.store)
     results: dict[int, RowResult] = {}
-    with _alone(settings.report_path), store.in_use():
+    with _alone(settings.report_path), store.in_use(), pool:
         before = {} if settings.again else read_report(settings.report_path)
         watch.start(len(rows))
         worker = _Worker(before, perform, watch)
         with _Report(settings.report_path, before) as report:
-            for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
+            for row, result in side_by_side(rows, worker, count=count):
                 results[row.number] = result
                 report.add(result)
                 watch.ended(row, result)

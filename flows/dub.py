@@ -80,6 +80,7 @@ def dub(
     *,
     progress: Progress | None = None,
     cluster: Cluster | None = None,
+    pool: WorkerPool | None = None,
     catalog: bool = True,
     redo_of: dict[str, Any] | None = None,
 ) -> DubReport:
@@ -89,6 +90,7 @@ def dub(
         settings: What goes in and what comes out.
         progress: Who shows it.
         cluster: Whose workers compute; None is this process.
+        pool: Worker processes that several dubs share; None starts some for a dub that is long.
         catalog: Write the store's catalog anew if anything was computed. That takes as long as the
             store has artifacts, so whoever dubs many writes it once, when all are done.
         redo_of: As of `RunRecord`.
@@ -100,15 +102,16 @@ def dub(
     """
     weights = check_inputs(settings)
     workers = settings.workers or (cluster.slots() if cluster else default_workers())
+    own_pool = WorkerPool(0 if cluster or pool else workers, least_rows=_LEAST_ROWS)
     with (
-        WorkerPool(0 if cluster else workers, least_rows=_LEAST_ROWS) as pool,
+        own_pool,
         open_run(
             Store(settings.store),
             workers=workers,
             devices=settings.devices,
             progress=progress,
             cluster=cluster,
-            pool=pool,
+            pool=pool or own_pool,
         ) as run,
     ):
         run.kept |= weights

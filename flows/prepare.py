@@ -24,6 +24,7 @@ from stores.dataset_index import FAILURES, index_schema, write_table
 from stores.errors import MissingWeights, SettingsError
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
+from tasks.engine.processes import WorkerPool
 from tasks.engine.run import NoProgress, Progress, usable_processors
 from tasks.metrics.lse import WEIGHTS as SYNCNET
 from tasks.metrics.parts import SCORES
@@ -45,7 +46,7 @@ def prepare(
 
     Args:
         progress: Who shows it; a row is a clip.
-        cluster: Where stages are computed; None for threads of this process.
+        cluster: Where stages are computed; None for this machine.
 
     Raises:
         InputError: the data set or a setting can't be used; found before long work.
@@ -57,9 +58,9 @@ def prepare(
     found = find_clips(description, settings.data)
     usable, barred = assign_splits(found, description, seed=settings.seed)
     store = Store(settings.store)
-    with store.in_use():
-        place = Workplace(settings, store, cluster, _syncnet(store))
-        count = settings.workers or _side_by_side(cluster)
+    count = settings.workers or _side_by_side(cluster)
+    with store.in_use(), WorkerPool(0 if cluster else count) as pool:
+        place = Workplace(settings, store, cluster, pool, _syncnet(store))
         clips = usable[: settings.limit]
         done = list(_each(clips, place, count, progress or NoProgress()))
         done.sort(key=lambda one: one.clip.name)

@@ -19,6 +19,7 @@ from stores.artifacts.store import Store
 from stores.errors import ClusterError, StoreFull
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
+from tasks.engine.processes import WorkerPool
 from tasks.engine.run import StageRecord
 from tasks.metrics.lse import lse
 from tasks.metrics.parts import SCORES, parts
@@ -74,13 +75,15 @@ class Workplace:
     Attributes:
         settings: Of the preparation.
         store: Where artifacts go.
-        cluster: Where stages are computed; None for this process.
+        cluster: Where stages are computed; None for this machine.
+        pool: Worker processes of this machine.
         syncnet: SyncNet's weights, where there are any.
     """
 
     settings: PrepareSettings
     store: Store
     cluster: Cluster | None
+    pool: WorkerPool
     syncnet: Artifact | None
 
 
@@ -93,7 +96,9 @@ def prepare_clip(place: Workplace, clip: Clip, split: Split) -> PreparedClip:
     """
     done = PreparedClip(clip, split)
     try:
-        with open_run(place.store, devices=place.settings.devices, cluster=place.cluster) as run:
+        with open_run(
+            place.store, devices=place.settings.devices, cluster=place.cluster, pool=place.pool
+        ) as run:
             try:
                 for row in _rows(place, Source.of(clip.path), done):
                     done.rows.append(_about(place.settings, done) | row)

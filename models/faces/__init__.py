@@ -15,8 +15,8 @@ procedures whose modules say so, count from the centre of the first pixel: there
 - *canonical*: the mean face's own system, free of any head's pose (`mesh.align.Pose` leads to the
   frame). Unit: the height of the mean face, from forehead (point 10) to chin (point 152). Origin:
   the mean of its 23 rigid points (`mesh.indices.RIGID`). z runs away from the camera.
-- *crop*: the aligned square around the lower face (`crop.crop`), `size` x `size` px; these px. A
-  transform (2 x 3) leads to it from the frame, and scales z along.
+- *crop*: a square around the lower face (`crop.crop`), aligned or as it was filmed, `size` x `size`
+  px; these px. A transform (2 x 3) leads to it from the frame, and scales z along.
 - *area*: the upright rectangle of whole frame px that covers a crop and a few px more; px of the
   frame, counted from the rectangle's corner (x0, y0): frame = area + (x0, y0).
 """
