@@ -19,6 +19,7 @@ from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
+from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
@@ -137,10 +138,17 @@ def dubbing(settings: DubSettings) -> Dubbing:
     own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
     seen = Seen(video, clip, face, own_speech)
     render = new_mouths(settings, seen, new_speech, frames)
+    mark = mark_number(video, speech, render) if settings.origin.mark else None
     picture = composite(
-        seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
+        seen,
+        output_frames=frames,
+        render=render,
+        blend=settings.blend,
+        encode=settings.encode,
+        mark=mark,
+        label=settings.origin.shown_label,
     )
-    result = with_sound(settings, seen, picture, speech, frames, length, tracks)
+    result = with_sound(settings, seen, picture, speech, frames, length, tracks, mark)
     return Dubbing(clip, new_speech, length, found, person, render, result)
 
 
@@ -173,6 +181,7 @@ def with_sound(
     frames: Artifact,
     length: Length,
     tracks: Tracks,
+    mark: int | None = None,
 ) -> Artifact:
     """The dubbed file: the picture with the new speech, over the video's own sound if asked."""
     keep = settings.keep_background_db is not None
@@ -190,7 +199,17 @@ def with_sound(
         encode=settings.encode,
         sound=settings.sound,
         suffix=settings.output.suffix.lower(),
+        mark=mark,
     )
+
+
+def mark_number(video: Source, speech: Source, render: Artifact | None) -> int:
+    """The number that marks a dub, of 32 bits: it looks like chance, and the same dub has the same.
+
+    So a run that is done again, or goes on after it was killed, makes the same bytes.
+    """
+    made_of = [video.key, speech.key, None if render is None else render.key]
+    return int(content_key(made_of)[:8], 16)
 
 
 def default_workers() -> int:

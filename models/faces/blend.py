@@ -41,21 +41,22 @@ class Blended:
         x0: left edge [picture px].
         y0: upper edge [picture px].
         rgb: RGB.
-        weight: 0 keeps the picture, 1 takes `rgb`.
+        weight: 0 keeps the picture, 1 takes `rgb`; None: all of it is taken.
     """
 
     x0: int
     y0: int
     rgb: Picture
-    weight: Float32[np.ndarray, "height width"]
+    weight: Float32[np.ndarray, "height width"] | None
 
     def onto(self, picture: Picture) -> Picture:
         """A copy of the picture, RGB, with the new pixels in it."""
         out = picture.copy()
-        h, w = self.weight.shape
+        h, w = self.rgb.shape[:2]
         part = out[self.y0 : self.y0 + h, self.x0 : self.x0 + w]
         kept = np.ascontiguousarray(part)
-        part[...] = cv2.blendLinear(self.rgb, kept, self.weight, 1 - self.weight)
+        weight = np.ones((h, w), np.float32) if self.weight is None else self.weight
+        part[...] = cv2.blendLinear(self.rgb, kept, weight, 1 - weight)
         return out
 
 
