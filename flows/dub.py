@@ -16,6 +16,13 @@ from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.faults import faults_of
 from flows.methods import MethodSettings, find_method, method_settings
+from flows.origin import (
+    check_consent,
+    check_licences,
+    check_signing,
+    deliver,
+    mark_text,
+)
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
@@ -23,14 +30,12 @@ from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
-from stores.backends.backend import explain_full_disk
 from stores.errors import InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
 from stores.runs import RunRecord, record_run
-from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, Run, usable_processors
@@ -63,6 +68,8 @@ class Tracks(NamedTuple):
 class Dubbing(NamedTuple):
     """What a dub comes to, before its file leaves the store."""
 
+    video: Source
+    audio: Source
     clip: Artifact
     speech: Artifact
     length: Length
@@ -149,7 +156,7 @@ def dubbing(settings: DubSettings) -> Dubbing:
         label=settings.origin.shown_label,
     )
     result = with_sound(settings, seen, picture, speech, frames, length, tracks, mark)
-    return Dubbing(clip, new_speech, length, found, person, render, result)
+    return Dubbing(video, speech, clip, new_speech, length, found, person, render, result)
 
 
 def new_mouths(
@@ -235,6 +242,7 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
     """
     store = Store(settings.store)
     weights = {name: find_weights(name, store=store) for name in weights_needed(settings)}
+    check_licences(settings, weights.values())
     for check in _CHECKS:
         check(settings)
     return weights
@@ -243,11 +251,13 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
 def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
     needed: list[str] = []
+    found: list[Artifact] = []
     find = partial(find_weights, store=Store(settings.store))
-    return [
-        *faults_of([lambda: needed.extend(weights_needed(settings))]),
-        *faults_of([*(partial(find, n) for n in needed), *(partial(c, settings) for c in _CHECKS)]),
-    ]
+    look_up = [lambda: needed.extend(weights_needed(settings))]
+    faults = faults_of(look_up)
+    faults += faults_of([partial(lambda name: found.append(find(name)), name) for name in needed])
+    checks = [partial(check_licences, settings, found), *(partial(c, settings) for c in _CHECKS)]
+    return faults + faults_of(checks)
 
 
 def _check_overwriting(settings: DubSettings) -> None:
@@ -287,7 +297,7 @@ def _check_background(settings: DubSettings) -> None:
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
     *(_check_overwriting, _check_video, _check_audio, _check_output),
-    *(_check_own_track, _check_background),
+    *(_check_own_track, _check_background, check_consent, check_signing),
 )
 
 
@@ -296,7 +306,6 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     result, length, render = made.result, made.length, made.render
-    write_output(result, settings.output)
     files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
     record = RunRecord(
         "dub",
@@ -304,6 +313,14 @@ def finish(
         run.touched,
         str(files["output"]),
         redo_of=redo_of,
+        mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
+    )
+    origin = deliver(
+        result,
+        settings,
+        record=record,
+        ingredients={"video": made.video.key, "audio": made.audio.key},
+        weights=run.kept.values(),
     )
     record_run(run.store, record)
     licence = licence_notes(licences(run.kept.values()))
@@ -319,15 +336,17 @@ def finish(
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
-        notes=[*made.person.attributes["notes"], *made_with, *run.notes],
+        origin=origin,
+        notes=[*made.person.attributes["notes"], *made_with, *_unmarked(settings), *run.notes],
         versions=software_versions(),
     )
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:
-    """Video, speech, and the files that settings of the method name."""
+    """Video, speech, the consent, and the files that settings of the method name."""
     more = find_method(settings.method).files(options_of_method(settings))
-    return (settings.video, settings.audio, *more)
+    consent = [] if settings.origin.consent is None else [settings.origin.consent]
+    return (settings.video, settings.audio, *consent, *more)
 
 
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:
@@ -357,7 +376,5 @@ def stage_versions(settings: DubSettings) -> dict[str, int]:
     return found
 
 
-def write_output(result: Artifact, output: Path) -> None:
-    """Copy the dubbed file out of the store, whole or not at all."""
-    with explain_full_disk(f"the folder {output.parent}"), replacing(output) as beside:
-        result.copy_file(result.attributes["file"], beside)
+def _unmarked(settings: DubSettings) -> list[str]:
+    return [] if settings.origin.mark else ["the result bears no mark of origin (--no-mark)"]
