@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy.typing import NDArray
 
 from models.arrays import Picture, Transform
@@ -89,7 +89,7 @@ class PictureMark:
         """
         if not self.valid[frame]:
             return new
-        now = np.float32(_wave(self.seconds[frame]))
+        now = _wave(self.seconds[frame : frame + 1]).astype(np.float32)
         return marked(new, now * self.pattern, moved(self.transforms[frame], x0, y0))
 
 
@@ -116,8 +116,8 @@ def marked(
     return np.asarray(cv2.add(picture, cv2.merge([here] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
-def _wave(seconds: Float[np.ndarray, "*frame"] | float) -> Float[np.ndarray, "*frame"]:
-    return np.clip(_STEEPNESS * np.sin(2 * np.pi * np.asarray(seconds) / PERIOD), -1, 1)
+def _wave(seconds: Float64[np.ndarray, " frame"]) -> Float64[np.ndarray, " frame"]:
+    return np.clip(_STEEPNESS * np.sin(2 * np.pi * seconds / PERIOD), -1, 1)
 
 
 def find_in_picture(

@@ -162,7 +162,7 @@ def _usable(path: Path) -> bool:
         first = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (FileNotFoundError, ValueError, IndexError):
         return False
-    return datetime.now(UTC) + timedelta(days=1) < first.not_valid_after_utc
+    return bool(datetime.now(UTC) + timedelta(days=1) < first.not_valid_after_utc)
 
 
 def _new_pair() -> bytes:
@@ -173,7 +173,7 @@ def _new_pair() -> bytes:
     authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     who = f"{_OWN} {secrets.token_hex(4)}"
     issuer, subject = _subject(f"{who} authority"), _subject(who)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem += _certificate(subject, key, issuer, authority).public_bytes(Encoding.PEM)
     return pem + _certificate(issuer, authority, issuer, authority).public_bytes(Encoding.PEM)
 

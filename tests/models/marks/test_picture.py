@@ -1,0 +1,93 @@
+"""The mark in the picture: found in the face's own coordinates, and nowhere else."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.faces.mesh.align import Pose
+from models.marks.picture import SIDE, PictureMark, find_in_picture, marked, moved
+from tasks.source.landmarks import mean_face
+
+PAYLOAD = 0xCAFE0123
+FRAMES, RATE = 60, 25.0
+
+
+def faces() -> list[NDArray[np.uint8]]:
+    """A textured picture that brightens and darkens a little, as a camera sees a still head."""
+    random = np.random.default_rng(0)
+    still = cv2.GaussianBlur(random.normal(128, 60, (240, 260, 3)), (0, 0), 2)
+    grain = [random.normal(2 * np.sin(t / 9), 1.5, still.shape) for t in range(FRAMES)]
+    return [np.clip(np.rint(still + each), 0, 255).astype(np.uint8) for each in grain]
+
+
+@pytest.fixture(scope="module")
+def mark() -> PictureMark:
+    one = np.ones(FRAMES, np.float32)
+    centre = np.tile(np.array([[130, 50, 0]], np.float32), (FRAMES, 1))
+    rotation = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))
+    valid = np.ones(FRAMES, bool)
+    valid[10:12] = False
+    return PictureMark.of(
+        PAYLOAD, Pose(190 * one, rotation, centre), valid, np.arange(FRAMES) / RATE
+    )
+
+
+def looks(frames: list[NDArray[np.uint8]], mark: PictureMark) -> NDArray[np.uint8]:
+    """The lower face as a detector cuts it out of each frame."""
+    cut = [
+        cv2.warpAffine(frame, transform, (SIDE, SIDE), flags=cv2.INTER_AREA).mean(axis=2)
+        for frame, transform in zip(frames, mark.transforms, strict=True)
+    ]
+    return np.rint(cut).astype(np.uint8)
+
+
+def test_it_is_found_from_any_origin_of_time(mark: PictureMark) -> None:
+    plain = faces()
+    new = [mark.onto(frame, row, 0, 0) for row, frame in enumerate(plain)]
+    for shift in (0.0, 17.13):
+        reading = find_in_picture(looks(new, mark), mark.seconds + shift, mean_face=mean_face())
+        assert reading is not None and reading.found and reading.payload == PAYLOAD
+    reading = find_in_picture(looks(plain, mark), mark.seconds, mean_face=mean_face())
+    assert reading is not None and not reading.found
+
+
+def test_it_is_found_with_every_other_frame_left_out(mark: PictureMark) -> None:
+    new = [mark.onto(frame, row, 0, 0) for row, frame in enumerate(faces())]
+    half = find_in_picture(looks(new, mark)[::2], mark.seconds[::2], mean_face=mean_face())
+    assert half is not None and half.payload == PAYLOAD
+
+
+def test_it_is_46_db_below_full_scale(mark: PictureMark) -> None:
+    squares = []
+    for row, frame in enumerate(faces()):
+        difference = mark.onto(frame, row, 0, 0).astype(int) - frame
+        assert not difference.any() or mark.valid[row]
+        assert np.abs(difference).max() <= 6
+        inside = cv2.warpAffine(
+            np.ones((SIDE, SIDE), np.uint8),
+            cv2.invertAffineTransform(mark.transforms[row]),
+            frame.shape[1::-1],
+        )
+        squares.append(np.square(difference[inside > 0]).mean())
+    assert 10 * np.log10(255**2 / np.mean(squares)) > 45
+
+
+def test_a_rectangle_is_marked_as_its_frame(mark: PictureMark) -> None:
+    frame = faces()[0]
+    whole = mark.onto(frame, 3, 0, 0)
+    part = mark.onto(np.ascontiguousarray(frame[60:200, 40:230]), 3, 40, 60)
+    assert np.abs(part.astype(int) - whole[60:200, 40:230]).max() <= 1
+    assert (part == whole[60:200, 40:230]).mean() > 0.99
+
+
+def test_what_lies_away_from_the_face_stays(mark: PictureMark) -> None:
+    corner = np.full((20, 20, 3), 77, np.uint8)
+    np.testing.assert_array_equal(
+        marked(corner, mark.pattern, moved(mark.transforms[0], 900, 900)), corner
+    )
+
+
+def test_too_little_to_look_at_is_told(mark: PictureMark) -> None:
+    few = looks(faces(), mark)[:7]
+    assert find_in_picture(few, mark.seconds[:7], mean_face=mean_face()) is None
