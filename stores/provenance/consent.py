@@ -29,7 +29,7 @@ class Consent(BaseModel):
     document: str | None = Field(None, description="where the signed document lies")
 
 
-CONSENTS: TypeAdapter[Consent | list[Consent]] = TypeAdapter(Consent | list[Consent])
+_SEVERAL = TypeAdapter(list[Consent])
 
 
 def consent_hash(path: Path) -> str:
@@ -40,16 +40,18 @@ def consent_hash(path: Path) -> str:
     """
     try:
         content = path.read_bytes()
-        found = CONSENTS.validate_json(content)
+        said = json.loads(content)
+        consents = _SEVERAL.validate_python(said if isinstance(said, list) else [said])
     except OSError as error:
         raise InputError(f"the consent {path} can't be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[-1]
+        first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "it"
         raise InputError(
             f"the consent {path} is not as it must be: {where}: {first['msg']}"
         ) from None
-    consents = found if isinstance(found, list) else [found]
+    except ValueError as error:
+        raise InputError(f"the consent {path} is no JSON: {error}") from None
     if not consents:
         raise InputError(f"the consent {path} names nobody")
     today = datetime.now(UTC).date()
@@ -63,4 +65,4 @@ def consent_hash(path: Path) -> str:
 
 def consent_schema() -> str:
     """JSON schema of such a file."""
-    return json.dumps(CONSENTS.json_schema(), indent=2) + "\n"
+    return json.dumps(TypeAdapter(Consent | list[Consent]).json_schema(), indent=2) + "\n"
