@@ -223,7 +223,12 @@ def robustness(clips: list[Path], speech: list[Path], store: str, folder: Path) 
             pair = [dubbed(number, ".mkv", mark, lossless) for mark in (True, False)]
             psnr, snr, mean, largest = quality(clip, *pair)
             shown = [f"{psnr:.1f}", f"{snr:.1f}", f"{mean:.2f}", str(largest)]
-            yield (clip.name, *shown, _told(mark_in_picture(path), found.payload), found.score)
+            yield (
+                clip.name,
+                *shown,
+                _told(mark_in_picture(path), found.payload),
+                f"{found.score:.1f}",
+            )
 
     table(
         ["clip", "PSNR [dB]", "SNR [dB]", "mean [levels]", "largest", "picture", "sound"],

@@ -37,12 +37,14 @@ _ELSEWHERE = {"video", "audio", "output", "store", "origin", "workers", "devices
 class OriginReport(BaseModel):
     """How a dub says that it is one."""
 
-    mark: str | None = Field(None, description="number in sound and picture, hexadecimal")
-    manifest: Path | None = Field(None, description="file that holds the signed manifest")
-    signer: str = Field("", description="whose certificate signed it")
-    self_signed: bool = Field(False, description="with a key that Dubflow made at first use")
-    consent: str | None = Field(None, description="SHA-256 of the consent")
-    non_commercial: bool = Field(False, description="not for commercial use")
+    mark: str | None = Field(default=None, description="number in sound and picture, hexadecimal")
+    manifest: Path | None = Field(default=None, description="file that holds the signed manifest")
+    signer: str = Field(default="", description="whose certificate signed it")
+    self_signed: bool = Field(
+        default=False, description="with a key that Dubflow made at first use"
+    )
+    consent: str | None = Field(default=None, description="SHA-256 of the consent")
+    non_commercial: bool = Field(default=False, description="not for commercial use")
 
 
 def mark_text(mark: int) -> str:

@@ -17,23 +17,25 @@ class OriginSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     mark: bool = Field(
-        True, description="mark sound and picture, and sign a manifest of what was done"
+        default=True, description="mark sound and picture, and sign a manifest of what was done"
     )
     label: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         max_length=80,
         description="write a visible label into the picture: a text, or icon for a plate AI",
     )
     label_seconds: float | None = Field(
-        None, gt=0, description="show the label so long from the start [s]; none: throughout"
+        default=None,
+        gt=0,
+        description="show the label so long from the start [s]; none: throughout",
     )
     consent: Path | None = Field(
-        None, description="JSON file: who agreed to what, until when (docs/marks.md)"
+        default=None, description="JSON file: who agreed to what, until when (docs/marks.md)"
     )
-    require_consent: bool = Field(False, description="refuse to dub without a consent")
+    require_consent: bool = Field(default=False, description="refuse to dub without a consent")
     sign: tuple[Path, Path] | None = Field(
-        None, description="certificate chain and private key (PEM) to sign with"
+        default=None, description="certificate chain and private key (PEM) to sign with"
     )
     non_commercial: bool = Field(
         default_factory=lambda: os.environ.get(NON_COMMERCIAL, "") not in ("", "0"),

@@ -59,9 +59,11 @@ class Finding(BaseModel):
     manifest: ManifestFound | None = None
     sound: MarkFound | None = None
     picture: MarkFound | None = None
-    run: str | None = Field(None, description="id of the run that made it, if this store has it")
-    output: str | None = Field(None, description="file that this run wrote")
-    made: str | None = Field(None, description="when, UTC")
+    run: str | None = Field(
+        default=None, description="id of the run that made it, if this store has it"
+    )
+    output: str | None = Field(default=None, description="file that this run wrote")
+    made: str | None = Field(default=None, description="when, UTC")
 
 
 def verify(path: Path, store: str) -> list[Finding]:

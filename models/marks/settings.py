@@ -11,5 +11,5 @@ class LabelSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str = Field(ICON, min_length=1, max_length=80, description="what it says")
-    seconds: float | None = Field(None, gt=0, description="how long it is shown [s]")
+    text: str = Field(default=ICON, min_length=1, max_length=80, description="what it says")
+    seconds: float | None = Field(default=None, gt=0, description="how long it is shown [s]")

@@ -133,6 +133,7 @@ def _folded(sound: Waveform, hop: int) -> Float[np.ndarray, "step band"]:
 def _around(cells: _Floats, heard: _Floats) -> _Floats:
     """Mean of the cells that are heard, over the neighbours along the first axis."""
     size = (1, 2 * _NEIGHBOURS + 1)
-    kind = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
-    count = cv2.boxFilter(heard, -1, size, **kind)
-    return np.asarray(cv2.boxFilter(cells * heard, -1, size, **kind) / np.maximum(count, 1))
+    outside = cv2.BORDER_CONSTANT
+    count = cv2.boxFilter(heard, -1, size, normalize=False, borderType=outside)
+    total = cv2.boxFilter(cells * heard, -1, size, normalize=False, borderType=outside)
+    return np.asarray(total / np.maximum(count, 1), np.float32)

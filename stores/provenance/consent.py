@@ -24,9 +24,9 @@ class Consent(BaseModel):
     person: str = Field(min_length=1, description="who agreed")
     purpose: str = Field(min_length=1, description="what it may be used for")
     until: date = Field(description="last day on which it may be done, as in 2027-12-31")
-    given: date | None = Field(None, description="day on which they agreed")
-    contact: str | None = Field(None, description="how they are reached")
-    document: str | None = Field(None, description="where the signed document lies")
+    given: date | None = Field(default=None, description="day on which they agreed")
+    contact: str | None = Field(default=None, description="how they are reached")
+    document: str | None = Field(default=None, description="where the signed document lies")
 
 
 _SEVERAL = TypeAdapter(list[Consent])

@@ -175,7 +175,8 @@ def _new_pair() -> bytes:
     issuer, subject = _subject(f"{who} authority"), _subject(who)
     pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem += _certificate(subject, key, issuer, authority).public_bytes(Encoding.PEM)
-    return pem + _certificate(issuer, authority, issuer, authority).public_bytes(Encoding.PEM)
+    pem += _certificate(issuer, authority, issuer, authority).public_bytes(Encoding.PEM)
+    return pem
 
 
 def _subject(name: str) -> x509.Name:

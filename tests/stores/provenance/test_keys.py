@@ -84,7 +84,7 @@ def test_what_cannot_sign_is_told(tmp_path: Path) -> None:
 
 def test_a_certificate_that_c2pa_refuses_is_refused_at_once(tmp_path: Path) -> None:
     """It is its own authority, and does not say that it may sign."""
-    with pytest.raises(SettingsError, match="can't be signed as A Studio: .*--sign"):
+    with pytest.raises(SettingsError, match=r"can't be signed as A Studio: .*--sign"):
         check_key(read_signing_key(*pair(tmp_path)))
 
 
