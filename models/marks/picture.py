@@ -29,8 +29,9 @@ CELLS = 48
 SIDE = 144
 """Of the aligned lower face in which the mark is made and found [px]: 3 to a cell."""
 
-STRENGTH = 1.45
-"""Root mean square of the mark, of 255 levels: 46 dB below full scale."""
+STRENGTH = 1.6
+"""Root mean square of the mark where it is strongest, of 255 levels: in the new pixels of a dub it
+lies 45.5 dB below full scale or more."""
 
 PERIOD = 0.4
 """From light to light of a cell [s]."""
@@ -39,7 +40,8 @@ _STEEPNESS = 2.5  # of a sine that is cut off at 1: the change takes a few frame
 _PHASES = 12
 _SHIFTS = (-0.5, 0.0, 0.5)  # cells
 _SCALES = (0.985, 1.0, 1.015)
-_SMOOTH, _DETAIL = 1.5, 0.35  # cells: what is smoother, or finer, is none of the mark's
+_SOFTNESS = 0.35  # cells: finer detail would be lost first
+_SMOOTH, _DETAIL = 1.0, 0.25  # cells: what is smoother, or finer, is none of the mark's
 _CLIP = 1.5  # levels
 _NOISE = 0.5  # levels², added to the variance of each cell
 
@@ -75,6 +77,7 @@ class PictureMark:
         """The mark of a payload in frames with these head poses."""
         signs = spread(payload, NAME, CELLS**2).reshape(CELLS, CELLS)
         pattern = cv2.resize(signs, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        pattern = cv2.GaussianBlur(pattern, (0, 0), _SOFTNESS * SIDE / CELLS)
         pattern = np.asarray(pattern * (STRENGTH / pattern.std()), np.float32)
         return cls(pattern, crop_transforms(pose, size=SIDE), valid, seconds)
 

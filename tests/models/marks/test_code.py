@@ -35,7 +35,10 @@ def test_chance_keeps_to_its_bound() -> None:
 
 
 def test_the_limit_is_where_theory_puts_it() -> None:
-    score = math.sqrt(2 * (math.log(20) + 32 * math.log(2) - math.log(LIMIT)))
+    one_number = LIMIT / 20 / 2**32 / (1 / (2 * math.erfc(1)))
+    score = 8.0
+    while math.erfc(score / math.sqrt(2)) / 2 > one_number:
+        score += 0.001
     assert Reading(0, score + 0.01, 20).found and not Reading(0, score - 0.01, 20).found
     assert not Reading(0, score + 0.01, 40).found, "who looks in more places must see more"
 

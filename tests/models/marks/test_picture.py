@@ -58,7 +58,7 @@ def test_it_is_found_with_every_other_frame_left_out(mark: PictureMark) -> None:
     assert half is not None and half.payload == PAYLOAD
 
 
-def test_it_is_46_db_below_full_scale(mark: PictureMark) -> None:
+def test_it_is_45_db_below_full_scale(mark: PictureMark) -> None:
     squares = []
     for row, frame in enumerate(faces()):
         difference = mark.onto(frame, row, 0, 0).astype(int) - frame
