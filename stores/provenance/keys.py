@@ -140,12 +140,12 @@ def own_signing_key() -> SigningKey:
             with os.fdopen(handle, "wb") as file:
                 file.write(_new_pair())
             try:
-                path.unlink(missing_ok=True)
                 os.link(beside, path)  # unless another process was quicker: then that one holds
             except FileExistsError:
-                pass
+                if not _usable(path):
+                    beside.replace(path)
             finally:
-                beside.unlink()
+                beside.unlink(missing_ok=True)
         content = path.read_bytes()
     except OSError as error:
         raise SettingsError(

@@ -17,6 +17,8 @@ from flows.settings import DubSettings
 from flows.verify import verify
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
+from stores.media.audio import decode_audio
+from stores.media.scanning import scan
 from stores.runs import find_run
 from tests.command import invoke
 from tests.flows.conftest import computed
@@ -24,6 +26,7 @@ from tests.media_factory import content
 from tests.published_weights import add_filled, write_registry
 from tests.stores.provenance.test_consent import HOLDS
 from tests.stores.provenance.test_keys import pair
+from tests.stores.provenance.test_manifest import edit_lists, kinds
 
 pytestmark = pytest.mark.dub
 
@@ -51,6 +54,24 @@ def test_a_dub_says_that_it_is_one(settings: Make, tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(told), "folders are nobody's business"
     ended = invoke("verify", given.output, "--store", given.store, "--json")
     assert ended.exit_code == 0 and json.loads(ended.stdout)["verdict"] == "whole"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_signing_changes_nothing_that_is_played(
+    settings: Make, tmp_path: Path, suffix: str
+) -> None:
+    given = settings(output=tmp_path / f"out{suffix}")
+    report = dub(given)
+    key = next(stage.key for stage in report.stages if stage.name == "dubbed")
+    plain = Store(given.store).get("dubbed", key).file(f"dubbed{suffix}")
+    assert content(given.output) == content(plain)
+    assert edit_lists(given.output) == edit_lists(plain) != []
+    order = kinds(given.output)
+    assert order.index("moov") < order.index("mdat") and order[-1] == "free"
+    before, after = scan(plain), scan(given.output)
+    np.testing.assert_array_equal(after.pts, before.pts)
+    assert (after.end_pts, after.time_base) == (before.end_pts, before.time_base)
+    np.testing.assert_array_equal(decode_audio(given.output), decode_audio(plain))
 
 
 def test_what_was_wrapped_anew_is_marked_but_changed(settings: Make, tmp_path: Path) -> None:
