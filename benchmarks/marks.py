@@ -31,6 +31,8 @@ from stores.media.read import read_frames
 from stores.media.scanning import scan
 from tasks.result.marks import mark_in_picture, mark_in_sound
 
+_TICK = Fraction(1, 90000)
+
 Image = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 
@@ -93,27 +95,31 @@ def attacked(dubbed: Path, attack: Attack, folder: Path) -> Path:
     """The file after it."""
     path = folder / ("attacked.mp3" if "mp3" in str(attack.sound) else "attacked.mp4")
     with av.open(str(path), "w") as out:
-        if attack.video:
-            _write_picture(out, dubbed, attack, *attack.video)
-        if attack.sound:
-            _write_sound(out, dubbed, attack, *attack.sound)
+        picture = _add_picture(out, dubbed, attack, *attack.video) if attack.video else None
+        sound = _add_sound(out, dubbed, *attack.sound) if attack.sound else None
+        if picture is not None:
+            _write_picture(out, picture, dubbed, attack)
+        if sound is not None:
+            _write_sound(out, sound, dubbed, attack)
     return path
 
 
-def _write_picture(out: Any, dubbed: Path, attack: Attack, codec: str, options: Any) -> None:
-    stream: Any = None
-    base = Fraction(1, 90000)
+def _add_picture(out: Any, dubbed: Path, attack: Attack, codec: str, options: Any) -> Any:
+    video = scan(dubbed).video
+    height, width = attack.picture(np.zeros((video.height, video.width, 3), np.uint8)).shape[:2]
+    stream = out.add_stream(codec, rate=Fraction(25))
+    stream.width, stream.height = width // 2 * 2, height // 2 * 2
+    stream.options = options | ({"x265-params": "log-level=0"} if "265" in codec else {})
+    stream.pix_fmt = "yuv420p"
+    stream.time_base = stream.codec_context.time_base = _TICK
+    return stream
+
+
+def _write_picture(out: Any, stream: Any, dubbed: Path, attack: Attack) -> None:
     for seconds, picture in _shown(dubbed, attack.rate):
-        rgb = attack.picture(picture)
-        if stream is None:
-            stream = out.add_stream(codec, rate=Fraction(25))
-            stream.width, stream.height = rgb.shape[1] // 2 * 2, rgb.shape[0] // 2 * 2
-            stream.options = options | ({"x265-params": "log-level=0"} if "265" in codec else {})
-            stream.pix_fmt, stream.time_base = "yuv420p", base
-            stream.codec_context.time_base = base
-        even = np.ascontiguousarray(rgb[: stream.height, : stream.width])
-        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
-        frame.pts, frame.time_base = round(seconds / attack.speed * 90000), base
+        even = attack.picture(picture)[: stream.height, : stream.width]
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+        frame.pts, frame.time_base = round(seconds / attack.speed / _TICK), _TICK
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
 
@@ -131,19 +137,23 @@ def _shown(path: Path, rate: float) -> Iterator[tuple[float, Image]]:
             shown += 1
 
 
-def _write_sound(out: Any, dubbed: Path, attack: Attack, codec: str, kbps: int) -> None:
-    rate = audio_facts(dubbed).rate
+def _add_sound(out: Any, dubbed: Path, codec: str, kbps: int) -> Any:
+    facts = audio_facts(dubbed)
+    stream = out.add_stream(codec, rate=facts.rate)
+    stream.layout = "stereo" if facts.channels == 2 else "mono"
+    stream.format, stream.bit_rate = "fltp", kbps * 1000
+    return stream
+
+
+def _write_sound(out: Any, stream: Any, dubbed: Path, attack: Attack) -> None:
     sound = np.concatenate(list(audio_blocks(dubbed))) * np.float32(attack.gain)
     at = np.arange(0, len(sound) - 1, attack.speed)
     if attack.speed != 1:
         sound = np.stack([np.interp(at, np.arange(len(sound)), each) for each in sound.T], 1)
-    stream: Any = out.add_stream(codec, rate=rate)
-    stream.layout = "stereo" if sound.shape[1] == 2 else "mono"
-    stream.format, stream.bit_rate = "fltp", kbps * 1000
     for begin in range(0, len(sound), 1152):
         part = np.ascontiguousarray(np.clip(sound[begin : begin + 1152].T, -1, 1), np.float32)
         frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=stream.layout.name)
-        frame.sample_rate, frame.pts = rate, begin
+        frame.sample_rate, frame.pts = stream.rate, begin
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
 
