@@ -34,6 +34,13 @@ def test_it_is_found_after_a_cut_and_a_change_of_level() -> None:
     assert not find_in_sound(voice(5, DETECTION_HZ)[:, 0]).found
 
 
+def test_it_is_found_in_sound_that_plays_as_television_plays_film() -> None:
+    sound = marked(voice(6, DETECTION_HZ), DETECTION_HZ)[:, 0]
+    for speed in (25 / 24, 24 / 25):
+        played = np.interp(np.arange(0, len(sound) - 1, speed), np.arange(len(sound)), sound)
+        assert find_in_sound(played.astype(np.float32)).payload == PAYLOAD
+
+
 @pytest.mark.parametrize("rate", [11025, 44100, 48000])
 def test_at_another_rate_it_lies_in_the_same_places(rate: int) -> None:
     sound = voice(4, rate, channels=2)
