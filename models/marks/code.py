@@ -28,9 +28,8 @@ BYTES = 4
 _TAIL = 3.1787
 """1 / (4 P(Z > √2)), of the normal variable Z."""
 
-LIMIT = 5e-5
-"""A mark is called found where chance does as much in fewer of the files without one; of two
-marks in a file, one is found by chance in fewer than one file in 10,000."""
+LIMIT = 1e-5
+"""A mark is called found where chance does as much in fewer of the files without one."""
 
 
 @dataclass(frozen=True)
