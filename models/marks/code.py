@@ -50,7 +50,7 @@ class Reading:
     def chance(self) -> float:
         """A bound on the share of files without a mark in which chance does as well."""
         one_number = _TAIL * math.erfc(self.score / math.sqrt(2)) / 2
-        return min(1.0, self.places * 2 ** (8 * BYTES) * one_number)
+        return min(1.0, self.places * 2.0 ** (8 * BYTES) * one_number)
 
     @property
     def found(self) -> bool:
