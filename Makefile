@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KEPT_MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=17179869184
 PYTEST := env $(KEPT_MEMORY) $(BIN)/pytest -n 3 --dist loadfile --durations 15
 
-.PHONY: demo demo-batch test test-fast test-long test-slow test-browser check bench lock clean
+.PHONY: demo demo-batch test test-fast test-long test-slow test-browser check bench lock sbom clean
 .DEFAULT_GOAL := demo
 
 .venv/.ready: requirements.lock pyproject.toml
@@ -62,6 +62,10 @@ bench: .venv/.ready
 lock: .venv/.ready
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header \
 	  --no-annotate --no-emit-index-url --generate-hashes --quiet --upgrade --output-file requirements.lock
+
+sbom: .venv/.ready
+	@$(BIN)/python docs/sbom.py > sbom.cdx.json
+	@echo sbom.cdx.json
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

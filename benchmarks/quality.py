@@ -141,7 +141,13 @@ def resynthesise(clip: Clip, wanted: Artifact) -> Path:
         settings=settings.render,
     )
     picture = composite(
-        seen, output_frames=frames, render=made, blend=BlendSettings(), encode=encode
+        seen,
+        output_frames=frames,
+        render=made,
+        blend=BlendSettings(),
+        encode=encode,
+        mark=None,
+        label=None,
     )
     result = dubbed(
         picture,
@@ -155,6 +161,7 @@ def resynthesise(clip: Clip, wanted: Artifact) -> Path:
         encode=encode,
         sound=MuxSettings(),
         suffix=".mp4",
+        mark=None,
     )
     return result.file(result.attributes["file"])
 

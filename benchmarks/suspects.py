@@ -139,6 +139,8 @@ def damage(one: Clean, how: str, other: Clean, folder: Path) -> tuple[Parts, Pat
         render=render,
         blend=one.settings.blend,
         encode=one.settings.encode,
+        mark=None,
+        label=None,
     )
     _, length = lay_out(parts.source.timeline, parts.speech, one.settings.sync)
     made = with_sound(

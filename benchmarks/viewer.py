@@ -338,7 +338,13 @@ def _repeated(store: Store, folder: Path, real: RunRecord, seconds: int) -> RunR
         motion = _longer(store, real, MOTION, made, rows)
         lenders = _longer(store, real, LENDERS, made | {"motion": motion}, rows)
         picture = composite(
-            seen, output_frames=frames, render=None, blend=settings.blend, encode=settings.encode
+            seen,
+            output_frames=frames,
+            render=None,
+            blend=settings.blend,
+            encode=settings.encode,
+            mark=None,
+            label=None,
         )
         result = with_sound(settings, seen, picture, sound, frames, length, Tracks(None, None))
     result.copy_file(result.attributes["file"], settings.output)

@@ -16,20 +16,26 @@ from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.faults import faults_of
 from flows.methods import MethodSettings, find_method, method_settings
+from flows.origin import (
+    check_consent,
+    check_licences,
+    check_signing,
+    deliver,
+    mark_text,
+)
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
+from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
-from stores.backends.backend import explain_full_disk
 from stores.errors import InputError, SettingsError
 from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
 from stores.runs import RunRecord, record_run
-from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerPool
@@ -66,6 +72,8 @@ class Tracks(NamedTuple):
 class Dubbing(NamedTuple):
     """What a dub comes to, before its file leaves the store."""
 
+    video: Source
+    audio: Source
     clip: Artifact
     speech: Artifact
     length: Length
@@ -148,11 +156,18 @@ def dubbing(settings: DubSettings) -> Dubbing:
     own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
     seen = Seen(video, clip, face, own_speech)
     render = new_mouths(settings, seen, new_speech, frames)
+    mark = mark_number(video, speech, render) if settings.origin.mark else None
     picture = composite(
-        seen, output_frames=frames, render=render, blend=settings.blend, encode=settings.encode
+        seen,
+        output_frames=frames,
+        render=render,
+        blend=settings.blend,
+        encode=settings.encode,
+        mark=mark,
+        label=settings.origin.shown_label,
     )
-    result = with_sound(settings, seen, picture, speech, frames, length, tracks)
-    return Dubbing(clip, new_speech, length, found, person, render, result)
+    result = with_sound(settings, seen, picture, speech, frames, length, tracks, mark)
+    return Dubbing(video, speech, clip, new_speech, length, found, person, render, result)
 
 
 def new_mouths(
@@ -184,6 +199,7 @@ def with_sound(
     frames: Artifact,
     length: Length,
     tracks: Tracks,
+    mark: int | None = None,
 ) -> Artifact:
     """The dubbed file: the picture with the new speech, over the video's own sound if asked."""
     keep = settings.keep_background_db is not None
@@ -201,7 +217,17 @@ def with_sound(
         encode=settings.encode,
         sound=settings.sound,
         suffix=settings.output.suffix.lower(),
+        mark=mark,
     )
+
+
+def mark_number(video: Source, speech: Source, render: Artifact | None) -> int:
+    """The number that marks a dub, of 32 bits: it looks like chance, and the same dub has the same.
+
+    So a run that is done again, or goes on after it was killed, makes the same bytes.
+    """
+    made_of = [video.key, speech.key, None if render is None else render.key]
+    return int(content_key(made_of)[:8], 16)
 
 
 def default_workers() -> int:
@@ -227,6 +253,7 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
     """
     store = Store(settings.store)
     weights = {name: find_weights(name, store=store) for name in weights_needed(settings)}
+    check_licences(settings, weights.values())
     for check in _CHECKS:
         check(settings)
     return weights
@@ -235,11 +262,13 @@ def check_inputs(settings: DubSettings) -> dict[str, Artifact]:
 def input_faults(settings: DubSettings) -> list[str]:
     """All that `check_inputs` would refuse, not only the first of it."""
     needed: list[str] = []
+    found: list[Artifact] = []
     find = partial(find_weights, store=Store(settings.store))
-    return [
-        *faults_of([lambda: needed.extend(weights_needed(settings))]),
-        *faults_of([*(partial(find, n) for n in needed), *(partial(c, settings) for c in _CHECKS)]),
-    ]
+    look_up = [lambda: needed.extend(weights_needed(settings))]
+    faults = faults_of(look_up)
+    faults += faults_of([partial(lambda name: found.append(find(name)), name) for name in needed])
+    checks = [partial(check_licences, settings, found), *(partial(c, settings) for c in _CHECKS)]
+    return faults + faults_of(checks)
 
 
 def _check_overwriting(settings: DubSettings) -> None:
@@ -279,7 +308,7 @@ def _check_background(settings: DubSettings) -> None:
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
     *(_check_overwriting, _check_video, _check_audio, _check_output),
-    *(_check_own_track, _check_background),
+    *(_check_own_track, _check_background, check_consent, check_signing),
 )
 
 
@@ -288,7 +317,6 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     result, length, render = made.result, made.length, made.render
-    write_output(result, settings.output)
     files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
     record = RunRecord(
         "dub",
@@ -296,6 +324,14 @@ def finish(
         run.touched,
         str(files["output"]),
         redo_of=redo_of,
+        mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
+    )
+    origin = deliver(
+        result,
+        settings,
+        record=record,
+        ingredients={"video": made.video.key, "audio": made.audio.key},
+        weights=run.kept.values(),
     )
     record_run(run.store, record)
     licence = licence_notes(licences(run.kept.values()))
@@ -311,15 +347,17 @@ def finish(
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
-        notes=[*made.person.attributes["notes"], *made_with, *run.notes],
+        origin=origin,
+        notes=[*made.person.attributes["notes"], *made_with, *_unmarked(settings), *run.notes],
         versions=software_versions(),
     )
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:
-    """Video, speech, and the files that settings of the method name."""
+    """Video, speech, the consent, and the files that settings of the method name."""
     more = find_method(settings.method).files(options_of_method(settings))
-    return (settings.video, settings.audio, *more)
+    consent = [] if settings.origin.consent is None else [settings.origin.consent]
+    return (settings.video, settings.audio, *consent, *more)
 
 
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:
@@ -349,7 +387,5 @@ def stage_versions(settings: DubSettings) -> dict[str, int]:
     return found
 
 
-def write_output(result: Artifact, output: Path) -> None:
-    """Copy the dubbed file out of the store, whole or not at all."""
-    with explain_full_disk(f"the folder {output.parent}"), replacing(output) as beside:
-        result.copy_file(result.attributes["file"], beside)
+def _unmarked(settings: DubSettings) -> list[str]:
+    return [] if settings.origin.mark else ["the result bears no mark of origin (--no-mark)"]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from flows.origin import OriginReport
 from tasks.engine.run import Run
 
 
@@ -31,6 +32,7 @@ class DubReport(BaseModel):
     )
     seconds: float = Field(description="length of the output [s]")
     speech_seconds: float = Field(description="length of the speech given [s]")
+    origin: OriginReport = OriginReport()
     stages: list[StageReport]
     notes: list[str] = Field(description="what a user should know about this result")
     versions: dict[str, str]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from flows.names import OneOf, method_names
+from flows.origin_settings import OriginSettings
 from flows.presets import checked, merge, nested, read_yaml
 from models.faces.settings import BlendSettings
 from models.restore.settings import RestoreSettings
@@ -67,6 +68,7 @@ class DubSettings(BaseModel):
         None, ge=-60, le=20, description="mix the source's own sound in at this gain [dB]"
     )
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
+    origin: OriginSettings = Field(default_factory=OriginSettings)
     precision: Precision = Field(
         "float32", description="what networks compute in; bfloat16 and float16 are faster on a GPU"
     )

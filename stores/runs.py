@@ -27,6 +27,7 @@ class RunRecord:
         id: Name of its file in `runs/`.
         redo_of: Of a dub that `dubflow inspect` asked for: `run`, the id of the one that it redoes,
             and `span`, which of that one's output rows [start, stop), or None for all.
+        mark: Number in the sound and picture of `output`, hexadecimal; None: it is not marked.
     """
 
     command: str
@@ -36,6 +37,7 @@ class RunRecord:
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     redo_of: dict[str, Any] | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,15 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_users_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A user who has no key to sign with yet, and uses published weights for research."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("DUBFLOW_NON_COMMERCIAL", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def clips() -> Path:
     """The folder of real clips, where there is one: DUBFLOW_CLIPS, else beside the checkout."""

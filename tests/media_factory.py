@@ -270,3 +270,9 @@ def damage(source: Path, target: Path, *, kind: str, seed: int) -> Path:
         raise ValueError(f"{kind} is none of {DAMAGES}")
     target.write_bytes(data)
     return target
+
+
+def content(path: Path) -> list[tuple[int, int | None, int | None, int | None, bytes]]:
+    """What a media file holds, whoever signed it when: packets with their tracks and times."""
+    with av.open(str(path)) as container:
+        return [(p.stream_index, p.pts, p.dts, p.duration, bytes(p)) for p in container.demux()]

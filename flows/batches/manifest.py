@@ -21,9 +21,10 @@ from flows.settings import DubSettings
 from stores.errors import InputError, SettingsError
 
 REQUIRED = ("video", "audio", "output")
-_PATHS = frozenset(REQUIRED)
+_PATHS = frozenset({*REQUIRED, "origin.consent"})
 _TEXTS = frozenset(
-    name for name, field in DubSettings.model_fields.items() if field.annotation in (Path, str)
+    {name for name, field in DubSettings.model_fields.items() if field.annotation in (Path, str)}
+    | {"origin.consent", "origin.label"}
 )
 """Columns whose cells are text, whatever they look like: a file may be called 007."""
 _SHOWN_PROBLEMS = 8

@@ -19,6 +19,7 @@ from flows.cli.prepare import prepare
 from flows.cli.rate import rate
 from flows.cli.train import train
 from flows.cli.up import up
+from flows.cli.verify import verify
 from flows.runtime.environment import quiet_and_private
 from tasks.engine.memory import give_memory_back
 
@@ -46,7 +47,7 @@ app = App(
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, personalise, evaluate),
-    *(rate, inspect, up),
+    *(rate, inspect, verify, up),
 )
 for place, command in enumerate(_COMMANDS):
     app.command(command, sort_key=place)

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
         "encode.crf": Option("--quality", options.ENCODING),
         "encode.codec": Option("--codec", options.ENCODING),
         "sound.audio_codec": Option("--audio-codec", options.ENCODING),
+        "origin.mark": Option("--mark", options.ORIGIN, negative="--no-mark"),
+        "origin.sign": Option("--sign", options.ORIGIN, "CERT KEY"),
+        "origin.consent": Option("--consent", options.ORIGIN, "FILE"),
+        "origin.label": Option("--label", options.ORIGIN, "TEXT|icon"),
+        "origin.label_seconds": Option("--label-seconds", options.ORIGIN),
+        "origin.non_commercial": Option("--non-commercial", options.ORIGIN),
         "store": options.STORE,
         "workers": options.WORKERS,
         "devices.device": options.DEVICE,
@@ -115,7 +121,17 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
     if report.no_face_ranges:
         ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
         console.print(f"  left as they were: frames {ranges}")
+    console.print(f"  {escape(_origin(report))}", soft_wrap=True)
     show_notes(report.notes, console)
     show_computed([stage.name for stage in report.stages if stage.computed], console)
     look = inspect_command(report.output, store)
     console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)
+
+
+def _origin(report: "DubReport") -> str:
+    origin = report.origin
+    if origin.mark is None:
+        return "not marked as a dub"
+    how = ", self-signed" if origin.self_signed else ""
+    where = "" if origin.manifest == report.output else f" in {origin.manifest}"
+    return f"marked {origin.mark}; manifest{where} signed by {origin.signer}{how}"

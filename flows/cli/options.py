@@ -30,6 +30,7 @@ DUBBED = Group("What is dubbed", sort_key=2)
 EVALUATED = Group("What is evaluated", sort_key=2)
 PREPARED = Group("What is prepared", sort_key=2)
 ENCODING = Group("Encoding", sort_key=3)
+ORIGIN = Group("Marks of origin", sort_key=3)
 SETTINGS = Group("Settings", sort_key=4)
 RUNNING = Group("Running", sort_key=5)
 
@@ -44,6 +45,7 @@ class Option:
         metavar: What is to be given, where the type of the field does not say it.
         default: What holds if nothing is given, where the model does not say it.
         field: Where it is not the model's field of that name.
+        negative: Option that turns it off, where it is on.
     """
 
     names: str = ""
@@ -51,6 +53,7 @@ class Option:
     metavar: str | None = None
     default: str | None = None
     field: FieldInfo | None = None
+    negative: str = ""
 
 
 ARGUMENT = Option()
@@ -203,6 +206,7 @@ def _parameter(name: str, field: FieldInfo, option: Option) -> inspect.Parameter
         show_default=option.default or _default(field) or False,
         choices=names.names() if names and not (names.or_file or names.costly) else None,
         completer=_completer(names) if names and names.or_file else None,
+        negative=option.negative or (),
     )
     return inspect.Parameter(
         name,

@@ -168,6 +168,7 @@ def _result(call: Call, truth: _Truth, scored: Scored, cluster: Cluster | None) 
                     "start_seconds": truth.start,
                     "end_seconds": call.rules.seconds,
                 },
+                "origin": {"mark": False},  # it is the method that is measured
                 "precision": settings.precision,
                 "devices": settings.devices,
                 "workers": 1,

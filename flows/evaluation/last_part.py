@@ -72,8 +72,11 @@ def last_part(video: Path, share: float, folder: Path, name: str) -> LastPart:
         clip,
         output_frames=frames,
         render=None,
+        landmarks=None,
         blend=BlendSettings(),
         encode=_LOSSLESS,
+        mark=None,
+        label=None,
     )
     made = dubbed(
         picture,
@@ -89,6 +92,7 @@ def last_part(video: Path, share: float, folder: Path, name: str) -> LastPart:
         encode=_LOSSLESS,
         sound=MuxSettings(),
         suffix=".mp4",
+        mark=None,
     )
     return LastPart(start, made.file(made.attributes["file"]), speech)
 

@@ -7,7 +7,7 @@ nothing of a frame has to be made RGB and back.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import cv2
@@ -40,11 +40,21 @@ class Blended:
         x0: left edge [picture px].
         y0: upper edge [picture px].
         parts: codes of each part.
+        share: 0..1, how much of each pixel is new.
     """
 
     x0: int
     y0: int
     parts: tuple[Codes, ...]
+    share: Float32[np.ndarray, "height width"]
+
+    def lit(self, levels: Float32[np.ndarray, "height width"], coding: Coding) -> "Blended":
+        """The same with so much light [levels of RGB] added to what is new, colours unchanged."""
+        unit = coding.from_rgb[0, :3].sum() if coding.shift is not None else np.float32(1)
+        more = levels * self.share * unit
+        first = self.parts[0]
+        lit = _added(first, more if first.ndim == 2 else cv2.merge([more] * 3))
+        return replace(self, parts=(np.minimum(lit, coding.maximum), *self.parts[1:]))
 
     def onto(self, picture: Picture) -> Picture:
         """A copy of the picture, RGB, with the new pixels in it."""
@@ -115,7 +125,7 @@ def blend(
                 _part(area[number], rect, coding.grid if number else (1, 1)), out, weights[number]
             )
         )
-    return Blended(rect.x0, rect.y0, tuple(parts))
+    return Blended(rect.x0, rect.y0, tuple(parts), weights[0])
 
 
 def _part(area: Codes, rect: Box, grid: tuple[int, int]) -> Codes:

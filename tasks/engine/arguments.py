@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -89,7 +89,8 @@ def decode(value: Any, store: Store, hint: Any) -> Any:
     if isinstance(value, dict) and "source" in value:
         return _same_source(Path(value["source"]), value["key"])
     if isinstance(value, dict) and "settings" in value:
-        return hint.model_validate(value["settings"])
+        model = next((each for each in get_args(hint) if each is not type(None)), hint)
+        return model.model_validate(value["settings"])
     return value
 
 

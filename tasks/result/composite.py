@@ -1,10 +1,11 @@
-"""New mouths into the source's frames, and those into compressed segments.
+"""New mouths into the source's frames, with a mark of origin, and those into compressed segments.
 
 Whole frames exist only here, one at a time: what is kept is the encoder's output. A frame without
 a new mouth goes to the encoder as it was decoded, bit for bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from models.faces.coding import Coding
 from models.faces.crop.crop import upright_box
 from models.faces.crop.rendered import Rendered
 from models.faces.settings import BlendSettings
+from models.marks.label import drawn_label
+from models.marks.picture import PictureMark, brightened
+from models.marks.settings import LabelSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
@@ -21,8 +25,10 @@ from stores.media.encode import Segment, codec_of, encode_segment
 from stores.media.frame import Frame, Planes
 from stores.media.read import FrameReader
 from stores.media.settings import EncodeSettings
+from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import around, beginning_at
+from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 
 COMPOSITE = Schema(
@@ -46,25 +52,40 @@ def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=3, rows="output_frames", plan=_plan)
+@stage(COMPOSITE, version=4, rows="output_frames", plan=_plan)
 def composite(
     video: Source,
     timeline: Artifact,
     *,
     output_frames: Artifact,
     render: Artifact | None,
+    landmarks: Artifact | None,
     blend: BlendSettings,
     encode: EncodeSettings,
+    mark: int | None,
+    label: LabelSettings | None,
     shards: Sequence[Shard],
 ) -> Blocks:
-    """Blend each render into its frame and encode."""
+    """Blend each render into its frame and encode.
+
+    Args:
+        landmarks: Where the face is; None only without a mark.
+        mark: Number that goes into the pixels that are new, as `models.marks.picture` describes it.
+        label: What is written into every frame, or the first ones.
+    """
     clip = load_timeline(timeline)
     source = output_frames.read("source_frame")
     reader = FrameReader(video.path, clip)
     for shard in shards:
         frames = frames_in_order(reader, source[shard.start : shard.stop])
         if render is not None:
-            frames = composed(frames, render, shard, blend)
+            marks = None
+            if mark is not None and landmarks is not None:
+                marks = _marks(mark, landmarks, clip, output_frames, shard)
+            frames = composed(frames, render, shard, blend, marks)
+        if label is not None:
+            seconds = _seconds(output_frames, clip, shard)
+            frames = labelled(frames, label, seconds)
         segment = encode_segment(frames, clip.video, encode)
         yield {
             "size": segment.size,
@@ -116,28 +137,75 @@ def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
     return step, start + (int(other[0]) + 1 if len(other) else len(steps) + 1)
 
 
+def _marks(
+    mark: int, landmarks: Artifact, clip: Timeline, output_frames: Artifact, shard: Shard
+) -> PictureMark:
+    rows = output_frames.read("source_frame", shard.start, shard.stop)
+    seen, pose = landmarks.read("valid")[rows], load_pose(landmarks).at(rows)
+    return PictureMark.of(mark, pose, seen, _seconds(output_frames, clip, shard))
+
+
+def _seconds(output_frames: Artifact, clip: Timeline, shard: Shard) -> NDArray[np.float64]:
+    """When each of the frames is shown."""
+    pts = output_frames.read("pts", shard.start, shard.stop)
+    return np.asarray(pts * float(clip.time_base), np.float64)
+
+
+def labelled(
+    frames: Iterator[Frame], label: LabelSettings, seconds: NDArray[np.float64]
+) -> Iterator[Frame]:
+    """Frames with the label in their lower right corner, as long as it is shown."""
+    for frame, time in zip(frames, seconds, strict=True):
+        if label.seconds is None or time < label.seconds:
+            rgb, weight = drawn_label(label.text, frame.width, frame.height)
+            inset = frame.height // 40
+            x0, y0 = frame.width - rgb.shape[1] - inset, frame.height - rgb.shape[0] - inset
+            frame.paste_rgb(max(0, x0), max(0, y0), rgb, weight)
+        yield frame
+
+
 def composed(
-    frames: Iterator[Frame], render: Artifact, shard: Shard, settings: BlendSettings
+    frames: Iterator[Frame],
+    render: Artifact,
+    shard: Shard,
+    settings: BlendSettings,
+    marks: PictureMark | None = None,
 ) -> Iterator[Frame]:
     """The shard's frames with their new mouths in them.
 
     Args:
         frames: Source frames as `output_frames` asks for them; they are changed.
+        marks: What to put into the new pixels of each.
     """
     paste = render.attributes.get("paste")
     if paste == "unmatched":
         settings = settings.model_copy(update={"colour_match": False})
-    for frame, (mouth, transform, valid) in zip(frames, rendered_rows(render, shard), strict=True):
+    rows = zip(frames, rendered_rows(render, shard), strict=True)
+    for row, (frame, (mouth, transform, valid)) in enumerate(rows):
+        light = _no_light if marks is None else partial(marks.light, row)
         if valid and paste == "hard":
             box = upright_box(transform, len(mouth.patch))
-            frame.paste_rgb(box.x0, box.y0, pasted(mouth.patch, box))
+            rgb = pasted(mouth.patch, box)
+            frame.paste_rgb(box.x0, box.y0, brightened(rgb, light(box.x0, box.y0, rgb.shape[:2])))
         elif valid:
-            _blend_into(frame, mouth, transform, settings)
+            _blend_into(frame, mouth, transform, settings, light)
         yield frame
 
 
+Light = Callable[[int, int, tuple[int, ...]], NDArray[np.float32] | None]
+"""Left and upper edge and shape of a rectangle of the frame → light to be added [levels]."""
+
+
+def _no_light(x0: int, y0: int, shape: tuple[int, ...]) -> None:
+    return None
+
+
 def _blend_into(
-    frame: Frame, mouth: Rendered, transform: NDArray[np.float32], settings: BlendSettings
+    frame: Frame,
+    mouth: Rendered,
+    transform: NDArray[np.float32],
+    settings: BlendSettings,
+    light: Light,
 ) -> None:
     box = None if mouth.changed is None else around(frame, transform, mouth.changed)
     if box is None:
@@ -148,8 +216,12 @@ def _blend_into(
     here = beginning_at(transform, area.x0, area.y0)
     parts = (area.luma, area.chroma)
     new = blend(parts, mouth, transform=here, coding=coding, settings=settings)
-    if new is not None:
-        frame.paste(Planes(area.x0 + new.x0, area.y0 + new.y0, *new.parts))
+    if new is None:
+        return
+    x0, y0 = area.x0 + new.x0, area.y0 + new.y0
+    if (levels := light(x0, y0, new.share.shape)) is not None:
+        new = new.lit(levels, coding)
+    frame.paste(Planes(x0, y0, *new.parts))
 
 
 def rendered_rows(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from models.marks.sound import marked_sound
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import Schema
 from stores.artifacts.source import Source
@@ -16,7 +17,7 @@ from tasks.source.timeline import load_timeline
 DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
 
 
-@stage(DUBBED, version=3)
+@stage(DUBBED, version=4)
 def dubbed(
     composite: Artifact,
     timeline: Artifact,
@@ -32,6 +33,7 @@ def dubbed(
     encode: EncodeSettings,
     sound: MuxSettings,
     suffix: str,
+    mark: int | None,
     folder: Path,
 ) -> Made:
     """Join the segments without re-encoding, and compress the sound at its own rate.
@@ -44,6 +46,7 @@ def dubbed(
         background_db: At which gain [dB].
         background_from: From which of its seconds on.
         suffix: Of the output file; names the container.
+        mark: Number that goes into the sound, as `models.marks.sound` describes it, or None.
     """
     clip, facts = load_timeline(timeline), audio_facts(speech.path, track=speech_track)
     samples = round(end_pts * clip.time_base * facts.rate)
@@ -54,6 +57,8 @@ def dubbed(
             background.path, rate=facts.rate, start=background_from, track=background_track
         )
         blocks = mixed(blocks, own, gain=10 ** (background_db / 20))
+    if mark is not None:
+        blocks = marked_sound(blocks, rate=facts.rate, payload=mark)
     name = f"dubbed{suffix}"
     pts, shown = output_frames.read("pts"), int(output_frames.read("source_frame", 0, 1)[0])
     start = float((clip.pts[shown] - clip.pts[0]) * clip.time_base)
@@ -76,5 +81,6 @@ def dubbed(
             "samples": samples,
             "rate_hz": facts.rate,
             "timecode": timecode,
+            "mark": mark,
         }
     )

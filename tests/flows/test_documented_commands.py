@@ -26,6 +26,7 @@ WORK = {
     "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
     "rate": ("viewer.ratings.study.make_study", "flows.cli.rate._show_results"),
     "up": ("flows.runtime.local_server.local_server",),
+    "verify": ("flows.verify.verify",),
     "weights": ("flows.cli.weights.open_store",),
 }
 """What each command calls once its settings are read; the others have `--dry-run`."""

@@ -14,9 +14,10 @@ import av
 import numpy as np
 import pytest
 
-from flows.dub import check_inputs, dub, write_output
+from flows.dub import check_inputs, dub
 from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
+from flows.origin import deliver
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -31,10 +32,19 @@ from stores.errors import (
 from stores.media.audio import decode_audio
 from stores.media.scanning import scan
 from stores.media.settings import EncodeSettings
+from stores.runs import RunRecord
 from tasks.engine.run import Run
 from tasks.speech.waveform import waveform
 from tests.flows.conftest import FRAMES, computed, cut_wav
-from tests.media_factory import EXAMPLE, NTSC, make_audio, make_still, make_video, variable_times
+from tests.media_factory import (
+    EXAMPLE,
+    NTSC,
+    content,
+    make_audio,
+    make_still,
+    make_video,
+    variable_times,
+)
 from tests.stores.media.test_odd_but_valid import RATE, tracks_of_levels
 
 pytestmark = pytest.mark.dub
@@ -80,17 +90,17 @@ def test_the_mouth_moves_and_nothing_else(settings: Make) -> None:
 def test_second_run_computes_nothing(settings: Make) -> None:
     given = settings()
     dub(given)
-    first = given.output.read_bytes()
+    first = content(given.output)
     given.output.unlink()
     report = dub(given)
     assert computed(report) == set()
-    assert given.output.read_bytes() == first
+    assert content(given.output) == first
 
 
 def test_damage_is_mended_by_the_same_command(settings: Make, tmp_path: Path) -> None:
     given = settings()
     first = dub(given)
-    made = given.output.read_bytes()
+    made = content(given.output)
     shutil.copytree(given.store, tmp_path / "store")
     given = settings(store=str(tmp_path / "store"))
     keys = {stage.name: stage.key for stage in first.stages}
@@ -100,7 +110,7 @@ def test_damage_is_mended_by_the_same_command(settings: Make, tmp_path: Path) ->
     assert {"dubbed", "track"} == computed(report)
     told = [note.split()[0] for note in report.notes if note.endswith("is made again")]
     assert told == ["track", "dubbed"]
-    assert given.output.read_bytes() == made
+    assert content(given.output) == made
     chunk = artifact_folder(given, "render", keys["render"]) / "valid/c/0"
     chunk.write_bytes(bytes(byte ^ 255 for byte in chunk.read_bytes()))
     with pytest.raises(DamagedArtifact, match=r"^render .* the same command makes it again"):
@@ -113,9 +123,9 @@ def artifact_folder(given: DubSettings, kind: str, key: str) -> Path:
     return Path(given.store) / kind / key[:2] / key
 
 
-def test_a_full_output_disk_is_named(tmp_path: Path) -> None:
+def test_a_full_output_disk_is_named(settings: Make, tmp_path: Path) -> None:
     class Result:
-        attributes: ClassVar = {"file": "dubbed.mp4"}
+        attributes: ClassVar = {"file": "dubbed.mp4", "mark": 1}
 
         def copy_file(self, name: str, target: Path) -> None:
             target.write_bytes(b"some of it")
@@ -123,7 +133,13 @@ def test_a_full_output_disk_is_named(tmp_path: Path) -> None:
 
     (tmp_path / "out.mp4").write_bytes(b"an earlier one")
     with pytest.raises(StoreFull, match=f"no space left in the folder {tmp_path}: ") as caught:
-        write_output(Result(), tmp_path / "out.mp4")  # type: ignore[arg-type]
+        deliver(
+            Result(),  # type: ignore[arg-type]
+            settings(),
+            record=RunRecord("dub", {}, [], None),
+            ingredients={"video": "", "audio": ""},
+            weights=[],
+        )
     assert "store" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     assert (tmp_path / "out.mp4").read_bytes() == b"an earlier one"

@@ -129,7 +129,7 @@ def test_run_is_described(looked: Looked) -> None:
     assert {stage["state"] for stage in told["stages"]} == {"stored"}
     assert states["landmarks"]["row_is"] == "source"
     assert states["render"]["row_is"] == "output"
-    assert states["composite"]["inputs"] == ["output_frames", "render", "timeline"]
+    assert states["composite"]["inputs"] == ["landmarks", "output_frames", "render", "timeline"]
     assert told["videos"]["dub"]["playable"]["type"].startswith('video/mp4; codecs="avc1.')
     assert told["sounds"] == ["speech", "own"]
     names = {overlay["name"] for overlay in told["overlays"]}
@@ -249,8 +249,9 @@ def test_drawings_and_proxies_are_made_on_demand(looked: Looked, tmp_path: Path)
 
 @pytest.mark.dub
 def test_files_are_given_by_single_ranges(looked: Looked) -> None:
-    page, run, _, record = looked
-    whole = Path(record.output or "").read_bytes()
+    page, run, store, record = looked
+    dubbed = store.get("dubbed", dict(record.artifacts)["dubbed"])
+    whole = dubbed.file("dubbed.mp4").read_bytes()
     address = f"{run}/play/dub"
     assert page.get(address).content == whole
     for asked, part in {

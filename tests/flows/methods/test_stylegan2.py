@@ -27,7 +27,7 @@ from stores.media.scanning import scan
 from tasks.engine.stage import Shard
 from tasks.result.composite import composed
 from tests.flows.conftest import computed, cut_wav
-from tests.media_factory import EXAMPLE, faces, make_video, variable_times
+from tests.media_factory import EXAMPLE, content, faces, make_video, variable_times
 from tests.published_weights import trained_file
 
 pytestmark = pytest.mark.dub
@@ -196,7 +196,7 @@ def test_two_runs_write_the_same_bytes(make: Make, tmp_path: Path) -> None:
     for name in ("one", "other"):
         again = given.model_copy(update={"store": str(tmp_path / name)})
         dub(again)
-        written.append(again.output.read_bytes())
+        written.append(content(again.output))
     assert written[0] == written[1]
 
 

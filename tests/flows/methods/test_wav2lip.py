@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from flows.dub import dub
 from flows.dub_report import DubReport
+from flows.origin_settings import OriginSettings
 from flows.settings import DubSettings, read_settings
 from models import published
 from models.audio.mel import mel_spectrogram
@@ -132,6 +133,7 @@ def check_against_published(settings: DubSettings, store: Store) -> None:
     The faces are compared as RGB, as they are pasted, and once more in the written file, where a
     level of RGB can become two by way of YUV and back.
     """
+    settings = settings.model_copy(update={"origin": OriginSettings(mark=False)})
     report = dub(settings)
     clip = scan(settings.video)
     count = report.frames

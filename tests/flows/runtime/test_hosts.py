@@ -19,7 +19,7 @@ import yaml
 
 from tests.flows.runtime.hosts import HOSTS, Network, network, why_not
 from tests.flows.runtime.range_notes import Range, check_costs, notes, noting
-from tests.media_factory import make_video
+from tests.media_factory import content, make_video
 from tests.published_weights import write_filled, write_registry
 
 BIN = Path(sys.executable).parent
@@ -99,7 +99,7 @@ class Inputs:
         run(dubflow, "artifacts", "verify", "--store", store)  # fails if anything is damaged
         rows = json.loads(done)["rows"]
         assert [row["state"] for row in rows] == ["done"] * len(self.rows), rows
-        outputs = [Path(row["output"]).read_bytes() for row in rows]
+        outputs = [content(Path(row["output"])) for row in rows]
         return Result(rows, outputs, json.loads(run(sys.executable, "-c", _DIGESTS, store)))
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from stores.artifacts.store import Store
 from tests.flows.conftest import cut_wav
-from tests.media_factory import EXAMPLE, make_video
+from tests.media_factory import EXAMPLE, content, make_video
 
 KILLS, SERIES = 25, 5
 COMMANDS = ("dub", "batch", "prepare", "train")
@@ -159,7 +159,7 @@ _OUTPUTS = ("*.mp4", "index.parquet", "trained/*.safetensors")
 
 def left(folder: Path) -> Left:
     paths = sorted(path for pattern in _OUTPUTS for path in folder.glob(pattern))
-    outputs = {path.name: path.read_bytes() for path in paths}
+    outputs = {p.name: content(p) if p.suffix == ".mp4" else p.read_bytes() for p in paths}
     return Left(outputs, digests(Store(folder / "store")))
 
 

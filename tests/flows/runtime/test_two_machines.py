@@ -14,7 +14,7 @@ import pytest
 from stores.artifacts.store import Store
 from tests.flows.conftest import cut_wav
 from tests.flows.runtime.test_kill_commands import digests
-from tests.media_factory import EXAMPLE, make_video
+from tests.media_factory import EXAMPLE, content, make_video
 from tests.stores.conftest import s3_port, s3_url  # noqa: F401
 
 DUBFLOW = str(Path(sys.executable).with_name("dubflow"))
@@ -69,7 +69,7 @@ def check(place: Path, store: str, dubs: Sequence[Any]) -> None:
     alone = dub(place, str(place / "alone"), place / "alone.mp4")
     alone.communicate()
     assert alone.returncode == 0
-    outputs = [(place / name).read_bytes() for name in ("alone.mp4", "0/0.mp4", "1/1.mp4")]
+    outputs = [content(place / name) for name in ("alone.mp4", "0/0.mp4", "1/1.mp4")]
     assert outputs[0] == outputs[1] == outputs[2]
     assert digests(Store(store)) == digests(Store(place / "alone"))
     assert Store(store).unfinished() == []

@@ -1,0 +1,1 @@
+"""Who made a file, of what and how: signed manifests (C2PA), keys, consent."""
