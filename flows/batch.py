@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from flows.batches.manifest import Row, examine_manifest, read_manifest
+from flows.batches.manifest import NOT_GIVEN, Row, examine_manifest, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
 from flows.dub import (
@@ -21,7 +22,7 @@ from flows.dub import (
     stage_versions,
 )
 from flows.dub_report import DubReport
-from flows.faults import reason_of
+from flows.faults import faults_of, reason_of
 from flows.runtime.side_by_side import side_by_side
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
@@ -31,6 +32,7 @@ from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.locks import exclusive_or_refuse
 from stores.errors import InputError
+from stores.runs import written_files
 from tasks.engine.cluster import Cluster
 from tasks.engine.run import NoProgress, Progress, usable_processors
 
@@ -123,7 +125,7 @@ def batch(
     with _alone(settings.report_path), store.in_use():
         before = {} if settings.again else read_report(settings.report_path)
         watch.start(len(rows))
-        worker = _Worker(before, perform, watch)
+        worker = _Worker(before, perform, watch, _Outputs(settings, before))
         with _Report(settings.report_path, before) as report:
             for row, result in side_by_side(rows, worker, count=settings.rows or _count(cluster)):
                 results[row.number] = result
@@ -171,6 +173,7 @@ class _Worker:
     before: dict[int, RowResult]
     perform: Dub
     watch: BatchObserver
+    outputs: "_Outputs"
 
     def __call__(self, row: Row) -> RowResult:
         start = time.perf_counter()
@@ -181,6 +184,7 @@ class _Worker:
             key = row_key(row, inputs, weights)
             if (earlier := self._earlier(row, key)) is not None:
                 return earlier
+            self.outputs.check(row)
             report = self.perform(row, self.watch.row(row))
             for source in inputs:
                 source.check()
@@ -207,6 +211,29 @@ class _Worker:
             return None
         state = State.FILTERED if earlier.state is State.FILTERED else State.BEFORE
         return RowResult(**{**earlier.__dict__, "state": state, "seconds": 0.0, "computed": 0})
+
+
+class _Outputs:
+    """Which files a batch may replace: those that itself, or another run of its store, wrote."""
+
+    def __init__(self, settings: BatchSettings, before: Mapping[int, RowResult]) -> None:
+        self._settings = settings
+        self._own = {Path(result.output).absolute() for result in before.values()}
+
+    @cached_property
+    def _written(self) -> set[str]:
+        return written_files(Store(self._settings.store))
+
+    def check(self, row: Row) -> None:
+        """Raises InputError for a file that is not ours to replace."""
+        output = row.settings.output.absolute()
+        if self._settings.overwrite or not output.exists():
+            return
+        if output not in self._own and str(output) not in self._written:
+            raise InputError(
+                f"{row.settings.output} is there, and no run of this store wrote it; --overwrite "
+                "replaces it"
+            )
 
 
 class _Report:
@@ -326,8 +353,12 @@ def check_rows(settings: BatchSettings) -> list[str]:
     Raises:
         InputError: the manifest can't be read.
     """
-    rows, problems = examine_manifest(settings.manifest, _defaults(settings))
-    problems += [f"row {row.name}: {fault}" for row in rows for fault in input_faults(row.settings)]
+    found = examine_manifest(settings.manifest, _defaults(settings))
+    outputs = _Outputs(settings, read_report(settings.report_path))
+    problems = found.problems
+    for row in sorted((*found.rows, *found.mended), key=lambda row: row.number):
+        faults = [*input_faults(row.settings), *faults_of([partial(outputs.check, row)])]
+        problems += [f"row {row.name}: {fault}" for fault in faults if NOT_GIVEN not in fault]
     return problems
 
 

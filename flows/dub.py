@@ -32,7 +32,7 @@ from stores.runs import RunRecord, record_run
 from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
-from tasks.engine.run import Progress, Run, usable_processors
+from tasks.engine.run import Progress, Run, told_as, usable_processors
 from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
@@ -127,14 +127,16 @@ def dubbing(settings: DubSettings) -> Dubbing:
         find_track(settings.audio, settings.audio_track),
         find_track(settings.video, settings.source_track),
     )
-    new_speech = waveform(speech, track=tracks.speech)
+    with told_as("speech"):
+        new_speech = waveform(speech, track=tracks.speech)
     clip = timeline(video)
     showing, length = lay_out(clip, new_speech, settings.sync)
     frames = output_frames(clip, showing=showing)
     found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
     person = follow_person(video, clip, found, face=settings.face)
     face = landmarks(found, person, timeline=clip)
-    own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
+    with told_as("source"):
+        own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
     seen = Seen(video, clip, face, own_speech)
     render = new_mouths(settings, seen, new_speech, frames)
     picture = composite(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from tasks.engine.call import titled
 from tasks.engine.run import Run
 
 
@@ -17,6 +18,12 @@ class StageReport(BaseModel):
     hits: int
     computed: int
     key: str
+    role: str = Field("", description="what it is for, where there are several of that name")
+
+    @property
+    def title(self) -> str:
+        """As in "waveform (speech)"."""
+        return titled(self.name, self.role)
 
 
 class DubReport(BaseModel):
@@ -39,7 +46,14 @@ class DubReport(BaseModel):
 def stage_reports(run: Run) -> list[StageReport]:
     """What each stage of a run did, in order."""
     return [
-        StageReport(name=r.name, seconds=r.seconds, hits=r.hits, computed=r.computed, key=r.key)
+        StageReport(
+            name=r.name,
+            seconds=r.seconds,
+            hits=r.hits,
+            computed=r.computed,
+            key=r.key,
+            role=r.role,
+        )
         for r in run.records
     ]
 

@@ -61,6 +61,11 @@ def recorded_runs(store: Store) -> list[RunRecord]:
     return sorted(runs, key=lambda run: run.created)
 
 
+def written_files(store: Store) -> set[str]:
+    """Paths of all files that recorded runs wrote."""
+    return {run.output for run in recorded_runs(store) if run.output is not None}
+
+
 def find_run(store: Store, id: str) -> RunRecord:
     """The record of that id.
 

@@ -29,11 +29,18 @@ fetched in a browser. Files are checked against known hashes, no code in them is
 hold is converted into the store once.
 """
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"dubflow {version('dubflow')}"
+
+
 app = App(
     name="dubflow",
     help="Make the lips of a talking-head video match new speech.",
     help_format="markdown",
-    version_flags=(),
+    version=_version,
     group_arguments=ARGUMENTS,
     group_parameters=OPTIONS,
     default_parameter=Parameter(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         "manifest": options.ARGUMENT,
         "report": Option("--report", default="MANIFEST.report.parquet beside it"),
         "again": Option("--again"),
+        "overwrite": Option("--overwrite"),
         "rows": Option("--rows", options.RUNNING),
         "store": options.STORE,
         "cluster": options.CLUSTER,

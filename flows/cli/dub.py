@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
     from flows.dub_report import DubReport
 
 
+_FROM_FILE = replace(options.ARGUMENT, default="as --config says")
+
+
 @options.offers(
     DubSettings,
     {
-        "video": options.ARGUMENT,
-        "audio": options.ARGUMENT,
-        "output": options.OUTPUT,
+        "video": _FROM_FILE,
+        "audio": _FROM_FILE,
+        "output": replace(options.OUTPUT, default=_FROM_FILE.default),
         "method": Option("--method"),
         "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
         "audio_track": Option("--audio-track", options.DUBBED, "N|LANG"),
@@ -48,13 +52,18 @@ def dub(
     given: dict[str, Any],
     *,
     config: Annotated[
-        Path | None, Parameter(group=options.SETTINGS, help="YAML file with any of the settings.")
+        Path | None,
+        Parameter(
+            group=options.SETTINGS,
+            help="YAML file with any of the settings; with VIDEO, AUDIO and output, a whole job.",
+        ),
     ] = None,
     changes: Annotated[
         options.ChangesOption,
         Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
     ] = None,
     dry_run: options.DryRunOption = False,
+    overwrite: options.OverwriteOption = False,
     cluster: options.ClusterOption = None,
     prefect: options.PrefectOption = None,
     as_json: options.JsonOption = False,
@@ -66,6 +75,7 @@ def dub(
         dubflow dub talk.mp4 german.wav -o talk.de.mp4
         dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --end 40 --face 640,300@12
         dubflow dub interview.mov line.wav -o out.mov --sync-mode cut_off --keep-background -20
+        dubflow dub --config job.yaml
 
     The picture keeps its size, frame rate and, unless told otherwise, its length. Frames without
     a usable face pass through. What was computed before is taken from the store.
@@ -74,6 +84,7 @@ def dub(
     if dry_run:
         yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
     else:
+        options.may_replace(settings.output, overwrite)
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
 
 
@@ -116,6 +127,6 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
         console.print(f"  left as they were: frames {ranges}")
     show_notes(report.notes, console)
-    show_computed([stage.name for stage in report.stages if stage.computed], console)
+    show_computed([stage.title for stage in report.stages if stage.computed], console)
     look = inspect_command(report.output, store)
     console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)
