@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from flows.dub import (
 from flows.dub_report import DubReport
 from flows.faults import faults_of, reason_of
 from flows.runtime.side_by_side import side_by_side
+from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
@@ -54,11 +55,13 @@ class BatchReport:
         rows: In the manifest's order.
         path: The same as Parquet.
         seconds: Wall time.
+        notes: What is to be known of the store.
     """
 
     rows: list[RowResult]
     path: Path
     seconds: float
+    notes: list[str] = field(default_factory=list)
 
     def count(self, state: State) -> int:
         """Rows that ended so."""
@@ -131,10 +134,11 @@ def batch(
                 results[row.number] = result
                 report.add(result)
                 watch.ended(row, result)
+        notes: list[str] = []
         ordered = [results[row.number] for row in rows]
         if any(row.computed or row.state is State.FAILED for row in ordered):
-            write_catalog(store)
-    return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
+            notes = size_notes(store, write_catalog(store))
+    return BatchReport(ordered, settings.report_path, time.perf_counter() - start, notes)
 
 
 @contextmanager
@@ -365,10 +369,15 @@ def check_rows(settings: BatchSettings) -> list[str]:
 def as_json(report: BatchReport) -> dict[str, Any]:
     """The report for other programs."""
     rows = [{**row.__dict__, "state": row.state.value} for row in report.rows]
-    return {"rows": rows, "report": str(report.path), "seconds": round(report.seconds, 3)}
+    return {
+        "rows": rows,
+        "report": str(report.path),
+        "seconds": round(report.seconds, 3),
+        "notes": report.notes,
+    }
 
 
 def from_json(found: Mapping[str, Any]) -> BatchReport:
     """What `as_json` was made of."""
     rows = [RowResult(**{**row, "state": State(row["state"])}) for row in found["rows"]]
-    return BatchReport(rows, Path(found["report"]), found["seconds"])
+    return BatchReport(rows, Path(found["report"]), found["seconds"], found["notes"])

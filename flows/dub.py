@@ -17,6 +17,7 @@ from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.faults import faults_of
 from flows.methods import MethodSettings, find_method, method_settings
 from flows.settings import DubSettings
+from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.source import Source
@@ -116,7 +117,7 @@ def dub(
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):
-        write_catalog(run.store)
+        report.notes += size_notes(run.store, write_catalog(run.store))
     return report
 
 

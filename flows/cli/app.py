@@ -60,7 +60,7 @@ for place, command in enumerate(_COMMANDS):
 app.command(
     "flows.cli.artifacts:artifacts",
     name="artifacts",
-    help="List, show, verify and collect the artifacts of a store.",
+    help="List, trace, show, verify and collect the artifacts of a store.",
     sort_key=20,
 )
 app.command("flows.cli.weights:weights", name="weights", help=_WEIGHTS, sort_key=21)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 
 from flows.cli import options
@@ -16,6 +17,7 @@ from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
+from stores.errors import DubflowError
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
@@ -83,9 +85,29 @@ def dub(
     settings = read_settings(config, changes or [], given)
     if dry_run:
         yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
+        sys.stdout.flush()
+        _tell_disk(settings)
     else:
         options.may_replace(settings.output, overwrite)
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
+
+
+def _tell_disk(settings: DubSettings) -> None:
+    from flows.disk import disk_need
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        need = disk_need(settings)
+    except DubflowError as error:
+        console.print(f"[dim]the disk that it takes can't be told: {escape(str(error))}")
+        return
+    free = "" if need.free is None else f"; {decimal(need.free)} are free"
+    console.print(
+        f"takes about {decimal(need.store)} in the store {escape(settings.store)}, which holds "
+        f"{decimal(need.stored)} of this video already, and {decimal(need.output)} for "
+        f"{escape(str(settings.output))}{free}",
+        soft_wrap=True,
+    )
 
 
 def dub_and_tell(

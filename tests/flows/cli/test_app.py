@@ -84,6 +84,7 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
     assert values["blend"]["mode"] == "multiband"
     assert values["encode"]["crf"] == 20
     assert values["sync"]["start_seconds"] == 1
+    assert "takes about " in shown.stderr and "for " + str(given.output) in shown.stderr
     config = tmp_path / "settings.yaml"
     config.write_text(shown.stdout)
     assert invoke(*arguments, "--config", config, "--dry-run").stdout == shown.stdout

@@ -31,6 +31,7 @@ WITHOUT_STORE = {
 READERS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("artifacts", "list"): (),
     ("artifacts", "show"): ("numbers/",),
+    ("artifacts", "lineage"): ("numbers/",),
     ("artifacts", "verify"): (),
     ("weights", "list"): (),
     ("weights", "show"): ("s3fd",),

@@ -17,8 +17,8 @@ import yaml
 
 from models.published import build
 from stores.artifacts.store import Store
+from stores.collector import collect
 from stores.errors import StoreFull, WeightsError
-from stores.runs import collect
 from stores.weights.download import Download
 from stores.weights.registry import FILE, WEIGHTS, find_converted, read_registry
 from tasks.weights.networks import load_network
