@@ -18,7 +18,14 @@ from rich.progress import track
 from rich.table import Table
 from rich.tree import Tree
 
-from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
+from flows.cli.options import (
+    ARGUMENTS,
+    OPTIONS,
+    JsonOption,
+    OverwriteOption,
+    StoreOption,
+    may_replace,
+)
 from flows.quantities import read_since, read_size, told_age
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import default_store
@@ -167,28 +174,61 @@ def _grow(tree: Tree, overview: "Overview", item: "Item", shown: "set[Item]") ->
 
 @artifacts.command
 def show(
-    key: KeyArgument,
+    subject: Annotated[
+        str,
+        Parameter(
+            metavar="KEY|RUN",
+            help="First digits of a key, or STAGE/DIGITS; with --sheet a run: its id or output.",
+        ),
+    ],
     /,
     *,
     preview: Annotated[
         Path | None,
-        Parameter(help="Draw it into this .png, or .mp4 where it has a time axis."),
+        Parameter(help="Draw the artifact into this .png, or .mp4 where it has a time axis."),
     ] = None,
+    sheet: Annotated[
+        Path | None, Parameter(help="Draw the whole run on one page: a .png or .pdf.")
+    ] = None,
+    overwrite: OverwriteOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show an artifact's arrays with shapes and units, its facts, and what it was made of."""
+    """Show an artifact's arrays with shapes and units, its facts, and what it was made of.
+
+    Examples
+
+        dubflow artifacts show motion/4e3c --preview motion.png
+        dubflow artifacts show talk.de.mp4 --sheet talk.png
+    """
     opened = open_store(store)
-    artifact = opened.match(key)
+    for target in filter(None, (preview, sheet)):
+        may_replace(target, overwrite)
+    if sheet is not None:
+        _draw_run(opened, subject, sheet)
+        return
+    artifact = opened.match(subject)
     if as_json:
         sys.stdout.write(artifact.manifest.to_json() + "\n")
     else:
         Console(highlight=False).print(_tree(artifact))
     if preview is not None:
-        from viewer.preview import draw
+        from viewer.drawings.draw import draw
 
-        draw(opened, artifact, preview)
-        sys.stderr.write(f"drawn into {preview}\n")
+        _drawn(draw(opened, artifact, preview), preview)
+
+
+def _draw_run(store: Store, subject: str, target: Path) -> None:
+    from stores.overview import Overview
+    from stores.runs import recorded_runs
+    from viewer.drawings.run_sheet import draw_run
+
+    run = Overview([], recorded_runs(store)).run_named(subject)
+    _drawn(draw_run(store, run, target), target)
+
+
+def _drawn(notes: "Sequence[str]", target: Path) -> None:
+    sys.stderr.write("".join(f"note: {note}\n" for note in notes) + f"drawn into {target}\n")
 
 
 @artifacts.command
