@@ -63,6 +63,12 @@ app.command(
     help="List, trace, show, verify and collect the artifacts of a store.",
     sort_key=20,
 )
+app.command(
+    "flows.cli.jobs:jobs",
+    name="jobs",
+    help="Queue dubs, run them, wait for them, retry and cancel them.",
+    sort_key=19,
+)
 app.command("flows.cli.weights:weights", name="weights", help=_WEIGHTS, sort_key=21)
 app.register_install_completion_command(
     help="Let the shell complete commands, options and choices.", group=Group("Shell")
