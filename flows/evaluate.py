@@ -40,6 +40,7 @@ class Evaluated:
         failures: Items without a result: (system, item, why).
         unavailable: Metric that can't be computed here → how to get what is missing.
         notes: What is to be known of the store.
+        skipped: Items that were not tried, being too short: (system, item, why).
     """
 
     html: Path
@@ -47,6 +48,7 @@ class Evaluated:
     failures: list[tuple[str, str, str]]
     unavailable: dict[str, str]
     notes: list[str]
+    skipped: list[tuple[str, str, str]]
 
 
 def evaluate(
@@ -98,7 +100,10 @@ def evaluate(
     return Evaluated(
         html=html,
         items=sum(not one.failure for one in scored),
-        failures=[(one.system, one.item, one.failure) for one in scored if one.failure],
+        failures=[
+            (one.system, one.item, one.failure) for one in scored if one.failure and not one.skipped
+        ],
+        skipped=[(one.system, one.item, one.failure) for one in scored if one.skipped],
         unavailable={
             metric.name: how for family, how in unavailable.values() for metric in family.metrics
         },
