@@ -30,7 +30,7 @@ from flows.quantities import read_since, read_size, told_age
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import default_store
 from stores.artifacts.store import Store
-from stores.errors import DamagedArtifact, StoreError
+from stores.errors import DamagedArtifact, InputError, StoreError
 
 if TYPE_CHECKING:
     from stores.collector import Collected
@@ -207,7 +207,7 @@ def show(
     if sheet is not None:
         _draw_run(opened, subject, sheet)
         return
-    artifact = opened.match(subject)
+    artifact = _artifact(opened, subject)
     if as_json:
         sys.stdout.write(artifact.manifest.to_json() + "\n")
     else:
@@ -216,6 +216,19 @@ def show(
         from viewer.drawings.draw import draw
 
         _drawn(draw(opened, artifact, preview), preview)
+
+
+def _artifact(store: Store, subject: str) -> Artifact:
+    """As `Store.match`; of a run, says what shows it."""
+    from stores.runs import recorded_runs
+    from viewer.web.subject import FILES
+
+    if subject.endswith(FILES) or any(run.id == subject for run in recorded_runs(store)):
+        raise InputError(
+            f"{subject} is no artifact: --sheet FILE draws a run on one page, `dubflow artifacts "
+            f"list --run {subject}` lists what it used and made"
+        )
+    return store.match(subject)
 
 
 def _draw_run(store: Store, subject: str, target: Path) -> None:

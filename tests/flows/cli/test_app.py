@@ -47,7 +47,7 @@ def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
     assert set(report) >= {
         *("output", "frames", "valid_frames", "no_face_ranges", "stages", "versions"),
     }
-    assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key"}
+    assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key", "role"}
     assert not any(stage["computed"] for stage in report["stages"])
     assert "all came from the store" in done.stderr
     assert given.output.is_file()

@@ -53,6 +53,12 @@ def test_lineage_goes_down_to_the_file_and_up_to_what_uses_it(made: Artifact) ->
     assert (told["kind"], told["used_by"]) == (kind, [f"total/{made.key}"])
 
 
+def test_a_run_is_no_artifact_and_is_told_from_one(made: Artifact) -> None:
+    for subject in ("talk.de.mp4", "0123456789ab"):
+        told = invoke("artifacts", "show", subject).stderr
+        assert f"{subject} is no artifact: --sheet FILE" in told
+
+
 def test_gc_says_what_goes_and_what_stays_and_removes_only_when_told(made: Artifact) -> None:
     gc = ("artifacts", "gc", "--source", "talk.mp4")
     *kinds, frees, keeps, end = invoke(*gc).stdout.splitlines()
