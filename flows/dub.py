@@ -29,7 +29,7 @@ from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
-from stores.runs import RunRecord, record_run
+from stores.runs import RunRecord, record_run, recorded_runs
 from stores.whole_files import replacing
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
@@ -280,16 +280,10 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     result, length, render = made.result, made.length, made.render
+    output = str(settings.output.absolute())
+    record = RunRecord("dub", recorded(settings), run.touched, output, redo_of=redo_of)
+    record_run(run.store, record)  # first: who finds the file finds what made it
     write_output(result, settings.output)
-    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
-    record = RunRecord(
-        "dub",
-        settings.model_copy(update=files).model_dump(mode="json"),
-        run.touched,
-        str(files["output"]),
-        redo_of=redo_of,
-    )
-    record_run(run.store, record)
     licence = licence_notes(licences(run.kept.values()))
     count = int(result.attributes["frames"])
     made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
@@ -306,6 +300,30 @@ def finish(
         notes=[*made.person.attributes["notes"], *made_with, *run.notes],
         versions=software_versions(),
     )
+
+
+def recorded(settings: DubSettings) -> dict[str, Any]:
+    """The settings as a record holds them."""
+    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
+    return settings.model_copy(update=files).model_dump(mode="json")
+
+
+def is_result_of(settings: DubSettings) -> bool:
+    """Whether the output is there, and a run with just these settings wrote it."""
+    store, output = Store(settings.store), settings.output
+
+    def decisive(given: dict[str, Any]) -> dict[str, Any]:
+        return {n: value for n, value in given.items() if n not in ("workers", "devices")}
+
+    for run in recorded_runs(store) if output.is_file() else ():
+        if run.command != "dub" or decisive(run.settings) != decisive(recorded(settings)):
+            continue
+        for kind, key in run.artifacts:
+            made = store.find(kind, key) if kind == dubbed.schema.kind else None
+            if made is not None:
+                file = made.manifest.files[made.attributes["file"]]
+                return output.stat().st_size == file.size
+    return False
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:

@@ -88,7 +88,10 @@ def dub(
         sys.stdout.flush()
         _tell_disk(settings)
     else:
-        options.may_replace(settings.output, overwrite)
+        if not overwrite and settings.output.exists():
+            from flows.dub import is_result_of
+
+            options.may_replace(settings.output, is_result_of(settings))
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
 
 

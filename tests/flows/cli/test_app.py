@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.dub import dub
+from flows.dub import dub, is_result_of
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from stores.media.scanning import scan
@@ -51,6 +51,20 @@ def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
     assert not any(stage["computed"] for stage in report["stages"])
     assert "all came from the store" in done.stderr
     assert given.output.is_file()
+
+
+def test_the_same_command_again_replaces_what_it_made_and_another_does_not(settings: Make) -> None:
+    given = settings()
+    dub(given)
+    assert is_result_of(given)
+    assert not is_result_of(given.model_copy(update={"precision": "bfloat16"}))
+    line = ("dub", given.video, given.audio, "-o", given.output, "--store", given.store)
+    other = invoke(*line, "--quality", 30, "--direct")
+    assert (other.exit_code, "--overwrite" in other.stderr) == (1, True)
+    again = invoke(*line, "--set", "workers=2", "--direct")
+    assert again.exit_code == 0, again.stderr
+    given.output.write_bytes(b"mine")
+    assert not is_result_of(given)
 
 
 def test_unusable_videos_are_refused_in_one_line(tmp_path: Path, speech: Path) -> None:
