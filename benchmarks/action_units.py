@@ -36,7 +36,7 @@ from tasks.engine.open_run import open_run
 from tasks.methods.ganimation_faces import ganimation_faces
 from tasks.methods.vrt_render import vrt_crops
 from tasks.source.landmarks import mean_face
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 from tasks.source.timeline import load_timeline
 
 Bytes = NDArray[np.uint8]
@@ -104,7 +104,7 @@ def measured(detector: FaceMeshDetector, frame: Bytes, box: NDArray[np.int64]) -
     Args:
         frame: BGR. The detector has seen the same face before.
     """
-    meshes, _ = detector.detect(np.ascontiguousarray(frame[..., ::-1]))
+    meshes, _ = detector.detect(RgbView(np.ascontiguousarray(frame[..., ::-1])))
     middle = (box[:2] + box[2:]) / 2
     for mesh in meshes:
         if (np.abs(mesh[:, :2].mean(0) - middle) < (box[2:] - box[:2]) / 2).all():

@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from flows.batches.manifest import Row, examine_manifest, read_manifest
+from flows.batches.manifest import NOT_GIVEN, Row, examine_manifest, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
 from flows.dub import (
@@ -21,8 +22,9 @@ from flows.dub import (
     stage_versions,
 )
 from flows.dub_report import DubReport
-from flows.faults import reason_of
+from flows.faults import faults_of, reason_of
 from flows.runtime.side_by_side import side_by_side
+from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
@@ -31,6 +33,7 @@ from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.locks import exclusive_or_refuse
 from stores.errors import InputError
+from stores.runs import written_files
 from tasks.engine.cluster import Cluster
 from tasks.engine.processes import WorkerPool
 from tasks.engine.run import NoProgress, Progress, usable_processors
@@ -53,11 +56,13 @@ class BatchReport:
         rows: In the manifest's order.
         path: The same as Parquet.
         seconds: Wall time.
+        notes: What is to be known of the store.
     """
 
     rows: list[RowResult]
     path: Path
     seconds: float
+    notes: list[str] = field(default_factory=list)
 
     def count(self, state: State) -> int:
         """Rows that ended so."""
@@ -126,16 +131,17 @@ def batch(
     with _alone(settings.report_path), store.in_use(), pool:
         before = {} if settings.again else read_report(settings.report_path)
         watch.start(len(rows))
-        worker = _Worker(before, perform, watch)
+        worker = _Worker(before, perform, watch, _Outputs(settings, before))
         with _Report(settings.report_path, before) as report:
             for row, result in side_by_side(rows, worker, count=count):
                 results[row.number] = result
                 report.add(result)
                 watch.ended(row, result)
+        notes: list[str] = []
         ordered = [results[row.number] for row in rows]
         if any(row.computed or row.state is State.FAILED for row in ordered):
-            write_catalog(store)
-    return BatchReport(ordered, settings.report_path, time.perf_counter() - start)
+            notes = size_notes(store, write_catalog(store))
+    return BatchReport(ordered, settings.report_path, time.perf_counter() - start, notes)
 
 
 @contextmanager
@@ -174,6 +180,7 @@ class _Worker:
     before: dict[int, RowResult]
     perform: Dub
     watch: BatchObserver
+    outputs: "_Outputs"
 
     def __call__(self, row: Row) -> RowResult:
         start = time.perf_counter()
@@ -184,6 +191,7 @@ class _Worker:
             key = row_key(row, inputs, weights)
             if (earlier := self._earlier(row, key)) is not None:
                 return earlier
+            self.outputs.check(row)
             report = self.perform(row, self.watch.row(row))
             for source in inputs:
                 source.check()
@@ -210,6 +218,29 @@ class _Worker:
             return None
         state = State.FILTERED if earlier.state is State.FILTERED else State.BEFORE
         return RowResult(**{**earlier.__dict__, "state": state, "seconds": 0.0, "computed": 0})
+
+
+class _Outputs:
+    """Which files a batch may replace: those that itself, or another run of its store, wrote."""
+
+    def __init__(self, settings: BatchSettings, before: Mapping[int, RowResult]) -> None:
+        self._settings = settings
+        self._own = {Path(result.output).absolute() for result in before.values()}
+
+    @cached_property
+    def _written(self) -> set[str]:
+        return written_files(Store(self._settings.store))
+
+    def check(self, row: Row) -> None:
+        """Raises InputError for a file that is not ours to replace."""
+        output = row.settings.output.absolute()
+        if self._settings.overwrite or not output.exists():
+            return
+        if output not in self._own and str(output) not in self._written:
+            raise InputError(
+                f"{row.settings.output} is there, and no run of this store wrote it; --overwrite "
+                "replaces it"
+            )
 
 
 class _Report:
@@ -329,18 +360,27 @@ def check_rows(settings: BatchSettings) -> list[str]:
     Raises:
         InputError: the manifest can't be read.
     """
-    rows, problems = examine_manifest(settings.manifest, _defaults(settings))
-    problems += [f"row {row.name}: {fault}" for row in rows for fault in input_faults(row.settings)]
+    found = examine_manifest(settings.manifest, _defaults(settings))
+    outputs = _Outputs(settings, read_report(settings.report_path))
+    problems = found.problems
+    for row in sorted((*found.rows, *found.mended), key=lambda row: row.number):
+        faults = [*input_faults(row.settings), *faults_of([partial(outputs.check, row)])]
+        problems += [f"row {row.name}: {fault}" for fault in faults if NOT_GIVEN not in fault]
     return problems
 
 
 def as_json(report: BatchReport) -> dict[str, Any]:
     """The report for other programs."""
     rows = [{**row.__dict__, "state": row.state.value} for row in report.rows]
-    return {"rows": rows, "report": str(report.path), "seconds": round(report.seconds, 3)}
+    return {
+        "rows": rows,
+        "report": str(report.path),
+        "seconds": round(report.seconds, 3),
+        "notes": report.notes,
+    }
 
 
 def from_json(found: Mapping[str, Any]) -> BatchReport:
     """What `as_json` was made of."""
     rows = [RowResult(**{**row, "state": State(row["state"])}) for row in found["rows"]]
-    return BatchReport(rows, Path(found["report"]), found["seconds"])
+    return BatchReport(rows, Path(found["report"]), found["seconds"], found["notes"])

@@ -7,6 +7,7 @@ speech ─ waveform ────────────────────
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
@@ -24,6 +25,7 @@ from flows.origin import (
     mark_text,
 )
 from flows.settings import DubSettings
+from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
@@ -35,11 +37,11 @@ from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
-from stores.runs import RunRecord, record_run
+from stores.runs import RunRecord, record_run, recorded_runs
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerPool
-from tasks.engine.run import Progress, Run, usable_processors
+from tasks.engine.run import Progress, Run, told_as, usable_processors
 from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
@@ -135,7 +137,7 @@ def dub(
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):
-        write_catalog(run.store)
+        report.notes += size_notes(run.store, write_catalog(run.store))
     return report
 
 
@@ -146,14 +148,16 @@ def dubbing(settings: DubSettings) -> Dubbing:
         find_track(settings.audio, settings.audio_track),
         find_track(settings.video, settings.source_track),
     )
-    new_speech = waveform(speech, track=tracks.speech)
+    with told_as("speech"):
+        new_speech = waveform(speech, track=tracks.speech)
     clip = timeline(video)
     showing, length = lay_out(clip, new_speech, settings.sync)
     frames = output_frames(clip, showing=showing)
     found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
     person = follow_person(video, clip, found, face=settings.face)
     face = landmarks(found, person, timeline=clip)
-    own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
+    with told_as("source"):
+        own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
     seen = Seen(video, clip, face, own_speech)
     render = new_mouths(settings, seen, new_speech, frames)
     mark = mark_number(video, speech, render) if settings.origin.mark else None
@@ -317,15 +321,15 @@ def finish(
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
     result, length, render = made.result, made.length, made.render
-    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
     record = RunRecord(
         "dub",
-        settings.model_copy(update=files).model_dump(mode="json"),
+        recorded(settings),
         run.touched,
-        str(files["output"]),
+        str(settings.output.absolute()),
         redo_of=redo_of,
         mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
     )
+    record_run(run.store, record)  # first: who finds the file finds what made it
     origin = deliver(
         result,
         settings,
@@ -333,7 +337,7 @@ def finish(
         ingredients={"video": made.video.key, "audio": made.audio.key},
         weights=run.kept.values(),
     )
-    record_run(run.store, record)
+    record_run(run.store, replace(record, bytes=settings.output.stat().st_size))
     licence = licence_notes(licences(run.kept.values()))
     count = int(result.attributes["frames"])
     made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
@@ -351,6 +355,27 @@ def finish(
         notes=[*made.person.attributes["notes"], *made_with, *_unmarked(settings), *run.notes],
         versions=software_versions(),
     )
+
+
+def recorded(settings: DubSettings) -> dict[str, Any]:
+    """The settings as a record holds them."""
+    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
+    return settings.model_copy(update=files).model_dump(mode="json")
+
+
+def is_result_of(settings: DubSettings) -> bool:
+    """Whether the output is there, and a run with just these settings wrote it."""
+    store, output = Store(settings.store), settings.output
+
+    def decisive(given: dict[str, Any]) -> dict[str, Any]:
+        return {n: value for n, value in given.items() if n not in ("workers", "devices")}
+
+    for run in recorded_runs(store) if output.is_file() else ():
+        same = run.command == "dub" and decisive(run.settings) == decisive(recorded(settings))
+        # A run that was killed as it handed its file out had leave to replace it.
+        if same and run.bytes in (None, output.stat().st_size):
+            return True
+    return False
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:

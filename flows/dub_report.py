@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from flows.origin import OriginReport
+from tasks.engine.call import titled
 from tasks.engine.run import Run
 
 
@@ -18,6 +19,12 @@ class StageReport(BaseModel):
     hits: int
     computed: int
     key: str
+    role: str = Field("", description="what it is for, where there are several of that name")
+
+    @property
+    def title(self) -> str:
+        """As in "waveform (speech)"."""
+        return titled(self.name, self.role)
 
 
 class DubReport(BaseModel):
@@ -41,7 +48,14 @@ class DubReport(BaseModel):
 def stage_reports(run: Run) -> list[StageReport]:
     """What each stage of a run did, in order."""
     return [
-        StageReport(name=r.name, seconds=r.seconds, hits=r.hits, computed=r.computed, key=r.key)
+        StageReport(
+            name=r.name,
+            seconds=r.seconds,
+            hits=r.hits,
+            computed=r.computed,
+            key=r.key,
+            role=r.role,
+        )
         for r in run.records
     ]
 

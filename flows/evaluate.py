@@ -15,6 +15,7 @@ from flows.evaluation.tables import write_items, write_pooled, write_scores
 from flows.methods import find_method, method_settings
 from flows.names import family_names, method_names
 from flows.runtime.side_by_side import side_by_side
+from flows.store_limit import size_notes
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
@@ -38,12 +39,16 @@ class Evaluated:
         items: Results that were scored.
         failures: Items without a result: (system, item, why).
         unavailable: Metric that can't be computed here → how to get what is missing.
+        notes: What is to be known of the store.
+        skipped: Items that were not tried, being too short: (system, item, why).
     """
 
     html: Path
     items: int
     failures: list[tuple[str, str, str]]
     unavailable: dict[str, str]
+    notes: list[str]
+    skipped: list[tuple[str, str, str]]
 
 
 def evaluate(
@@ -89,15 +94,20 @@ def evaluate(
         touched = list(dict.fromkeys(pair for one in scored for pair in one.touched))
         given = settings.model_dump(mode="json")
         record_run(store, RunRecord("evaluate", given, touched, str(html)))
+        notes: list[str] = []
         if any(one.computed for one in scored):
-            write_catalog(store)
+            notes = size_notes(store, write_catalog(store))
     return Evaluated(
         html=html,
         items=sum(not one.failure for one in scored),
-        failures=[(one.system, one.item, one.failure) for one in scored if one.failure],
+        failures=[
+            (one.system, one.item, one.failure) for one in scored if one.failure and not one.skipped
+        ],
+        skipped=[(one.system, one.item, one.failure) for one in scored if one.skipped],
         unavailable={
             metric.name: how for family, how in unavailable.values() for metric in family.metrics
         },
+        notes=notes,
     )
 
 

@@ -16,6 +16,7 @@ from flows.preparation.filters import FilterCount, apply_filters
 from flows.preparation.report import PrepareReport, build_report
 from flows.preparation.settings import PrepareSettings
 from flows.runtime.side_by_side import apart, side_by_side
+from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
@@ -71,7 +72,7 @@ def prepare(
         given = settings.model_dump(mode="json")
         record_run(store, RunRecord("prepare", given, roots, str(settings.output)))
         if report.computed:
-            write_catalog(store)
+            report.notes += size_notes(store, write_catalog(store))
     return report
 
 

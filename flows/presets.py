@@ -1,14 +1,15 @@
 """Settings from YAML files, NAME=VALUE texts and options, laid over each other and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.names import YAML, config_names
-from stores.errors import SettingsError
+from stores.errors import Fault, SettingsError, UnfitSettings
 from stores.shipped import shipped_file
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -26,33 +27,78 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def checked(model: type[Model], values: object, *, where: str = "") -> Model:
+def checked(
+    model: type[Model],
+    values: object,
+    *,
+    where: str = "",
+    given_with: type[BaseModel] | None = None,
+) -> Model:
     """The settings of these values.
 
     Args:
+        given_with: Another model whose settings are given beside these: an unknown name may be a
+            misspelt one of it.
         where: What an error message begins with.
 
     Raises:
-        SettingsError: one is missing, unknown, malformed or out of range.
+        UnfitSettings: some are missing, unknown, malformed or out of range; names all of them.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(where + explain(error)) from None
+        raise UnfitSettings(_faults(model, given_with, error), where) from None
 
 
-def explain(error: ValidationError) -> str:
-    """One line out of pydantic's report: the setting, the rule, the value."""
-    first = error.errors()[0]
-    if first["type"] == "unknown_name":  # says all of that itself
-        return first["msg"]
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if not first["loc"]:  # a rule of several settings
-        return message
-    where = ".".join(str(part) for part in first["loc"])
-    got = "" if first["type"] in ("missing", "extra_forbidden") else f", got {first['input']!r}"
-    return f"{where}: {message}{got}"
+def _faults(
+    model: type[BaseModel], given_with: type[BaseModel] | None, error: ValidationError
+) -> list[Fault]:
+    """Out of pydantic's report: of each setting, the rule and the value."""
+    found: dict[tuple[str, str | None], Fault] = {}
+    for each in error.errors():
+        setting = ".".join(str(part) for part in each["loc"])
+        rule, got = each["msg"].removeprefix("Value error, "), repr(each["input"])
+        rule = rule[:1].lower() + rule[1:]
+        match each["type"]:
+            case "missing":
+                fault = Fault(setting, None)
+            case "extra_forbidden":
+                names = [
+                    n for each in filter(None, (model, given_with)) for n in setting_names(each)
+                ]
+                fault = Fault(setting, f"there is no such setting{_nearest(setting, names)}")
+            case "unknown_name":  # says all of that itself
+                fault = Fault(setting, each["msg"], names_it=True)
+            case _:
+                fault = Fault(setting, rule, got) if setting else Fault("", rule)
+        found.setdefault((fault.setting, fault.rule), fault)
+    return list(found.values())
+
+
+_NEAR = 0.7
+"""From this likeness on (0 to 1) a name is taken for another one, misspelt."""
+
+
+def _nearest(setting: str, names: Sequence[str]) -> str:
+    """As in " (did you mean blend.mode?)"; else what there is beside it."""
+    above, _, last = setting.rpartition(".")
+    beside = [name for name in names if name.rpartition(".")[0] == above]
+    near = get_close_matches(setting, beside, n=1, cutoff=_NEAR)
+    if not near:
+        lasts = get_close_matches(last, {n.rpartition(".")[2] for n in names}, n=1, cutoff=_NEAR)
+        near = [name for name in names if name.rpartition(".")[2] in lasts]
+    if near:
+        return f" (did you mean {' or '.join(near)}?)"
+    return f"; there is {', '.join(beside)}" if beside else ""
+
+
+def setting_names(model: type[BaseModel]) -> Iterator[str]:
+    """Names of all settings, dotted where they are nested."""
+    for name, field in model.model_fields.items():
+        yield name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from (f"{name}.{below}" for below in setting_names(kind))
 
 
 def at_path(name: str, value: object) -> dict[str, Any]:

@@ -4,6 +4,7 @@
     ├── InputError              what the user gave can't be used
     │   ├── MediaError          a video, sound or picture can't be read
     │   ├── SettingsError       a setting is unknown, out of range or contradicts another
+    │   │   └── UnfitSettings   values that a settings model refuses, each by its name
     │   └── WeightsError        a checkpoint file is not what it should be, or not to be had
     ├── StoreError              the artifact store can't do what was asked
     │   ├── DamagedArtifact     stored bytes differ from what was committed
@@ -16,6 +17,9 @@
 
 A message says what is wrong, in which file or frame range, and what to do next, on one line.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class DubflowError(Exception):
@@ -32,6 +36,44 @@ class MediaError(InputError):
 
 class SettingsError(InputError):
     """A setting is unknown, out of range or contradicts another one."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with one setting.
+
+    Attributes:
+        setting: Its name, dotted where it is nested; empty for a rule of several.
+        rule: That it breaks, in words; None if it is needed and was not given.
+        got: Its value, as a message shows it.
+        names_it: The rule says of itself what is spoken of.
+    """
+
+    setting: str
+    rule: str | None
+    got: str = ""
+    names_it: bool = False
+
+    def __str__(self) -> str:
+        if self.rule is None:
+            return f"{self.setting}: a value is needed"
+        got = f", got {self.got}" if self.got else ""
+        return (
+            self.rule if self.names_it or not self.setting else f"{self.setting}: {self.rule}{got}"
+        )
+
+
+class UnfitSettings(SettingsError):
+    """Values that a settings model refuses.
+
+    Args:
+        faults: All of them.
+        where: What the message begins with.
+    """
+
+    def __init__(self, faults: Sequence[Fault], where: str = "") -> None:
+        super().__init__(where + "; ".join(map(str, faults)))
+        self.faults, self.where = faults, where
 
 
 class WeightsError(InputError):

@@ -1,17 +1,15 @@
-"""Records of finished runs, and the collector that removes what none of them refers to."""
+"""Records of finished runs."""
 
 import json
 import re
 import uuid
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from stores.artifacts.store import Store
-from stores.errors import DamagedArtifact, StoreError
-from stores.weights.registry import WEIGHTS, records
+from stores.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class RunRecord:
         redo_of: Of a dub that `dubflow inspect` asked for: `run`, the id of the one that it redoes,
             and `span`, which of that one's output rows [start, stop), or None for all.
         mark: Number in the sound and picture of `output`, hexadecimal; None: it is not marked.
+        bytes: Size of `output`; None until it has been handed out.
     """
 
     command: str
@@ -38,16 +37,7 @@ class RunRecord:
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     redo_of: dict[str, Any] | None = None
     mark: str | None = None
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What the collector removed, or would remove."""
-
-    artifacts: list[tuple[str, str]]
-    runs: list[str]
-    leftovers: list[str]
-    freed_bytes: int
+    bytes: int | None = None
 
 
 def record_run(store: Store, run: RunRecord) -> None:
@@ -61,6 +51,11 @@ def recorded_runs(store: Store) -> list[RunRecord]:
     for name in store.backend.names("runs"):
         runs.append(_read_run(store, f"runs/{name}"))
     return sorted(runs, key=lambda run: run.created)
+
+
+def written_files(store: Store) -> set[str]:
+    """Paths of all files that recorded runs wrote."""
+    return {run.output for run in recorded_runs(store) if run.output is not None}
 
 
 def find_run(store: Store, id: str) -> RunRecord:
@@ -87,71 +82,3 @@ def _read_run(store: Store, name: str) -> RunRecord:
             f"{store.url}/{name} is no record of a run ({error!r}); remove it to let go of what it "
             "may refer to"
         ) from error
-
-
-def collect(store: Store, *, older_than: timedelta | None = None, dry_run: bool) -> Collected:
-    """Remove artifacts that no recorded run refers to, and what dead runs left in staging.
-
-    Weights stay as long as their entry of the registry has a record.
-
-    Args:
-        older_than: Forget runs recorded longer ago than this first; None forgets none.
-        dry_run: Only say what would go.
-
-    Raises:
-        StoreError: a run is working on the store.
-    """
-    with store.backend.unused() as unused:
-        if not unused():
-            raise StoreError(f"a run is working on the store {store.url}; collect when it is done")
-        forgotten, kept = _split(recorded_runs(store), older_than)
-        roots = [item for run in kept for item in run.artifacts]
-        roots += [(WEIGHTS.kind, record.key) for record in records(store)]
-        live = _reachable(store, roots)
-        dead = [item for item in store.committed() if item not in live]
-        leftovers = store.unfinished()
-        freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
-        freed += sum(_bytes(store, prefix) for prefix in leftovers)
-        if not dry_run:
-            names = [f"runs/{run.id}.json" for run in forgotten]
-            names += [f"{kind}/{key[:2]}/{key}" for kind, key in dead]
-            for name in (*names, "staging", *leftovers):
-                if not unused():
-                    raise StoreError(
-                        f"collecting in {store.url} stood still for so long that others may work "
-                        "there again; run the same command again"
-                    )
-                store.backend.delete(name)
-        return Collected(dead, [run.id for run in forgotten], leftovers, freed)
-
-
-def _split(
-    runs: list[RunRecord], older_than: timedelta | None
-) -> tuple[list[RunRecord], list[RunRecord]]:
-    if older_than is None:
-        return [], runs
-    limit = datetime.now(UTC) - older_than
-    old = [run for run in runs if datetime.fromisoformat(run.created) < limit]
-    return old, [run for run in runs if run not in old]
-
-
-def _reachable(store: Store, roots: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    live: set[tuple[str, str]] = set()
-    waiting = list(roots)
-    while waiting:
-        item = waiting.pop()
-        if item in live:
-            continue
-        live.add(item)
-        try:
-            artifact = store.find(*item)
-        except DamagedArtifact:
-            continue
-        if artifact is not None:
-            waiting += [i for i in artifact.manifest.inputs.values() if i[0] != "source"]
-    return live
-
-
-def _bytes(store: Store, prefix: str) -> int:
-    names = store.backend.names(prefix)
-    return sum(store.backend.size(f"{prefix}/{name}") or 0 for name in names)

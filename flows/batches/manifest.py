@@ -18,7 +18,7 @@ from flows.csv_rows import csv_rows
 from flows.methods import method_settings
 from flows.presets import at_path, checked, merge
 from flows.settings import DubSettings
-from stores.errors import InputError, SettingsError
+from stores.errors import InputError, SettingsError, UnfitSettings
 
 REQUIRED = ("video", "audio", "output")
 _PATHS = frozenset({*REQUIRED, "origin.consent"})
@@ -28,6 +28,8 @@ _TEXTS = frozenset(
 )
 """Columns whose cells are text, whatever they look like: a file may be called 007."""
 _SHOWN_PROBLEMS = 8
+NOT_GIVEN = "(not given)"
+"""Stands for a file that a row does not name."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,31 @@ def read_manifest(path: Path, defaults: dict[str, Any]) -> list[Row]:
         SettingsError: settings are unknown or wrong, or two rows write the same file; says which
             rows, and what is wrong with each.
     """
-    rows, problems = examine_manifest(path, defaults)
-    if problems:
+    found = examine_manifest(path, defaults)
+    if problems := found.problems:
         shown = "; ".join(problems[:_SHOWN_PROBLEMS])
         more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" * (len(problems) > _SHOWN_PROBLEMS)
-        raise SettingsError(f"{path}: {shown}{more}")
-    return rows
+        raise SettingsError(f"{path}: {shown}{more}; `dubflow batch {path} --check` lists all")
+    return found.rows
 
 
-def examine_manifest(path: Path, defaults: dict[str, Any]) -> tuple[list[Row], list[str]]:
-    """The rows whose settings are right, and what is wrong with the others.
+@dataclass(frozen=True)
+class Examined:
+    """What a manifest comes to.
+
+    Attributes:
+        rows: Whose settings are right.
+        mended: What is left of the others without what is wrong; `NOT_GIVEN` for files not named.
+        problems: What is wrong, each with its row.
+    """
+
+    rows: list[Row]
+    mended: list[Row]
+    problems: list[str]
+
+
+def examine_manifest(path: Path, defaults: dict[str, Any]) -> Examined:
+    """All rows, and all that is wrong with their settings.
 
     Args:
         defaults: As for `read_manifest`.
@@ -76,20 +93,19 @@ def examine_manifest(path: Path, defaults: dict[str, Any]) -> tuple[list[Row], l
     Raises:
         InputError: the file can't be read, or has no rows.
     """
-    rows: list[Row] = []
-    problems: list[str] = []
+    found = Examined([], [], [])
     for number, cells in enumerate(_read(path), 1):
-        try:
-            rows.append(Row(number, _settings(cells, path.parent, defaults)))
-        except SettingsError as error:
-            problems.append(f"row {number}: {error}")
-    outputs = Counter(row.settings.output.absolute() for row in rows)
-    problems += [
+        settings, faults = _settings(cells, path.parent, defaults)
+        found.problems.extend(f"row {number}: {fault}" for fault in faults)
+        if settings is not None:
+            (found.mended if faults else found.rows).append(Row(number, settings))
+    outputs = Counter(row.settings.output.absolute() for row in found.rows)
+    found.problems.extend(
         f"{count} rows write {output}; give each its own output"
         for output, count in outputs.items()
         if count > 1
-    ]
-    return rows, problems
+    )
+    return found
 
 
 def _read(path: Path) -> list[dict[Any, Any]]:
@@ -110,25 +126,51 @@ def _read(path: Path) -> list[dict[Any, Any]]:
     return found
 
 
-def _settings(cells: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> DubSettings:
-    """Settings of one row.
-
-    Raises:
-        SettingsError: one is missing, unknown or wrong.
-    """
+def _settings(
+    cells: dict[Any, Any], folder: Path, defaults: dict[str, Any]
+) -> tuple[DubSettings | None, list[str]]:
+    """Settings of one row without what is wrong with it, and that; None if nothing is left."""
     given = {name: value for name, value in cells.items() if value not in (None, "")}
-    if None in cells:
-        raise SettingsError("it has more cells than the manifest has columns")
-    if unnamed := [name for name in cells if not isinstance(name, str)]:
-        raise SettingsError(f"{unnamed[0]}: names of settings are text")
+    faults = ["it has more cells than the manifest has columns"] if None in cells else []
+    faults += [f"{n}: names of settings are text" for n in cells if not isinstance(n, str | None)]
     if missing := [name for name in REQUIRED if name not in given]:
-        raise SettingsError(f"no {' and no '.join(missing)} given")
-    nested: dict[str, Any] = {}
+        faults.append(f"no {' and no '.join(missing)} given")
+    own: dict[str, Any] = {name: Path(NOT_GIVEN) for name in missing}
     for name, value in given.items():
-        nested = merge(nested, at_path(name, folder / str(value) if name in _PATHS else value))
-    settings = checked(DubSettings, merge(defaults, nested))
-    method_settings(settings.method, settings.method_settings)
-    return settings
+        if isinstance(name, str):
+            own = merge(own, at_path(name, folder / str(value) if name in _PATHS else value))
+    values: dict[str, Any] | None = merge(defaults, own)
+    while values is not None:
+        try:
+            settings = checked(DubSettings, values)
+            method_settings(settings.method, settings.method_settings)
+            return settings, faults
+        except SettingsError as error:
+            if isinstance(error, UnfitSettings):
+                faults += [f"{error.where}{fault}" for fault in error.faults]
+            else:
+                faults.append(str(error))
+            values = _without(values, error)
+    return None, faults
+
+
+def _without(values: dict[str, Any], error: SettingsError) -> dict[str, Any] | None:
+    """Settings but for those that are wrong; None if they can't be told."""
+    if not isinstance(error, UnfitSettings) or error.where:  # of the method's own
+        left = {name: value for name, value in values.items() if name != "method_settings"}
+    else:
+        left = values
+        for fault in error.faults:
+            left = _without_one(left, fault.setting)
+    return None if left == values else left
+
+
+def _without_one(values: dict[str, Any], setting: str) -> dict[str, Any]:
+    name, _, below = setting.partition(".")
+    left = {other: value for other, value in values.items() if other != name}
+    if below and isinstance(values.get(name), dict):
+        return left | {name: _without_one(values[name], below)}
+    return left
 
 
 def _read_csv(path: Path) -> Any:

@@ -27,6 +27,9 @@ class BatchSettings(BaseModel):
         description="who computes: local, local:N, tcp://host:port or a YAML file; "
         "none: this process",
     )
+    overwrite: bool = Field(
+        False, description="replace outputs that are there and that no run of this store wrote"
+    )
     again: bool = Field(False, description="also rows that are done")
 
     @property

@@ -30,11 +30,18 @@ fetched in a browser. Files are checked against known hashes, no code in them is
 hold is converted into the store once.
 """
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"dubflow {version('dubflow')}"
+
+
 app = App(
     name="dubflow",
     help="Make the lips of a talking-head video match new speech.",
     help_format="markdown",
-    version_flags=(),
+    version=_version,
     group_arguments=ARGUMENTS,
     group_parameters=OPTIONS,
     default_parameter=Parameter(
@@ -54,8 +61,14 @@ for place, command in enumerate(_COMMANDS):
 app.command(
     "flows.cli.artifacts:artifacts",
     name="artifacts",
-    help="List, show, verify and collect the artifacts of a store.",
+    help="List, trace, show, verify and collect the artifacts of a store.",
     sort_key=20,
+)
+app.command(
+    "flows.cli.jobs:jobs",
+    name="jobs",
+    help="Queue dubs, run them, wait for them, retry and cancel them.",
+    sort_key=19,
 )
 app.command("flows.cli.weights:weights", name="weights", help=_WEIGHTS, sort_key=21)
 app.register_install_completion_command(

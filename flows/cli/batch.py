@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.batches.settings import BatchSettings
 from flows.cli import options
 from flows.cli.options import Option
+from flows.cli.outcome import show_notes
 from flows.presets import checked, nested
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         "manifest": options.ARGUMENT,
         "report": Option("--report", default="MANIFEST.report.parquet beside it"),
         "again": Option("--again"),
+        "overwrite": Option("--overwrite"),
         "rows": Option("--rows", options.RUNNING),
         "store": options.STORE,
         "cluster": options.CLUSTER,
@@ -125,5 +127,6 @@ def summarise(done: "BatchReport", console: Console) -> None:
     video = sum(row.video_seconds for row in done.rows if row.seconds)
     console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video")
     console.print(f"report: {done.path}", soft_wrap=True)
+    show_notes(done.notes, console)
     if any(row.run for row in done.rows):
         console.print("look at a row: dubflow inspect OUTPUT [dim](or `run` of the report)")

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from cyclopts import Parameter
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 
 from flows.cli import options
@@ -15,17 +17,21 @@ from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
+from stores.errors import DubflowError
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
 
 
+_FROM_FILE = replace(options.ARGUMENT, default="as --config says")
+
+
 @options.offers(
     DubSettings,
     {
-        "video": options.ARGUMENT,
-        "audio": options.ARGUMENT,
-        "output": options.OUTPUT,
+        "video": _FROM_FILE,
+        "audio": _FROM_FILE,
+        "output": replace(options.OUTPUT, default=_FROM_FILE.default),
         "method": Option("--method"),
         "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
         "audio_track": Option("--audio-track", options.DUBBED, "N|LANG"),
@@ -54,13 +60,18 @@ def dub(
     given: dict[str, Any],
     *,
     config: Annotated[
-        Path | None, Parameter(group=options.SETTINGS, help="YAML file with any of the settings.")
+        Path | None,
+        Parameter(
+            group=options.SETTINGS,
+            help="YAML file with any of the settings; with VIDEO, AUDIO and output, a whole job.",
+        ),
     ] = None,
     changes: Annotated[
         options.ChangesOption,
         Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
     ] = None,
     dry_run: options.DryRunOption = False,
+    overwrite: options.OverwriteOption = False,
     cluster: options.ClusterOption = None,
     prefect: options.PrefectOption = None,
     as_json: options.JsonOption = False,
@@ -72,6 +83,7 @@ def dub(
         dubflow dub talk.mp4 german.wav -o talk.de.mp4
         dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --end 40 --face 640,300@12
         dubflow dub interview.mov line.wav -o out.mov --sync-mode cut_off --keep-background -20
+        dubflow dub --config job.yaml
 
     The picture keeps its size, frame rate and, unless told otherwise, its length. Frames without
     a usable face pass through. What was computed before is taken from the store.
@@ -79,8 +91,32 @@ def dub(
     settings = read_settings(config, changes or [], given)
     if dry_run:
         yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
+        sys.stdout.flush()
+        _tell_disk(settings)
     else:
+        if not overwrite and settings.output.exists():
+            from flows.dub import is_result_of
+
+            options.may_replace(settings.output, is_result_of(settings))
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
+
+
+def _tell_disk(settings: DubSettings) -> None:
+    from flows.disk import disk_need
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        need = disk_need(settings)
+    except DubflowError as error:
+        console.print(f"[dim]the disk that it takes can't be told: {escape(str(error))}")
+        return
+    free = "" if need.free is None else f"; {decimal(need.free)} are free"
+    console.print(
+        f"takes about {decimal(need.store)} in the store {escape(settings.store)}, which holds "
+        f"{decimal(need.stored)} of this video already, and {decimal(need.output)} for "
+        f"{escape(str(settings.output))}{free}",
+        soft_wrap=True,
+    )
 
 
 def dub_and_tell(
@@ -123,7 +159,7 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         console.print(f"  left as they were: frames {ranges}")
     console.print(f"  {escape(_origin(report))}", soft_wrap=True)
     show_notes(report.notes, console)
-    show_computed([stage.name for stage in report.stages if stage.computed], console)
+    show_computed([stage.title for stage in report.stages if stage.computed], console)
     look = inspect_command(report.output, store)
     console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)
 

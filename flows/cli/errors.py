@@ -1,22 +1,28 @@
 """How a command ends when something goes wrong: one line, and an exit code."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Literal, NoReturn, TypeGuard, get_args, get_origin
 
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from flows.faults import how_to_install
-from stores.errors import DubflowError
+from stores.errors import DubflowError, SettingsError
 
 STOPPED = "finished ranges are kept, the same command goes on from there"
 
 
 class Stopped(Exception):
     """Ctrl-C, with what holds of the work so far."""
+
+
+class NotGiven(SettingsError):
+    """What a command needs stands neither in its line nor in a file that it names."""
 
 
 @contextmanager
@@ -36,9 +42,12 @@ def one_line_errors() -> Iterator[None]:
     Ctrl-C.
     """
     try:
-        yield
+        with _heard_at_once():
+            yield
     except CycloptsError as error:
         _end(_words(error), 1 if _is_choice(error) else 2)
+    except NotGiven as error:
+        _end(str(error), 2)
     except DubflowError as error:
         _end(str(error), 1)
     except ModuleNotFoundError as error:
@@ -57,6 +66,30 @@ def one_line_errors() -> Iterator[None]:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
         _end(f"{where}{error.strerror}", 1)
+
+
+@contextmanager
+def _heard_at_once() -> Iterator[None]:
+    """On Ctrl-C, say so before what is under way comes to an end."""
+
+    def heard(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with suppress(RuntimeError):  # it came in the middle of another line
+            sys.stderr.write("dubflow: stopping; what is under way is brought to a safe end ...\n")
+            sys.stderr.flush()
+        raise KeyboardInterrupt
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(line: str, code: int) -> NoReturn:

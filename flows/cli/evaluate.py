@@ -1,6 +1,7 @@
 """`dubflow evaluate`: methods and other systems, measured under one protocol."""
 
 import sys
+from collections import Counter
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from flows.cli import options
 from flows.cli.options import Option
-from flows.cli.outcome import show_failures
+from flows.cli.outcome import show_failures, show_notes
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked, nested
 from stores.errors import SettingsError
@@ -122,6 +123,9 @@ def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     for how in dict.fromkeys(done.unavailable.values()):
         names = [name for name, why in done.unavailable.items() if why == how]
         console.print(f"  not available: {', '.join(names)}: {how}")
+    for (system, why), count in Counter((system, why) for system, _, why in done.skipped).items():
+        console.print(f"  {count} of {system} {why}")
+    show_notes(done.notes, console)
     failures = [(f"{system}, {item}", why) for system, item, why in done.failures]
     show_failures(failures, "the report", console)
     if failures:

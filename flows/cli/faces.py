@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.options import JsonOption, StoreOption
+from flows.cli.options import JsonOption, OverwriteOption, StoreOption, may_replace
 from stores.artifacts.settings import default_store
 
 
@@ -21,6 +21,7 @@ def faces(
         Path | None,
         Parameter(name=("--output", "-o"), help="Draw everyone into this .png or .jpg."),
     ] = None,
+    overwrite: OverwriteOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,6 +38,8 @@ def faces(
     from flows.gallery import find_persons
     from flows.runtime.progress import Bars, watched
 
+    if output is not None:
+        may_replace(output, overwrite)
     console = Console(stderr=True, highlight=False)
     with watched(Bars(console)) as bars:
         persons = find_persons(video, store=store or default_store(), picture=output, progress=bars)

@@ -7,6 +7,7 @@ only which fields it offers, under which names and in which panel of `--help`.
 import inspect
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -20,9 +21,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
+from flows.cli.errors import NotGiven
 from flows.names import OneOf
 from flows.presets import at_path, merge
-from stores.errors import InputError, SettingsError
+from stores.errors import Fault, InputError, SettingsError, UnfitSettings
 
 ARGUMENTS = Group("Arguments", sort_key=0)
 OPTIONS = Group("Options", sort_key=1)
@@ -63,6 +65,8 @@ CLUSTER = Option("--cluster", RUNNING, "local[:N]|tcp://HOST:PORT|FILE.yaml")
 DEVICE = Option("--device", RUNNING)
 WORKERS = Option("--workers", RUNNING)
 
+REPLACED = "Replace a file that is there; without it you are asked."
+OverwriteOption = Annotated[bool, Parameter(name="--overwrite", group=OPTIONS, help=REPLACED)]
 OutputOption = Annotated[Path, Parameter(name=("--output", "-o"))]
 
 
@@ -108,6 +112,23 @@ def announce_server(console: Console) -> None:
     """Say why nothing happens for some seconds, if Prefect's server has to be started."""
     if not os.environ.get("PREFECT_API_URL"):
         console.print("[dim]starting Prefect's server (10 to 20 s; --direct does without) …")
+
+
+def may_replace(file: Path, overwrite: bool) -> None:
+    """Ask before a file is replaced; where nobody can be asked, refuse.
+
+    Raises:
+        InputError: it is there, and is to stay.
+    """
+    if overwrite or not file.exists():
+        return
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        sys.stderr.write(f"{file} is there. Replace it? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            return
+        raise InputError(f"{file} was left as it is; name another file")
+    raise InputError(f"{file} is there: --overwrite replaces it, or name another file")
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -169,11 +190,24 @@ def offers(
         def run(*args: Any, **kwargs: Any) -> None:
             arguments = signature.bind(*args, **kwargs).arguments
             given: dict[str, Any] = {}
+            typed: dict[str, Any] = {}
             for python_name, path in paths.items():
                 value = arguments.pop(python_name, None)
                 if value is not None:
+                    typed[path] = value
                     given = merge(given, at_path(path, value))
-            command(given, **arguments)
+            try:
+                command(given, **arguments)
+            except UnfitSettings as error:
+                changes, config = arguments.get("changes") or [], arguments.get("config")
+                if missing := [f for f in error.faults if f.rule is None and f.setting in fields]:
+                    name = _typed_name(missing[0].setting, fields[missing[0].setting])
+                    see = f"See `dubflow {command.__name__} --help`."
+                    raise NotGiven(f"{name} needs a value. {see}") from None
+                told = [_as_typed(fault, fields, typed, changes) for fault in error.faults]
+                where = error.where or (f"{config}: " if config and not any(told) else "")
+                lines = (line or str(f) for line, f in zip(told, error.faults, strict=True))
+                raise SettingsError(where + "; ".join(lines)) from None
 
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
@@ -181,6 +215,27 @@ def offers(
         return run
 
     return decorate
+
+
+def _as_typed(
+    fault: Fault, fields: Mapping[str, Option], typed: Mapping[str, Any], changes: list[str]
+) -> str | None:
+    """The fault, told of what stands in the command line; None if that says nothing of it."""
+    for path, value in typed.items():
+        if fault.setting == path or fault.setting.startswith(f"{path}."):
+            shown = f"{value:g}" if isinstance(value, float) else value
+            name = _typed_name(path, fields[path])
+            return f"{name}: {fault.rule}" if fault.names_it else f"{name} {shown}: {fault.rule}"
+    for change in changes:
+        name = change.partition("=")[0]
+        same = f".{fault.setting}".endswith(f".{name}") or name.endswith(f".{fault.setting}")
+        if same or fault.setting.startswith(f"{name}."):
+            return f"--set {change}: {fault.rule}"
+    return None
+
+
+def _typed_name(path: str, option: Option) -> str:
+    return option.names.split()[0] if option.names else path.upper()
 
 
 def find_field(model: type[BaseModel], path: str) -> FieldInfo:

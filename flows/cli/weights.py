@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich import progress
+from rich.cells import cell_len
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
@@ -29,6 +30,9 @@ from stores.weights.registry import (
     read_registry,
     records,
 )
+
+_LICENCE_WIDTH = 22
+"""In which what is told of a licence can be read, over several lines [columns]."""
 
 weights = App(name="weights", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
 
@@ -208,7 +212,7 @@ def verify(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 
 def _table(rows: list[dict[str, Any]], width: int) -> Table:
-    """As wide as the terminal: what is told in words is cut first, then left out."""
+    """As wide as the terminal: networks and sizes are left out first; nothing is cut."""
     columns = {
         "name": [row["name"] for row in rows],
         "state": [_coloured(row["state"]) for row in rows],
@@ -218,19 +222,16 @@ def _table(rows: list[dict[str, Any]], width: int) -> Table:
         "network": [row["network"] for row in rows],
         "licence": [escape(row["licence"]) for row in rows],
     }
-    widths = {
-        name: max(len(Text.from_markup(text)) for text in (name, *values)) + 2
-        for name, values in columns.items()
-    }
-    if sum(widths.values()) - widths["licence"] + len("licence") + 2 > width:
-        del columns["network"], widths["network"]
-    room = width - (sum(widths.values()) - widths["licence"]) - 2
-    table = Table(box=None, header_style="bold")
-    for name in columns:
-        justify: Literal["right", "left"] = "right" if name == "size" else "left"
-        most = max(room, len(name)) if name == "licence" else None
-        table.add_column(name, justify=justify, no_wrap=True, max_width=most)
-    for cells in zip(*columns.values(), strict=True):
+    fixed = [name for name in columns if name != "licence"]
+    widths = {n: max(cell_len(Text.from_markup(c).plain) for c in (n, *columns[n])) for n in fixed}
+    for name in ("network", "size"):
+        if sum(widths[each] + 2 for each in fixed) + _LICENCE_WIDTH > width:
+            fixed.remove(name)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in fixed:
+        table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
+    table.add_column("licence", overflow="fold")
+    for cells in zip(*(columns[name] for name in (*fixed, "licence")), strict=True):
         table.add_row(*cells)
     return table
 

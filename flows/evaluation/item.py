@@ -9,12 +9,14 @@ from flows.evaluation.last_part import last_part
 from flows.evaluation.protocols import Item, Protocol
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from flows.faults import reason_of
+from flows.methods import find_method, method_settings
 from flows.presets import merge
 from flows.seen import see
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
-from stores.errors import InputError
+from stores.errors import InputError, SettingsError
+from stores.media.source import probe
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
@@ -22,6 +24,7 @@ from tasks.metrics import find_family
 from tasks.metrics.family import Comparison
 from tasks.metrics.match import match
 from tasks.speech.waveform import waveform
+from viewer.report.data import SKIPPED
 
 _VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
@@ -59,11 +62,11 @@ class Scored:
         values: Metric → value; None where it could not be measured.
         reasons: Metric → why not.
         artifacts: Family → (kind, key) of what it measured.
-        parts: (kind, key) of both timelines, the result's landmarks, and the match of the two.
+        parts: (kind, key) of both timelines, the landmarks of both, and the match of the two.
         touched: (kind, key) of all artifacts.
         notes: Of the dub.
         computed: Ranges that were computed now.
-        failure: Why there is no result; "" if there is one.
+        failure: Why there is no result; begins with SKIPPED if none was tried; "" if there is one.
     """
 
     protocol: str
@@ -78,6 +81,11 @@ class Scored:
     notes: list[str] = field(default_factory=list)
     computed: int = 0
     failure: str = ""
+
+    @property
+    def skipped(self) -> bool:
+        """The clip is too short for what was asked."""
+        return self.failure.startswith(SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,11 @@ def score(call: Call, *, cluster: Cluster | None = None) -> Scored:
     """Make or find the result, and measure it; a failure is a result of its own."""
     scored = Scored(call.protocol, call.item.name, call.system)
     try:
+        if (least := least_seconds(call.settings, call.rules, call.system, call.item)) > 0:
+            seconds = probe(call.item.video).seconds
+            if seconds is not None and seconds < least:
+                scored.failure = f"{SKIPPED}shorter than {least:g} s"
+                return scored
         truth = _truth(call, scored, cluster)
         result = _result(call, truth, scored, cluster)
         scored.result = str(result)
@@ -122,6 +135,18 @@ def options_of(
         for name, value in given.items()
     }
     return merge(rules.methods.get(method, {}), named)
+
+
+def least_seconds(settings: EvaluateSettings, rules: Protocol, system: str, item: Item) -> float:
+    """Length that a method needs under a protocol [s]; 0 for other systems."""
+    if system not in settings.dubbed:
+        return 0.0
+    name = settings.dubbed[system]
+    try:
+        given = method_settings(name, options_of(settings, rules, system, item))
+    except SettingsError:
+        return 0.0  # the dub tells
+    return find_method(name).least_seconds(given)
 
 
 def result_path(settings: EvaluateSettings, protocol: str, system: str, item: str) -> Path:
@@ -204,6 +229,7 @@ def _measure(
             "reference": comparison.reference.timeline,
             "face": comparison.result.landmarks,
             "match": comparison.match,
+            "truth": comparison.reference.landmarks,
         }
         scored.parts = {name: (part.kind, part.key) for name, part in parts.items()}
         for name in call.families:

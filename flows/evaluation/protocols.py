@@ -132,6 +132,14 @@ def find_items(protocol: Protocol, data: Path) -> list[Item]:
     return [Item(_item_name(*pair), data / pair[0], data / pair[1]) for pair in pairs]
 
 
+def too_short(protocol: Protocol, data: Path) -> list[str]:
+    """Names of the clips that `find_items` leaves out for their length."""
+    if not protocol.min_seconds:
+        return []
+    pairs = _listed(protocol, data) if protocol.listing else _found(protocol, data)
+    return sorted(v for v, _ in pairs if _seconds(data / v) < protocol.min_seconds)
+
+
 def _found(protocol: Protocol, data: Path) -> list[tuple[str, str]]:
     found = {path for pattern in protocol.glob for path in data.glob(pattern) if path.is_file()}
     names = (path.relative_to(data).as_posix() for path in found)

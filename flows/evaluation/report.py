@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.evaluation.item import Scored
-from flows.evaluation.protocols import Item, Protocol
+from flows.evaluation.item import Scored, least_seconds
+from flows.evaluation.openings import lip_openings
+from flows.evaluation.protocols import Item, Protocol, too_short
 from flows.evaluation.settings import SOURCE, EvaluateSettings
 from models.faces.tracks import face_boxes
 from models.metrics.metric import Metric
@@ -25,6 +27,7 @@ from tasks.source.timeline import load_timeline
 from viewer.ratings.results import summarise
 from viewer.report.choose import curves_to_show, moments_to_show
 from viewer.report.data import (
+    SKIPPED,
     Curve,
     Failure,
     Moment,
@@ -65,7 +68,12 @@ def build_report(
     for name, rules in protocols.items():
         mine = [one for one in scored if one.protocol == name]
         sets = [score for protocol, score in pooled if protocol == name]
-        parts.append(_part(rules, items[name], mine, sets, families, metrics, store))
+        part = _part(rules, items[name], mine, sets, families, metrics, store)
+        left_out = [
+            Failure("all", clip, f"{SKIPPED}shorter than {rules.min_seconds:g} s")
+            for clip in too_short(rules, settings.data)
+        ]
+        parts.append(replace(part, failures=[*part.failures, *left_out]))
     notes = dict.fromkeys(note for one in scored for note in one.notes if "weights" in note)
     return Report(
         title=", ".join(rules.title for rules in protocols.values()),
@@ -78,7 +86,7 @@ def build_report(
             Unavailable(tuple(metric.name for metric in family.metrics), how)
             for family, how in unavailable.values()
         ],
-        facts=_facts(settings, protocols),
+        facts=_facts(settings, protocols, items),
         versions=software_versions(),
         licences={f"weights {number}": note for number, note in enumerate(notes, 1)},
         opinions=_opinions(settings),
@@ -105,11 +113,21 @@ def _systems(settings: EvaluateSettings) -> list[System]:
     ]
 
 
-def _facts(settings: EvaluateSettings, protocols: Mapping[str, Protocol]) -> dict[str, str]:
+def _facts(
+    settings: EvaluateSettings,
+    protocols: Mapping[str, Protocol],
+    items: Mapping[str, Sequence[Item]],
+) -> dict[str, str]:
     facts = {"data": str(settings.data), "precision": settings.precision}
     for name, rules in protocols.items():
         facts[f"{name}: source"] = rules.source.strip()
         facts[f"{name}: seed"] = str(rules.seed)
+        least = [f"{rules.min_seconds:g} s"] if rules.min_seconds else []
+        for system in settings.systems:
+            if items[name] and (s := least_seconds(settings, rules, system, items[name][0])) > 0:
+                least.append(f"{system}: {s:g} s")
+        if least:
+            facts[f"{name}: least length of a clip"] = ", ".join(least)
         for system, method in settings.dubbed.items():
             given = settings.method_settings.get(system, {})
             given = rules.methods.get(method, {}) | given if system == method else given
@@ -142,6 +160,7 @@ def _part(
         pooled=pooled,
         failures=[Failure(one.system, one.item, one.failure) for one in scored if one.failure],
         curves=curves_to_show(curves, metrics),
+        openings=list(lip_openings(scored, metrics, store)),
         moments=[
             _moment(pick, by_name[pick.system, pick.item], sources[pick.item], store)
             for pick in moments_to_show(made, metrics)

@@ -47,12 +47,14 @@ class Method:
         run: (source, waveform of the new speech, output frames, settings) → `render` artifact.
         weights: Names of the weights that it needs with these settings, as in configs/weights/.
         files: What it looks at with these settings, beside video and speech.
+        least_seconds: Shorter videos can't be dubbed with these settings.
     """
 
     settings: type[MethodSettings]
     run: Callable[[Seen, Artifact, Artifact, Any], Artifact]
     weights: Callable[[Any], tuple[str, ...]] = lambda settings: ()
     files: Callable[[Any], tuple[Path, ...]] = lambda settings: ()
+    least_seconds: Callable[[Any], float] = lambda settings: 0.0
 
 
 @cache

@@ -89,4 +89,9 @@ def borrowed_mouths(
     )
 
 
-METHOD = Method(ExemplarSettings, run)
+def least_seconds(settings: ExemplarSettings) -> float:
+    """Every frame needs another one that is far enough from it in time."""
+    return 2 * (settings.exclude_within_s or 0.0)
+
+
+METHOD = Method(ExemplarSettings, run, least_seconds=least_seconds)

@@ -86,7 +86,12 @@ def recipe_settings(
     where = f"recipe {name}: "
     return (
         checked(TrainerSettings, merge(given.get("trainer") or {}, trainer), where=where),
-        checked(recipe.settings, merge(given.get("settings") or {}, settings), where=where),
+        checked(
+            recipe.settings,
+            merge(given.get("settings") or {}, settings),
+            where=where,
+            given_with=TrainerSettings,
+        ),
     )
 
 

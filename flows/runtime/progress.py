@@ -1,5 +1,6 @@
 """Progress bars of a run, on the error stream, so that standard output stays clean."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -26,15 +27,21 @@ def stage_bars(console: Console, *, width: int) -> progress.Progress:
     )
 
 
+LINE_SECONDS = 10.0
+"""Where there is no terminal, a line is printed so often."""
+
+
 class Bars:
     """One bar per stage. Use as a context manager.
 
-    On a stream that is no terminal, one line is printed when a stage ends.
+    On a stream that is no terminal, a line is printed when a stage ends, and every LINE_SECONDS
+    while one lasts.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = stage_bars(console, width=14)
+        self._bars = stage_bars(console, width=25)
+        self._told = time.monotonic()
         self._tasks: dict[str, progress.TaskID] = {}
 
     def __enter__(self) -> "Bars":
@@ -49,6 +56,13 @@ class Bars:
 
     def advance(self, stage: str, rows: int) -> None:
         self._bars.advance(self._tasks[stage], rows)
+        now = time.monotonic()
+        if self._console.is_terminal or now - self._told < LINE_SECONDS:
+            return
+        self._told = now
+        task = self._bars.tasks[self._tasks[stage]]
+        if task.total is not None and task.completed < task.total:
+            self._console.print(f"{stage}: {task.completed:.0f} of {task.total:.0f}")
 
     def end(self, stage: str, *, cached: bool) -> None:
         note = "[dim]from the store" if cached else ""

@@ -1,5 +1,6 @@
 """A training on the terminal: how far it is, how fast it goes, losses, and a line a validation."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,12 +9,11 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 
+from flows.runtime.progress import LINE_SECONDS
 from tasks.training.recipe import Validation
 
 _EVERY_SECONDS = 0.5
 """Losses are asked for so often: each time waits for the device."""
-_LINE_EVERY_SECONDS = 30.0
-"""Where there is no terminal, a line is printed so often."""
 
 
 class Terminal:
@@ -41,7 +41,7 @@ class Terminal:
 
     def begin(self, steps: int, done: int) -> None:
         self._steps, self._first = steps, done
-        self._start = self._told = time.perf_counter()
+        self._start, self._told = time.perf_counter(), -math.inf
         if done:
             self._say(f"[dim]goes on after step {done}")
         self._task = self._bar.add_task("", total=steps, completed=done, note="")
@@ -50,7 +50,7 @@ class Terminal:
     def step(self, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
         now = time.perf_counter()
         self._bar.update(self._task, completed=step)
-        every = _EVERY_SECONDS if self._console.is_terminal else _LINE_EVERY_SECONDS
+        every = _EVERY_SECONDS if self._console.is_terminal else LINE_SECONDS
         if now - self._told < every and step < self._steps:
             return
         self._told = now

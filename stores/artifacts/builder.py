@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from stores.backends.backend import Backend, explain_full_store
 from stores.backends.manifest import FileRecord, Manifest
 from stores.errors import StoreError
 
+SOURCE_NAMES = "source_names"
+"""Attribute: argument name → what the source file was called when the artifact was made."""
+
 
 @dataclass(frozen=True)
 class Derivation:
@@ -32,6 +35,7 @@ class Derivation:
         stage_version: Version of the stage.
         inputs: Argument name → (kind, key).
         parameters: Settings in the key.
+        names: Argument name → file name of a source, for people; not in the key.
     """
 
     schema: Schema
@@ -39,6 +43,7 @@ class Derivation:
     stage_version: int
     inputs: Mapping[str, tuple[str, str]]
     parameters: Mapping[str, Any]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -47,6 +52,7 @@ class Derivation:
         stage_version: int,
         inputs: Mapping[str, tuple[str, str]],
         parameters: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
     ) -> "Derivation":
         """With the key that follows from the rest.
 
@@ -61,7 +67,7 @@ class Derivation:
                 "parameters": parameters,
             }
         )
-        return cls(schema, key, stage_version, inputs, parameters)
+        return cls(schema, key, stage_version, inputs, parameters, names or {})
 
     @property
     def name(self) -> str:
@@ -238,13 +244,14 @@ class Builder:
                 f"{derivation.schema.kind} {derivation.key} lost {min(lost)} while it was made: "
                 "run the same command again"
             )
+        named = {SOURCE_NAMES: dict(derivation.names)} if derivation.names else {}
         manifest = Manifest(
             kind=derivation.schema.kind,
             key=derivation.key,
             stage_version=derivation.stage_version,
             inputs=dict(derivation.inputs),
             parameters=dict(derivation.parameters),
-            attributes=json.loads(json.dumps(attributes)),
+            attributes=json.loads(json.dumps(attributes)) | named,
             sizes={**derivation.schema.sizes, **self._sizes},
             versions=software_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -11,6 +11,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stores.artifacts.builder import SOURCE_NAMES
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
 
@@ -23,6 +24,7 @@ SCHEMA = pa.schema(
         pa.field("wall_seconds", pa.float64(), metadata={"units": "s"}),
         pa.field("stored_bytes", pa.int64(), metadata={"units": "byte"}),
         pa.field("inputs", pa.list_(pa.string()), metadata={"units": "kind/key"}),
+        pa.field("files", pa.list_(pa.string()), metadata={"units": "names of inputs, if files"}),
         pa.field("damaged", pa.bool_(), metadata={"units": "1 = a file lacks or has another size"}),
     ]
 )
@@ -49,6 +51,9 @@ def read_catalog(store: Store) -> pa.Table:
                 "wall_seconds": manifest.wall_seconds,
                 "stored_bytes": manifest.stored_bytes,
                 "inputs": ["/".join(i) for i in manifest.inputs.values()],
+                "files": [
+                    manifest.attributes.get(SOURCE_NAMES, {}).get(name) for name in manifest.inputs
+                ],
                 "damaged": False,
             }
         )

@@ -49,16 +49,18 @@ def derivation(schema: Schema, version: int, arguments: Mapping[str, Any]) -> De
     """What an artifact is made of, and the content key that follows from it."""
     inputs: dict[str, tuple[str, str]] = {}
     parameters: dict[str, Any] = {}
+    names: dict[str, str] = {}
     for name, value in arguments.items():
         if isinstance(value, Source):
             inputs[name] = ("source", value.key)
+            names[name] = value.path.name
         elif isinstance(value, Artifact):
             inputs[name] = (value.kind, value.key)
         elif isinstance(value, BaseModel):
             parameters[name] = value.model_dump(mode="json")
         else:
             parameters[name] = value
-    return Derivation.of(schema, version, inputs, parameters)
+    return Derivation.of(schema, version, inputs, parameters, names)
 
 
 def encode(value: Any) -> Any:

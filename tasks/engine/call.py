@@ -21,6 +21,7 @@ class Call(BaseModel):
         network: Whether it runs one.
         shards: Indices of the shards to compute; None for a stage without ranges.
         rows: How many rows these shards have.
+        role: What the artifact is for, where a run has several of its kind.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +35,12 @@ class Call(BaseModel):
     network: bool
     shards: tuple[int, ...] | None = None
     rows: int | None = None
+    role: str = ""
+
+    @property
+    def title(self) -> str:
+        """How progress is shown: "waveform (speech)"."""
+        return titled(self.kind, self.role)
 
     @property
     def wants_gpu(self) -> bool:
@@ -42,4 +49,9 @@ class Call(BaseModel):
 
     def __str__(self) -> str:
         part = f" shards {self.shards[0]}-{self.shards[-1]}" if self.shards else ""
-        return f"{self.kind} {self.key[:8]}{part}"
+        return f"{self.title} {self.key[:8]}{part}"
+
+
+def titled(kind: str, role: str) -> str:
+    """A kind, and what the artifact is for."""
+    return f"{kind} ({role})" if role else kind

@@ -234,7 +234,7 @@ class _Performance:
                 rows = min(rows, whole - pending.rows)
             pending.rows += rows
         if rows > 0:
-            self._run.progress.advance(self._kind, rows)
+            self._run.progress.advance(pending.call.title, rows)
 
 
 def _for_group(call: Call, group: WorkerGroup) -> Call:

@@ -58,7 +58,7 @@ class PrefectExecutor:
     def perform(self, run: Run, calls: Sequence[Call]) -> None:
         futures = [
             _perform.with_options(
-                name=call.kind, task_run_name=str(call), tags=[GPU] if call.network else []
+                name=call.title, task_run_name=str(call), tags=[GPU] if call.network else []
             ).submit(call)
             for call in calls
         ]

@@ -92,6 +92,7 @@ class StageRecord:
         seconds: Wall time in this run.
         hits: Ranges that were in the store already (1 for a stage without ranges).
         computed: Ranges that were computed now.
+        role: What it is for, where a run has several of its kind: `told_as`.
     """
 
     name: str
@@ -99,6 +100,7 @@ class StageRecord:
     seconds: float
     hits: int
     computed: int
+    role: str = ""
 
 
 @dataclass
@@ -145,11 +147,19 @@ class Run:
         finally:
             _current.reset(token)
 
-    def record(self, artifact: Artifact, *, seconds: float, hits: int, computed: int) -> None:
+    def record(
+        self, artifact: Artifact, *, seconds: float, hits: int, computed: int, role: str = ""
+    ) -> None:
         """Note what a stage did."""
         self.records.append(
-            StageRecord(artifact.kind, artifact.key, round(seconds, 3), hits, computed)
+            StageRecord(artifact.kind, artifact.key, round(seconds, 3), hits, computed, role)
         )
+
+    def role_of(self, made_of: Derivation) -> str:
+        """As `told_as` says here; else that of all artifacts that it is made of, if they agree."""
+        roles = {each.key: each.role for each in self.records}
+        of_inputs = {roles.get(key, "") for _, key in made_of.inputs.values()}
+        return _role.get() or (of_inputs.pop() if len(of_inputs) == 1 else "")
 
     def note_damage(self, damage: DamagedArtifact) -> None:
         """Note that an artifact was damaged, and is made again."""
@@ -165,6 +175,19 @@ class Run:
 
 Planner = Callable[[Any, Mapping[str, Any], Derivation, Artifact | None], Artifact]
 """(stage, its arguments, what it would make, that if the store has it) → what stands for it."""
+
+_role: ContextVar[str] = ContextVar("dubflow_role", default="")
+
+
+@contextmanager
+def told_as(role: str) -> Iterator[None]:
+    """Show the stages that are called inside with what they are for: "waveform (speech)"."""
+    token = _role.set(role)
+    try:
+        yield
+    finally:
+        _role.reset(token)
+
 
 _current: ContextVar[Run | None] = ContextVar("dubflow_run", default=None)
 

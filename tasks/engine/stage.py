@@ -36,7 +36,7 @@ from stores.artifacts.schema import Schema
 from stores.artifacts.store import Store
 from stores.errors import ClusterError, DamagedArtifact, DubflowError, StoreError
 from tasks.engine.arguments import Bundle, bind, check_sources, decode, derivation, encode
-from tasks.engine.call import Call
+from tasks.engine.call import Call, titled
 from tasks.engine.run import Run, current_run, current_run_or_none, settling
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -169,22 +169,23 @@ class Stage:
         start = time.perf_counter()
         arguments = bind(self.signature, *args, **kwargs)
         made_of = derivation(self.schema, self.version, arguments)
-        name = self.schema.kind
+        role = run.role_of(made_of)
         artifact = _find_whole(run.store, made_of)
         if run.plan is not None:
             return run.plan(self, arguments, made_of, artifact)
         if artifact is None:
             with run.store.building(made_of, run.note_damage) as artifact:
                 if artifact is None:
-                    artifact, hits, computed = self._make(run, arguments, made_of)
+                    artifact, hits, computed = self._make(run, arguments, made_of, role)
                     seconds = time.perf_counter() - start
-                    run.record(artifact, seconds=seconds, hits=hits, computed=computed)
-                    run.progress.end(name, cached=False)
+                    run.record(artifact, seconds=seconds, hits=hits, computed=computed, role=role)
+                    run.progress.end(titled(artifact.kind, role), cached=False)
                     return artifact
         run.executor.note_hit(artifact)
-        run.progress.end(name, cached=True)
+        run.progress.end(titled(artifact.kind, role), cached=True)
         seconds = time.perf_counter() - start
-        run.record(artifact, seconds=seconds, hits=self.ranges(artifact), computed=0)
+        hits = self.ranges(artifact)
+        run.record(artifact, seconds=seconds, hits=hits, computed=0, role=role)
         return artifact
 
     def key(self, *args: Any, **kwargs: Any) -> str:
@@ -206,7 +207,7 @@ class Stage:
         return len(self._shards(rows)), len(builder.finished())
 
     def _make(
-        self, run: Run, arguments: Mapping[str, Any], made_of: Derivation
+        self, run: Run, arguments: Mapping[str, Any], made_of: Derivation, role: str
     ) -> tuple[Artifact, int, int]:
         assert run.executor is not None
         call = Call(
@@ -217,9 +218,10 @@ class Stage:
             arguments={name: encode(value) for name, value in arguments.items()},
             devices=run.devices,
             network=self.network,
+            role=role,
         )
         if not self.ranged:
-            run.progress.begin(call.kind, None, 0)
+            run.progress.begin(call.title, None, 0)
             run.executor.perform(run, [call])
             _await_sight(run, lambda: run.store.find(call.kind, call.key) is not None)
             return run.store.get(call.kind, call.key), 0, 1
@@ -229,7 +231,7 @@ class Stage:
         shards = self._shards(rows)
         finished = builder.finished()
         missing = [shard for shard in shards if shard.index not in finished]
-        run.progress.begin(call.kind, rows, rows - _count_rows(missing))
+        run.progress.begin(call.title, rows, rows - _count_rows(missing))
         groups = _groups(missing, run.executor.ranges(run, network=self.network))
         parts = [
             {"shards": tuple(s.index for s in group), "rows": _count_rows(group)}
@@ -253,18 +255,20 @@ class Stage:
                 "install the same Dubflow on all workers, and start them again"
             )
         if call.shards is None:
-            self._compute_whole(store, made_of, arguments)
+            self._compute_whole(store, made_of, arguments, call.title)
         else:
-            self._compute_shards(store, made_of, arguments, call.shards)
+            self._compute_shards(store, made_of, arguments, call)
 
     def _compute_whole(
-        self, store: Store, made_of: Derivation, arguments: Mapping[str, Any]
+        self, store: Store, made_of: Derivation, arguments: Mapping[str, Any], title: str
     ) -> None:
         with _sole_attempt(store, made_of):
             if not _on_worker() or store.find(made_of.schema.kind, made_of.key) is None:
-                self._build_whole(store, made_of, arguments)
+                self._build_whole(store, made_of, arguments, title)
 
-    def _build_whole(self, store: Store, made_of: Derivation, arguments: Mapping[str, Any]) -> None:
+    def _build_whole(
+        self, store: Store, made_of: Derivation, arguments: Mapping[str, Any], title: str
+    ) -> None:
         start = time.perf_counter()
         extra: dict[str, Any] = {}
         parameters = inspect.signature(self.body).parameters
@@ -274,7 +278,7 @@ class Stage:
             builder.prepare()
             extra["folder"] = builder.folder
         if "progress" in parameters:
-            extra["progress"] = _row_counter(self.schema.kind)
+            extra["progress"] = _row_counter(title)
         made: Made = self._call_body(arguments, **extra)
         builder = store.builder(made_of, _sizes_of(self.schema, made.arrays))
         if "folder" not in parameters:
@@ -289,15 +293,16 @@ class Stage:
         store: Store,
         made_of: Derivation,
         arguments: Mapping[str, Any],
-        indices: Sequence[int],
+        call: Call,
     ) -> None:
         plan, rows = self._planned(arguments)
         builder = store.builder(made_of, self._sizes(plan, rows))
         every = self._shards(rows)
+        indices = call.shards or ()
         finished = builder.finished(indices)  # by an attempt on a worker that was lost
         wanted = [every[index] for index in indices if index not in finished]
         run = current_run_or_none()
-        count = _row_counter(self.schema.kind)
+        count = _row_counter(call.title)
         start = time.perf_counter()
         with settling(builder.settled):
             blocks: Blocks = self._call_body(arguments, shards=wanted)
@@ -394,8 +399,8 @@ def _sizes_of(schema: Schema, arrays: Arrays) -> dict[str, int]:
     return sizes
 
 
-def _row_counter(kind: str) -> Callable[[int], None]:
+def _row_counter(title: str) -> Callable[[int], None]:
     run = current_run_or_none()
     if run is None:
         return lambda rows: None
-    return lambda rows: run.progress.advance(kind, rows)
+    return lambda rows: run.progress.advance(title, rows)

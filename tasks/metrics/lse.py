@@ -110,7 +110,11 @@ LSE = Schema(
 )
 
 
-@stage(LSE, version=1)
+TOO_SHORT = "skipped: shorter than 0.2 s of picture and sound"
+"""Why there is no score: SyncNet looks at five frames at once."""
+
+
+@stage(LSE, version=2)
 def lse(
     video: Source, timeline: Artifact, *, landmarks: Artifact, waveform: Artifact, weights: Artifact
 ) -> Made:
@@ -133,7 +137,7 @@ def lse(
     curves = {name: np.full(len(clip), np.nan, np.float32) for name in LSE.arrays}
     for suffix, parts, why in (
         ("", [each for each in found if each is not None], reason),
-        ("_wav2lip", [] if whole is None else [whole], "picture or sound is too short"),
+        ("_wav2lip", [] if whole is None else [whole], TOO_SHORT),
     ):
         names = [n for n in values if n.endswith("_wav2lip") == bool(suffix)]
         if not parts:
@@ -302,11 +306,11 @@ def _scored_tracks(
         return [], "no face"
     long = [track for track in tracks if len(track) > SHORTEST_TRACK]
     if not long:
-        return [], f"no face for more than {SHORTEST_TRACK} frames at 25 a second"
+        return [], f"skipped: shorter than {(SHORTEST_TRACK + 1) / 25:g} s of a face without a cut"
     large = [track for track in long if track.side > SMALLEST_FACE]
     largest = max(track.side for track in long)
     why = f"the face is {largest:.0f} px large, and only more than {SMALLEST_FACE:.0f} count"
-    return large, "the sound is too short" if large else why
+    return large, TOO_SHORT if large else why
 
 
 def _track_windows(track: "Track") -> NDArray[np.int64]:

@@ -353,7 +353,7 @@ def test_checking_lists_every_fault_of_every_row(
     rows[1] |= {"output": "no/2.mp4", "detector": "s3fd", "video": "none.mp4"}
     rows[2] |= {"keep_background_db": -20, "sync.mode": "loop"}
     rows[3]["output"] = rows[4]["output"]
-    rows[5]["face"] = "second"
+    rows[5] |= {"face": "second", "encode.crf": 99, "audio": "lost.wav"}
     manifest = make().manifest
     ended = invoke("batch", manifest, "--check", "--store", store)
     assert ended.exit_code == 2
@@ -368,9 +368,22 @@ def test_checking_lists_every_fault_of_every_row(
         r"^row 4 5.mp4: .*missing.wav",
         r"^2 rows write .*5.mp4",
         r"^row 6: face: 'second' names no face",
+        r"^row 6: encode.crf: .* 40, got 99",
+        r"^row 6 6.mp4: .*lost.wav",
     ):
         assert len(re.findall(words, found, re.MULTILINE)) == 1, (words, found)
     assert "every row" not in found
+
+
+def test_files_of_others_are_not_replaced(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "1.mp4").write_text("mine")
+    (fault,) = check_rows(make(1))
+    assert fault.startswith("row 1 1.mp4: ") and "--overwrite" in fault
+    (row,) = batch(make(1)).rows
+    assert (row.state, "--overwrite" in row.reason) == (State.FAILED, True)
+    assert (tmp_path / "1.mp4").read_text() == "mine"
+    assert batch(make(1, overwrite=True)).count(State.DONE) == 1
+    assert not check_rows(make(1, report=tmp_path / "other.parquet"))  # a run wrote it: it is ours
 
 
 def test_wrong_settings_refuse_the_whole_batch(make: Make, rows: list[dict[str, Any]]) -> None:

@@ -1,8 +1,11 @@
 """What the command does with a line: choices, ranges, errors of one line, completion, start-up."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +13,7 @@ import pytest
 from cyclopts import App
 
 from flows.cli.app import app
+from flows.cli.options import may_replace
 from flows.names import (
     dataset_names,
     family_names,
@@ -19,6 +23,7 @@ from flows.names import (
     recipe_names,
 )
 from flows.settings import DubSettings
+from stores.errors import InputError
 from tests.command import invoke
 
 DUB = ("dub", "talk.mp4", "german.wav", "-o", "out.mp4")
@@ -110,8 +115,25 @@ def test_a_wrong_choice_names_the_right_ones(
             ("train", "ip_lap.renderer", "--data", ".", "-o", "r", "--preset", "smal"),
             (*preset_names(), "did you mean small?"),
         ),
-        ((*DUB, "--quality", "41"), ("encode.crf", "40")),
-        ((*DUB, "--keep-background", "-61"), ("keep_background_db", "-60")),
+        ((*DUB, "--quality", "41"), ("--quality 41: ", "40")),
+        ((*DUB, "--keep-background", "-61"), ("--keep-background -61: ", "-60")),
+        ((*DUB, "--set", "encode.crf=41"), ("--set encode.crf=41: ", "40")),
+        ((*DUB, "--set", "blend.modus=x"), ("--set blend.modus=x: ", "did you mean blend.mode?")),
+        ((*DUB, "--set", "crf=20"), ("did you mean encode.crf?",)),
+        ((*DUB, "--set", "colour=red"), ("--set colour=red: ", "there is video, audio, output")),
+        (
+            (*DUB, "--set", "method_settings.lenders.candidates=1"),
+            ("method exemplar: --set method_settings.lenders.candidates=1: ",),
+        ),
+        ((*DUB, "--quality", "41", "--set", "face=x"), ("--quality 41: ", "--set face=x: ", "; ")),
+        (
+            ("train", "ip_lap.renderer", "--data", ".", "-o", "r", "--set", "batch_siz=3"),
+            ("--set batch_siz=3: ", "did you mean batch_size?"),
+        ),
+        (
+            ("prepare", "folder", "--data", ".", "-o", "i.parquet", "--set", "min_second=2"),
+            ("--set min_second=2: ", "did you mean filters.min_seconds?"),
+        ),
         ((*DUB, "--set", "sync.mode=["), ("--set sync.mode=[",)),
         ((*DUB, "--config", "none.yaml"), ("none.yaml can't be read",)),
     ],
@@ -128,6 +150,7 @@ def test_wrong_settings(line: tuple[str, ...], words: tuple[str, ...]) -> None:
     [
         (DUB[:3], "--output needs a value"),
         (("dub",), "VIDEO needs a value"),
+        (("dub", "talk.mp4", "--config", os.devnull), "AUDIO needs a value"),
         ((*DUB, "--face"), "--face needs a value"),
         ((*DUB, "more"), "too many arguments: more"),
         ((*DUB, "--metod", "wav2lip"), "unknown option: --metod. Did you mean --method?"),
@@ -152,6 +175,55 @@ def test_options_come_before_changes_and_these_before_the_file(tmp_path: Path) -
     told = invoke(*line, "--sync-mode=bounce", "--face", "largest", "--dry-run").stdout
     for words in ("mode: bounce", "start_seconds: 3.0", "crf: 20.0", "codec: hevc", "largest"):
         assert words in told
+
+
+def test_a_file_alone_is_a_whole_job_and_a_dry_run_prints_it(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(invoke(*DUB, "--quality", "20", "--dry-run").stdout)
+    assert invoke("dub", "--config", job, "--dry-run").stdout == job.read_text()
+    job.write_text(job.read_text().replace("crf: 20.0", "crf: 50"))
+    assert f"{job}: encode.crf: " in only_line(invoke("dub", "--config", job).stderr)
+
+
+def test_version() -> None:
+    assert invoke("--version").stdout.split()[0] == "dubflow"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [DUB, ("demo", "-o", "out.mp4"), ("faces", "talk.mp4", "-o", "out.mp4")],
+    ids=lambda line: line[0],
+)
+def test_a_file_that_is_there_is_not_replaced_unasked(
+    line: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out.mp4").write_text("mine")
+    ended = invoke(*line)
+    assert ended.exit_code == 1
+    assert only_line(ended.stderr).startswith("dubflow: out.mp4 is there: --overwrite replaces it")
+    forced = invoke(*line[:1], "none.mp4", "none.wav", "-o", "out.mp4", "--overwrite")
+    assert line[0] != "dub" or "none.mp4" in only_line(forced.stderr)
+    assert Path("out.mp4").read_text() == "mine"
+
+
+class Terminal(io.StringIO):
+    """A stream that is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "replaced"), [("y\n", True), ("\n", False), ("", False)])
+def test_at_a_terminal_it_is_asked(
+    answer: str, replaced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    monkeypatch.setattr("sys.stderr", asked := Terminal())
+    (tmp_path / "out.mp4").touch()
+    with nullcontext() if replaced else pytest.raises(InputError, match="was left as it is"):
+        may_replace(tmp_path / "out.mp4", overwrite=False)
+    assert asked.getvalue() == f"{tmp_path / 'out.mp4'} is there. Replace it? [y/N] "
 
 
 def test_help_is_the_settings() -> None:
@@ -192,6 +264,17 @@ def test_ctrl_c(
     ended = invoke(*line)
     assert ended.exit_code == 130
     assert only_line(ended.stderr).startswith(f"dubflow: stopped; {remark}")
+
+
+def test_ctrl_c_is_heard_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "flows.cli.weights.read_registry", lambda: signal.raise_signal(signal.SIGINT)
+    )
+    ended = invoke("weights", "list")
+    heard, stopped = ended.stderr.splitlines()
+    assert heard.startswith("dubflow: stopping; what is under way")
+    assert stopped.startswith("dubflow: stopped; ")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def completed(line: str, tmp_path: Path) -> set[str]:

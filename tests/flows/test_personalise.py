@@ -194,7 +194,7 @@ def test_what_cannot_be_learned_from_is_said_first(
         Plan.of(make(**teacher)).check()
     with pytest.raises(SettingsError, match="no preset of a personalisation 'huge'"):
         make(preset="huge")
-    with pytest.raises(SettingsError, match=r"renderer\.steps: extra inputs"):
+    with pytest.raises(SettingsError, match=r"renderer\.steps: there is no such setting"):
         make(renderer={"steps": 3})
     with pytest.raises(SettingsError, match=r"size\.wide"):
         Plan.of(make(expression={"settings": {"size": {"wide": 3}}}))

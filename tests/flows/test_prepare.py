@@ -14,9 +14,9 @@ from flows.preparation.report import split_notes
 from flows.prepare import PrepareReport, PrepareSettings, prepare
 from flows.presets import checked
 from stores.artifacts.store import Store
+from stores.collector import collect
 from stores.dataset_index import index_facts, read_parts
 from stores.errors import InputError, SettingsError
-from stores.runs import collect
 from tests.command import invoke
 from tests.media_factory import faces, make_video
 

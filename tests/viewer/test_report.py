@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.viewer.sample import METRICS, curves, report
+from tests.viewer.sample import METRICS, SYSTEMS, curves, report
 from viewer.intervals import Interval, crossed_interval, mean_interval
 from viewer.report.choose import curves_to_show, moments_to_show
-from viewer.report.data import Curve, Part, Score, System
+from viewer.report.data import Curve, Failure, Part, PooledScore, Score, System
 from viewer.report.render import interval, number, to_html, to_markdown, write_report
 from viewer.report.tables import duels, metric_tables, untried
 
@@ -192,3 +192,45 @@ def test_a_report_of_nothing() -> None:
         report(), systems=(), parts=(Part("empty", "", ()),), opinions=None, unavailable=()
     )
     assert "empty" in to_html(empty)
+
+
+def test_nothing_is_bold_that_failed_on_a_clip() -> None:
+    scores = [Score("exemplar", str(i), "psnr", 30.0) for i in range(3)]
+    scores += [Score("other & co", str(i), "psnr", 40.0) for i in range(2)]
+    whole = Part("p", "", scores)
+    broken = replace(whole, failures=[Failure("other & co", "2", "no file 2.mp4")])
+    skipped = replace(whole, failures=[Failure("other & co", "2", "skipped: shorter than 2 s")])
+    best = [
+        [cell.best for cell in metric_tables(report(), part)[0].cells]
+        for part in (whole, broken, skipped)
+    ]
+    assert best == [[False, True], [False, False], [False, True]]
+    pooled = [PooledScore(s.name, "fid", v, 3) for s, v in zip(SYSTEMS, (9.0, 1.0), strict=True)]
+    part = replace(broken, pooled=pooled, scores=[])
+    assert [cell.best for cell in metric_tables(report(), part)[0].cells] == [False, False]
+
+
+def test_what_is_too_short_is_skipped_and_has_not_failed() -> None:
+    scores = [Score("exemplar", "0", "psnr", 30.0)]
+    scores += [Score("exemplar", "1", "psnr", None, "skipped: shorter than 4.04 s of a face")]
+    failures = [Failure("exemplar", "2", "skipped: shorter than 2 s")]
+    shown = replace(report(), parts=(Part("p", "", scores, failures=failures),))
+    ours = metric_tables(shown, shown.parts[0])[0].cells[0]
+    assert (ours.failed, ours.skipped) == (0, 2)
+    page, text = to_html(shown), to_markdown(shown)
+    assert "2 skipped" in page and "1 failed" not in page and "1 without a result" not in page
+    assert "exemplar, 2: skipped: shorter than 2 s" in text
+
+
+def test_lip_openings_are_drawn_as_asked_rendered_and_true() -> None:
+    seconds = np.arange(50) / 25
+    openings = [
+        Curve(what, "exemplar, clip_3", "opening", seconds, 3 + n + np.sin(9 * seconds))
+        for n, what in enumerate(("asked", "rendered", "true"))
+    ]
+    page = to_html(replace(report(), parts=(Part("p", "", [], openings=openings),)))
+    figure = page.partition("Lip opening of the worst results")[2].partition("</figure>")[0]
+    assert [f"<title>{what}</title>" in figure for what in ("asked", "rendered", "true")] == [
+        *(True, True, True)
+    ]
+    assert "<figcaption>exemplar, clip_3</figcaption>" in figure

@@ -68,6 +68,10 @@ class PooledScore:
     reason: str = ""
 
 
+SKIPPED = "skipped: "
+"""How the reason begins where a clip is none for what was asked, and nothing failed."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A clip that a system gave no result for, or none that can be read."""
@@ -75,6 +79,11 @@ class Failure:
     system: str
     item: str
     reason: str
+
+    @property
+    def skipped(self) -> bool:
+        """It was not tried: the clip is too short."""
+        return self.reason.startswith(SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,10 @@ class Curve:
     metric: str
     seconds: NDArray[np.floating[Any]]
     values: NDArray[np.floating[Any]]
+
+
+OPENINGS = ("asked", "rendered", "true")
+"""By the speech model; as the result shows it; as the reference shows it."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,7 @@ class Part:
         failures: Clips without a result; they are in no mean, and counted.
         curves: Drawn as they are, one picture for each item and metric.
         moments: Shown as they are.
+        openings: How far lips open, of the worst results: `system` is what is shown (OPENINGS).
     """
 
     title: str
@@ -164,6 +178,7 @@ class Part:
     failures: Sequence[Failure] = ()
     curves: Sequence[Curve] = ()
     moments: Sequence[Moment] = ()
+    openings: Sequence[Curve] = ()
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,20 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from models.metrics.metric import Metric
 from viewer.intervals import Interval
 from viewer.report.charts import draw_curves
-from viewer.report.data import Moment, Part, Report, Rgb
+from viewer.report.data import OPENINGS, Curve, Moment, Part, Report, Rgb
 from viewer.report.tables import duels, metric_tables, untried
 
 MOMENT_HEIGHT = 260
 """Pixels; taller pictures are made smaller."""
 
+OPENING = Metric(
+    "opening",
+    "Lip opening",
+    "none",
+    "Of the middle of the inner lips.",
+    "ours",
+    unit="% of face height",
+)
 _GAP = 6
 _ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0", "none": ""}
 _DIRECTIONS = {
@@ -112,7 +120,10 @@ def _shown(report: Report) -> dict[str, Any]:
                 "tables": tables,
                 "untried": untried(report, tables),
                 "duels": duels(report, part),
-                "charts": _charts(part, metrics, systems),
+                "charts": _charts(part.curves, metrics, systems),
+                "openings": _charts(part.openings, {OPENING.name: OPENING}, OPENINGS),
+                "failed": sum(not failure.skipped for failure in part.failures),
+                "skipped": [failure for failure in part.failures if failure.skipped],
                 "clips": _clips(part),
             }
         )
@@ -125,18 +136,18 @@ def _clips(part: Part) -> int:
 
 
 def _charts(
-    part: Part, metrics: Mapping[str, Metric], systems: Sequence[str]
+    curves: Sequence[Curve], metrics: Mapping[str, Metric], systems: Sequence[str]
 ) -> list[dict[str, str]]:
     pictures: dict[tuple[str, str], list[Any]] = {}
-    for curve in part.curves:
+    for curve in curves:
         pictures.setdefault((curve.metric, curve.item), []).append(curve)
     drawn = [
         {
             "metric": metrics[name].title,
             "item": item,
-            "svg": draw_curves(curves, metrics[name], systems),
+            "svg": draw_curves(drawn_together, metrics[name], systems),
         }
-        for (name, item), curves in pictures.items()
+        for (name, item), drawn_together in pictures.items()
     ]
     return [chart for chart in drawn if chart["svg"]]
 

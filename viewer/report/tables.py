@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.metrics.metric import Metric
 from viewer.intervals import Interval, mean_interval
-from viewer.report.data import Part, Report
+from viewer.report.data import SKIPPED, Part, Report
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Cell:
     Attributes:
         system: Its name.
         mean: None where no clip has a value. A pooled figure has no interval.
-        failed: Clips without a value.
+        failed: Clips without a value, or without a result.
+        skipped: Clips that are no clips for it, being too short; they are not among the failed.
         reasons: Why, with how many clips each, most frequent first.
-        best: No other system's mean is better, and there is another one.
+        best: No other system's mean is better, there is another one, and no clip failed.
         fewer: Measured on fewer clips than another system: the means are not of the same clips.
     """
 
@@ -30,6 +31,7 @@ class Cell:
     mean: Interval | None
     failed: int
     reasons: tuple[tuple[str, int], ...]
+    skipped: int = 0
     best: bool = False
     fewer: bool = False
 
@@ -141,12 +143,14 @@ def _cell(part: Part, system: str, metric: str) -> Cell:
         if row.value is None or not np.isfinite(row.value)
     )
     reasons.update(
-        f"no result: {failure.reason}"
+        failure.reason if failure.skipped else f"no result: {failure.reason}"
         for failure in part.failures
         if failure.system == system and failure.item not in seen
     )
     mean = mean_interval(values) if values else None
-    return Cell(system, mean, reasons.total(), tuple(reasons.most_common()))
+    skipped = sum(times for reason, times in reasons.items() if reason.startswith(SKIPPED))
+    told = tuple(reasons.most_common())
+    return Cell(system, mean, reasons.total() - skipped, told, skipped)
 
 
 def _pooled_cells(report: Report, part: Part, metric: Metric) -> list[Cell]:
@@ -154,13 +158,15 @@ def _pooled_cells(report: Report, part: Part, metric: Metric) -> list[Cell]:
     cells = []
     for system in report.systems:
         row = rows.get(system.name)
+        failed = [f for f in part.failures if f.system == system.name and not f.skipped]
         if row is None:
             cells.append(Cell(system.name, None, 0, ()))
         elif row.value is None:
             reason = row.reason or "no reason given"
             cells.append(Cell(system.name, None, row.items, ((reason, max(row.items, 1)),)))
         else:
-            cells.append(Cell(system.name, Interval(row.value, None, None, row.items), 0, ()))
+            mean = Interval(row.value, None, None, row.items)
+            cells.append(Cell(system.name, mean, len(failed), ()))
     return cells
 
 
@@ -177,7 +183,7 @@ def _marked(
     return tuple(
         replace(
             cell,
-            best=top is not None and merit.get(cell.system) == top,
+            best=top is not None and merit.get(cell.system) == top and not cell.failed,
             fewer=cell.mean is not None and cell.mean.n < most,
         )
         for cell in cells

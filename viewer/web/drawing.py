@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stores.artifacts.store import Store
-from viewer.preview import draw
+from viewer.drawings.draw import draw
 from viewer.web.child import run
 
 

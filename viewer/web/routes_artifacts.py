@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from stores.artifacts.artifact import Artifact
 from stores.errors import StoreError
-from viewer.preview import DRAWN
+from viewer.drawings.draw import is_drawn
 from viewer.web.desk import DRAWING_SECONDS, Desk, kept
 
 _MOST = 2000
@@ -35,7 +35,7 @@ def artifact_routes(desk: Desk) -> APIRouter:
             "created": manifest.created,
             "seconds": manifest.wall_seconds,
             "bytes": manifest.stored_bytes,
-            "picture": kind in DRAWN,
+            "picture": is_drawn(found),
             "files": len(manifest.files),
             "sizes": manifest.sizes,
             "parameters": manifest.parameters,

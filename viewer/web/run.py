@@ -21,7 +21,8 @@ from stores.media.segment import encoded_facts
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from stores.runs import RunRecord
-from viewer.web.frames import Composed, Pictures, segment_rows
+from viewer.composed import Composed, segment_rows
+from viewer.web.frames import Pictures
 from viewer.web.playable import dub_type, playable_type
 
 Which = Literal["source", "dub"]

@@ -8,6 +8,9 @@ from stores.artifacts.store import Store
 from stores.errors import InputError, StoreError
 from stores.runs import RunRecord, find_run
 
+FILES = (".mp4", ".mov", ".mkv", ".m4v")
+"""What a name ends with that is one of a dub, and no key of an artifact."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -68,6 +71,8 @@ def find_subject(store: Store, text: str | None) -> Subject:
             f"{path} was written by no run that {store.url} knows; name its store with --store, or "
             "leave the name out to see all runs"
         )
+    if path.suffix in FILES:
+        raise InputError(f"there is no file {path}, and no run that {store.url} knows wrote one")
     short = [run for run in runs if run.id.startswith(text)]
     if len(short) == 1:
         return Subject("run", short[0].id)

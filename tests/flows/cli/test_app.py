@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.dub import dub
+from flows.dub import dub, is_result_of
 from flows.settings import DubSettings
 from stores.artifacts.store import Store
 from stores.media.scanning import scan
 from tests.command import invoke
 from tests.media_factory import damage, make_audio, make_video
-from viewer.preview import SHEET_PICTURES
+from viewer.drawings.draw import SHEET_PICTURES
 
 pytestmark = pytest.mark.dub
 
@@ -47,10 +47,24 @@ def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
     assert set(report) >= {
         *("output", "frames", "valid_frames", "no_face_ranges", "stages", "versions"),
     }
-    assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key"}
+    assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key", "role"}
     assert not any(stage["computed"] for stage in report["stages"])
     assert "all came from the store" in done.stderr
     assert given.output.is_file()
+
+
+def test_the_same_command_again_replaces_what_it_made_and_another_does_not(settings: Make) -> None:
+    given = settings()
+    dub(given)
+    assert is_result_of(given)
+    assert not is_result_of(given.model_copy(update={"precision": "bfloat16"}))
+    line = ("dub", given.video, given.audio, "-o", given.output, "--store", given.store)
+    other = invoke(*line, "--quality", 30, "--direct")
+    assert (other.exit_code, "--overwrite" in other.stderr) == (1, True)
+    again = invoke(*line, "--set", "workers=2", "--direct")
+    assert again.exit_code == 0, again.stderr
+    given.output.write_bytes(b"mine")
+    assert not is_result_of(given)
 
 
 def test_unusable_videos_are_refused_in_one_line(tmp_path: Path, speech: Path) -> None:
@@ -84,6 +98,7 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
     assert values["blend"]["mode"] == "multiband"
     assert values["encode"]["crf"] == 20
     assert values["sync"]["start_seconds"] == 1
+    assert "takes about " in shown.stderr and "for " + str(given.output) in shown.stderr
     config = tmp_path / "settings.yaml"
     config.write_text(shown.stdout)
     assert invoke(*arguments, "--config", config, "--dry-run").stdout == shown.stdout
@@ -116,7 +131,7 @@ def test_artifacts_are_listed_shown_and_drawn(settings: Make, tmp_path: Path) ->
     shown = invoke("artifacts", "show", "landmarks/", *store)
     if shown.exit_code:  # several videos share the store
         assert "give more digits" in shown.stderr
-    for kind in ("timeline", "landmarks", "crops", "mel", "motion", "lenders", "render", "dubbed"):
+    for kind in ("landmarks", "mel"):
         key = next(row["key"] for row in rows if row["kind"] == kind)
         picture = tmp_path / f"{kind}.png"
         done = invoke("artifacts", "show", f"{kind}/{key}", "--preview", picture, *store)

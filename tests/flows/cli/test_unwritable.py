@@ -21,7 +21,10 @@ pytestmark = pytest.mark.dub
 
 READ_ONLY, FULL = errno.EROFS, errno.ENOSPC
 
+_QUEUED = "keeps its jobs in a folder of their own, which tests/flows/jobs takes away"
+
 WITHOUT_STORE = {
+    **{("jobs", n): _QUEUED for n in ("submit", "list", "show", "retry", "cancel", "wait")},
     ("up",): "starts Prefect's server",
     ("demo-batch",): "starts Prefect's server",
     ("inspect",): "serves until it is stopped; its app is tried in tests/viewer",
@@ -31,6 +34,7 @@ WITHOUT_STORE = {
 READERS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("artifacts", "list"): (),
     ("artifacts", "show"): ("numbers/",),
+    ("artifacts", "lineage"): ("numbers/",),
     ("artifacts", "verify"): (),
     ("weights", "list"): (),
     ("weights", "show"): ("s3fd",),

@@ -17,8 +17,8 @@ import yaml
 
 from models.published import build
 from stores.artifacts.store import Store
+from stores.collector import collect
 from stores.errors import StoreFull, WeightsError
-from stores.runs import collect
 from stores.weights.download import Download
 from stores.weights.registry import FILE, WEIGHTS, find_converted, read_registry
 from tasks.weights.networks import load_network
@@ -406,6 +406,20 @@ def test_add_list_show_verify(register: Any, site: Site, store: Store, tmp_path:
     assert json.loads(weights("list", "--json", "--there").stdout) == []
     assert weights("pull", "mine").exit_code == 0
     assert store.find(WEIGHTS.kind, kept.key) is not None
+
+
+def test_at_80_columns_nothing_of_a_licence_is_cut(
+    register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(licence="none stated; README: research and personal, non-commercial use only")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = weights("list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "…" not in "".join(lines)
+    first = next(place for place, line in enumerate(lines) if line.startswith("mine "))
+    words = [lines[first].partition("pull")[2], *lines[first + 1 : first + 5]]
+    assert "none stated; README: research and personal, non-commercial use only" in " ".join(
+        " ".join(words).split()
+    )
 
 
 def test_add_refuses_in_one_line(register: Any, site: Site, tmp_path: Path) -> None:

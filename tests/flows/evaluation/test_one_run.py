@@ -11,8 +11,8 @@ from flows.evaluation.item import options_of
 from flows.evaluation.protocols import Item
 from flows.evaluation.settings import EvaluateSettings
 from stores.artifacts.store import Store
+from stores.collector import collect
 from stores.errors import StoreError
-from stores.runs import collect
 from tests.flows.evaluation.test_protocols import protocol
 
 

@@ -16,8 +16,9 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import canonical_json, content_key
 from stores.artifacts.store import Store
+from stores.collector import Forget, collect
 from stores.errors import DamagedArtifact, StoreError, StoreFull
-from stores.runs import RunRecord, collect, record_run
+from stores.runs import RunRecord, record_run
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Run
 from tests.tasks.toy_stages import ToySettings, numbers, total
@@ -206,7 +207,7 @@ def test_collector_follows_inputs(store: Store) -> None:
     done = collect(store, dry_run=False)
     assert done == planned
     assert set(store.committed()) == {("total", kept.key), ("numbers", source.key)}
-    everything = collect(store, older_than=timedelta(seconds=-1), dry_run=False)
+    everything = collect(store, forget=Forget(older_than=timedelta(seconds=-1)), dry_run=False)
     assert len(everything.runs) == 1
     assert list(store.committed()) == []
 

@@ -12,8 +12,9 @@ from stores.artifacts.builder import Derivation
 from stores.artifacts.catalog import read_catalog, write_catalog
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
+from stores.collector import Forget, collect
 from stores.errors import DamagedArtifact, StoreError
-from stores.runs import RunRecord, collect, record_run, recorded_runs
+from stores.runs import RunRecord, record_run, recorded_runs
 from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import NUMBERS, ToySettings, copied, numbers, total
 
@@ -198,7 +199,8 @@ def test_collector_keeps_what_runs_refer_to(any_store: Store) -> None:
     assert collect(any_store, dry_run=False) == planned
     assert set(any_store.committed()) == {("total", kept.key), ("numbers", source.key)}
     assert any_store.unfinished() == []
-    assert len(collect(any_store, older_than=timedelta(seconds=-1), dry_run=False).runs) == 1
+    everything = Forget(older_than=timedelta(seconds=-1))
+    assert len(collect(any_store, forget=everything, dry_run=False).runs) == 1
     assert list(any_store.committed()) == []
     assert all(name.endswith(".lock") for name in any_store.backend.names(""))
 

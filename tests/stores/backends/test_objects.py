@@ -24,8 +24,8 @@ from stores.backends.backend import record_of
 from stores.backends.bucket import Bucket, open_bucket
 from stores.backends.downloads import Downloads
 from stores.backends.manifest import FileRecord
+from stores.collector import collect
 from stores.errors import DamagedArtifact, StoreError, StoreFull, StoreUnreachable
-from stores.runs import collect
 from tasks.engine.open_run import open_run
 from tests.stores.backends.test_backends import ROWS, begin, stored
 from tests.stores.object_server import Wire, environment

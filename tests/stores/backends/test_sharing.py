@@ -13,7 +13,8 @@ import pytest
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.backends import locks
-from stores.runs import RunRecord, collect, record_run
+from stores.collector import collect
+from stores.runs import RunRecord, record_run
 from tasks.engine.open_run import open_run
 from tests.tasks.toy_stages import ToySettings, copied, numbers
 

@@ -9,8 +9,8 @@ import yaml
 
 from models.published import NAMES
 from stores.artifacts.store import Store
+from stores.collector import collect
 from stores.errors import SettingsError, WeightsError
-from stores.runs import collect
 from stores.weights import registry
 from stores.weights.registry import (
     FILE,

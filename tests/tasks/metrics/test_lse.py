@@ -153,7 +153,7 @@ def test_what_can_not_be_scored_says_why(active: Run, tmp_path: Path) -> None:
     found = family.FAMILY.measure(compared(grey, grey, speech=heard(SPEECH))).attributes
     assert set(found["values"].values()) == {None}
     assert found["reasons"]["lse_d"] == "no face"
-    assert found["reasons"]["lse_c_wav2lip"] == "picture or sound is too short"
+    assert found["reasons"]["lse_c_wav2lip"] == family.TOO_SHORT
 
 
 def test_short_tracks_and_small_faces_do_not_count(
@@ -167,7 +167,7 @@ def test_short_tracks_and_small_faces_do_not_count(
     monkeypatch.undo()
     monkeypatch.setattr("models.syncnet.crops.SHORTEST_TRACK", 100)
     tracks, why = family._scored_tracks(clip, talk.landmarks, rows)
-    assert tracks == [] and why == "no face for more than 100 frames at 25 a second"
+    assert tracks == [] and why == "skipped: shorter than 4.04 s of a face without a cut"
 
 
 def test_frames_are_taken_by_time() -> None:

@@ -21,7 +21,7 @@ from tasks.source.face_fit_person import face_fit_person
 from tasks.source.landmarks import LANDMARKS
 from tasks.source.timeline import timeline
 from tests.media_factory import make_video
-from viewer.preview import draw
+from viewer.drawings.draw import draw
 
 FRAMES = 24
 HIDDEN = slice(9, 12)

@@ -32,7 +32,7 @@ from tasks.source.timeline import timeline
 from tests.made_up_bfm import write_bfm
 from tests.media_factory import make_video
 from tests.published_weights import add_filled, write_registry
-from viewer.preview import draw
+from viewer.drawings.draw import draw
 
 FRAMES, KNOWN = 12, slice(0, 3)
 QUICK = {"person_frames": 3, "person_iterations": 3, "iterations": 2}

@@ -1,0 +1,1 @@
+"""Dubs that are submitted, and run when somebody waits for them or a worker is there."""

@@ -1,0 +1,1 @@
+"""Drawings of artifacts and runs: contact sheets, plots, videos, one page of a whole run."""
