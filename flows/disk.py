@@ -22,7 +22,7 @@ _CROP_SIDE = 1.2
 """Of the square that is cut out, in widths of the face."""
 MAX_CROP_PX = 512
 """Of that square, for a face of any size."""
-_PICTURE_BYTES = 3.3
+_PICTURE_BYTES = 0.9
 """Of the crop and the new mouth together, for each px of that square."""
 _ENCODED_BYTES = 0.04
 """Of the encoded picture at quality 17, for each px of a frame; half as much 6 steps further."""
