@@ -39,10 +39,10 @@ class WorkerPool:
 
     Args:
         size: Calls performed at once.
-        least_rows: A call of fewer rows is not worth a worker's start.
+        least_rows: A call of fewer rows is not worth the way to a worker, or its start.
     """
 
-    def __init__(self, size: int, *, least_rows: int = 0) -> None:
+    def __init__(self, size: int, *, least_rows: int = 64) -> None:
         self._size, self._least_rows = size, least_rows
         self._free: queue.LifoQueue[_WorkerProcess] = queue.LifoQueue()
         self._started: list[_WorkerProcess] = []

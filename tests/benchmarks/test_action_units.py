@@ -10,7 +10,7 @@ from models.faces.mesh.align import Pose
 from models.ganimation.action_units import UNITS
 from models.ganimation.generator import Generator
 from tasks.source.landmarks import mean_face
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, View
 
 _INNER_BROWS, _BOX = (107, 55, 336, 285), np.array([60, 40, 140, 160])
 _FACE = Face(
@@ -30,7 +30,8 @@ class DarkFrowns(FaceMeshDetector):
     def reset(self) -> None:
         pass
 
-    def detect(self, frame: Bytes) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+    def detect(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        frame = view.whole()
         mesh = mean_face().copy()
         mesh[list(_INNER_BROWS), 1] += 0.001 * (100 - frame[100, 100].mean())
         turn, place = np.eye(3, dtype=np.float32), np.float32([*self.at, 0])

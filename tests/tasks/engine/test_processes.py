@@ -24,7 +24,7 @@ from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerPool
 from tests.tasks.toy_stages import ToySettings, numbers
-with WorkerPool(2) as pool, open_run(Store(sys.argv[1]), workers=2, pool=pool):
+with WorkerPool(2, least_rows=0) as pool, open_run(Store(sys.argv[1]), workers=2, pool=pool):
     numbers(160, ToySettings())
 """
 
@@ -57,7 +57,7 @@ def test_workers_make_what_threads_make(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
     progress = Counted()
     with (
-        WorkerPool(2) as pool,
+        WorkerPool(2, least_rows=0) as pool,
         open_run(Store(str(tmp_path / "a")), workers=2, progress=progress, pool=pool),
     ):
         made = numbers(100, ToySettings())
@@ -84,7 +84,7 @@ def test_short_ranges_stay_in_this_process(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_a_call_raises_is_raised_here(tmp_path: Path) -> None:
     with (
-        WorkerPool(2) as pool,
+        WorkerPool(2, least_rows=0) as pool,
         open_run(Store(str(tmp_path / "a")), workers=1, pool=pool) as run,
     ):
         with pytest.raises(MediaError, match="frame 7 of talk"):
@@ -100,7 +100,7 @@ def test_a_stopped_run_keeps_what_was_finished(
     monkeypatch.setenv("TOY_LOG", str(log))
     monkeypatch.setenv("TOY_SECONDS", "0.3")
     with (
-        WorkerPool(2) as pool,
+        WorkerPool(2, least_rows=0) as pool,
         open_run(Store(str(tmp_path / "a")), workers=2, pool=pool) as run,
     ):
 
@@ -122,7 +122,7 @@ def test_a_worker_that_dies_is_told_of_and_replaced(
     monkeypatch.setenv("TOY_SECONDS_FILE", str(tmp_path / "seconds"))
     (tmp_path / "seconds").write_text("0.3")
     with (
-        WorkerPool(2) as pool,
+        WorkerPool(2, least_rows=0) as pool,
         open_run(Store(str(tmp_path / "a")), workers=2, pool=pool) as run,
     ):
 

@@ -32,7 +32,7 @@ def test_boxes_found_elsewhere_lead_to_meshes(frames: list[np.ndarray]) -> None:
     detector = FaceMeshDetector(find_boxes=find)
     landmarks, _ = detector.detect(RgbView(frames[0]))
     plain = FaceMeshDetector()
-    expected, _ = plain.detect(frames[0])
+    expected, _ = plain.detect(RgbView(frames[0]))
     detector.close()
     plain.close()
     assert found
