@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +37,7 @@ for start in range(0, len(clip), 256):
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall time [s], processor time [s] and peak memory [MiB] of a child process."""
+    """Wall time [s], processor time [s] and peak memory [MiB] of a child process and its own."""
 
     wall: float
     cpu: float
@@ -48,13 +50,45 @@ def measured(command: list[str]) -> tuple[Cost, str]:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    peak, ended = [0.0], threading.Event()
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak, ended))
+    watcher.start()
     output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    ended.set()
+    watcher.join()
     if status:
         raise SystemExit(f"{' '.join(command)} failed with status {status}")
-    wall = time.perf_counter() - start
     unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20), output
+    largest = usage.ru_maxrss * unit / 2**20
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak[0] or largest), output
+
+
+def _watch(pid: int, peak: list[float], ended: threading.Event) -> None:
+    """Note the most memory that a process and its children hold; what they share counts once."""
+    while not ended.wait(0.1):
+        peak[0] = max(peak[0], sum(_own_memory(each) for each in _family(pid)))
+
+
+def _family(pid: int) -> list[int]:
+    found, waiting = [pid], [pid]
+    while waiting:
+        with suppress(OSError):  # one that has ended meanwhile
+            for children in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+                new = [int(child) for child in children.read_text().split()]
+                found += new
+                waiting += new
+    return found
+
+
+def _own_memory(pid: int) -> float:
+    """Proportional set size [MiB]; 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def bench(folder: Path, *, seconds: int, width: int, height: int) -> dict[str, str]:

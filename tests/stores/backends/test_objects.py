@@ -15,7 +15,7 @@ import numpy as np
 import obstore
 import pytest
 
-from stores import runs
+from stores import collector
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
 from stores.artifacts.store import Store
@@ -192,17 +192,17 @@ def test_a_collector_that_stood_still_takes_nothing_away(
     """Others may have taken it for dead and begun to work; it can't know."""
     store = Store(s3_url)
     artifact, now = _made(store), leases._now
-    reachable = runs._reachable
+    live = collector._live
 
     def slow(*given: Any) -> Any:
         monkeypatch.setattr(leases, "_now", lambda: now() + leases.DEAD_SECONDS)
-        return reachable(*given)
+        return live(*given)
 
-    monkeypatch.setattr(runs, "_reachable", slow)
+    monkeypatch.setattr(collector, "_live", slow)
     with pytest.raises(StoreError, match="stood still for so long"):
         collect(store, dry_run=False)
     assert store.get("numbers", artifact.key).damage() == []
-    monkeypatch.setattr(runs, "_reachable", reachable)
+    monkeypatch.setattr(collector, "_live", live)
     assert collect(store, dry_run=False).artifacts == [("numbers", artifact.key)]
 
 

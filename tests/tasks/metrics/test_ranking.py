@@ -22,7 +22,7 @@ from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
 from tasks.metrics import families
 from tasks.metrics.family import Comparison, Family
-from tasks.source.mesh_detector import FaceMeshDetector
+from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 from tasks.source.seen import Seen
 from tests.media_factory import EXAMPLE
 from tests.tasks.compared import compared, heard, read_pictures, seen, write_frames
@@ -126,7 +126,7 @@ def face_of(path: Path) -> tuple[Picture, Mesh]:
     (picture,) = read_pictures(path, most=1)
     detector = FaceMeshDetector()
     try:
-        found, _ = detector.detect(picture)
+        found, _ = detector.detect(RgbView(picture))
     finally:
         detector.close()
     return picture, np.asarray(found[0], np.float32)
