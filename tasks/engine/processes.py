@@ -119,7 +119,7 @@ class _WorkerProcess:
                     kind, content = self._line.recv()
                     if kind != "rows":
                         break
-                    run.progress.advance(call.kind, content)
+                    run.progress.advance(call.title, content)
         except (EOFError, OSError) as error:
             self.end()
             raise WorkerDied(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from stores.artifacts.store import Store
 from stores.errors import MediaError
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerDied, WorkerPool
-from tasks.engine.run import NoProgress
+from tasks.engine.run import NoProgress, told_as
 from tests.tasks.toy_stages import ROWS_PER_SHARD, ToySettings, failing, numbers, total
 
 OWNER = """
@@ -31,10 +32,10 @@ with WorkerPool(2, least_rows=0) as pool, open_run(Store(sys.argv[1]), workers=2
 
 class Counted(NoProgress):
     def __init__(self) -> None:
-        self.rows = 0
+        self.rows = Counter[str]()
 
     def advance(self, stage: str, rows: int) -> None:
-        self.rows += rows
+        self.rows[stage] += rows
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +61,10 @@ def test_workers_make_what_threads_make(tmp_path: Path, monkeypatch: pytest.Monk
         WorkerPool(2, least_rows=0) as pool,
         open_run(Store(str(tmp_path / "a")), workers=2, progress=progress, pool=pool),
     ):
-        made = numbers(100, ToySettings())
+        with told_as("speech"):
+            made = numbers(100, ToySettings())
         assert total(made).read("sum")[0] == 2 * 3 * 4950
-    assert progress.rows == 100
+    assert progress.rows == {"numbers (speech)": 100}
     writers = {line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()}
     assert str(os.getpid()) not in writers and len(writers) == 2
     with open_run(Store(str(tmp_path / "b")), workers=2):
