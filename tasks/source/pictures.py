@@ -27,8 +27,8 @@ def pictures(*dims: str, doc: str, chunk: int = 16) -> ArraySpec:
 
 
 def photographs(*dims: str, doc: str) -> ArraySpec:
-    """Declares 8-bit RGB pictures that are kept as JPEG: half a level away in the mean."""
-    return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=95)
+    """Declares 8-bit RGB pictures that are kept as JPEG: three quarters of a level away in the mean."""
+    return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=92)
 
 
 def marks(doc: str) -> ArraySpec:
