@@ -27,7 +27,7 @@ def pictures(*dims: str, doc: str, chunk: int = 16) -> ArraySpec:
 
 
 def photographs(*dims: str, doc: str) -> ArraySpec:
-    """Declares 8-bit RGB pictures that are kept as JPEG: three quarters of a level away in the mean."""
+    """Declares 8-bit RGB pictures kept as JPEG, in the mean 0.75 levels from what they were."""
     return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=92)
 
 
