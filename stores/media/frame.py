@@ -385,7 +385,8 @@ def _copied(source: VideoFrame) -> VideoFrame:
 
 def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:
     target.pts = source.pts
-    target.time_base = source.time_base
+    if source.time_base is not None:  # a packet without a file has none
+        target.time_base = source.time_base
     target.color_range = source.color_range
     target.color_primaries = source.color_primaries
     target.color_trc = source.color_trc

@@ -4,6 +4,7 @@ import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import pytest
 
 from stores.errors import MediaError
 from stores.media import read
+from stores.media.frame import FrameMaker
 from stores.media.planes import plane_views
 from stores.media.read import Frame, FrameReader, read_frames, read_frames_reversed
 from stores.media.scanning import scan
@@ -293,3 +295,12 @@ def test_planes_that_are_put_back_change_nothing_and_others_their_place(
     luma = plane_views(same.native())[0]
     assert not luma[planes.y0 : planes.y0 + h, planes.x0 : planes.x0 + w].any()
     assert (luma == 0).sum() == h * w + (plane_views(frame.native())[0] == 0).sum()
+
+
+def test_a_picture_without_a_file_has_no_time_base_to_copy(tmp_path: Path) -> None:
+    facts = scan(make_video(tmp_path / "a.mp4", frames=2, size=(160, 120))).video
+    alone = av.VideoFrame.from_ndarray(smooth(0, 160, 120), format="rgb24")
+    twin = alone.reformat(format="yuvj420p")
+    assert twin.time_base is None
+    frame = FrameMaker(facts).make(twin, twin, index=0, pts=0)
+    assert frame.rgb().shape == (120, 160, 3)
