@@ -27,8 +27,8 @@ def pictures(*dims: str, doc: str, chunk: int = 16) -> ArraySpec:
 
 
 def photographs(*dims: str, doc: str) -> ArraySpec:
-    """Declares 8-bit RGB pictures kept as JPEG, in the mean 0.75 levels from what they were."""
-    return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=92)
+    """Declares 8-bit RGB pictures kept as JPEG, in the mean 0.65 levels from what they were."""
+    return ArraySpec(("frame", *dims), "uint8", "", doc, shard=PIXEL_SHARD, jpeg_quality=95)
 
 
 def marks(doc: str) -> ArraySpec:
