@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from flows.runtime.environment import quiet_and_private
 quiet_and_private()
 # What is imported for the tests stays: to search it for garbage takes a tenth of the imports' time.
 gc.disable()
+
+# A shell has those that it starts in the background ignore it; tests send it to themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     # Tests run side by side: threads of one would only get in the way of the other.
