@@ -209,6 +209,7 @@ def test_a_row_whose_input_changes_meanwhile_is_not_done(
     assert "changing.mp4 changed while it was read" in row.reason
 
 
+@pytest.mark.long
 def test_the_catalog_is_written_once_for_all_rows(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def weights_of(folder: Path, report: PersonaliseReport) -> Mapping[str, bytes]:
 
 
 @pytest.mark.dub
+@pytest.mark.long
 def test_a_run_holds_all_that_a_dub_takes(whole: PersonaliseReport, shared_store: Path) -> None:
     run = whole.output
     method = yaml.safe_load((run / "method.yaml").read_text())
@@ -119,6 +120,7 @@ def test_a_run_holds_all_that_a_dub_takes(whole: PersonaliseReport, shared_store
 
 
 @pytest.mark.dub
+@pytest.mark.long
 def test_given_again_it_does_nothing(make: Make, whole: PersonaliseReport) -> None:
     told: list[str] = []
     assert personalise(make(output=whole.output), say=told.append) == whole
@@ -132,6 +134,7 @@ def test_given_again_it_does_nothing(make: Make, whole: PersonaliseReport) -> No
 
 
 @pytest.mark.dub
+@pytest.mark.long
 def test_interrupted_it_goes_on_and_ends_with_the_same_bytes(
     make: Make, whole: PersonaliseReport
 ) -> None:
@@ -153,6 +156,7 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_bytes(
 
 
 @pytest.mark.dub
+@pytest.mark.long
 def test_other_settings_are_refused_but_more_steps(make: Make, whole: PersonaliseReport) -> None:
     learned = {"renderer": TINY["renderer"] | {"settings": {"critic_width": 3}}}
     with pytest.raises(TrainingError, match=r"critic_width=2, now it is 3; .*--restart"):
