@@ -38,7 +38,7 @@ def components(lock: str) -> list[dict[str, object]]:
         each["externalReferences"] = [
             {
                 "type": "distribution",
-                "url": f"https://pypi.org/project/{name}/{version}/",
+                "url": f"pkg:pypi/{name}@{version}",
                 "hashes": hashes,
             }
         ]

@@ -99,13 +99,11 @@ def blend(
     weight = cv2.max(moved, np.minimum(mask, 16) * np.float32(1 / 16))
     masks = coding.sampled(mask)
     bases, news = [], []
-    for number, (part, new_part, by) in enumerate(
-        zip(area, coding.parts(patch), coding.sampled(shift), strict=True)
-    ):
-        grid = coding.grid if number else (1, 1)
+    brought = zip(area, coding.parts(patch), masks, coding.sampled(shift), strict=True)
+    for (part, new_part, shown, by), grid in zip(brought, coding.grids, strict=True):
         base = _moved(part, by, rect, grid)
         new = base.copy()
-        cv2.copyTo(new_part, masks[number], new)
+        cv2.copyTo(new_part, shown, new)
         bases.append(base)
         news.append(new)
     if settings.colour_match:
@@ -117,14 +115,12 @@ def blend(
     mix = _multiband if settings.mode == "multiband" else mixed
     weights = coding.sampled(np.asarray(weight, np.float32))
     parts = []
-    for number, (base, new) in enumerate(zip(bases, news, strict=True)):
-        share = masks[number].astype(np.float32) * np.float32(settings.strength / 255)
+    for part, base, new, shown, changed, grid in zip(
+        area, bases, news, masks, weights, coding.grids, strict=True
+    ):
+        share = shown.astype(np.float32) * np.float32(settings.strength / 255)
         out = mix(base, np.minimum(new, coding.maximum), share)
-        parts.append(
-            mixed(
-                _part(area[number], rect, coding.grid if number else (1, 1)), out, weights[number]
-            )
-        )
+        parts.append(mixed(_part(part, rect, grid), out, changed))
     return Blended(rect.x0, rect.y0, tuple(parts), weights[0])
 
 

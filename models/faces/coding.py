@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import cv2
@@ -28,25 +27,28 @@ class Coding:
 
     Attributes:
         from_rgb: affine map of RGB 0..255 to the codes of a pixel's components.
+        to_rgb: affine map of those codes to RGB 0..255.
         maximum: largest code.
         shift: log2 of how many px a sample of the second part covers, along x and y; None where
             the only part has all components.
     """
 
     from_rgb: Float32[np.ndarray, "3 4"]
+    to_rgb: Float32[np.ndarray, "3 4"]
     maximum: int = 255
     shift: tuple[int, int] | None = None
-
-    @cached_property
-    def to_rgb(self) -> Float32[np.ndarray, "3 4"]:
-        """Affine map of the codes of a pixel to RGB 0..255."""
-        inverse = np.linalg.inv(self.from_rgb[:, :3].astype(np.float64))
-        return np.hstack([inverse, -inverse @ self.from_rgb[:, 3:]]).astype(np.float32)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Px along x and y at multiples of which a sample of each part begins."""
-        return (1, 1) if self.shift is None else (1 << self.shift[0], 1 << self.shift[1])
+        return self.grids[-1]
+
+    @property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """Px along x and y that a sample of each part covers."""
+        if self.shift is None:
+            return ((1, 1),)
+        return (1, 1), (1 << self.shift[0], 1 << self.shift[1])
 
     def parts(self, rgb: Picture) -> tuple[Codes, ...]:
         """The parts that stand for a picture, RGB, whose sides are multiples of the grid."""
@@ -95,5 +97,5 @@ class Coding:
         return np.clip(np.rint(codes), 0, self.maximum).astype(np.uint16)
 
 
-RGB = Coding(np.eye(3, 4, dtype=np.float32))
+RGB = Coding(np.eye(3, 4, dtype=np.float32), np.eye(3, 4, dtype=np.float32))
 """Of a picture whose one part is RGB, 8 bits."""

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from numpy.typing import NDArray
 
 from models.arrays import Picture, Transform
-from models.faces.crop.crop import crop_transforms, pixel_matrix, to_crop
+from models.faces.crop.crop import beginning_at, crop_transforms, pixel_matrix, to_crop
 from models.faces.crop.masks import lower_face_mask
 from models.faces.mesh.align import Pose
 from models.marks.code import Reading, read, spread
@@ -95,14 +95,7 @@ class PictureMark:
         if not self.valid[frame]:
             return None
         now = _wave(self.seconds[frame : frame + 1]).astype(np.float32)
-        return lights(now * self.pattern, moved(self.transforms[frame], x0, y0), shape)
-
-
-def moved(transform: Transform, x0: int, y0: int) -> Transform:
-    """A transform for the picture that begins at x0, y0 of the one that it is for."""
-    out = transform.copy()
-    out[:, 2] += out[:, :2] @ np.array([x0, y0], np.float32)
-    return out
+        return lights(now * self.pattern, beginning_at(self.transforms[frame], x0, y0), shape)
 
 
 def lights(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import av
 import cv2
@@ -20,11 +19,9 @@ from stores.media.pixels import (
     carried_over,
     planes_to_rgb,
     upsampled,
+    warped,
 )
 from stores.media.planes import Plane, plane_views
-
-_MOST_SAMPLES = 4
-"""Of a plane along a side of a pixel that a square is made of."""
 
 _SHIFTS = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 
@@ -178,21 +175,14 @@ class Frame:
 
         Into both fields of an interlaced frame goes what changes of its progressive picture.
         """
-        seen = plane_views(self._seen)
-        before = [part.copy() for part in planes.within(seen, self.layout)]
-        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
+        news = (planes.luma, planes.chroma[..., 0], planes.chroma[..., 1])
+        pictures = self._changeable()  # the one that is looked at comes last
+        before = planes.within(plane_views(self._seen), self.layout)
         for picture in pictures:
-            if not self._own:
-                # The decoder may still predict later frames from this memory.
-                picture.make_writable()
             parts = planes.within(plane_views(picture), self.layout)
-            news = (planes.luma, planes.chroma[..., 0], planes.chroma[..., 1])
             for part, was, new in zip(parts, before, news, strict=True):
-                if picture is self._seen:
-                    part[...] = new
-                else:
-                    part[...] = carried_over(part, was, new, self.layout.codes)
-        self._own = True
+                looked_at = picture is self._seen
+                part[...] = new if looked_at else carried_over(part, was, new, self.layout.codes)
 
     def scaled_rgb(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Rgb:
         """Convert the rectangle [x0, x1) x [y0, y1), in px inside the picture, scaled to a size."""
@@ -225,7 +215,7 @@ class Frame:
             matrix[0] = (matrix[0] + (0, 0, 0.5 * across)) / (1 << across)
             matrix[1] /= 1 << down
             matrix[:, 2] -= 0.5  # from corners to the centres of samples
-            out.append(_warped(plane, matrix, size, black[number]))
+            out.append(warped(plane, matrix, size, black[number]))
         return planes_to_rgb(out[0], out[1], out[2], layout.codes)
 
     def paste_rgb(
@@ -276,11 +266,7 @@ class Frame:
         layout = self.layout
         rows = slice(y0 >> layout.shift_y, y1 >> layout.shift_y)
         columns = slice(x0 >> layout.shift_x, x1 >> layout.shift_x)
-        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
-        for picture in pictures:
-            if not self._own:
-                # The decoder may still predict later frames from this memory.
-                picture.make_writable()
+        for picture in self._changeable():
             luma, blue, red = plane_views(picture)
             blend_patch(
                 (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns]),
@@ -291,7 +277,15 @@ class Frame:
                 shift_x=layout.shift_x,
                 shift_y=layout.shift_y,
             )
+
+    def _changeable(self) -> list[VideoFrame]:
+        """The pictures that it holds, free to be written into."""
+        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
+        if not self._own:
+            for picture in pictures:  # the decoder may still predict later frames from this memory
+                picture.make_writable()
         self._own = True
+        return pictures
 
     def _check_inside(self, x0: int, y0: int, x1: int, y1: int) -> None:
         if not (0 <= x0 < x1 <= self.width and 0 <= y0 < y1 <= self.height):
@@ -391,25 +385,6 @@ def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:
     target.color_primaries = source.color_primaries
     target.color_trc = source.color_trc
     target.colorspace = source.colorspace
-
-
-def _warped(plane: Plane, matrix: Float[np.ndarray, "2 3"], size: int, outside: int) -> Plane:
-    """A square of a plane, by the affine map of its px, from the corner, to the plane's samples."""
-    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    finer = int(np.clip(round(step), 1, _MOST_SAMPLES))
-    fine = matrix.copy()
-    fine[:, :2] /= finer
-    fine[:, 2] += fine[:, :2] @ np.array([0.5, 0.5])
-    square = cv2.warpAffine(
-        plane,
-        fine,
-        (size * finer, size * finer),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderValue=(outside,),
-    )
-    if finer > 1:
-        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
-    return cast(Plane, square)
 
 
 def _resized(plane: Plane, size: tuple[int, int]) -> Plane:

@@ -6,11 +6,12 @@ columns and, in 4:2:0, half way between two rows, as H.264 and HEVC have it by d
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8, UInt16
+from jaxtyping import Float, Float32, UInt8, UInt16
 
 from stores.media.planes import Plane
 
@@ -22,6 +23,7 @@ Mask = Float32[np.ndarray, "height width"]
 _WholePlane = UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
 """At the size of the picture, as luma always is."""
 
+_MOST_SAMPLES = 4  # along a side of a pixel that a square is made of
 _KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
 
 
@@ -84,6 +86,11 @@ class Codes:
         return np.hstack([inverse, -inverse @ forward[:, 3:]]).astype(np.float32)
 
 
+@cache
+def _to_rgb(codes: Codes) -> Float32[np.ndarray, "3 4"]:
+    return codes.to_rgb()
+
+
 def planes_to_rgb(luma: _WholePlane, blue: _WholePlane, red: _WholePlane, codes: Codes) -> Rgb:
     """Convert three planes of one size to RGB.
 
@@ -94,7 +101,7 @@ def planes_to_rgb(luma: _WholePlane, blue: _WholePlane, red: _WholePlane, codes:
         codes: What the codes mean.
     """
     merged = cv2.merge([luma, blue, red])
-    converted = cv2.transform(merged, codes.to_rgb())
+    converted = cv2.transform(merged, _to_rgb(codes))
     if codes.bits > 8:
         converted = np.minimum(converted, 255).astype(np.uint8)
     return np.asarray(converted, dtype=np.uint8)
@@ -233,3 +240,31 @@ def carried_over(now: Plane, was: Plane, new: Plane, codes: Codes) -> Plane:
     keep = np.clip(1 - change / (_KEEP_REST_LEVELS * 2 ** (codes.bits - 8)), 0, 1)
     carried = np.rint(new + keep * (now.astype(np.float32) - was))
     return cast(Plane, np.clip(carried, 0, codes.maximum).astype(now.dtype))
+
+
+def warped(
+    picture: Plane | Rgb, matrix: Float[np.ndarray, "2 3"], size: int, outside: int
+) -> UInt8[np.ndarray, "{size} {size} *rgb"] | UInt16[np.ndarray, "{size} {size}"]:
+    """Cut a square out of a plane or a picture, averaged where it shrinks.
+
+    Args:
+        picture: Codes, or RGB.
+        matrix: Affine, px of the square, counted from its corner, to the centres of samples.
+        size: Side of the square [px].
+        outside: What lies beyond the picture.
+    """
+    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    finer = int(np.clip(round(step), 1, _MOST_SAMPLES))
+    fine = matrix.copy()
+    fine[:, :2] /= finer
+    fine[:, 2] += fine[:, :2] @ np.array([0.5, 0.5])
+    square = cv2.warpAffine(
+        picture,
+        fine,
+        (size * finer, size * finer),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderValue=(outside,),
+    )
+    if finer > 1:
+        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(square)

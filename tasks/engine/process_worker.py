@@ -9,8 +9,8 @@ from typing import Any
 
 from stores.artifacts.store import Store
 from tasks.engine.call import Call
-from tasks.engine.memory import give_memory_back, trim
-from tasks.engine.perform import load_stage
+from tasks.engine.memory import give_memory_back
+from tasks.engine.perform import perform_call
 from tasks.engine.processes import Reported
 from tasks.engine.run import Run
 
@@ -55,12 +55,9 @@ def _listen(
 
 def _performed(call: Call, stop: threading.Event, progress: Reported) -> BaseException | None:
     """Perform a call; give what it raised."""
-    store = Store(call.store)
     try:
-        with Run(store, devices=call.devices, progress=progress, stop=stop).current():
-            load_stage(call.stage).compute(store, call)
+        with Run(Store(call.store), devices=call.devices, progress=progress, stop=stop).current():
+            perform_call(call)
     except BaseException as error:
         return error
-    finally:
-        trim()
     return None

@@ -9,17 +9,15 @@ however that ends.
 
 import json
 import os
-import queue
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from stores.errors import DubflowError
 from tasks.engine.call import Call
-from tasks.engine.run import PROCESSORS, Run
+from tasks.engine.run import PROCESSORS, NoProgress, Run
 
 _POLL_SECONDS = 0.2
 _START = """
@@ -44,9 +42,9 @@ class WorkerPool:
 
     def __init__(self, size: int, *, least_rows: int = 64) -> None:
         self._size, self._least_rows = size, least_rows
-        self._free: queue.LifoQueue[_WorkerProcess] = queue.LifoQueue()
+        self._slots = threading.Semaphore(size)
         self._started: list[_WorkerProcess] = []
-        self._lock = threading.Lock()
+        self._free: list[_WorkerProcess] = []
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -67,24 +65,16 @@ class WorkerPool:
             WorkerDied: it ended meanwhile.
             Exception: whatever the call raises.
         """
-        worker = self._next()
-        try:
-            worker.perform(run, call)
-        finally:
-            if worker.is_alive:
-                self._free.put(worker)
-            else:
-                with self._lock:
-                    self._started.remove(worker)
-
-    def _next(self) -> "_WorkerProcess":
-        with suppress(queue.Empty):
-            return self._free.get_nowait()
-        with self._lock:
-            if len(self._started) < self._size:
+        with self._slots:
+            try:
+                worker = self._free.pop()
+            except IndexError:
                 self._started.append(worker := _WorkerProcess())
-                return worker
-        return self._free.get()
+            try:
+                worker.perform(run, call)
+            finally:
+                if worker.is_alive:
+                    self._free.append(worker)
 
 
 class _WorkerProcess:
@@ -136,21 +126,12 @@ class _WorkerProcess:
         self._process.wait()
 
 
-class Reported:
+class Reported(NoProgress):
     """Progress of a call in a worker, sent to its owner."""
 
     def __init__(self, line: "Connection[Any, Any]", lock: threading.Lock) -> None:
         self._line, self._lock = line, lock
 
-    def begin(self, stage: str, rows: int | None, done: int) -> None:
-        return
-
     def advance(self, stage: str, rows: int) -> None:
         with self._lock:
             self._line.send(("rows", rows))
-
-    def end(self, stage: str, *, cached: bool) -> None:
-        return
-
-    def note(self, text: str) -> None:
-        return

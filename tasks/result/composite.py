@@ -5,14 +5,14 @@ a new mouth goes to the encoder as it was decoded, bit for bit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.faces.blend import blend, pasted
 from models.faces.coding import Coding
-from models.faces.crop.crop import upright_box
+from models.faces.crop.crop import beginning_at, upright_box
 from models.faces.crop.rendered import Rendered
 from models.faces.settings import BlendSettings
 from models.marks.label import drawn_label
@@ -23,11 +23,12 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.encode import Segment, codec_of, encode_segment
 from stores.media.frame import Frame, Planes
+from stores.media.pixels import Codes
 from stores.media.read import FrameReader
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Blocks, Plan, Shard, stage
-from tasks.source.area import around, beginning_at
+from tasks.source.area import around
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 
@@ -200,6 +201,11 @@ def _no_light(x0: int, y0: int, shape: tuple[int, ...]) -> None:
     return None
 
 
+@cache
+def _coding(codes: Codes, shift_x: int, shift_y: int) -> Coding:
+    return Coding(codes.from_rgb(), codes.to_rgb(), codes.maximum, (shift_x, shift_y))
+
+
 def _blend_into(
     frame: Frame,
     mouth: Rendered,
@@ -210,8 +216,8 @@ def _blend_into(
     box = None if mouth.changed is None else around(frame, transform, mouth.changed)
     if box is None:
         return
-    codes = frame.layout.codes
-    coding = Coding(codes.from_rgb(), codes.maximum, (frame.layout.shift_x, frame.layout.shift_y))
+    layout = frame.layout
+    coding = _coding(layout.codes, layout.shift_x, layout.shift_y)
     area = frame.planes(box.x0, box.y0, box.x1, box.y1)
     here = beginning_at(transform, area.x0, area.y0)
     parts = (area.luma, area.chroma)

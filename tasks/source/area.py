@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.crop.crop import covered, cut
+from models.faces.crop.crop import beginning_at, covered, cut
 from models.faces.crop.warp import Box
 from stores.media.frame import Frame
 
@@ -55,13 +55,6 @@ def around(frame: Frame, transform: NDArray[np.float32], box: Box) -> Box | None
         box: [crop px].
     """
     return covered(box, transform, (frame.height, frame.width), margin=_MARGIN_PX)
-
-
-def beginning_at(transform: NDArray[np.float32], x0: int, y0: int) -> NDArray[np.float32]:
-    """The same transform from the px of the area that begins there in the frame."""
-    moved = transform.copy()
-    moved[:, 2] += moved[:, :2] @ np.array([x0, y0], np.float32)
-    return moved
 
 
 def crop_of(frame: Frame, transform: NDArray[np.float32], size: int) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.media.frame import Frame
+from stores.media.pixels import warped
 from stores.shipped import shipped_file
 
 os.environ.setdefault("GLOG_minloglevel", "3")
@@ -208,7 +209,9 @@ class RgbView:
         return np.asarray(cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def square(self, region: Floats) -> Image:
-        return _cut(self._rgb, region)
+        to_centres = region.astype(np.float64)
+        to_centres[:, 2] -= 0.5
+        return np.asarray(warped(self._rgb, to_centres, MESH_SIZE, 0), np.uint8)
 
 
 class FrameView:
@@ -227,6 +230,10 @@ class FrameView:
         return np.array([frame.width / self.width, frame.height / self.height], np.float32)
 
     def whole(self) -> Image:
+        return self._whole
+
+    @cached_property
+    def _whole(self) -> Image:
         frame = self._frame
         return frame.scaled_rgb(0, 0, frame.width, frame.height, self.width, self.height)
 
@@ -419,25 +426,6 @@ class FaceMeshDetector:
 def _turned(view: View, quarters: int) -> View:
     """The picture turned against the clock."""
     return RgbView(np.ascontiguousarray(np.rot90(view.whole(), quarters))) if quarters else view
-
-
-def _cut(rgb: Image, region: Floats) -> Image:
-    """The region as (192, 192, 3), averaged where it shrinks: aliasing would make points jump."""
-    factor = int(np.clip(round(float(np.hypot(region[0, 0], region[1, 0]))), 1, 4))
-    to_frame = region.copy()
-    to_frame[:, :2] /= factor
-    # Pixel centres lie on integers + 0.5 here, on integers in cv2.
-    to_frame[:, 2] += to_frame[:, :2] @ np.array([0.5, 0.5], np.float32) - 0.5
-    cut = cv2.warpAffine(
-        rgb,
-        to_frame,
-        (MESH_SIZE * factor, MESH_SIZE * factor),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-    )
-    if factor > 1:
-        cut = cv2.resize(cut, (MESH_SIZE, MESH_SIZE), interpolation=cv2.INTER_AREA)
-    return np.asarray(cut, np.uint8)
 
 
 def _square(centre: Floats, side: float, angle: float) -> Floats:

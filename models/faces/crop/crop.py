@@ -111,6 +111,13 @@ def copied(transform: Transform) -> tuple[int, int] | None:
     return None
 
 
+def beginning_at(transform: Transform, x0: int, y0: int) -> Transform:
+    """The same transform from the px of the area that begins at x0, y0 of the frame."""
+    moved = transform.copy()
+    moved[:, 2] += moved[:, :2] @ np.array([x0, y0], np.float32)
+    return moved
+
+
 def to_crop(points: Points3D, transform: Transforms) -> Points3D:
     """Points in frame px → the same in crop px; z scales along."""
     zoom = np.hypot(transform[:, 0, 0], transform[:, 1, 0])

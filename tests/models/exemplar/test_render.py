@@ -273,7 +273,7 @@ def test_planes_take_a_mouth_as_rgb_does(shift: tuple[int, int], bits: int, mode
     rendered = render(scene, target=0, donor=1, wanted=scene.mouth[1])
     settings = BlendSettings.model_validate({"mode": mode})
     codes = Codes(0.2126, 0.0722, False, bits)
-    coding = Coding(codes.from_rgb(), codes.maximum, shift)
+    coding = Coding(codes.from_rgb(), codes.to_rgb(), codes.maximum, shift)
     area = coding.parts(scene.frame)
     new = blend(area, rendered, transform=scene.transforms[0], coding=coding, settings=settings)
     whole = blend([scene.frame], rendered, transform=scene.transforms[0], settings=settings)

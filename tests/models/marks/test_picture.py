@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.faces.crop.crop import beginning_at
 from models.faces.mesh.align import Pose
 from models.marks.picture import (
     SIDE,
@@ -12,7 +13,6 @@ from models.marks.picture import (
     brightened,
     find_in_picture,
     lights,
-    moved,
 )
 from tasks.source.landmarks import mean_face
 
@@ -96,7 +96,7 @@ def test_a_rectangle_is_marked_as_its_frame(mark: PictureMark) -> None:
 
 def test_what_lies_away_from_the_face_stays(mark: PictureMark) -> None:
     corner = np.full((20, 20, 3), 77, np.uint8)
-    far = lights(mark.pattern, moved(mark.transforms[0], 900, 900), corner.shape[:2])
+    far = lights(mark.pattern, beginning_at(mark.transforms[0], 900, 900), corner.shape[:2])
     np.testing.assert_array_equal(brightened(corner, far), corner)
 
 
