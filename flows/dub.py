@@ -46,11 +46,12 @@ from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import Length, lay_out, output_frames
+from tasks.result.part import part_to_read
 from tasks.result.restored import restored
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
-from tasks.source.timeline import timeline
+from tasks.source.timeline import load_timeline, timeline
 from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
@@ -150,14 +151,15 @@ def dubbing(settings: DubSettings) -> Dubbing:
     )
     with told_as("speech"):
         new_speech = waveform(speech, track=tracks.speech)
-    clip = timeline(video)
+    part = part_to_read(settings.video, settings.sync, settings.face)
+    clip = timeline(video, part=part)
     showing, length = lay_out(clip, new_speech, settings.sync)
     frames = output_frames(clip, showing=showing)
     found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
     person = follow_person(video, clip, found, face=settings.face)
     face = landmarks(found, person, timeline=clip)
     with told_as("source"):
-        own_speech = waveform(video, track=tracks.own) if clip.attributes["audio"] else None
+        own_speech = own_waveform(video, clip, tracks.own)
     seen = Seen(video, clip, face, own_speech)
     render = new_mouths(settings, seen, new_speech, frames)
     mark = mark_number(video, speech, render) if settings.origin.mark else None
@@ -172,6 +174,17 @@ def dubbing(settings: DubSettings) -> Dubbing:
     )
     result = with_sound(settings, seen, picture, speech, frames, length, tracks, mark)
     return Dubbing(video, speech, clip, new_speech, length, found, person, render, result)
+
+
+def own_waveform(video: Source, clip: Artifact, track: int | None) -> Artifact | None:
+    """The sound of a video, or of the part of it that `clip` has; None if it has none."""
+    if not clip.attributes["audio"]:
+        return None
+    shown = load_timeline(clip)
+    if shown.part is None:
+        return waveform(video, track=track)
+    begin = shown.begin_seconds
+    return waveform(video, track=track, part=(begin, begin + shown.duration_seconds))
 
 
 def new_mouths(

@@ -192,6 +192,7 @@ def _result(call: Call, truth: _Truth, scored: Scored, cluster: Cluster | None) 
                     "mode": "cut_off",
                     "start_seconds": truth.start,
                     "end_seconds": call.rules.seconds,
+                    "read": "whole",
                 },
                 "origin": {"mark": False},  # it is the method that is measured
                 "precision": settings.precision,

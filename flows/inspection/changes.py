@@ -104,7 +104,9 @@ def part_settings(
     end = artifact_of(store, record, "dubbed").manifest.parameters["end_pts"]
     times = np.append(pts, end) * tick
     write_part(settings, float(times[start]), float(times[stop]), speech)
+    read = artifact_of(store, record, "timeline").manifest.parameters["part"] or "whole"
     sync: dict[str, Any] = {"mode": "silence", "start_seconds": None, "end_seconds": None}
+    sync["read"] = read
     if not clip.still:
         if (np.diff(source) != 1).any():
             raise SettingsError(
@@ -112,6 +114,7 @@ def part_settings(
                 "within one pass"
             )
         ends = np.append(clip.pts, clip.end_pts)[[source[0], source[-1] + 1]] * tick
+        ends += clip.begin_seconds
         sync |= {"start_seconds": float(ends[0]), "end_seconds": float(ends[1])}
     given = {"audio": speech, "audio_track": DEFAULT_TRACK, "sync": sync}
     return checked(DubSettings, settings.model_dump() | given)

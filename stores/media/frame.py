@@ -123,6 +123,27 @@ class Frame:
         seen = native if self._seen is self._native else _copied(self._seen)
         return Frame(native, self.layout, index=self.index, pts=self.pts, progressive=seen)
 
+    def samples(self) -> bytes:
+        """All samples that it holds, of which `refilled` makes the frame again."""
+        pictures = [self._native] if self._seen is self._native else [self._native, self._seen]
+        return b"".join(view.tobytes() for each in pictures for view in plane_views(each))
+
+    def refilled(self, samples: bytes, *, index: int, pts: int) -> "Frame":
+        """Make a frame of the same video again.
+
+        Args:
+            samples: Of `samples`.
+            index: Number of the frame.
+            pts: ticks.
+        """
+        frame, at = self.copy(), 0
+        pictures = [frame._native] if frame._seen is frame._native else [frame._native, frame._seen]
+        for view in (view for each in pictures for view in plane_views(each)):
+            stored = np.frombuffer(samples, view.dtype, count=view.size, offset=at)
+            view[...] = stored.reshape(view.shape)
+            at += view.nbytes
+        return Frame(frame._native, self.layout, index=index, pts=pts, progressive=frame._seen)
+
     def rgb(self, max_side: int | None = None) -> Rgb:
         """Convert the whole picture, scaled down first where it is larger than asked.
 

@@ -1,9 +1,12 @@
 """Read ranges of frames by number, each checked against the timeline."""
 
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 
 import av
@@ -25,17 +28,16 @@ __all__ = [
     "OpenVideo",
     "made_frames",
     "read_frames",
-    "read_frames_reversed",
 ]
 
 _MAX_DECODER_THREADS = 8  # each holds a frame
-_REVERSED_BYTES = 128 * 2**20
+_KEPT_IN_MEMORY, _KEPT_ON_DISK = 128 * 2**20, 8 * 2**30  # bytes of frames to be read backwards
 _ATTEMPTS = 3  # keyframes further and further back, the last of them the first frame
 MARKS_UNUSED = {"h264"}
 """Codecs whose packets say exactly whether any other picture is predicted from theirs."""
 
-_Open = Callable[[int], AbstractContextManager[av.container.InputContainer]]
-"""Opens the file to be read from a keyframe on."""
+_Open = Callable[[int | None], AbstractContextManager[av.container.InputContainer]]
+"""Opens the file to be read from the keyframe at a tick on; None: from its beginning."""
 
 
 class _Missed(Exception):
@@ -75,9 +77,10 @@ class FrameReader:
     """
 
     def __init__(self, path: str | Path, timeline: Timeline) -> None:
-        self._path, self._timeline = path, timeline
+        self._path, self._timeline = Path(path), timeline
         self._frames: Iterator[Frame] = iter(())
         self._at = -1
+        self._kept: _Kept | None = None
 
     def read(self, start: int, stop: int) -> Iterator[Frame]:
         """As `read_frames`; ends what was given before."""
@@ -90,8 +93,46 @@ class FrameReader:
             yield frame
 
     def read_back(self, start: int, stop: int) -> Iterator[Frame]:
-        """As `read_frames_reversed`."""
-        return read_frames_reversed(self._path, self._timeline, start, stop)
+        """Decode the frames [start, stop) from the last to the first; each group of pictures once.
+
+        Raises:
+            MediaError: as `read_frames`.
+        """
+        for row in range(stop - 1, start - 1, -1):
+            if self._kept is None or row not in self._kept.rows:
+                self._kept = None  # frees its room first
+                self._kept = _Kept(self._path, self._timeline, row)
+            yield self._kept.frame(row)
+
+
+class _Kept:
+    """Frames from a keyframe up to one that is asked for, decoded and laid aside.
+
+    In memory as long as they are few, then in a temporary file of up to 8 GiB, or half of what is
+    free there; the group's beginning is left out if it is longer still.
+    """
+
+    def __init__(self, path: Path, timeline: Timeline, last: int) -> None:
+        keys, video = np.flatnonzero(timeline.keyframe[: last + 1]), timeline.video
+        deep = 2 if video.frame_format.endswith("le") else 1
+        largest = 3 * video.width * video.height * deep * (2 if video.interlaced else 1)
+        room = min(_KEPT_ON_DISK, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+        most = max(_KEPT_IN_MEMORY, room) // largest
+        first = max(int(keys[-1]) if len(keys) else 0, last + 1 - max(1, most))
+        self.rows = range(first, last + 1)
+        self._pts = timeline.pts
+        file = tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, file.close)
+        self._file = file
+        for frame in read_frames(path, timeline, first, last + 1):
+            self._file.write(frame.samples())
+        self._last, self._bytes = frame, self._file.tell() // len(self.rows)
+
+    def frame(self, row: int) -> Frame:
+        """One of them."""
+        self._file.seek((row - self.rows.start) * self._bytes)
+        samples = self._file.read(self._bytes)
+        return self._last.refilled(samples, index=row, pts=int(self._pts[row]))
 
 
 class OpenVideo:
@@ -121,8 +162,9 @@ class OpenVideo:
         self._container = None
 
     @contextmanager
-    def _open(self, origin: int) -> Iterator[av.container.InputContainer]:
-        if origin == 0 or self._container is None:  # not every file can be wound back to its start
+    def _open(self, keyframe: int | None) -> Iterator[av.container.InputContainer]:
+        # Not every file can be wound back to its start.
+        if keyframe is None or self._container is None:
             self.close()
             self._container = self._files.enter_context(open_source(self._path))
         with media_errors(self._path):
@@ -188,23 +230,6 @@ def _checked(
     )
 
 
-def read_frames_reversed(
-    path: str | Path, timeline: Timeline, start: int, stop: int
-) -> Iterator[Frame]:
-    """Decode the frames [start, stop) of a scanned file from the last to the first.
-
-    Reads forward in pieces that fit in 128 MiB, so that memory does not grow with the range.
-
-    Raises:
-        MediaError: The file is damaged or no longer the one that was scanned.
-    """
-    video = timeline.video
-    frame_bytes = 3 * video.width * video.height * (2 if video.frame_format.endswith("le") else 1)
-    piece = max(4, _REVERSED_BYTES // frame_bytes)
-    for end in range(stop, start, -piece):
-        yield from reversed(list(read_frames(path, timeline, max(start, end - piece), end)))
-
-
 def _decoded(
     path: Path, timeline: Timeline, start: int, opened: _Open, *, skipping: bool
 ) -> Iterator[VideoFrame]:
@@ -214,16 +239,22 @@ def _decoded(
     seekable = len(timeline) > 1 and bool(np.all(np.diff(timeline.decoded_pts) > 0))
     video = timeline.video
     skipping &= seekable and video.codec in MARKS_UNUSED and not video.interlaced
-    origins = [int(key) for key in keyframes[: _ATTEMPTS - 1] if key > 0] if seekable else []
-    attempts = [(origin, skipping) for origin in origins] + [(0, True)] * skipping + [(0, False)]
+    keys = keyframes[: _ATTEMPTS - 1] if seekable else keyframes[:0]
+    part = timeline.part
+    origins: list[int | None] = [int(timeline.decoded_pts[key]) for key in keys if key or part]
+    origins += [part.keyframe] if part and part.keyframe is not None else []
+    attempts = [(origin, skipping) for origin in origins]
+    attempts += [(None, True)] * skipping + [(None, False)]
     for origin, skip in attempts:
         with opened(origin) as container:
             needed = int(timeline.decoded_pts[start]) if skip else None
             frames = _from_keyframe(container, timeline, origin, path, needed)
             try:
-                counted = origin == 0 and not skip
-                first = _advance(frames, timeline, start, counted=counted)
-            except (_Missed, av.error.InvalidDataError):
+                if origin is None and not skip and part is None:
+                    first = next(islice(frames, start, None))
+                else:
+                    first = _advance(frames, timeline, start, whole=origin is None)
+            except (_Missed, StopIteration, av.error.InvalidDataError):
                 continue
             yield first
             yield from frames
@@ -237,11 +268,15 @@ def _decoded(
 def _from_keyframe(
     container: av.container.InputContainer,
     timeline: Timeline,
-    key: int,
+    keyframe: int | None,
     path: Path,
     needed: int | None,
 ) -> Iterator[VideoFrame]:
-    """Decode from a keyframe on; of what is shown before the tick `needed`, only what it takes."""
+    """Decode from the keyframe at a tick on, or from the beginning.
+
+    Args:
+        needed: Of what is shown before this tick, only what it takes; None: all.
+    """
     stream = video_stream(container, path)
     if not timeline.still and stream.time_base != timeline.time_base:
         raise MediaError(
@@ -253,8 +288,8 @@ def _from_keyframe(
         stream.thread_type = "AUTO"
         context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
     only(container, stream)
-    if key > 0:
-        container.seek(int(timeline.decoded_pts[key]), stream=stream)
+    if keyframe is not None:
+        container.seek(keyframe, stream=stream)
     for packet in demuxed(container, stream):
         if packet.stream.index == stream.index:
             if needed is not None:
@@ -264,16 +299,15 @@ def _from_keyframe(
 
 
 def _advance(
-    frames: Iterator[VideoFrame], timeline: Timeline, start: int, *, counted: bool
+    frames: Iterator[VideoFrame], timeline: Timeline, start: int, *, whole: bool
 ) -> VideoFrame:
-    """Skip to frame `start`; from the file's beginning by counting, else by time."""
-    if counted:
-        for index, frame in enumerate(frames):
-            if index == start:
-                return frame
-        raise _Missed
+    """Skip to frame `start` by its time.
+
+    Args:
+        whole: The frames are the file's from its beginning on.
+    """
     wanted = int(timeline.decoded_pts[start])
-    key_seen = False
+    key_seen = whole
     for frame in frames:
         pts = frame.pts if frame.pts is not None else frame.dts
         if pts is None or pts > wanted:

@@ -22,13 +22,14 @@ from stores.media.clock import clock_zero, longest_step
 from stores.media.facts import AudioFacts, VideoFacts, frame_format
 from stores.media.fields import PROGRESSIVE, field_order
 from stores.media.planes import plane_view
-from stores.media.scenes import SceneCuts, Thumbnail, thumbnail
+from stores.media.scenes import LOOKS_AHEAD, SceneCuts, Thumbnail, thumbnail
 from stores.media.source import (
     MAX_SECONDS,
     check_size,
     check_structure,
     demuxed,
     limited_metadata,
+    only,
     open_source,
     sound_streams,
     video_stream,
@@ -39,6 +40,7 @@ from stores.media.timeline import Timeline
 
 STILL_RATE = Fraction(25)
 _PROGRESS_FRAMES = 25
+_SEEKABLE = {"mov", "mp4", "matroska", "webm"}  # frames are found again by their time
 _COUNTED_FORMATS = {"mov", "mp4", "avi"}  # their headers say how many packets there are
 _NO_PTS = np.iinfo(np.int64).min
 _SAME_SHAPE = 0.02  # sizes of one video are rounded; more is another shape
@@ -47,27 +49,51 @@ _UNSPECIFIED = 2
 _DIRECT_LUMA = ("yuv", "nv", "gray", "p01")
 
 
-def scan(path: str | Path, *, progress: Callable[[int], None] | None = None) -> Timeline:
-    """Decode a whole video and give its timeline.
+def scan(
+    path: str | Path,
+    *,
+    part: tuple[float, float] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Timeline:
+    """Decode a video and give its timeline.
 
     Args:
         path: A local video or still image.
+        part: From when on, and up to when, it is wanted [s of the file]; None: the whole. In .mp4,
+            .mov, .mkv and .webm nothing else is decoded, so that damage elsewhere is not found.
         progress: Called now and then with the number of frames decoded so far.
 
     Returns:
-        The timeline; a still image has one frame that lasts 1/25 s.
+        The timeline; a still image has one frame that lasts 1/25 s. The whole file's where no
+        frame lies in the part, or where its frames can't be told apart by their times.
 
     Raises:
         MediaError: The file is missing, empty, cut short or damaged, has no picture, or holds a
             video of a single frame or without duration.
     """
     path = Path(path)
+    if part is not None and (found_part := _PartScanner(path, part, progress).part()):
+        return found_part
     found = Scanner(path, progress=progress).run()
     if not found.still and len(found) < 2:
         raise MediaError(
             f"{path}: a video of a single frame; give a longer one, or the frame as PNG or JPEG"
         )
-    return found
+    if part is None or found.still or not _told_apart(found.decoded_pts):
+        return found
+    start, stop = _rows(found, part)
+    return found.cut(start, stop) if start < stop else found
+
+
+def _told_apart(decoded_pts: NDArray[np.int64]) -> bool:
+    """Whether every frame has a time of its own."""
+    return decoded_pts[0] != _NO_PTS and bool((np.diff(decoded_pts) > 0).all())
+
+
+def _rows(found: Timeline, part: tuple[float, float]) -> tuple[int, int]:
+    """The frames that are shown from one second on and before another."""
+    start, stop = np.searchsorted(found.pts, [round(t / found.time_base) for t in part])
+    return int(start), int(stop)
 
 
 class Scanner:
@@ -322,6 +348,62 @@ class Scanner:
             if 0 < ticks <= 4 * max(usual, nominal) or (ticks > 0 and self._all_listed(stream)):
                 return ticks
         return self._last_duration if self._last_duration > 0 else usual
+
+
+class _PartScanner(Scanner):
+    """Decodes a part of a file, from the keyframe before it on.
+
+    What the rest of the file alone can tell (how many frames there are, whether times repeat) is
+    not known then; wherever that matters, `part` gives None, and the whole has to be decoded.
+    """
+
+    def __init__(
+        self, path: Path, part: tuple[float, float], progress: Callable[[int], None] | None
+    ) -> None:
+        super().__init__(path, progress=progress)
+        self._wanted = part
+
+    def part(self) -> Timeline | None:
+        """The timeline of the part, or None."""
+        with open_source(self._path) as container:
+            stream = video_stream(container, self._path)
+            time_base = stream.time_base
+            if not _SEEKABLE & set(container.format.name.split(",")) or time_base is None:
+                return None
+            stream.thread_type = "AUTO"
+            self._declared = ColorTags.declared(stream)
+            check_structure(container, self._path)
+            audio = next(iter(sound_streams(container)), None)
+            zero = clock_zero(self._path)
+            first, last = (round((seconds + zero) / time_base) for seconds in self._wanted)
+            only(container, stream)
+            container.seek(first, stream=stream)
+            try:
+                self._read(container, stream, last)
+            except (MediaError, av.error.FFmpegError):
+                return None  # the whole tells what is wrong
+            raw = np.asarray(self._pts, np.int64)
+            if len(raw) < 2 or raw[0] > first or not _told_apart(raw):
+                return None
+            found = self._timeline(container, stream, audio, still=False)
+            begin = (stream.start_time or 0) * time_base - zero
+        start, stop = _rows(found, self._wanted)
+        if start == stop:
+            return None
+        label = float(found.pts[start] * found.time_base - begin)
+        return found.cut(start, stop, since_label=label)
+
+    def _read(self, container: av.container.InputContainer, stream: VideoStream, last: int) -> None:
+        """Take frames up to the tick `last`, and a few more that tell a cut from a flash."""
+        after = 0
+        for packet in demuxed(container, stream):
+            for frame in stream.decode(packet):
+                if not self._pts and not frame.key_frame:
+                    continue  # such lack what they are predicted from
+                self._take(frame)
+                after += self._pts[-1] >= last
+                if after > LOOKS_AHEAD:
+                    return
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:

@@ -18,6 +18,8 @@ _STEP_RATIO = 3.5  # against the mean of the steps around
 _RETURN_SHARE = 0.55  # of the step: nearer than this to a frame across it is a return
 _AROUND = 5  # frames on each side that count as around
 _FLASH = 5  # frames that a flash may last
+LOOKS_AHEAD = max(_AROUND, _FLASH + 1)
+"""Frames after a step that tell whether it is a cut."""
 
 Thumbnail = Float32[np.ndarray, "row column"]
 """Block means of a luma plane, 0..255, at most THUMBNAIL_ROWS x THUMBNAIL_COLUMNS."""

@@ -1,6 +1,6 @@
 """The timeline of a video: when each frame is shown, by decoding every one of them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from stores.media.facts import AudioFacts, VideoFacts
+from stores.media.timecode import advanced
 
 _ARRAYS = {
     "pts": np.dtype(np.int64),
@@ -18,8 +19,22 @@ _ARRAYS = {
 
 
 @dataclass(frozen=True)
+class Part:
+    """Where in its file a part lies.
+
+    Attributes:
+        begin: ticks from what the file plays first to time 0 of the part.
+        keyframe: ticks, as the decoder gives them, of the keyframe that the first frame needs;
+            None: it is not shown.
+    """
+
+    begin: int
+    keyframe: int | None
+
+
+@dataclass(frozen=True)
 class Timeline:
-    """Each frame of a video in presentation order, and what the streams are.
+    """Each frame of a video, or of a part of it, in presentation order, and what the streams are.
 
     Attributes:
         pts: presentation times in ticks of `video.time_base`, strictly increasing.
@@ -34,6 +49,7 @@ class Timeline:
         timecode: label of the first frame, as SMPTE writes it, or empty.
         still: a single picture, not a video.
         notes: what was changed or left out in reading, for the user.
+        part: where in the file the frames are; None: all of them are here.
     """
 
     pts: Int64[np.ndarray, " frame"]
@@ -47,6 +63,7 @@ class Timeline:
     timecode: str
     still: bool
     notes: list[str]
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.pts)
@@ -80,6 +97,16 @@ class Timeline:
         return self.pts * float(self.time_base)
 
     @property
+    def file_seconds(self) -> Float64[np.ndarray, " frame"]:
+        """Presentation times in seconds, from what the file plays first on."""
+        return self.seconds + self.begin_seconds
+
+    @property
+    def begin_seconds(self) -> float:
+        """Time of the file that is time 0 here."""
+        return float(self.part.begin * self.time_base) if self.part else 0.0
+
+    @property
     def start_seconds(self) -> float:
         """Time of the first frame."""
         return float(self.pts[0] * self.time_base)
@@ -88,6 +115,36 @@ class Timeline:
     def duration_seconds(self) -> float:
         """From the first frame's start to the last frame's end."""
         return float((self.end_pts - int(self.pts[0])) * self.time_base)
+
+    def cut(self, start: int, stop: int, *, since_label: float | None = None) -> "Timeline":
+        """The frames [start, stop) as a timeline of their own, which begins at time 0.
+
+        Their progressive pictures, where they are interlaced, are made without frames beyond.
+
+        Args:
+            start: First frame.
+            stop: One past the last.
+            since_label: From the frame that `timecode` labels to the first [s]; None: the first
+                frame of this timeline is labelled.
+        """
+        rows, ends = slice(start, stop), np.append(self.pts, self.end_pts)
+        first = int(self.pts[start])
+        keys = self.decoded_pts[: start + 1][self.keyframe[: start + 1]].tolist()
+        scenes = self.scene_start[rows].copy()
+        scenes[0] = True
+        if since_label is None:
+            since_label = float((first - self.pts[0]) * self.time_base)
+        label = advanced(self.timecode, since_label, self.video.rate)
+        return replace(
+            self,
+            pts=self.pts[rows] - first,
+            decoded_pts=self.decoded_pts[rows],
+            keyframe=self.keyframe[rows],
+            scene_start=scenes,
+            end_pts=int(ends[stop]) - first,
+            timecode=label,
+            part=Part(first, keys[-1] if keys else None),
+        )
 
     def to_record(self) -> tuple[dict[str, Shaped[np.ndarray, " frame"]], dict[str, Any]]:
         """Split into arrays and attributes that JSON can hold."""
@@ -99,6 +156,7 @@ class Timeline:
             "timecode": self.timecode,
             "still": self.still,
             "notes": self.notes,
+            "part": asdict(self.part) if self.part else None,
         }
         return {name: getattr(self, name) for name in _ARRAYS}, attributes
 
@@ -120,4 +178,5 @@ class Timeline:
             timecode=str(attributes["timecode"]),
             still=bool(attributes["still"]),
             notes=list(attributes["notes"]),
+            part=Part(**attributes["part"]) if attributes["part"] else None,
         )

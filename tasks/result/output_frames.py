@@ -84,12 +84,13 @@ def lay_out(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> tuple
     """
     source = load_timeline(timeline)
     tick_seconds = float(source.time_base)
+    begin = source.part.begin if source.part else 0
     speech_seconds = float(waveform.attributes["seconds"])
     if source.still:
         count = max(1, round(speech_seconds * STILL_RATE))
         showing, end = Showing(count=count), round(count / STILL_RATE / tick_seconds)
     else:
-        part, part_pts, part_end = _cut(source.pts, source.end_pts, tick_seconds, sync)
+        part, part_pts, part_end = _cut(source.pts, source.end_pts, tick_seconds, sync, begin)
         speech = round(speech_seconds / tick_seconds)
         rows, _, end = _fit(part, part_pts, part_end, speech, sync.mode)
         first, zero = int(part[0]), int(source.pts[part[0]] - part_pts[0])
@@ -106,8 +107,10 @@ def lay_out(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> tuple
                 end=part_end,
             )
     # Picture and background begin together, at the first frame from --start on.
-    begin = 0.0 if sync.start_seconds is None else showing.zero * tick_seconds
-    return showing, Length(end, float(end * tick_seconds), speech_seconds, begin)
+    shown_from = 0.0
+    if sync.start_seconds is not None or begin:
+        shown_from = (showing.zero + begin) * tick_seconds
+    return showing, Length(end, float(end * tick_seconds), speech_seconds, shown_from)
 
 
 @stage(OUTPUT_FRAMES, version=2)
@@ -137,18 +140,28 @@ def scene_starts(scene_start: NDArray[np.bool_], source: NDArray[np.int64]) -> N
     return np.append(True, starts)
 
 
-def _cut(pts: Int, end: int, tick_seconds: float, sync: SyncSettings) -> tuple[Int, Int, int]:
-    """Rows, times and end of the chosen part. A part that starts late begins at time 0."""
+def _cut(
+    pts: Int, end: int, tick_seconds: float, sync: SyncSettings, begin: int = 0
+) -> tuple[Int, Int, int]:
+    """Rows, times and end of the chosen part. A part that starts late begins at time 0.
+
+    Args:
+        begin: Time of the file that is time 0 of `pts` [ticks].
+    """
     rows = np.arange(len(pts))
     if sync.start_seconds is None and sync.end_seconds is None:
         return rows, pts, end
-    first = 0 if sync.start_seconds is None else round(sync.start_seconds / tick_seconds)
-    last = end if sync.end_seconds is None else min(end, round(sync.end_seconds / tick_seconds))
+    first, last = 0, end
+    if sync.start_seconds is not None:
+        first = round(sync.start_seconds / tick_seconds) - begin
+    if sync.end_seconds is not None:
+        last = min(end, round(sync.end_seconds / tick_seconds) - begin)
     rows = rows[(pts >= first) & (pts < last)]
     if not len(rows):
         raise SettingsError(
-            f"no frame lies between --start {first * tick_seconds:.3f} s and --end "
-            f"{last * tick_seconds:.3f} s; the source lasts {end * tick_seconds:.3f} s"
+            f"no frame lies between --start {(begin + first) * tick_seconds:.3f} s and --end "
+            f"{(begin + last) * tick_seconds:.3f} s; the source lasts "
+            f"{(begin + end) * tick_seconds:.3f} s"
         )
     stop = int(pts[rows[-1] + 1]) if rows[-1] + 1 < len(pts) else end
     zero = int(pts[rows[0]]) if sync.start_seconds is not None else 0

@@ -22,3 +22,9 @@ class SyncSettings(BaseModel):
     end_seconds: float | None = Field(
         default=None, gt=0, description="dub the source up to here [s]"
     )
+    read: Literal["part", "whole"] | tuple[float, float] = Field(
+        default="part",
+        description="what is read of a source of which a part is dubbed; part: that part, with its "
+        "surroundings if it is short; whole: all of it, once for all its parts, so that mouths are "
+        "borrowed from anywhere in it; or from when on, and up to when [s]",
+    )

@@ -35,9 +35,15 @@ TIMELINE = Schema(
 )
 
 
-@stage(TIMELINE, version=3)
-def timeline(video: Source, *, progress: Callable[[int], None]) -> Made:
-    """Decode the whole video once.
+@stage(TIMELINE, version=4)
+def timeline(
+    video: Source, *, part: tuple[float, float] | None = None, progress: Callable[[int], None]
+) -> Made:
+    """Decode the whole video once, or a part of it.
+
+    Args:
+        part: From when on, and up to when [s]; None: the whole. Time 0 of what is made from a part
+            is the part's first frame.
 
     Raises:
         MediaError: it can't be decoded from the first to the last frame.
@@ -49,7 +55,7 @@ def timeline(video: Source, *, progress: Callable[[int], None]) -> Made:
         progress(frames - done)
         done = frames
 
-    arrays, attributes = scan(video.path, progress=advance).to_record()
+    arrays, attributes = scan(video.path, part=part, progress=advance).to_record()
     return Made(arrays, attributes)
 
 

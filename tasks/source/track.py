@@ -67,7 +67,7 @@ def track(faces: Artifact, timeline: Artifact, *, face: str, descriptors: Artifa
         slot = np.full(len(clip), -1, np.int32)
         return Made({"slot": slot}, {"tracks": [], "notes": []})
     try:
-        index = choose_track(tracks, face, time_s=clip.seconds)
+        index = choose_track(tracks, face, time_s=clip.file_seconds)
     except ValueError as error:
         raise SettingsError(f"--face {face}: {error}") from error
     known_again = descriptors.attributes["recogniser"] != NONE
@@ -109,11 +109,12 @@ def _notes(tracks: Sequence[Track], chosen: int, clip: Timeline, *, known_again:
     x0, y0, x1, y1 = next(
         each.boxes[each.frames == row][0] for each in tracks if row in each.frames
     )
-    place = f"{(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}@{clip.seconds[row]:.2f}"
+    place = f"{(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}@{clip.file_seconds[row]:.2f}"
     when = " after cuts" if clip.scene_start[1:].any() else ""
+    of = "the part that was read" if clip.part else "the source"
     how = "" if known_again else "; to know a person again after a cut, install dubflow[metrics]"
     return [
-        f"several persons{when}: frames {_ranges(left)} of the source show another face than the "
+        f"several persons{when}: frames {_ranges(left)} of {of} show another face than the "
         f"chosen one and stay as they are; `dubflow faces` shows all, --face {place} chooses the "
         f"first of them{how}"
     ]

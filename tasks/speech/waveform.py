@@ -14,22 +14,28 @@ WAVEFORM = Schema(
         )
     },
     {},
-    "Sample 0 is time 0 of the container.",
+    "Sample 0 is time 0 of the timeline.",
 )
 
 
 @stage(WAVEFORM, version=3)
-def waveform(audio: Source, *, track: int | None = None) -> Made:
+def waveform(
+    audio: Source, *, track: int | None = None, part: tuple[float, float] | None = None
+) -> Made:
     """Decode, mix down and resample the sound of an audio or video file.
 
     Args:
         track: Of `find_track`.
+        part: From when on, and up to when [s of the file]; None: the whole.
 
     Raises:
         MediaError: there is no sound in the file, or it is damaged.
     """
     notes: list[str] = []
-    heard = decode_audio(audio.path, rate=SAMPLE_RATE, mono=True, track=track, notes=notes)
+    start, stop = part or (0.0, None)
+    heard = decode_audio(
+        audio.path, rate=SAMPLE_RATE, mono=True, start=start, stop=stop, track=track, notes=notes
+    )
     samples = heard[:, 0]
     facts = {"rate_hz": SAMPLE_RATE, "seconds": len(samples) / SAMPLE_RATE, "notes": notes}
     return Made({"sample": samples}, facts)

@@ -1,8 +1,10 @@
 """Frames come back by number, upright, in the right colours, and take patches cleanly."""
 
 import dataclasses
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -14,9 +16,10 @@ from stores.errors import MediaError
 from stores.media import read
 from stores.media.frame import FrameMaker
 from stores.media.planes import plane_views
-from stores.media.read import Frame, FrameReader, read_frames, read_frames_reversed
+from stores.media.read import Frame, FrameReader, read_frames
 from stores.media.scanning import scan
 from stores.media.source import open_source
+from stores.media.timeline import Timeline
 from tests.media_factory import make_still, make_video, pattern, variable_times
 
 LAYOUTS = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p10le"]
@@ -92,15 +95,44 @@ def test_a_recording_may_start_between_keyframes(tmp_path: Path) -> None:
     assert [frame.pts for frame in frames] == rest.pts[15:].tolist()
 
 
-def test_frames_can_be_read_backwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_video(tmp_path / "a.mp4", frames=30)
+@pytest.mark.parametrize(
+    "change", [{}, {"rotation": 90}, {"field_order": "tff"}, {"pix_fmt": "yuv422p10le"}], ids=str
+)
+def test_frames_can_be_read_backwards(change: dict[str, Any], tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=30, **change)
     timeline = scan(path)
-    monkeypatch.setattr("stores.media.read._REVERSED_BYTES", 8 * 3 * 160 * 120)
     forward = [frame.rgb() for frame in read_frames(path, timeline, 3, 28)]
-    backward = list(read_frames_reversed(path, timeline, 3, 28))
+    reader = FrameReader(path, timeline)
+    backward = [*reader.read_back(20, 28), *reader.read_back(3, 20)]
     assert [frame.index for frame in backward] == list(range(27, 2, -1))
     for frame in backward:
+        assert frame.pts == timeline.pts[frame.index]
         np.testing.assert_array_equal(frame.rgb(), forward[frame.index - 3])
+
+
+def test_going_back_decodes_each_group_of_pictures_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_video(
+        tmp_path / "a.mp4", frames=60, options={"x264-params": "keyint=20:scenecut=0"}
+    )
+    timeline, decoded = scan(path), []
+
+    def counting(path: Path, timeline: Timeline, start: int, stop: int) -> Iterator[Frame]:
+        decoded.append((start, stop))
+        return read_frames(path, timeline, start, stop)
+
+    monkeypatch.setattr("stores.media.read.read_frames", counting)
+    monkeypatch.setattr("stores.media.read._KEPT_IN_MEMORY", 4 * 160 * 120)  # the rest: on disk
+    reader = FrameReader(path, timeline)
+    for stop in range(55, 0, -11):
+        assert [frame.index for frame in reader.read_back(stop - 11, stop)][-1] == stop - 11
+    assert decoded == [(40, 55), (20, 40), (0, 20)]
+    decoded.clear()
+    monkeypatch.setattr("stores.media.read._KEPT_ON_DISK", 0)  # nor there: the group in pieces
+    monkeypatch.setattr("stores.media.read._KEPT_IN_MEMORY", 8 * 3 * 160 * 120)
+    assert [frame.index for frame in FrameReader(path, timeline).read_back(25, 40)][-1] == 25
+    assert decoded == [(32, 40), (24, 32)]
 
 
 def test_another_file_under_the_same_name_is_noticed(tmp_path: Path) -> None:

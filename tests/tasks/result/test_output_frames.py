@@ -75,6 +75,9 @@ def test_a_part_begins_at_time_zero() -> None:
     assert (rows.tolist(), pts.tolist(), end) == ([1, 2], [0, 8], 15)
     rows, pts, end = _cut(PTS, END, tick, SyncSettings(end_seconds=1.9))
     assert (rows.tolist(), pts.tolist(), end) == ([0, 1, 2], [3, 10, 18], 19)
+    sync = SyncSettings(start_seconds=1.7, end_seconds=2.5)
+    rows, pts, end = _cut(PTS[1:] - 10, END - 10, tick, sync, begin=10)
+    assert (rows.tolist(), pts.tolist(), end) == ([1], [0], 7)
     with pytest.raises(SettingsError, match="no frame lies between"):
         _cut(PTS, END, tick, SyncSettings(start_seconds=9))
 
@@ -163,7 +166,9 @@ def laid_out(
     video: Video, speech: int, sync: SyncSettings, *, still: bool = False
 ) -> tuple[Showing, Length, list[list[int]]]:
     """What is planned, and the arrays that the stage makes of it."""
-    source = SimpleNamespace(pts=video.pts, end_pts=video.end, time_base=TICK, still=still)
+    source = SimpleNamespace(
+        pts=video.pts, end_pts=video.end, time_base=TICK, still=still, part=None
+    )
     sound: Any = SimpleNamespace(attributes={"seconds": float(speech * TICK)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_timeline", lambda artifact: artifact)
