@@ -25,9 +25,7 @@ from flows.origin import (
     mark_text,
 )
 from flows.settings import DubSettings
-from flows.store_limit import size_notes
 from stores.artifacts.artifact import Artifact
-from stores.artifacts.catalog import write_catalog
 from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -138,6 +136,10 @@ def dub(
             dubbed_frames=report.valid_frames,
         )
     if catalog and any(record.computed for record in run.records):
+        # Both load PyArrow, which a run from the store need not.
+        from flows.store_limit import size_notes
+        from stores.artifacts.catalog import write_catalog
+
         report.notes += size_notes(run.store, write_catalog(run.store))
     return report
 

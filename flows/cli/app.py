@@ -1,5 +1,6 @@
 """The `dubflow` command. Its subcommands import what they need when they run."""
 
+import gc
 from collections.abc import Callable
 
 from cyclopts import App, Group, Parameter
@@ -22,6 +23,9 @@ from flows.cli.up import up
 from flows.cli.verify import verify
 from flows.runtime.environment import quiet_and_private
 from tasks.engine.memory import give_memory_back
+
+_OBJECTS = 20_000
+"""New ones after which garbage is looked for: a start makes half a million, and no garbage."""
 
 _WEIGHTS = """Get the published networks' weights, which Dubflow may not bring along.
 
@@ -82,6 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: None for those of the process.
     """
+    gc.set_threshold(_OBJECTS)
     quiet_and_private()
     give_memory_back()
     with one_line_errors():

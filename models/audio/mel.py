@@ -15,6 +15,7 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from models.arrays import Mel
+from models.audio.mel_bank import mel_bank
 
 SAMPLE_RATE = 16_000
 """Samples a second [Hz]."""
@@ -124,9 +125,4 @@ def _window() -> NDArray[np.float64]:
 @cache
 def mel_basis() -> Float64[np.ndarray, "80 401"]:
     """Triangular filters, mel band by frequency bin: Slaney's scale, unit area each."""
-    import librosa.filters  # takes a second to import, which a run from the store need not spend
-
-    basis = librosa.filters.mel(
-        sr=SAMPLE_RATE, n_fft=WINDOW, n_mels=N_MELS, fmin=FMIN_HZ, fmax=FMAX_HZ
-    )
-    return np.asarray(basis, np.float64)
+    return mel_bank(SAMPLE_RATE, WINDOW, N_MELS, FMIN_HZ, FMAX_HZ).astype(np.float64)

@@ -43,14 +43,12 @@ def smooth_landmarks(
     window_s: float = LANDMARK_WINDOW_S,
 ) -> Float32[np.ndarray, " frame *rest"]:
     """Smooth any per-frame array along time; invalid rows stay as they are."""
-    from scipy.signal import savgol_filter  # takes a second to import
-
     out = values.astype(np.float32, copy=True)
     window = _odd_window(window_s, frame_rate_hz)
     for start, stop in valid_runs(valid, scene_start):
         width = min(window, stop - start - 1 + (stop - start) % 2)
         if width >= 5:
-            out[start:stop] = savgol_filter(out[start:stop], width, 2, axis=0, mode="interp")
+            out[start:stop] = _parabolas(out[start:stop], width)
         elif window >= 3 and stop - start >= 3:
             out[start + 1 : stop - 1] = (
                 0.2 * values[start : stop - 2]
@@ -82,6 +80,25 @@ def smooth_pose(
         rotation.astype(np.float32),
         smooth[:, 1:4].astype(np.float32),
     )
+
+
+def _parabolas(
+    values: Float32[np.ndarray, " frame *rest"], width: int
+) -> Float32[np.ndarray, " frame *rest"]:
+    """The parabola that fits best around each row, there; at the ends that of the last `width`.
+
+    As `scipy.signal.savgol_filter` of order 2 in its mode "interp", which takes a second to import.
+    """
+    powers = np.vander(np.arange(width) - width // 2, 3).astype(np.float64)
+    fit = powers @ np.linalg.pinv(powers)  # each row gives the parabola's value at that place
+    half, count = width // 2, len(values)
+    out = np.empty(values.shape, np.float64)
+    out[half : count - half] = sum(
+        share * values[at : count - width + 1 + at] for at, share in enumerate(fit[half])
+    )
+    out[:half] = np.tensordot(fit[:half], values[:width], 1)
+    out[count - half :] = np.tensordot(fit[half + 1 :], values[-width:], 1)
+    return out.astype(np.float32)
 
 
 def _odd_window(window_s: float, frame_rate_hz: float) -> int:

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import Image, ImageDraw, ImageFont
 
 _HEIGHT = 0.03
 """Of the letters, over the picture's shorter side."""
@@ -25,6 +24,8 @@ def drawn_label(
         width: Of the picture [px].
         height: Of the picture [px].
     """
+    from PIL import Image, ImageDraw, ImageFont  # which a dub without a label need not load
+
     size = max(_MIN_PX, round(_HEIGHT * min(width, height)))
     font = ImageFont.load_default(size)
     left, top, right, bottom = font.getbbox(text)

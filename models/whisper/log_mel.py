@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from models.arrays import Waveform
+from models.audio.mel_bank import mel_bank
 
 _Array = NDArray[np.float32]
 
@@ -81,7 +82,4 @@ def _hann() -> _Array:
 
 @cache
 def _bank() -> _Array:
-    import librosa  # a second, which a run served from the store does not wait for
-
-    bank: _Array = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=_WINDOW, n_mels=BANDS)
-    return bank.astype(np.float32)
+    return mel_bank(SAMPLE_RATE, _WINDOW, BANDS)

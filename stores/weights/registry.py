@@ -39,6 +39,7 @@ CONVERTER_VERSION = 1
 
 FILE = "weights.safetensors"
 OWN_REGISTRY = "DUBFLOW_WEIGHTS"
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if built
 _BLOCK_BYTES = 1 << 22
 
 
@@ -139,7 +140,7 @@ def _read(path: Path) -> Registry:
 
 @lru_cache(maxsize=4)
 def _parsed(text: str) -> Registry:
-    return _File.model_validate(yaml.safe_load(text)).weights
+    return _File.model_validate(yaml.load(text, Loader=_LOADER)).weights
 
 
 def find_entry(registry: Registry, name: str) -> WeightsEntry:

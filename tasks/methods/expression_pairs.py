@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.deep3d.basis import N_EXPRESSION
+from models.faces.smooth import smooth_landmarks
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema, series
 from tasks.engine.stage import Made, stage
@@ -81,7 +82,6 @@ def dubbed_pairs(
         output_frames: What the teacher dubbed.
         speaker: Who speaks.
     """
-    from models.faces.smooth import smooth_landmarks  # scipy.signal takes seconds
     from models.meta_talk.labels import believable
 
     clip = load_timeline(timeline)

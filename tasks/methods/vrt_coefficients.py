@@ -17,6 +17,7 @@ from models.deep3d.alignment import (
 )
 from models.face_basis.own import LANDMARKS
 from models.face_fit.settings import FitSettings
+from models.faces.smooth import smooth_landmarks
 from models.video_retalking.alignment import FACE_SIDE, scene_box
 from models.video_retalking.settings import Driver, Smoothing
 from models.video_retalking.steps import COEFFICIENTS as N_COEFFICIENTS
@@ -96,8 +97,6 @@ def vrt_cut(
         smoothing: Of the points, by a local parabola over 0.36 s within a scene.
     """
     import cv2
-
-    from models.faces.smooth import smooth_landmarks  # scipy.signal takes seconds
 
     clip = load_timeline(timeline)
     seen, rate = landmarks.read("valid") & load_upright(landmarks), float(clip.video.rate)

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from models.faces.mesh.align import Pose, estimate_pose
 from models.faces.mesh.indices import MOUTH, N_POINTS
+from models.faces.smooth import smooth_landmarks, smooth_pose
 from models.faces.tracks import gather_track
 from models.quality.picture import TURNED_DEGREES, turn_degrees
 from stores.artifacts.artifact import Artifact
@@ -51,8 +52,6 @@ def landmarks(
     faces: Artifact, track: Artifact, *, timeline: Artifact, shards: Sequence[Shard]
 ) -> Blocks:
     """Take the chosen face out, smooth it, and split it into pose and mouth shape."""
-    from models.faces.smooth import smooth_landmarks, smooth_pose  # scipy.signal takes seconds
-
     clip = load_timeline(timeline)
     slots = track.read("slot")
     rate = float(clip.video.rate)

@@ -5,9 +5,11 @@ That it equals Wav2Lip's is proved with the goldens.
 
 import numpy as np
 import pytest
+from librosa import filters
 
 from models.audio import mel
 from models.audio.mel import Ends, mel_spectrogram, n_columns
+from models.audio.mel_bank import mel_bank
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,12 @@ def test_refuses_what_is_no_mono_sound() -> None:
         mel_spectrogram(np.zeros((2, 100), np.float32))
     with pytest.raises(ValueError, match="NaN"):
         mel_spectrogram(np.full(100, np.nan, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("window", "bands", "range_hz"), [(400, 80, (0.0, 8000.0)), (800, 80, (55.0, 7600.0))]
+)
+def test_the_bank_is_librosas(window: int, bands: int, range_hz: tuple[float, float]) -> None:
+    low, high = range_hz
+    wanted = filters.mel(sr=16_000, n_fft=window, n_mels=bands, fmin=low, fmax=high)
+    np.testing.assert_array_equal(mel_bank(16_000, window, bands, low, high), wanted)

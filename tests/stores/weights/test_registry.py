@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -146,8 +147,13 @@ def test_a_registry_is_parsed_once_and_again_when_it_changes(
     own_registry: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[str] = []
-    load = yaml.safe_load
-    monkeypatch.setattr(registry.yaml, "safe_load", lambda text: parsed.append(text) or load(text))
+    load = yaml.load
+
+    def noted(text: str, **given: Any) -> Any:
+        parsed.append(text)
+        return load(text, **given)
+
+    monkeypatch.setattr(registry.yaml, "load", noted)
     fields = ENTRY.model_dump(mode="json", exclude_defaults=True)
     for name in ("mine", "ours"):
         own_registry.write_text(yaml.safe_dump({"weights": {name: fields}}))
