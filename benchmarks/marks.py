@@ -3,8 +3,8 @@
     python -m benchmarks.marks --clips DIR --store FOLDER [--count 10] [--unmarked 100]
 
 The longest clip of each person is dubbed with speech of DIR/speech, the `--count` longest of these;
-each dub is attacked in twelve ways, and read again by the detectors of `dubflow verify`. A mark
-counts as found if the detector says so and the number is right. Quality is measured on lossless
+each dub is attacked in twelve ways, and read again by the detectors of `dubflow verify`: how many
+marks are found, and in how many of these the number is right. Quality is measured on lossless
 dubs with and without the marks: in the picture over the luma of pixels that the dub changed, in the
 sound over the whole. The clips themselves, and some of the other split, are the unmarked ones.
 """
@@ -196,14 +196,12 @@ def longest(folder: Path, count: int) -> list[Path]:
     return [folder / row["file"] for row in rows[:count]]
 
 
-def _right(reading: Reading | None, payload: int) -> bool:
-    return reading is not None and reading.found and reading.payload == payload
-
-
 def _told(reading: Reading | None, payload: int) -> str:
     if reading is None:
         return "-"
-    return f"{reading.score:.1f}{'' if _right(reading, payload) else ' no'}"
+    if not reading.found:
+        return f"{reading.score:.1f} no"
+    return f"{reading.score:.1f}{'' if reading.payload == payload else ' other number'}"
 
 
 def robustness(clips: list[Path], speech: list[Path], store: str, folder: Path) -> None:
@@ -247,20 +245,20 @@ def robustness(clips: list[Path], speech: list[Path], store: str, folder: Path) 
 
     def rows_of_attacks() -> Iterator[tuple[str, ...]]:
         for attack in ATTACKS:
-            told, right = [], []
+            told: dict[str, list[str]] = {"picture": [], "sound": []}
             for path, payload in dubs:
                 broken = attacked(path, attack, folder)
-                for part, look in (
-                    (attack.video, mark_in_picture),
-                    (attack.sound, mark_in_sound),
-                ):
-                    if part:
-                        reading = look(broken)
-                        told.append(_told(reading, payload))
-                        right.append(_right(reading, payload))
-            yield (attack.name, f"{sum(right)} of {len(right)}", ", ".join(told))
+                if attack.video:
+                    told["picture"].append(_told(mark_in_picture(broken), payload))
+                if attack.sound:
+                    told["sound"].append(_told(mark_in_sound(broken), payload))
+            for what, all_told in told.items():
+                found = [each for each in all_told if "no" not in each.split() and each != "-"]
+                right = [each for each in found if "other" not in each]
+                if all_told:
+                    yield (attack.name, what, len(found), len(right), ", ".join(all_told))
 
-    table(["attack", "found", "scores"], rows_of_attacks())
+    table(["attack", "in", "found", "number right", "scores"], rows_of_attacks())
 
 
 def false_alarms(clips: list[Path]) -> None:

@@ -49,9 +49,8 @@ class Blended:
     share: Float32[np.ndarray, "height width"]
 
     def lit(self, levels: Float32[np.ndarray, "height width"], coding: Coding) -> "Blended":
-        """The same with so much light [levels of RGB] added to what is new, colours unchanged."""
-        unit = coding.from_rgb[0, :3].sum() if coding.shift is not None else np.float32(1)
-        more = levels * self.share * unit
+        """The same with so much light [codes of 8 bits] added to what is new, colours unchanged."""
+        more = levels * self.share * np.float32(coding.maximum / 255)
         first = self.parts[0]
         lit = _added(first, more if first.ndim == 2 else cv2.merge([more] * 3))
         return replace(self, parts=(np.minimum(lit, coding.maximum), *self.parts[1:]))

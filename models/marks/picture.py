@@ -1,6 +1,6 @@
 """A number in new mouths that nobody sees: light and dark cells that change places.
 
-Spread spectrum in space and time. 48 x 48 cells lie over the aligned lower face (`models.faces`),
+Spread spectrum in space and time. 36 x 36 cells lie over the aligned lower face (`models.faces`),
 so that they move, turn and scale with it: a file that was scaled, cropped or encoded anew has them
 where its own face mesh says. What was there before does not change places every 0.2 s, so that
 adding up frames with these signs takes it out; time is counted in seconds, so that frames may be
@@ -22,28 +22,26 @@ from models.faces.crop.masks import lower_face_mask
 from models.faces.mesh.align import Pose
 from models.marks.code import Reading, read, spread
 
-NAME = "dubflow picture 1"
-CELLS = 48
+NAME = "dubflow picture 2"
+CELLS = 36
 """Along a side of the aligned lower face."""
 
 SIDE = 144
-"""Of the aligned lower face in which the mark is made and found [px]: 3 to a cell."""
+"""Of the aligned lower face in which the mark is made and found [px]: 4 to a cell."""
 
-STRENGTH = 1.6
-"""Root mean square of the mark where it is strongest, of 255 levels: in the new pixels of a dub it
-lies 45.5 dB below full scale or more."""
+STRENGTH = 1.54
+"""Root mean square of the mark where it is strongest, of 255 codes: in the new pixels of a dub it
+lies 45 dB below full scale or more."""
 
 PERIOD = 0.4
 """From light to light of a cell [s]."""
 
 _STEEPNESS = 2.5  # of a sine that is cut off at 1: the change takes a few frames
 _PHASES = 12
-_SHIFTS = (-0.5, 0.0, 0.5)  # cells
-_SCALES = (0.985, 1.0, 1.015)
 _SOFTNESS = 0.35  # cells: finer detail would be lost first
 _SMOOTH, _DETAIL = 1.0, 0.25  # cells: what is smoother, or finer, is none of the mark's
-_CLIP = 1.5  # levels
-_NOISE = 0.5  # levels², added to the variance of each cell
+_CLIP = 1.5  # codes
+_NOISE = 0.05  # codes², added to the variance of each cell
 
 _Floats = NDArray[np.float32]
 Looks = UInt8[np.ndarray, "seen 144 144"]
@@ -55,7 +53,7 @@ class PictureMark:
     """The mark of one video, and where it lies in some of its frames.
 
     Attributes:
-        pattern: the cells on the aligned lower face [levels].
+        pattern: the cells on the aligned lower face [codes of 8 bits].
         transforms: frame px → px of the aligned lower face.
         valid: the face is seen; other frames have no mark.
         seconds: when each frame is shown.
@@ -84,7 +82,7 @@ class PictureMark:
     def light(
         self, frame: int, x0: int, y0: int, shape: tuple[int, ...]
     ) -> Float32[np.ndarray, "height width"] | None:
-        """Light [levels] that the mark adds to a rectangle of a frame; None where it has none.
+        """Light [codes of 8 bits] that the mark adds to a rectangle of a frame, if any.
 
         Args:
             frame: Its row among the mark's.
@@ -101,10 +99,10 @@ class PictureMark:
 def lights(
     pattern: Float32[np.ndarray, "144 144"], transform: Transform, shape: tuple[int, ...]
 ) -> Float32[np.ndarray, "height width"]:
-    """A pattern of the aligned lower face as it lies in a picture [levels].
+    """A pattern of the aligned lower face as it lies in a picture [codes of 8 bits].
 
     Args:
-        pattern: [levels].
+        pattern: [codes of 8 bits].
         transform: picture px → px of the aligned lower face.
         shape: height and width of the picture.
     """
@@ -146,14 +144,13 @@ def find_in_picture(
         wave = _wave(seconds + phase / _PHASES * PERIOD)
         signs = np.asarray(wave - wave.mean(), np.float32)
         seen = np.tensordot(signs, changes, 1) / deviation
-        for grid in _grids():
-            cells = cv2.remap(seen, *grid, cv2.INTER_LINEAR) * zone
-            places += [cells.ravel(), -cells.ravel()]
+        cells = cv2.remap(seen, *_centres(), cv2.INTER_LINEAR) * zone
+        places += [cells.ravel(), -cells.ravel()]
     return read(np.stack(places), NAME)
 
 
 def _changes(looks: Looks, seconds: Float64[np.ndarray, " seen"]) -> _Floats:
-    """What each frame has more than those of the period around it, of a cell's size [levels]."""
+    """What each frame has more than those of the period around it, of a cell's size [codes]."""
     step = SIDE / CELLS
     filtered = np.empty(looks.shape, np.float32)
     for row, look in enumerate(looks):
@@ -168,20 +165,14 @@ def _changes(looks: Looks, seconds: Float64[np.ndarray, " seen"]) -> _Floats:
     return np.clip(filtered, -_CLIP, _CLIP, out=filtered)
 
 
-def _grids() -> list[tuple[_Floats, _Floats]]:
-    """Where the cells' centres may lie: x and y in px, for cv2."""
-    step, grids = SIDE / CELLS, []
-    centres = (np.arange(CELLS) + 0.5 - CELLS / 2) * step
-    for scale in _SCALES:
-        for dy in _SHIFTS:
-            for dx in _SHIFTS:
-                at = [centres * scale + SIDE / 2 + d * step - 0.5 for d in (dx, dy)]
-                x, y = np.meshgrid(*at)
-                grids.append((np.asarray(x, np.float32), np.asarray(y, np.float32)))
-    return grids
+def _centres() -> tuple[_Floats, _Floats]:
+    """Where the cells' centres lie: x and y in px, for cv2."""
+    at = np.asarray((np.arange(CELLS) + 0.5) * (SIDE / CELLS) - 0.5, np.float32)
+    x, y = np.meshgrid(at, at)
+    return x, y
 
 
-def _zone(mean_face: Float32[np.ndarray, "478 3"]) -> Bool[np.ndarray, "48 48"]:
+def _zone(mean_face: Float32[np.ndarray, "478 3"]) -> Bool[np.ndarray, "36 36"]:
     """Cells that lie on a lower face that looks straight ahead."""
     one, none = np.ones(1, np.float32), np.zeros((1, 3), np.float32)
     pose = Pose(256 * one, np.eye(3, dtype=np.float32)[None], none)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.faces.crop.crop import crop_transforms
 from models.faces.mesh.align import estimate_pose
+from models.faces.smooth import smooth_landmarks, smooth_pose
 from models.faces.tracks import face_boxes, link_faces
 from models.marks.code import Reading, best
 from models.marks.picture import SIDE, find_in_picture
@@ -32,13 +33,15 @@ RUNS, RUN_SECONDS, MAX_RUN_FRAMES = 4, 4.0, 120
 """Parts of a video that are looked at, and how long they are."""
 
 
+_Transform = NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class _Face:
     """One face in one run of frames."""
 
     looks: NDArray[np.uint8]
     seconds: NDArray[np.float64]
-    size: float
 
 
 def mark_in_sound(path: Path) -> Reading | None:
@@ -55,9 +58,10 @@ def mark_in_picture(path: Path) -> Reading | None:
     runs = []
     detector = FaceMeshDetector(max_faces=MAX_FACES)
     try:
-        for frames in _runs(path):
+        for place in _places(path):
             detector.reset()
-            runs.append(_faces(frames, detector))
+            persons = _persons(_run(path, place), detector)
+            runs.append(_faces(_run(path, place), persons))
     except MediaError:
         return None
     finally:
@@ -71,11 +75,10 @@ def mark_in_picture(path: Path) -> Reading | None:
     return best(each for each in found if each is not None)
 
 
-def _faces(frames: Iterator[Frame], detector: FaceMeshDetector) -> list[_Face]:
-    """Faces of one run, largest first."""
+def _persons(frames: Iterator[Frame], detector: FaceMeshDetector) -> list[dict[int, _Transform]]:
+    """Of each face in a run of frames, largest first: frame px → px of the aligned lower face."""
     meshes: list[NDArray[np.float32]] = []
     scores: list[NDArray[np.float32]] = []
-    looks: list[list[NDArray[np.uint8]]] = []
     seconds: list[float] = []
     for frame in frames:
         view = FrameView(frame, DETECTION_SIDE_PX)
@@ -84,25 +87,40 @@ def _faces(frames: Iterator[Frame], detector: FaceMeshDetector) -> list[_Face]:
         mesh[: len(found)] = found * view.to_frame[[0, 1, 0]]
         meshes.append(mesh)
         scores.append(np.pad(score, (0, MAX_FACES - len(score))))
-        pose = estimate_pose(mesh[: len(found)], mean_face())
-        looks.append([_look(frame, each) for each in crop_transforms(pose, size=SIDE)])
         seconds.append(frame.seconds)
     if not meshes:
         return []
-    times = np.array(seconds)
-    start = np.zeros(len(times), bool)
-    tracks = link_faces(
-        face_boxes(np.stack(meshes)), np.stack(scores), scene_start=start, time_s=times
-    )
-    faces = [
-        _Face(
-            np.stack([looks[f][s] for f, s in zip(track.frames, track.slots, strict=True)]),
-            times[track.frames],
-            float((track.boxes[:, 2] - track.boxes[:, 0]).sum()),
-        )
-        for track in tracks
-    ]
-    return sorted(faces, key=lambda face: -face.size)
+    start, times, seen = np.zeros(len(seconds), bool), np.array(seconds), np.stack(meshes)
+    tracks = link_faces(face_boxes(seen), np.stack(scores), scene_start=start, time_s=times)
+    persons: list[dict[int, _Transform]] = []
+    for track in sorted(tracks, key=lambda track: -float(np.ptp(track.boxes[:, ::2], 1).sum())):
+        mesh, valid = np.zeros((len(times), 478, 3), np.float32), np.zeros(len(times), bool)
+        mesh[track.frames], valid[track.frames] = seen[track.frames, track.slots], True
+        rate = (len(times) - 1) / max(times[-1] - times[0], 1e-3)
+        smooth = smooth_landmarks(mesh, valid, scene_start=start, frame_rate_hz=rate)
+        pose = estimate_pose(smooth, mean_face())
+        pose = smooth_pose(pose, valid, scene_start=start, frame_rate_hz=rate)
+        transforms = crop_transforms(pose, size=SIDE)
+        person = {int(row): transforms[row] for row in track.frames}
+        # Whoever was lost for a while is the one who was seen before.
+        before = next((each for each in persons if not person.keys() & each), None)
+        if before is None:
+            persons.append(person)
+        else:
+            before.update(person)
+    return persons
+
+
+def _faces(frames: Iterator[Frame], persons: list[dict[int, _Transform]]) -> list[_Face]:
+    """What the lower faces of a run look like."""
+    looks: list[list[NDArray[np.uint8]]] = [[] for _ in persons]
+    seconds: list[list[float]] = [[] for _ in persons]
+    for row, frame in enumerate(frames):
+        for number, person in enumerate(persons):
+            if row in person:
+                looks[number].append(_look(frame, person[row]))
+                seconds[number].append(frame.seconds)
+    return [_Face(np.stack(a), np.array(b)) for a, b in zip(looks, seconds, strict=True) if a]
 
 
 def _look(frame: Frame, transform: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -111,20 +129,24 @@ def _look(frame: Frame, transform: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(crop @ np.array([0.299, 0.587, 0.114], np.float32)), np.uint8)
 
 
-def _runs(path: Path) -> Iterator[Iterator[Frame]]:
-    """Runs of frames, evenly over the video; damage ends one."""
+def _places(path: Path) -> list[float | None]:
+    """Where the runs of frames begin [s], evenly over the video; None: at its beginning, one run
+    as long as all."""
     with open_source(path, strict=False) as container:
         stream = video_stream(container, path)
         length = stream.duration and float(stream.duration * (stream.time_base or 0))
         if not length and container.duration:
             length = container.duration / av.time_base
-    places = np.linspace(0, max(0.0, (length or 0) - RUN_SECONDS), RUNS)
-    for place in places if (length or 0) > RUNS * RUN_SECONDS else [None]:
-        yield _run(path, place)
+    if not length or length <= RUNS * RUN_SECONDS:
+        return [None]
+    return [float(at) for at in np.linspace(0, length - RUN_SECONDS, RUNS)]
 
 
 def _run(path: Path, start: float | None) -> Iterator[Frame]:
-    """Frames of RUN_SECONDS from the keyframe before `start` on; None: of all runs, from 0 on."""
+    """Frames of RUN_SECONDS from the keyframe before `start` on; None: of all runs, from 0 on.
+
+    Damage ends them.
+    """
     with open_source(path, strict=False) as container:
         stream = video_stream(container, path)
         only(container, stream)
