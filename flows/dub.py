@@ -49,6 +49,7 @@ from tasks.result.restored import restored
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
+from tasks.source.span import Span
 from tasks.source.timeline import load_timeline, timeline
 from tasks.source.track import follow_person
 from tasks.speech.waveform import waveform
@@ -186,7 +187,7 @@ def own_waveform(video: Source, clip: Artifact, track: int | None) -> Artifact |
     if shown.part is None:
         return waveform(video, track=track)
     begin = shown.begin_seconds
-    return waveform(video, track=track, part=(begin, begin + shown.duration_seconds))
+    return waveform(video, track=track, part=Span(start=begin, stop=begin + shown.duration_seconds))
 
 
 def new_mouths(

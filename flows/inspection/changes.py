@@ -104,9 +104,9 @@ def part_settings(
     end = artifact_of(store, record, "dubbed").manifest.parameters["end_pts"]
     times = np.append(pts, end) * tick
     write_part(settings, float(times[start]), float(times[stop]), speech)
-    read = artifact_of(store, record, "timeline").manifest.parameters["part"] or "whole"
+    part = artifact_of(store, record, "timeline").manifest.parameters["part"]
     sync: dict[str, Any] = {"mode": "silence", "start_seconds": None, "end_seconds": None}
-    sync["read"] = read
+    sync["read"] = (part["start"], part["stop"]) if part else "whole"
     if not clip.still:
         if (np.diff(source) != 1).any():
             raise SettingsError(

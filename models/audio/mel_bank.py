@@ -25,6 +25,8 @@ def mel_bank(
     slopes = np.subtract.outer(edges, librosa.fft_frequencies(sr=sample_rate, n_fft=window))
     widths = np.diff(edges)[:, None]
     rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
-    bank = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    bank: Float32[np.ndarray, "band bin"] = np.maximum(0, np.minimum(rising, falling)).astype(
+        np.float32
+    )
     bank *= (2 / (edges[2:] - edges[:-2]))[:, None]
     return bank

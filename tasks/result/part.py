@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stores.media.source import probe
 from tasks.result.settings import SyncSettings
+from tasks.source.span import Span
 
 LEAST_SECONDS = 20.0
 """A part that is shorter is read with as much of its surroundings: mouths to borrow, and what is
@@ -14,7 +15,7 @@ _NEARLY_ALL = 0.8
 """Of a video: then all of it is read, which other parts of it have in common."""
 
 
-def part_to_read(video: Path, sync: SyncSettings, face: str) -> tuple[float, float] | None:
+def part_to_read(video: Path, sync: SyncSettings, face: str) -> Span | None:
     """From when on, and up to when [s], a video is read; None: all of it.
 
     Args:
@@ -24,7 +25,7 @@ def part_to_read(video: Path, sync: SyncSettings, face: str) -> tuple[float, flo
             them; a place is within what is read.
     """
     if sync.read != "part":
-        return None if sync.read == "whole" else sync.read
+        return None if sync.read == "whole" else Span(start=sync.read[0], stop=sync.read[1])
     length = probe(video).seconds
     given = sync.start_seconds, sync.end_seconds
     if not length or given == (None, None) or face.startswith("track:"):
@@ -39,4 +40,6 @@ def part_to_read(video: Path, sync: SyncSettings, face: str) -> tuple[float, flo
     # What is over at one end is taken at the other.
     start, stop = start - max(0.0, stop - length), stop - min(0.0, start)
     start, stop = max(0.0, start), min(length, stop)
-    return None if stop - start > _NEARLY_ALL * length else (round(start, 3), round(stop, 3))
+    if stop - start > _NEARLY_ALL * length:
+        return None
+    return Span(start=round(start, 3), stop=round(stop, 3))

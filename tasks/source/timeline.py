@@ -8,6 +8,7 @@ from stores.artifacts.source import Source
 from stores.media.scanning import scan
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
+from tasks.source.span import Span
 
 TIMELINE = Schema(
     "timeline",
@@ -36,13 +37,11 @@ TIMELINE = Schema(
 
 
 @stage(TIMELINE, version=4)
-def timeline(
-    video: Source, *, part: tuple[float, float] | None = None, progress: Callable[[int], None]
-) -> Made:
+def timeline(video: Source, *, part: Span | None = None, progress: Callable[[int], None]) -> Made:
     """Decode the whole video once, or a part of it.
 
     Args:
-        part: From when on, and up to when [s]; None: the whole. Time 0 of what is made from a part
+        part: What is read; None: the whole. Time 0 of what is made from a part
             is the part's first frame.
 
     Raises:
@@ -55,7 +54,8 @@ def timeline(
         progress(frames - done)
         done = frames
 
-    arrays, attributes = scan(video.path, part=part, progress=advance).to_record()
+    wanted = part and (part.start, MAX_SECONDS if part.stop is None else part.stop)
+    arrays, attributes = scan(video.path, part=wanted, progress=advance).to_record()
     return Made(arrays, attributes)
 
 

@@ -5,6 +5,7 @@ from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.audio import decode_audio
 from tasks.engine.stage import Made, stage
+from tasks.source.span import Span
 
 WAVEFORM = Schema(
     "waveform",
@@ -19,20 +20,18 @@ WAVEFORM = Schema(
 
 
 @stage(WAVEFORM, version=3)
-def waveform(
-    audio: Source, *, track: int | None = None, part: tuple[float, float] | None = None
-) -> Made:
+def waveform(audio: Source, *, track: int | None = None, part: Span | None = None) -> Made:
     """Decode, mix down and resample the sound of an audio or video file.
 
     Args:
         track: Of `find_track`.
-        part: From when on, and up to when [s of the file]; None: the whole.
+        part: What is read; None: the whole.
 
     Raises:
         MediaError: there is no sound in the file, or it is damaged.
     """
     notes: list[str] = []
-    start, stop = part or (0.0, None)
+    start, stop = (part.start, part.stop) if part else (0.0, None)
     heard = decode_audio(
         audio.path, rate=SAMPLE_RATE, mono=True, start=start, stop=stop, track=track, notes=notes
     )
