@@ -25,8 +25,6 @@ def mel_bank(
     slopes = np.subtract.outer(edges, librosa.fft_frequencies(sr=sample_rate, n_fft=window))
     widths = np.diff(edges)[:, None]
     rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
-    bank: Float32[np.ndarray, "band bin"] = np.maximum(0, np.minimum(rising, falling)).astype(
-        np.float32
-    )
+    bank = np.asarray(np.maximum(0, np.minimum(rising, falling)), np.float32)
     bank *= (2 / (edges[2:] - edges[:-2]))[:, None]
     return bank

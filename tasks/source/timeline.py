@@ -6,6 +6,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.scanning import scan
+from stores.media.source import MAX_SECONDS
 from stores.media.timeline import Timeline
 from tasks.engine.stage import Made, stage
 from tasks.source.span import Span
@@ -54,7 +55,9 @@ def timeline(video: Source, *, part: Span | None = None, progress: Callable[[int
         progress(frames - done)
         done = frames
 
-    wanted = part and (part.start, MAX_SECONDS if part.stop is None else part.stop)
+    wanted = None
+    if part is not None:
+        wanted = (part.start, MAX_SECONDS if part.stop is None else part.stop)
     arrays, attributes = scan(video.path, part=wanted, progress=advance).to_record()
     return Made(arrays, attributes)
 
