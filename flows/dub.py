@@ -57,8 +57,8 @@ from tasks.weights.networks import find_weights, licence_notes, licences
 
 _WITH_STAGES = ("flows.methods.", "tasks.methods.", "tasks.source.")
 """Rooms whose functions call stages."""
-_LEAST_ROWS = 192
-"""Of a range that is worth a process of its own, whose start takes a second."""
+_LEAST_SECONDS = 5.0
+"""Of a video of which a worker process makes a part: its start takes a second."""
 
 MAX_WORKERS = 8
 """Ranges computed at once unless asked otherwise; each holds some 100 MB."""
@@ -112,7 +112,11 @@ def dub(
     """
     weights = check_inputs(settings)
     workers = settings.workers or (cluster.slots() if cluster else default_workers())
-    own_pool = WorkerPool(0 if cluster or pool else workers, least_rows=_LEAST_ROWS)
+    is_short = (probe(settings.video).seconds or 0.0) < _LEAST_SECONDS
+    own_pool = WorkerPool(
+        0 if cluster or pool or is_short else workers,
+        modules=sorted({address.split(":")[0] for address in stage_versions(settings)}),
+    )
     with (
         own_pool,
         open_run(

@@ -71,6 +71,8 @@ class ThreadExecutor:
         return run.workers
 
     def perform(self, run: Run, calls: Sequence[Call]) -> None:
+        if run.pool is not None:
+            run.pool.get_ready()
         if len(calls) < 2:
             # Another process would gain nothing, unless other runs use this one meanwhile.
             for call in calls:

@@ -1,5 +1,6 @@
 """What a worker process of `tasks.engine.processes` does: one call after the other."""
 
+import importlib
 import os
 import queue
 import signal
@@ -24,12 +25,16 @@ def work(number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner hears it too, and says when to stop
     give_memory_back()
     line: Connection[Any, Any] = Connection(number)
-    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[Call | list[str]] = queue.SimpleQueue()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(line, calls, stop), daemon=True).start()
     speaking = threading.Lock()
     while True:
         call = calls.get()
+        if isinstance(call, list):
+            for module in call:
+                importlib.import_module(module)
+            continue
         error = _performed(call, stop, Reported(line, speaking))
         with speaking:
             try:
@@ -39,13 +44,17 @@ def work(number: int) -> None:
 
 
 def _listen(
-    line: "Connection[Any, Any]", calls: "queue.SimpleQueue[Call]", stop: threading.Event
+    line: "Connection[Any, Any]",
+    calls: "queue.SimpleQueue[Call | list[str]]",
+    stop: threading.Event,
 ) -> None:
     try:
         while True:
             kind, content = line.recv()
             if kind == "stop":
                 stop.set()
+            elif kind == "load":
+                calls.put(content)
             else:
                 stop.clear()
                 calls.put(Call.model_validate_json(content))

@@ -3,8 +3,8 @@
 Threads of one process take turns at Python's lock, and a stage that calls many short native
 functions gains nothing from a second one. A worker is a process of its own that performs one call
 after the other; a call is JSON, and what it makes goes into the store, so that hardly anything
-travels. Workers are started when the first call comes that is worth one, and end with their owner,
-however that ends.
+travels. Workers are started when the first call comes that is worth one, or at once if it is known
+that there will be some, and end with their owner, however that ends.
 """
 
 import json
@@ -12,11 +12,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from stores.errors import DubflowError
 from tasks.engine.call import Call
+from tasks.engine.perform import perform_call
 from tasks.engine.run import PROCESSORS, NoProgress, Run
 
 _POLL_SECONDS = 0.2
@@ -37,12 +40,16 @@ class WorkerPool:
 
     Args:
         size: Calls performed at once.
-        least_rows: A call of fewer rows is not worth the way to a worker, or its start.
+        least_rows: A call of fewer rows is not worth the way to a worker.
+        modules: Which workers load as soon as the run computes anything, so that they are ready
+            when the first call comes. This process, which then has nothing else to do, performs
+            one of the calls itself. Without any, workers start at the first call.
     """
 
-    def __init__(self, size: int, *, least_rows: int = 64) -> None:
-        self._size, self._least_rows = size, least_rows
+    def __init__(self, size: int, *, least_rows: int = 64, modules: Sequence[str] = ()) -> None:
+        self._size, self._least_rows, self._modules = size, least_rows, modules
         self._slots = threading.Semaphore(size)
+        self._here = threading.Semaphore(1 if modules else 0)
         self._started: list[_WorkerProcess] = []
         self._free: list[_WorkerProcess] = []
 
@@ -58,14 +65,26 @@ class WorkerPool:
         worth = self._size > 1 and (call.rows or 0) >= self._least_rows
         return worth and not call.network and os.name == "posix"
 
+    def get_ready(self) -> None:
+        """The run computes something: start the workers whose modules are known."""
+        while self._modules and len(self._started) < self._size - 1:
+            self._started.append(worker := _WorkerProcess())
+            self._free.append(worker)
+            worker.load(self._modules)
+
     def perform(self, run: Run, call: Call) -> None:
-        """Perform a call by the next free worker.
+        """Perform a call here, if that is free, or by the next free worker.
 
         Raises:
             WorkerDied: it ended meanwhile.
             Exception: whatever the call raises.
         """
         with self._slots:
+            if self._here.acquire(blocking=False):
+                try:
+                    return perform_call(call)
+                finally:
+                    self._here.release()
             try:
                 worker = self._free.pop()
             except IndexError:
@@ -95,6 +114,11 @@ class _WorkerProcess:
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Import modules, before the first call."""
+        with suppress(OSError):  # it has ended: the first call tells
+            self._line.send(("load", list(modules)))
 
     def perform(self, run: Run, call: Call) -> None:
         """Perform a call; tell the run's progress, and heed its stop."""

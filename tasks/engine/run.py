@@ -75,6 +75,9 @@ class Executor(Protocol):
 class Pool(Protocol):
     """Worker processes of this machine."""
 
+    def get_ready(self) -> None:
+        """The run computes something: calls may come."""
+
     def takes(self, call: Call) -> bool:
         """Whether a call is for them."""
 

@@ -46,7 +46,7 @@ COMPOSITE = Schema(
 )
 
 _CODEC = "codec"
-_ROWS_AT_ONCE = 16
+_ROWS_AT_ONCE = 32
 
 
 def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:

@@ -23,6 +23,7 @@ MAX_FACES = 4
 DETECTION_SIDE_PX = 1280
 """Frames are scaled down to this before faces are searched."""
 
+_SHARD = 128
 
 FACES = Schema(
     "faces",
@@ -32,16 +33,21 @@ FACES = Schema(
             "float32",
             "px",
             "478-point meshes of the upright frame, x right, y down, z away; zeros in empty slots",
+            shard=_SHARD,
         ),
-        "box": ArraySpec(("frame", "face", "corner"), "float32", "px", "x0, y0, x1, y1"),
-        "score": ArraySpec(("frame", "face"), "float32", "", "0 for an empty slot, up to 1"),
+        "box": ArraySpec(
+            ("frame", "face", "corner"), "float32", "px", "x0, y0, x1, y1", shard=_SHARD
+        ),
+        "score": ArraySpec(
+            ("frame", "face"), "float32", "", "0 for an empty slot, up to 1", shard=_SHARD
+        ),
     },
     {"face": MAX_FACES, "point": N_POINTS, "xyz": 3, "corner": 4},
     "Faces as detected, in no order; no pixels.",
 )
 
 
-@stage(FACES, version=5, rows="timeline")
+@stage(FACES, version=6, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,
