@@ -44,8 +44,8 @@ from tasks.engine.stage import Stage
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import Length, lay_out, output_frames
-from tasks.result.part import part_to_read
 from tasks.result.restored import restored
+from tasks.result.source_part import part_to_read
 from tasks.source.faces import faces
 from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen

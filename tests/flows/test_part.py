@@ -15,8 +15,8 @@ from stores.artifacts.store import Store
 from stores.media.audio import decode_audio
 from stores.media.read import read_frames
 from stores.media.scanning import scan
-from tasks.result.part import part_to_read
 from tasks.result.settings import SyncSettings
+from tasks.result.source_part import part_to_read
 from tests.media_factory import make_video
 
 MINUTES = 600
