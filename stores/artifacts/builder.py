@@ -153,7 +153,7 @@ class Builder:
                             f"{schema.kind}.{name}: shard {shard} has rows [{start}, {stop}), "
                             f"got {len(data)} rows"
                         )
-                    array[start:stop] = data
+                    array[start:stop] = spec.rounded(data)
                 for file in shard_files(spec, name, shard):
                     files[file] = self._backend.written_record(f"{self._staging}/{file}")
         marker = {"files": {n: asdict(r) for n, r in files.items()}, "seconds": seconds}
@@ -189,8 +189,8 @@ class Builder:
                 array = self._array(name)
                 if data.shape != array.shape:
                     raise ValueError(f"{name} is {array.shape}, got {data.shape}")
-                array[...] = data
                 spec = self._derivation.schema.arrays[name]
+                array[...] = spec.rounded(data)
                 for shard in range(shard_count(len(data), spec) if data.size else 0):
                     for file in shard_files(spec, name, shard):
                         self._whole[file] = self._backend.written_record(f"{self._staging}/{file}")

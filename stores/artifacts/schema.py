@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ class ArraySpec:
         ragged: Each shard is an array of its own length (`name/000000`, …), for byte streams.
         jpeg_quality: For 8-bit pictures (row, y, x, rgb) whose last digit does not matter: each row
             is kept as a JPEG of this quality, 1..100, without subsampled colours; 0 keeps arrays.
+        step: Values are kept to the nearest multiple of it, a power of two: what is finer is noise,
+            which takes most of the room; 0 keeps them as they are.
     """
 
     dims: tuple[str, ...]
@@ -31,10 +34,17 @@ class ArraySpec:
     shard: int = 256
     ragged: bool = False
     jpeg_quality: int = 0
+    step: float = 0.0
 
     def __post_init__(self) -> None:
         if self.shard % self.chunk:
             raise ValueError(f"shard {self.shard} is not a multiple of chunk {self.chunk}")
+
+    def rounded(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Values as they are kept."""
+        if not self.step:
+            return data
+        return np.asarray(np.rint(data / self.step) * self.step, data.dtype)
 
     @property
     def in_pieces(self) -> bool:

@@ -123,7 +123,7 @@ EXEMPLAR_RENDER = replace(
 )
 
 
-@stage(EXEMPLAR_RENDER, version=2, rows="output_frames", plan=_plan_render)
+@stage(EXEMPLAR_RENDER, version=3, rows="output_frames", plan=_plan_render)
 def exemplar_render(
     lenders: Artifact,
     motion: Artifact,

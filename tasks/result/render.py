@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from models.faces.crop.rendered import SHIFT_GRID
 from stores.artifacts.schema import ArraySpec, Schema
 from tasks.engine.stage import Arrays
-from tasks.source.pictures import PIXEL_SHARD, TRANSFORM, marks, pictures
+from tasks.source.pictures import PIXEL_SHARD, STEP_PX, TRANSFORM, marks, pictures
 
 Pictures = NDArray[np.uint8]
 
@@ -21,6 +21,7 @@ RENDER = Schema(
             "crop px",
             "how the frame's own pixels move",
             shard=PIXEL_SHARD,
+            step=STEP_PX,
         ),
         "transform": TRANSFORM,
         "valid": marks("the mouth was made anew"),

@@ -46,7 +46,7 @@ def _plan(render: Artifact) -> Plan:
     return Plan(sizes={"y": SIZE, "x": SIZE}, attributes={"notes": notes})
 
 
-@stage(RENDER, version=2, rows="render", plan=_plan, network=True)
+@stage(RENDER, version=3, rows="render", plan=_plan, network=True)
 def restored(
     video: Source,
     timeline: Artifact,

@@ -12,6 +12,7 @@ from stores.artifacts.source import Source
 from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Shard, stage
 from tasks.source.mesh_detector import FaceMeshDetector, FrameView
+from tasks.source.pictures import STEP_PX
 from tasks.source.s3fd_boxes import SfdBoxes
 from tasks.source.timeline import load_timeline
 from tasks.weights.networks import load_network
@@ -34,6 +35,7 @@ FACES = Schema(
             "px",
             "478-point meshes of the upright frame, x right, y down, z away; zeros in empty slots",
             shard=_SHARD,
+            step=STEP_PX,
         ),
         "box": ArraySpec(
             ("frame", "face", "corner"), "float32", "px", "x0, y0, x1, y1", shard=_SHARD

@@ -16,13 +16,18 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
 from tasks.engine.stage import Blocks, Shard, stage
+from tasks.source.pictures import STEP_PX
 from tasks.source.timeline import load_timeline
 
 LANDMARKS = Schema(
     "landmarks",
     {
         "landmarks": ArraySpec(
-            ("frame", "point", "xyz"), "float32", "px", "smoothed mesh; zeros where invalid"
+            ("frame", "point", "xyz"),
+            "float32",
+            "px",
+            "smoothed mesh; zeros where invalid",
+            step=STEP_PX,
         ),
         "valid": ArraySpec(("frame",), "bool", "", "a usable face is seen"),
         "scale": ArraySpec(("frame",), "float32", "px per face height", "of the pose"),
@@ -47,7 +52,7 @@ def mean_face() -> NDArray[np.float32]:
     return load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mean_face"]
 
 
-@stage(LANDMARKS, version=1, rows="timeline")
+@stage(LANDMARKS, version=2, rows="timeline")
 def landmarks(
     faces: Artifact, track: Artifact, *, timeline: Artifact, shards: Sequence[Shard]
 ) -> Blocks:

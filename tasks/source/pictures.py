@@ -5,6 +5,9 @@ from stores.artifacts.schema import ArraySpec, Schema
 PIXEL_SHARD = 64
 """Frames per shard of pictures: at 512 px a shard is 50 MB."""
 
+STEP_PX = 1 / 64
+"""To which places in pictures are kept; detectors waver by ten times as much."""
+
 
 TRANSFORM = ArraySpec(
     ("frame", "row", "column"),
