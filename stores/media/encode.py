@@ -20,7 +20,7 @@ from stores.media.settings import EncodeSettings
 REORDER_FRAMES = 2
 """Frames by which decoding runs ahead of showing: B-frames that refer to B-frames, one level."""
 
-_THREADS = 4  # x264's and x265's bytes depend on it, so it is no setting
+_THREADS = 2  # x264's and x265's bytes depend on it, so it is no setting
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 
 

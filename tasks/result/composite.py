@@ -53,7 +53,7 @@ def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=5, rows="output_frames", plan=_plan)
+@stage(COMPOSITE, version=6, rows="output_frames", plan=_plan)
 def composite(
     video: Source,
     timeline: Artifact,
