@@ -111,7 +111,10 @@ def test_key_is_canonical_and_arguments_survive_the_way(
     assert here.key == there.key, "whatever process asks, and in whatever order"
     assert here.inputs == there.inputs
     for name, value in given.items():
-        if isinstance(value, Artifact | Source):
+        if isinstance(value, tuple):
+            for at, each in zip((name, f"{name}.1"), value, strict=True):
+                assert not isinstance(each, Artifact | Source) or here.inputs[at][1] == each.key
+        elif isinstance(value, Artifact | Source):
             assert here.inputs[name][1] == value.key
         else:
             assert type(arrived[name]) is type(value)
