@@ -365,6 +365,7 @@ def finish(
     """Copy the result to where the user wants it, and record the run."""
     result, length = made.result, made.length
     before = _pictures_before(run.store, settings)
+    cues = cue_reports([each.line for each in made.lines])
     record = RunRecord(
         "dub",
         recorded(settings),
@@ -372,6 +373,7 @@ def finish(
         str(settings.output.absolute()),
         redo_of=redo_of,
         mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
+        cues=[{"row": c.row, "face": c.face, "rows": c.frames, "text": c.text} for c in cues],
     )
     record_run(run.store, record)  # first: who finds the file finds what made it
     spoken = [Ingredient(each.path, each.source.key) for each in made.heard]
@@ -396,7 +398,7 @@ def finish(
         valid_frames=count - sum(stop - start for start, stop in untouched),
         no_face_ranges=untouched,
         changed_ranges=None if before is None else changed_ranges(made.parts, before),
-        cues=cue_reports([each.line for each in made.lines]),
+        cues=cues,
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),

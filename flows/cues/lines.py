@@ -24,11 +24,12 @@ from stores.media.source import probe
 from stores.media.timecode import advanced, header_clock, usual_rate
 from stores.media.timeline import Timeline
 from tasks.engine.perform import others_stopped
-from tasks.engine.run import current_run
+from tasks.engine.run import current_run, told_as
 from tasks.result.output_frames import STILL_RATE, Length, Showing
 from tasks.result.settings import Line, Placed
 from tasks.result.voices import voices
 from tasks.speech.spoken import spoken
+from tasks.speech.waveform import waveform
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -253,7 +254,10 @@ def spoken_file(
         channels=facts.channels,
         layout=facts.layout,
     )
-    return Source.known(made.file(made.attributes["file"])), None
+    source = Source.known(made.file(made.attributes["file"]))
+    with told_as("speech"):
+        waveform(source)  # for who looks at the dub
+    return source, None
 
 
 def in_step(items: Sequence[A], function: Callable[[A], B]) -> list[B]:
