@@ -177,10 +177,21 @@ def laid_along(
     Raises:
         InputError: a cue is beyond the end, or too short to be seen; names row and column.
     """
-    return [_laid(settings, cue, speech, output) for cue, speech in zip(cues, heard, strict=True)]
+    return [
+        _laid(settings, cue, speech, output, _own_seconds(cue, speech, cues))
+        for cue, speech in zip(cues, heard, strict=True)
+    ]
 
 
-def _laid(settings: DubSettings, cue: Cue, heard: Heard | None, output: Output) -> Spoken:
+def _own_seconds(cue: Cue, heard: Heard, cues: Sequence[Cue]) -> float:
+    """What a cue has of its file: up to its end, or to where another cue begins in it."""
+    later = [float(c.offset) for c in cues if c.speech == cue.speech and c.offset > cue.offset]
+    return min([heard.seconds, *later]) - float(cue.offset)
+
+
+def _laid(
+    settings: DubSettings, cue: Cue, heard: Heard | None, output: Output, long: float = 0.0
+) -> Spoken:
     tick, end = output.clip.time_base, output.length.end_pts
     if cue.end is None:
         every, seconds = (0, len(output)), float(end * tick)
@@ -199,11 +210,10 @@ def _laid(settings: DubSettings, cue: Cue, heard: Heard | None, output: Output) 
     seconds = float(span_end - cue.start)
     stretch, over, whole = 1.0, 0.0, False
     if heard is not None:
-        long = heard.seconds - float(cue.offset)
         if long > seconds + _FITS_SECONDS:
             stretch = round(min(long / seconds, settings.cues.fastest), 6)
         over = max(0.0, round(long / stretch - seconds, 3))
-        whole = stretch == 1 and cue.offset == 0 and lead == 0 and over == 0
+        whole = (stretch, cue.offset, lead) == (1, 0, 0) and heard.seconds <= seconds
     return Spoken(
         cue,
         heard,
@@ -243,7 +253,8 @@ def spoken_file(
     settings: DubSettings, lines: Sequence[Spoken], heard: Sequence[Heard]
 ) -> tuple[Source, int | None]:
     """A file with all speech of the output from its time 0 on, and the number of its track."""
-    if len(lines) == 1 and lines[0].whole and not (lines[0].cue.start or settings.bed):
+    alone = len(lines) == 1 and lines[0].whole
+    if alone and not (lines[0].cue.start or lines[0].cue.gain_db or settings.bed):
         return heard[0].source, heard[0].track
     files = [each.source for each in heard]
     facts = sound_format(settings, [each.path for each in files])
