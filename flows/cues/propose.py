@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from flows.cues.voices import Voice, voices_of
 from flows.gallery import draw_persons, find_all
+from models.audio.mel import SAMPLE_RATE
 from models.metrics.agreement import agree
 from models.metrics.who_speaks import NOBODY, who_speaks
 from stores.artifacts.artifact import Artifact
@@ -126,7 +127,8 @@ def _rows(
     seconds: NDArray[np.float64],
 ) -> tuple[list[_Row], list[str]]:
     told = [_told(wave, people, seconds) for wave in heard]
-    spoken = [_speech(voice_activity(wave).read("probability")) for wave in heard]
+    likely = [voice_activity(wave).read("probability") for wave in heard]
+    spoken = [_speech(each) for each in likely]
     rows: list[_Row] = []
     if len(voices) > 1:
         fit = np.array([[_fit(*one, person) for person in range(len(people))] for one in told])
@@ -137,11 +139,9 @@ def _rows(
         notes = [f"{each.path}: more voices than faces, this one has none" for each in faceless]
         return sorted(rows, key=lambda row: row.start), notes
     expected, moved, seen = told[0]
-    ticks = len(expected)
-    at = np.zeros(ticks, bool)
-    for start, stop in spoken[0]:
-        at[round(start * TICKS_PER_SECOND) : round(stop * TICKS_PER_SECOND)] = True
-    speaker = who_speaks(expected, moved, seen, speech=at)
+    windows = np.arange(len(expected)) / TICKS_PER_SECOND * SAMPLE_RATE / WINDOW
+    at = np.minimum(windows.astype(np.int64), len(likely[0]) - 1)
+    speaker = who_speaks(expected, moved, seen, speech=likely[0][at] >= _LIKELY)
     notes = []
     for start, stop in spoken[0]:
         for first, last, person in _runs(speaker, start, stop):
@@ -181,8 +181,6 @@ def _fit(
 
 def _speech(probability: NDArray[np.float32]) -> list[tuple[float, float]]:
     """Spans of speech [s]."""
-    from models.audio.mel import SAMPLE_RATE
-
     step = WINDOW / SAMPLE_RATE
     edges = np.flatnonzero(np.diff(np.pad(probability >= _LIKELY, 1).astype(np.int8))) * step
     spans: list[tuple[float, float]] = []

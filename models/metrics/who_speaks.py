@@ -6,6 +6,7 @@ changes seldom, and most easily in pauses, adds that up (A. Viterbi, IEEE Trans.
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -18,7 +19,10 @@ NOBODY = -1
 """In place of a face's number where none is seen."""
 
 MAX_LAG_TICKS = 5
-"""The picture may be so much earlier or later than the sound; the same for all faces."""
+"""The picture may be so much earlier or later than the sound, mostly the same for all faces ..."""
+
+OWN_LAG_TICKS = 3
+"""... but each may differ by so much: shots of one scene are cut from recordings of several."""
 
 _CHANGE = 6.0
 """What a change of speaker costs within speech; ticks give about 1 for whoever speaks ..."""
@@ -48,14 +52,23 @@ def who_speaks(
     seen_at = np.stack([_padded(each, ticks) > 0 for each in seen])
     heard = _padded(speech, ticks)
     velocities = [_velocity(each, ticks) for each in moved]
-    paths = []
-    for lag in range(-MAX_LAG_TICKS, MAX_LAG_TICKS + 1):
-        says = np.stack([_says(asked, np.roll(each, -lag, axis=0), heard) for each in velocities])
-        says[~seen_at] = _UNSEEN
-        says[:, ~heard] = 0
-        paths.append(_best_path(says, heard))
-    _, path = max(paths, key=lambda found: found[0])
-    return np.where(seen_at.any(axis=0), path, NOBODY)
+
+    @cache
+    def says(face: int, lag: int) -> NDArray[np.float64]:
+        told = _says(asked, np.roll(velocities[face], -lag, axis=0), heard)
+        return np.where(heard, np.where(seen_at[face], told, _UNSEEN), 0)
+
+    def path(lags: Sequence[int]) -> tuple[float, NDArray[np.int64]]:
+        return _best_path(np.stack([says(face, lag) for face, lag in enumerate(lags)]), heard)
+
+    every = range(-MAX_LAG_TICKS, MAX_LAG_TICKS + 1)
+    common = max(every, key=lambda lag: path([lag] * len(moved))[0])
+    lags = [common] * len(moved)
+    for face in range(len(moved)):
+        near = range(common - OWN_LAG_TICKS, common + OWN_LAG_TICKS + 1)
+        own = max(near, key=lambda lag: path([*lags[:face], lag, *lags[face + 1 :]])[0])
+        lags[face] = own
+    return np.where(seen_at.any(axis=0), path(lags)[1], NOBODY)
 
 
 def _padded(values: NDArray[np.generic], ticks: int) -> NDArray[np.generic]:
