@@ -213,7 +213,7 @@ def _laid(
         if long > seconds + _FITS_SECONDS:
             stretch = round(min(long / seconds, settings.cues.fastest), 6)
         over = max(0.0, round(long / stretch - seconds, 3))
-        whole = (stretch, cue.offset, lead) == (1, 0, 0) and heard.seconds <= seconds
+        whole = stretch == 1 and not (cue.offset or lead) and heard.seconds <= seconds
     return Spoken(
         cue,
         heard,

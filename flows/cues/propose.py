@@ -7,6 +7,7 @@ video ─ timeline ─ faces ─ tracks ─ landmarks ──┐
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -194,17 +195,15 @@ def _speech(probability: NDArray[np.float32]) -> list[tuple[float, float]]:
 
 
 def _runs(speaker: NDArray[np.int64], start: float, stop: float) -> list[tuple[float, float, int]]:
-    """A span of speech by who speaks in it."""
+    """A span of speech by who speaks in it; what is too short to be speech is of its neighbour."""
     first = min(round(start * TICKS_PER_SECOND), len(speaker) - 1)
     part = speaker[first : max(round(stop * TICKS_PER_SECOND), first + 1)]
-    changes = (np.flatnonzero(np.diff(part)) + 1 + first) / TICKS_PER_SECOND
-    edges = [start, *map(float, changes), stop]
-    at = [first, *(np.flatnonzero(np.diff(part)) + 1 + first)]
-    return [
-        (a, b, int(speaker[tick]))
-        for a, b, tick in zip(edges, edges[1:], at, strict=False)
-        if b > a
-    ]
+    runs = list(pairwise([0, *(np.flatnonzero(np.diff(part)) + 1), len(part)]))
+    least = _LEAST_SECONDS * TICKS_PER_SECOND
+    long = [(a, b) for a, b in runs if b - a >= least] or [max(runs, key=lambda r: r[1] - r[0])]
+    begins = [long[0][0], *(b[0] for a, b in pairwise(long) if part[a[0]] != part[b[0]])]
+    edges = [start, *(float(first + at) / TICKS_PER_SECOND for at in begins[1:]), stop]
+    return [(a, b, int(part[at])) for (a, b), at in zip(pairwise(edges), begins, strict=True)]
 
 
 def _write(sheet: Path, names: dict[str, str], rows: Sequence[_Row]) -> None:

@@ -7,6 +7,7 @@ changes seldom, and most easily in pauses, adds that up (A. Viterbi, IEEE Trans.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
@@ -71,7 +72,7 @@ def who_speaks(
     return np.where(seen_at.any(axis=0), path(lags)[1], NOBODY)
 
 
-def _padded(values: NDArray[np.generic], ticks: int) -> NDArray[np.generic]:
+def _padded(values: NDArray[Any], ticks: int) -> NDArray[Any]:
     return np.pad(values[:ticks], (0, max(0, ticks - len(values))))
 
 
@@ -82,7 +83,7 @@ def _velocity(motion: NDArray[np.float32], ticks: int) -> NDArray[np.float64]:
 
 
 def _says(
-    asked: NDArray[np.float64], moved: NDArray[np.float64], heard: NDArray[np.generic]
+    asked: NDArray[np.float64], moved: NDArray[np.float64], heard: NDArray[Any]
 ) -> NDArray[np.float64]:
     """How much each tick says for a face: 1 in the mean, if it moved just as asked."""
     use = np.asarray(heard, bool)
@@ -91,9 +92,7 @@ def _says(
     return np.asarray((asked * moved).sum(1) / scale)
 
 
-def _best_path(
-    says: NDArray[np.float64], heard: NDArray[np.generic]
-) -> tuple[float, NDArray[np.int64]]:
+def _best_path(says: NDArray[np.float64], heard: NDArray[Any]) -> tuple[float, NDArray[np.int64]]:
     """The path (tick,) through faces (face, tick) that gets most, and that."""
     faces, ticks = says.shape
     score, came = says[:, 0].copy(), np.zeros((ticks, faces), np.int64)

@@ -86,9 +86,10 @@ class RunView:
 
     def _of_one_cue(self, artifact: Artifact, used: Mapping[str, Artifact]) -> bool:
         """Whether its rows are of one cue of a sheet, and not of the run."""
-        whole, dub = used.get("output_frames"), used.get("dubbed")
-        frames = artifact.manifest.inputs.get("output_frames")
-        return None not in (whole, dub, frames) and frames[1] != whole.key
+        frames, whole = artifact.manifest.inputs.get("output_frames"), used.get("output_frames")
+        if frames is None or whole is None or "dubbed" not in used:
+            return False
+        return frames[1] != whole.key
 
     def need(self, kind: str) -> Artifact:
         """As `one`.
