@@ -88,7 +88,7 @@ def prepare(clip: Path) -> Clip:
     video = Source.of(clip)
     frames, face = largest_face(video)
     sound = waveform(video)
-    showing, length = lay_out(frames, sound, SyncSettings())
+    showing, length = lay_out(frames, float(sound.attributes["seconds"]), SyncSettings())
     out = output_frames(frames, showing=showing)
     return Clip(Seen(video, frames, face, sound), out, length.end_pts)
 

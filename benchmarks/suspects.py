@@ -106,7 +106,7 @@ def damage(one: Clean, how: str, other: Clean, folder: Path) -> tuple[Parts, Pat
         other: Another person's dub.
         folder: For the late sound.
     """
-    parts, speech = one.parts, Source.of(one.settings.audio)
+    parts, speech = one.parts, Source.of(one.settings.speech)
     assert parts.render is not None and other.parts.render is not None
     frames = parts.output_frames.sizes["frame"]
     render, place = parts.render, np.arange(frames)
@@ -142,7 +142,9 @@ def damage(one: Clean, how: str, other: Clean, folder: Path) -> tuple[Parts, Pat
         mark=None,
         label=None,
     )
-    _, length = lay_out(parts.source.timeline, parts.speech, one.settings.sync)
+    _, length = lay_out(
+        parts.source.timeline, float(parts.speech.attributes["seconds"]), one.settings.sync
+    )
     made = with_sound(
         one.settings,
         parts.source,
@@ -189,9 +191,9 @@ def _dubbed_mouths(one: Clean) -> NDArray[np.float32]:
 
 
 def _late(settings: DubSettings, folder: Path) -> Source:
-    samples = decode_audio(settings.audio, rate=SAMPLE_RATE, mono=True)[:, 0]
+    samples = decode_audio(settings.speech, rate=SAMPLE_RATE, mono=True)[:, 0]
     late = np.concatenate([np.zeros(round(LATE_SECONDS * SAMPLE_RATE), np.float32), samples])
-    path = folder / f"{settings.audio.stem}.late.wav"
+    path = folder / f"{settings.speech.stem}.late.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes(np.rint(np.clip(late, -1, 1) * 32767).astype("<i2").tobytes())

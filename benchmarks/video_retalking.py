@@ -314,7 +314,7 @@ class Ours:
         """Dub in the active run."""
         begun = now()
         seen, new = see(Source.of(video)), waveform(Source.of(sound))
-        showing, _ = lay_out(seen.timeline, new, SyncSettings())
+        showing, _ = lay_out(seen.timeline, float(new.attributes["seconds"]), SyncSettings())
         frames = output_frames(seen.timeline, showing=showing)
         settings = VideoRetalkingSettings.model_validate(
             {"weights": {"expression": "none"}, "precision": precision}

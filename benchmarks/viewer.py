@@ -325,11 +325,11 @@ def _repeated(store: Store, folder: Path, real: RunRecord, seconds: int) -> RunR
     if (known := _known(store, settings)) is not None:
         return known
     with open_run(store, workers=os.cpu_count() or 1) as run:
-        video, sound = Source.of(settings.video), Source.of(settings.audio)
+        video, sound = Source.of(settings.video), Source.of(settings.speech)
         clip, said = timeline(video), waveform(sound)
         mel(said)
         waveform(video)
-        showing, length = lay_out(clip, said, settings.sync)
+        showing, length = lay_out(clip, float(said.attributes["seconds"]), settings.sync)
         frames = output_frames(clip, showing=showing)
         face = _longer(store, real, LANDMARKS, {"timeline": clip}, clip.sizes["frame"])
         seen = Seen(video, clip, face, None)

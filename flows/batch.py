@@ -317,7 +317,10 @@ def row_key(row: Row, inputs: Sequence[Source], weights: Mapping[str, Artifact])
         weights: That its networks have, by name; their contents count.
     """
     settings = row.settings
-    given = settings.model_dump(mode="json", exclude={"video", "audio", "store", "workers"})
+    names = {"video", "audio", "bed", "store", "workers"}  # of files, the bytes count
+    given = settings.model_dump(
+        mode="json", exclude={**dict.fromkeys(names, True), "cues": {"sheet", "takes"}}
+    )
     given |= {
         "devices": None,
         "output": str(settings.output),

@@ -8,11 +8,14 @@ from stores.errors import InputError
 _SEPARATORS = ",;\t"
 
 
-def csv_rows(path: Path) -> list[dict[str | None, str | list[str] | None]]:
+def csv_rows(path: Path, *, skip: int = 0) -> list[dict[str | None, str | list[str] | None]]:
     """Rows by column name, cells as they stand; a cell too many is listed under None.
 
     Cells are separated by commas, semicolons (as spreadsheets do where the comma is a decimal mark)
     or tabs: by what the first line has most of. A byte order mark is no part of the first name.
+
+    Args:
+        skip: Lines above the one with the names.
 
     Raises:
         OSError: it can't be opened.
@@ -20,9 +23,9 @@ def csv_rows(path: Path) -> list[dict[str | None, str | list[str] | None]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            reader = csv.DictReader(file, delimiter=max(_SEPARATORS, key=header.count))
+            lines = file.readlines()[skip:]
+            header = lines[0] if lines else ""
+            reader = csv.DictReader(lines, delimiter=max(_SEPARATORS, key=header.count))
             reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
             return list(reader)
     except UnicodeDecodeError:

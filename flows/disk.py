@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from flows.cues.lines import cues_of
+from flows.cues.sound import speech_files
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -57,7 +59,7 @@ def disk_need(settings: DubSettings) -> DiskNeed:
     """
     frames, width, height, face = _seen(settings.video)
     seconds = probe(settings.video).seconds or 0.0
-    speech = probe(settings.audio).seconds or 0.0
+    speech = sum(probe(path).seconds or 0.0 for path in speech_files(cues_of(settings)))
     rate = frames / seconds if seconds else _STILL_RATE
     out_seconds = _output_seconds(settings, seconds, speech)
     encoded = _ENCODED_BYTES * width * height * 2 ** ((17 - settings.encode.crf) / 6)

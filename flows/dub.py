@@ -3,16 +3,33 @@
 video ─ timeline ─ faces ─ track ─ landmarks ──┐
   └──── waveform (its own speech, if any) ─────┼─ method ─ render [─ restore] ─ composite ─ mux
 speech ─ waveform ─────────────────────────────┘
+
+A cue sheet has a way from speech to render for each of its rows, which meet in the composite; one
+speech for one face is a sheet of one row.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from flows.cues.lines import (
+    Output,
+    Spoken,
+    cues_of,
+    in_step,
+    laid_along,
+    spoken_file,
+    with_gaps,
+)
+from flows.cues.people import Person, find_people
+from flows.cues.picture import Part, Voiced, anew, composed_picture
+from flows.cues.report import changed_ranges, cue_reports
+from flows.cues.sound import Heard, hear, sound_format, speech_files
 from flows.dub_notes import dub_notes
 from flows.dub_report import DubReport, false_ranges, stage_reports
 from flows.faults import faults_of
@@ -31,31 +48,27 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.errors import InputError, SettingsError
-from stores.media.audio import audio_facts
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
+from stores.provenance.manifest import Ingredient
 from stores.runs import RunRecord, record_run, recorded_runs
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerPool
 from tasks.engine.run import Progress, Run, told_as, usable_processors
 from tasks.engine.stage import Stage
-from tasks.result.composite import composite
+from tasks.result.composite import COMPOSITE
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import Length, lay_out, output_frames
 from tasks.result.restored import restored
 from tasks.result.source_part import part_to_read
 from tasks.source.faces import faces
-from tasks.source.landmarks import landmarks
 from tasks.source.seen import Seen
-from tasks.source.span import Span
 from tasks.source.timeline import load_timeline, timeline
-from tasks.source.track import follow_person
-from tasks.speech.waveform import waveform
 from tasks.weights.networks import find_weights, licence_notes, licences
 
-_WITH_STAGES = ("flows.methods.", "tasks.methods.", "tasks.source.")
+_WITH_STAGES = ("flows.cues.", "flows.methods.", "tasks.methods.", "tasks.source.")
 """Rooms whose functions call stages."""
 _LEAST_SECONDS = 5.0
 """Of a video of which a worker process makes a part: its start takes a second."""
@@ -75,13 +88,12 @@ class Dubbing(NamedTuple):
     """What a dub comes to, before its file leaves the store."""
 
     video: Source
-    audio: Source
+    heard: list[Heard]
     clip: Artifact
-    speech: Artifact
     length: Length
     faces: Artifact
-    person: Artifact
-    render: Artifact | None
+    lines: list[Voiced]
+    parts: list[Part]
     result: Artifact
 
 
@@ -94,7 +106,7 @@ def dub(
     catalog: bool = True,
     redo_of: dict[str, Any] | None = None,
 ) -> DubReport:
-    """Dub `settings.video` with `settings.audio`; write `settings.output`.
+    """Dub `settings.video` with its new speech, or by its cue sheet; write `settings.output`.
 
     Args:
         settings: What goes in and what comes out.
@@ -134,7 +146,8 @@ def dub(
         report.notes += dub_notes(
             settings,
             clip=made.clip,
-            speech=made.speech,
+            heard=made.heard,
+            lines=[each.line for each in made.lines],
             length=made.length,
             faces=made.faces,
             result=made.result,
@@ -151,47 +164,39 @@ def dub(
 
 def dubbing(settings: DubSettings) -> Dubbing:
     """All stages of a dub, in the run that is active here; writes nothing but artifacts."""
-    video, speech = Source.of(settings.video), Source.of(settings.audio)
-    tracks = Tracks(
-        find_track(settings.audio, settings.audio_track),
-        find_track(settings.video, settings.source_track),
-    )
+    video, cues = Source.of(settings.video), cues_of(settings)
     with told_as("speech"):
-        new_speech = waveform(speech, track=tracks.speech)
-    part = part_to_read(settings.video, settings.sync, settings.face)
+        heard = {path: hear(settings, path) for path in speech_files(cues)}
+    reads_all = settings.audio is None  # its faces may be named by where they are at any time
+    part = None if reads_all else part_to_read(settings.video, settings.sync, settings.face)
     clip = timeline(video, part=part)
-    showing, length = lay_out(clip, new_speech, settings.sync)
+    spoken_until = max(float(cue.end or heard[cue.speech].seconds) for cue in cues)
+    showing, length = lay_out(clip, spoken_until, settings.sync)
     frames = output_frames(clip, showing=showing)
+    output = Output(load_timeline(clip), showing, length, frames)
     found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
-    person = follow_person(video, clip, found, face=settings.face)
-    face = landmarks(found, person, timeline=clip)
-    with told_as("source"):
-        own_speech = own_waveform(video, clip, tracks.own)
-    seen = Seen(video, clip, face, own_speech)
-    render = new_mouths(settings, seen, new_speech, frames)
-    mark = mark_number(video, speech, render) if settings.origin.mark else None
-    picture = composite(
-        seen,
-        output_frames=frames,
-        render=render,
-        blend=settings.blend,
-        encode=settings.encode,
-        mark=mark,
-        label=settings.origin.shown_label,
+    own_track = find_track(settings.video, settings.source_track)
+    people = find_people(settings, video, clip, found, cues, own_track)
+    laid = laid_along(settings, cues, [heard[cue.speech] for cue in cues], output)
+    lines = in_step(
+        with_gaps(settings, laid, output),
+        lambda line: _voiced(settings, people[line.cue.face], line, output),
     )
-    result = with_sound(settings, seen, picture, speech, frames, length, tracks, mark)
-    return Dubbing(video, speech, clip, new_speech, length, found, person, render, result)
+    mark = mark_number(video, lines) if settings.origin.mark else None
+    picture, parts = composed_picture(settings, lines, output, mark)
+    spoken, track = spoken_file(settings, [each.line for each in lines], list(heard.values()))
+    seen, tracks = lines[0].person.seen, Tracks(track, own_track)
+    result = with_sound(settings, seen, picture, spoken, frames, length, tracks, mark)
+    return Dubbing(video, list(heard.values()), clip, length, found, lines, parts, result)
 
 
-def own_waveform(video: Source, clip: Artifact, track: int | None) -> Artifact | None:
-    """The sound of a video, or of the part of it that `clip` has; None if it has none."""
-    if not clip.attributes["audio"]:
-        return None
-    shown = load_timeline(clip)
-    if shown.part is None:
-        return waveform(video, track=track)
-    begin = shown.begin_seconds
-    return waveform(video, track=track, part=Span(start=begin, stop=begin + shown.duration_seconds))
+def _voiced(settings: DubSettings, person: Person, line: Spoken, output: Output) -> Voiced:
+    with told_as(line.name) if line.cue.row or line.heard is None else nullcontext():
+        frames = output.frames
+        if line.showing != output.showing:
+            frames = output_frames(person.seen.timeline, showing=line.showing)
+        render = new_mouths(settings, person.seen, line.speech(), frames)
+    return Voiced(line, person, render)
 
 
 def new_mouths(
@@ -226,7 +231,11 @@ def with_sound(
     mark: int | None = None,
 ) -> Artifact:
     """The dubbed file: the picture with the new speech, over the video's own sound if asked."""
-    keep = settings.keep_background_db is not None
+    background, track, gain = None, None, settings.keep_background_db
+    if settings.bed is not None:
+        background, gain = Source.of(settings.bed), gain or 0.0
+    elif gain is not None:
+        background, track = seen.video, tracks.own
     return dubbed(
         picture,
         seen.timeline,
@@ -234,10 +243,10 @@ def with_sound(
         end_pts=length.end_pts,
         speech=speech,
         speech_track=tracks.speech,
-        background=seen.video if keep else None,
-        background_track=tracks.own if keep else None,
-        background_db=settings.keep_background_db,
-        background_from=length.from_seconds if keep else 0.0,
+        background=background,
+        background_track=track,
+        background_db=gain,
+        background_from=0.0 if background is None else length.from_seconds,
         encode=settings.encode,
         sound=settings.sound,
         suffix=settings.output.suffix.lower(),
@@ -245,11 +254,15 @@ def with_sound(
     )
 
 
-def mark_number(video: Source, speech: Source, render: Artifact | None) -> int:
+def mark_number(video: Source, lines: Sequence[Voiced]) -> int:
     """The number that marks a dub, of 32 bits: it looks like chance, and the same dub has the same.
 
-    So a run that is done again, or goes on after it was killed, makes the same bytes.
+    So a run that is done again, or goes on after it was killed, makes the same bytes. All dubs of
+    a video by cue sheets have one: another take must change no frame that it does not touch.
     """
+    if lines[0].line.heard is None or lines[0].line.cue.row:
+        return int(content_key([video.key, "cues"])[:8], 16)
+    speech, render = lines[0].line.heard.source, lines[0].render
     made_of = [video.key, speech.key, None if render is None else render.key]
     return int(content_key(made_of)[:8], 16)
 
@@ -307,15 +320,23 @@ def _check_video(settings: DubSettings) -> None:
 
 
 def _check_audio(settings: DubSettings) -> None:
-    if not probe(settings.audio).has_audio:
-        raise InputError(f"{settings.audio} holds no sound; give another file")
+    for path in filter(None, (settings.audio, settings.bed)):
+        if not probe(path).has_audio:
+            raise InputError(f"{path} holds no sound; give another file")
 
 
 def _check_output(settings: DubSettings) -> None:
     check_output(settings.output, settings.sound, rate=None)
-    track = find_track(settings.audio, settings.audio_track)
-    facts = audio_facts(settings.audio, track=track)
+    facts = sound_format(settings, speech_files(cues_of(settings)))
     check_output(settings.output, settings.sound, rate=facts.rate)
+
+
+def _check_cues(settings: DubSettings) -> None:
+    if settings.cues.sheet is not None and settings.sync.mode != "silence":
+        raise SettingsError(
+            f"--sync-mode {settings.sync.mode} can't be used with a cue sheet, whose times are of "
+            "the video as it is"
+        )
 
 
 def _check_own_track(settings: DubSettings) -> None:
@@ -323,15 +344,17 @@ def _check_own_track(settings: DubSettings) -> None:
 
 
 def _check_background(settings: DubSettings) -> None:
-    if settings.keep_background_db is not None:
+    if settings.keep_background_db is not None or settings.bed is not None:
         if settings.sync.mode in ("loop", "bounce"):
-            raise SettingsError("--keep-background can't be used with --sync-mode loop or bounce")
-        if not probe(settings.video).has_audio:
+            raise SettingsError(
+                "--keep-background and --bed can't be used with --sync-mode loop or bounce"
+            )
+        if settings.bed is None and not probe(settings.video).has_audio:
             raise SettingsError(f"--keep-background: {settings.video} has no sound to keep")
 
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
-    *(_check_overwriting, _check_video, _check_audio, _check_output),
+    *(_check_overwriting, _check_video, _check_audio, _check_cues, _check_output),
     *(_check_own_track, _check_background, check_consent, check_signing),
 )
 
@@ -340,7 +363,9 @@ def finish(
     run: Run, settings: DubSettings, made: Dubbing, redo_of: dict[str, Any] | None
 ) -> DubReport:
     """Copy the result to where the user wants it, and record the run."""
-    result, length, render = made.result, made.length, made.render
+    result, length = made.result, made.length
+    before = _pictures_before(run.store, settings)
+    cues = cue_reports([each.line for each in made.lines])
     record = RunRecord(
         "dub",
         recorded(settings),
@@ -348,39 +373,51 @@ def finish(
         str(settings.output.absolute()),
         redo_of=redo_of,
         mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
+        cues=[{"row": c.row, "face": c.face, "rows": c.frames, "text": c.text} for c in cues],
     )
     record_run(run.store, record)  # first: who finds the file finds what made it
+    spoken = [Ingredient(each.path, each.source.key) for each in made.heard]
     origin = deliver(
         result,
         settings,
         record=record,
-        ingredients={"video": made.video.key, "audio": made.audio.key},
+        ingredients=[Ingredient(settings.video, made.video.key, parent=True), *spoken],
         weights=run.kept.values(),
     )
     record_run(run.store, replace(record, bytes=settings.output.stat().st_size))
-    licence = licence_notes(licences(run.kept.values()))
     count = int(result.attributes["frames"])
-    made_with = [] if render is None else [*render.attributes.get("notes", []), *licence]
-    untouched = [(0, count)] if render is None else false_ranges(render.read("valid"))
+    untouched = false_ranges(anew(made.lines, count))
+    notes = [note for each in made.lines for note in each.person.track.attributes["notes"]]
+    renders = [each.render for each in made.lines if each.render is not None]
+    notes += [note for each in renders for note in each.attributes.get("notes", [])]
+    notes += licence_notes(licences(run.kept.values())) if renders else []
     return DubReport(
         run=record.id,
         output=settings.output,
         frames=count,
         valid_frames=count - sum(stop - start for start, stop in untouched),
         no_face_ranges=untouched,
+        changed_ranges=None if before is None else changed_ranges(made.parts, before),
+        cues=cues,
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
         origin=origin,
-        notes=[*made.person.attributes["notes"], *made_with, *_unmarked(settings), *run.notes],
+        notes=[*dict.fromkeys(notes), *_unmarked(settings), *run.notes],
         versions=software_versions(),
     )
 
 
+def _pictures_before(store: Store, settings: DubSettings) -> set[str] | None:
+    """Keys of the pictures of the last run that wrote this output; None: there was none."""
+    output = str(settings.output.absolute())
+    runs = [run for run in recorded_runs(store) if (run.command, run.output) == ("dub", output)]
+    return {key for kind, key in runs[-1].artifacts if kind == COMPOSITE.kind} if runs else None
+
+
 def recorded(settings: DubSettings) -> dict[str, Any]:
     """The settings as a record holds them."""
-    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
-    return settings.model_copy(update=files).model_dump(mode="json")
+    return settings.absolute().model_dump(mode="json")
 
 
 def is_result_of(settings: DubSettings) -> bool:
@@ -399,10 +436,12 @@ def is_result_of(settings: DubSettings) -> bool:
 
 
 def files_of(settings: DubSettings) -> tuple[Path, ...]:
-    """Video, speech, the consent, and the files that settings of the method name."""
+    """Video, speech, cue sheet, bed, consent, and the files that settings of the method name."""
     more = find_method(settings.method).files(options_of_method(settings))
     consent = [] if settings.origin.consent is None else [settings.origin.consent]
-    return (settings.video, settings.audio, *consent, *more)
+    sheet = [settings.cues.sheet] if settings.cues.sheet is not None else []
+    bed = [settings.bed] if settings.bed is not None else []
+    return (settings.video, *speech_files(cues_of(settings)), *sheet, *bed, *consent, *more)
 
 
 def weights_needed(settings: DubSettings) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """What a user should know of a dub that ended well, and what to try if that was not meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.cues.lines import Spoken
+from flows.cues.report import over_notes
+from flows.cues.sound import Heard
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.media.audio import audio_blocks
@@ -32,7 +35,8 @@ def dub_notes(
     settings: DubSettings,
     *,
     clip: Artifact,
-    speech: Artifact,
+    heard: Sequence[Heard],
+    lines: Sequence[Spoken],
     length: Length,
     faces: Artifact,
     result: Artifact,
@@ -43,26 +47,35 @@ def dub_notes(
     Args:
         settings: As given.
         clip: Of `tasks.source.timeline`.
-        speech: Of `tasks.speech.waveform`.
+        heard: The speech files.
+        lines: The cues.
         length: Of the output.
         faces: Of `tasks.source.faces`.
         result: Of `tasks.result.dubbed`.
         dubbed_frames: Frames in which the mouth was made anew.
     """
     timeline = load_timeline(clip)
-    track = find_track(settings.audio, settings.audio_track)
     own_track = find_track(settings.video, settings.source_track)
     notes = [
         *timeline.notes,
         *picture_notes(timeline.video, settings.encode),
-        *track_notes(settings.audio, track, "the speech is", "--audio-track"),
+        *(
+            note
+            for each in heard
+            for note in track_notes(each.path, each.track, "the speech is", "--audio-track")
+        ),
         *(
             track_notes(settings.video, own_track, "its own speech is", "--source-track")
             if clip.attributes["audio"]
             else []
         ),
-        *speech_notes(settings.audio, speech, track=track),
+        *(
+            note
+            for each in heard
+            for note in speech_notes(each.path, each.waveform, track=each.track)
+        ),
         *length_notes(length),
+        *over_notes(lines),
     ]
     if timeline.timecode and not result.attributes["timecode"]:
         notes.append(

@@ -27,6 +27,21 @@ class StageReport(BaseModel):
         return titled(self.name, self.role)
 
 
+class CueReport(BaseModel):
+    """A row of a cue sheet."""
+
+    row: int = Field(description="from 1, as in the sheet")
+    face: str = Field(description="as the sheet calls it")
+    start: float = Field(description="when it begins [s]")
+    end: float = Field(description="when it ends [s]")
+    frames: tuple[int, int] = Field(description="output frames [start, stop)")
+    speech: Path
+    take: str = ""
+    text: str = ""
+    stretch: float = Field(1.0, description="how much faster the speech is than in its file")
+    over_seconds: float = Field(0.0, description="of the speech that were cut at the end [s]")
+
+
 class DubReport(BaseModel):
     """What `dubflow dub --json` prints."""
 
@@ -37,6 +52,12 @@ class DubReport(BaseModel):
     no_face_ranges: list[tuple[int, int]] = Field(
         description="output frames [start, stop) that passed through untouched"
     )
+    changed_ranges: list[tuple[int, int]] | None = Field(
+        None,
+        description="output frames [start, stop) that are not packet by packet those of the last "
+        "run that wrote this file; null: there was none",
+    )
+    cues: list[CueReport] = Field([], description="rows of the cue sheet")
     seconds: float = Field(description="length of the output [s]")
     speech_seconds: float = Field(description="length of the speech given [s]")
     origin: OriginReport = OriginReport()

@@ -3,6 +3,7 @@
 video ─ timeline ─ faces ─ face descriptors ─ track
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
@@ -62,25 +64,37 @@ def find_persons(
     if probe(video).kind == "audio":
         raise InputError(f"{video} holds no picture; give a video or a still picture")
     with open_run(Store(store), progress=progress) as run:
-        source = Source.of(video)
-        clip = timeline(source)
-        track = follow_person(source, clip, faces(source, clip))
-        persons = [
-            Person(
-                face=f"track:{number}",
-                share=round(facts["frames"] / clip.sizes["frame"], 4),
-                **facts,
-            )
-            for number, facts in enumerate(track.attributes["tracks"])
-        ]
+        clip, _, persons = find_all(Source.of(video))
         if picture is not None and persons:
-            views = [(_view(video, load_timeline(clip), each), each.face) for each in persons]
-            if not cv2.imwrite(str(picture), gallery(views)[..., ::-1]):
-                raise SettingsError(f"--output {picture}: it can't be written")
+            draw_persons(video, load_timeline(clip), {p.face: p for p in persons}, picture)
         given = {"video": str(video), "store": store}
         output = None if picture is None else str(picture)
         record_run(run.store, RunRecord("faces", given, run.touched, output))
     return persons
+
+
+def find_all(source: Source) -> tuple[Artifact, Artifact, list[Person]]:
+    """Timeline and faces of a video, and everyone in it, the largest first."""
+    clip = timeline(source)
+    found = faces(source, clip)
+    track = follow_person(source, clip, found)
+    frames = clip.sizes["frame"]
+    persons = [
+        Person(face=f"track:{number}", share=round(facts["frames"] / frames, 4), **facts)
+        for number, facts in enumerate(track.attributes["tracks"])
+    ]
+    return clip, found, persons
+
+
+def draw_persons(video: Path, clip: Timeline, persons: Mapping[str, Person], picture: Path) -> None:
+    """Draw each person above a caption.
+
+    Raises:
+        SettingsError: the picture can't be written.
+    """
+    views = [(_view(video, clip, each), caption) for caption, each in persons.items()]
+    if not cv2.imwrite(str(picture), gallery(views)[..., ::-1]):
+        raise SettingsError(f"{picture} can't be written")
 
 
 def _view(video: Path, clip: Timeline, person: Person) -> NDArray[np.uint8]:

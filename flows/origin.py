@@ -5,7 +5,7 @@ it is copied to its final name, which it gets when it is complete, or not at all
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def deliver(
     settings: DubSettings,
     *,
     record: RunRecord,
-    ingredients: Mapping[str, str],
+    ingredients: Sequence[Ingredient],
     weights: Iterable[Artifact],
 ) -> OriginReport:
     """Copy the dubbed file to where the user wants it, signed unless marks are not wanted.
@@ -121,7 +121,7 @@ def deliver(
     Args:
         result: Of `tasks.result.dubbed`.
         record: Of the run.
-        ingredients: Keys of the bytes of `video` and `audio`.
+        ingredients: The video and what is spoken, with the keys of their bytes.
         weights: That were used.
     """
     output, origin = settings.output, settings.origin
@@ -139,10 +139,7 @@ def deliver(
         claim = Claim(
             output.name,
             software_versions()["dubflow"],
-            [
-                Ingredient(settings.video, ingredients["video"], parent=True),
-                Ingredient(settings.audio, ingredients["audio"]),
-            ],
+            list(ingredients),
             _told(settings, report, record, licences(weights)),
         )
         plain = new.with_name(f"{new.name}.plain")

@@ -1,35 +1,22 @@
 """What a user can set for a dub; the command's options, YAML and Prefect's forms follow it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from flows.cue_settings import CueSettings, Face
 from flows.names import OneOf, method_names
 from flows.origin_settings import OriginSettings
 from flows.presets import checked, merge, nested, read_yaml
 from models.faces.settings import BlendSettings
 from models.restore.settings import RestoreSettings
 from stores.artifacts.settings import default_store
+from stores.errors import SettingsError
 from stores.media.settings import DEFAULT_TRACK, EncodeSettings, MuxSettings
 from tasks.engine.device_settings import DeviceSettings, Precision
 from tasks.result.settings import SyncSettings
-
-_FACE = r"largest|track:\d+|\d+(\.\d+)?,\d+(\.\d+)?@\d+(\.\d+)?"
-
-
-def _names_a_face(value: str) -> str:
-    if not re.fullmatch(_FACE, value):
-        raise ValueError(
-            f"{value!r} names no face: largest, track:N or x,y@seconds, as in 640,300@12.5"
-        )
-    return value
-
-
-Face = Annotated[str, AfterValidator(_names_a_face)]
-"""A face of a video, as `tasks.source.track.follow_person` takes it."""
 
 Track = Annotated[str, BeforeValidator(str), Field(min_length=1)]
 """A sound track, as `stores.media.tracks.find_track` takes it."""
@@ -41,7 +28,9 @@ class DubSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     video: Path = Field(description="source video, or a still picture")
-    audio: Path = Field(description="the new speech: a sound file, or a video with sound")
+    audio: Path | None = Field(
+        None, description="the new speech: a sound file, or a video with sound"
+    )
     output: Path = Field(description="file to write: .mp4, .mov or .mkv")
     store: str = Field(description="where artifacts are kept: a folder, or s3://bucket/path")
     method: Annotated[str, OneOf("method", method_names)] = Field(
@@ -60,12 +49,16 @@ class DubSettings(BaseModel):
         DEFAULT_TRACK,
         description="sound track of VIDEO that holds its own speech, which --keep-background keeps",
     )
+    cues: CueSettings = Field(default_factory=CueSettings)
     sync: SyncSettings = Field(default_factory=SyncSettings)
     blend: BlendSettings = Field(default_factory=BlendSettings)
     encode: EncodeSettings = Field(default_factory=EncodeSettings)
     sound: MuxSettings = Field(default_factory=MuxSettings)
     keep_background_db: float | None = Field(
         None, ge=-60, le=20, description="mix the source's own sound in at this gain [dB]"
+    )
+    bed: Path | None = Field(
+        None, description="sound to mix in instead of the source's own: music and effects"
     )
     restore: RestoreSettings = Field(default_factory=RestoreSettings)
     origin: OriginSettings = Field(default_factory=OriginSettings)
@@ -79,6 +72,37 @@ class DubSettings(BaseModel):
     workers: int = Field(
         0, ge=0, description="ranges computed at once; 0: one per processor, 8 at most"
     )
+
+    @model_validator(mode="after")
+    def _one_speech(self) -> "DubSettings":
+        if (self.audio is None) == (self.cues.sheet is None):
+            raise ValueError("give the new speech: either AUDIO or a cue sheet with --cues")
+        return self
+
+    @property
+    def speech(self) -> Path:
+        """The one speech file of a dub without a cue sheet.
+
+        Raises:
+            SettingsError: it has a cue sheet.
+        """
+        if self.audio is None:
+            raise SettingsError(
+                f"this needs one speech file, and {self.output} is dubbed by a cue sheet; "
+                "change the sheet and run `dubflow dub` again"
+            )
+        return self.audio
+
+    def absolute(self) -> "DubSettings":
+        """The same wherever it is run: files by their absolute paths."""
+
+        def found(of: BaseModel, *names: str) -> dict[str, Path]:
+            given = {name: getattr(of, name) for name in names}
+            return {name: path.absolute() for name, path in given.items() if path is not None}
+
+        cues = self.cues.model_copy(update=found(self.cues, "sheet", "takes"))
+        files = found(self, "video", "audio", "output", "bed")
+        return self.model_copy(update={**files, "cues": cues})
 
 
 def read_settings(

@@ -27,6 +27,8 @@ class RunRecord:
             and `span`, which of that one's output rows [start, stop), or None for all.
         mark: Number in the sound and picture of `output`, hexadecimal; None: it is not marked.
         bytes: Size of `output`; None until it has been handed out.
+        cues: Of a dub by a cue sheet: `row`, `face` as the sheet calls it, `rows`, of the output,
+            [start, stop), and `text` of each.
     """
 
     command: str
@@ -38,6 +40,7 @@ class RunRecord:
     redo_of: dict[str, Any] | None = None
     mark: str | None = None
     bytes: int | None = None
+    cues: list[dict[str, Any]] = field(default_factory=list)
 
 
 def record_run(store: Store, run: RunRecord) -> None:

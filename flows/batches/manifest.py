@@ -1,8 +1,8 @@
 """A manifest: which videos are dubbed with which speech, one row each.
 
-CSV, Parquet, JSON lines or YAML (a list). Columns: `video`, `audio`, `output`, and any setting of
-a dub, dotted where it is nested (`method`, `face`, `sync.mode`, `restore.model`). Paths are
-relative to the manifest. An empty cell leaves a setting at its default.
+CSV, Parquet, JSON lines or YAML (a list). Columns: `video`, `audio` or `cues.sheet`, `output`, and
+any setting of a dub, dotted where it is nested (`method`, `face`, `sync.mode`, `restore.model`).
+Paths are relative to the manifest. An empty cell leaves a setting at its default.
 """
 
 import json
@@ -21,10 +21,10 @@ from flows.settings import DubSettings
 from stores.errors import InputError, SettingsError, UnfitSettings
 
 REQUIRED = ("video", "audio", "output")
-_PATHS = frozenset({*REQUIRED, "origin.consent"})
+_PATHS = frozenset({*REQUIRED, "bed", "cues.sheet", "cues.takes", "origin.consent"})
 _TEXTS = frozenset(
-    {name for name, field in DubSettings.model_fields.items() if field.annotation in (Path, str)}
-    | {"origin.consent", "origin.label"}
+    {n for n, f in DubSettings.model_fields.items() if f.annotation in (Path, str, Path | None)}
+    | {"cues.sheet", "cues.takes", "origin.consent", "origin.label"}
 )
 """Columns whose cells are text, whatever they look like: a file may be called 007."""
 _SHOWN_PROBLEMS = 8
@@ -133,7 +133,8 @@ def _settings(
     given = {name: value for name, value in cells.items() if value not in (None, "")}
     faults = ["it has more cells than the manifest has columns"] if None in cells else []
     faults += [f"{n}: names of settings are text" for n in cells if not isinstance(n, str | None)]
-    if missing := [name for name in REQUIRED if name not in given]:
+    by_sheet = {"audio"} if "cues.sheet" in given else set()
+    if missing := [name for name in REQUIRED if name not in given.keys() | by_sheet]:
         faults.append(f"no {' and no '.join(missing)} given")
     own: dict[str, Any] = {name: Path(NOT_GIVEN) for name in missing}
     for name, value in given.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from cyclopts import App, Group, Parameter
 
 from flows.cli.batch import batch
+from flows.cli.cues import cues
 from flows.cli.demo import demo
 from flows.cli.demo_batch import demo_batch
 from flows.cli.doctor import doctor
@@ -57,7 +58,7 @@ app = App(
     result_action="return_none",
 )
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(dub, faces, demo, doctor, batch, demo_batch, prepare, train, personalise, evaluate),
+    *(dub, faces, cues, demo, doctor, batch, demo_batch, prepare, train, personalise, evaluate),
     *(rate, inspect, verify, up),
 )
 for place, command in enumerate(_COMMANDS):

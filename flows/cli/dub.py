@@ -30,7 +30,7 @@ _FROM_FILE = replace(options.ARGUMENT, default="as --config says")
     DubSettings,
     {
         "video": _FROM_FILE,
-        "audio": _FROM_FILE,
+        "audio": replace(options.ARGUMENT, default="as --config or --cues says"),
         "output": replace(options.OUTPUT, default=_FROM_FILE.default),
         "method": Option("--method"),
         "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
@@ -40,6 +40,11 @@ _FROM_FILE = replace(options.ARGUMENT, default="as --config says")
         "sync.start_seconds": Option("--start", options.DUBBED),
         "sync.end_seconds": Option("--end", options.DUBBED),
         "keep_background_db": Option("--keep-background", options.DUBBED, "DB"),
+        "bed": Option("--bed", options.DUBBED, "FILE"),
+        "cues.sheet": Option("--cues", options.CUES, "FILE"),
+        "cues.takes": Option("--takes", options.CUES, "FOLDER"),
+        "cues.gaps": Option("--gaps", options.CUES),
+        "cues.fit": Option("--fit", options.CUES, "cut|stretch:N"),
         "restore.model": Option("--restore", options.DUBBED),
         "encode.crf": Option("--quality", options.ENCODING),
         "encode.codec": Option("--codec", options.ENCODING),
@@ -76,13 +81,14 @@ def dub(
     prefect: options.PrefectOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Dub VIDEO with the speech in AUDIO.
+    """Dub VIDEO with the speech in AUDIO, or by a cue sheet.
 
     Examples
 
         dubflow dub talk.mp4 german.wav -o talk.de.mp4
         dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --end 40 --face 640,300@12
         dubflow dub interview.mov line.wav -o out.mov --sync-mode cut_off --keep-background -20
+        dubflow dub scene.mov --cues scene.csv -o scene.de.mov --bed music.wav
         dubflow dub --config job.yaml
 
     The picture keeps its size, frame rate and, unless told otherwise, its length. Frames without
@@ -155,13 +161,18 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}"
     )
     if report.no_face_ranges:
-        ranges = ", ".join(f"{start}-{stop - 1}" for start, stop in report.no_face_ranges[:8])
-        console.print(f"  left as they were: frames {ranges}")
+        console.print(f"  left as they were: frames {_told(report.no_face_ranges)}")
+    if report.cues and report.changed_ranges is not None:
+        console.print(f"  changed since the last run: frames {_told(report.changed_ranges)}")
     console.print(f"  {escape(_origin(report))}", soft_wrap=True)
     show_notes(report.notes, console)
     show_computed([stage.title for stage in report.stages if stage.computed], console)
     look = inspect_command(report.output, store)
     console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)
+
+
+def _told(ranges: "list[tuple[int, int]]") -> str:
+    return ", ".join(f"{start}-{stop - 1}" for start, stop in ranges[:8]) or "none"
 
 
 def _origin(report: "DubReport") -> str:

@@ -29,6 +29,7 @@ from stores.errors import Fault, InputError, SettingsError, UnfitSettings
 ARGUMENTS = Group("Arguments", sort_key=0)
 OPTIONS = Group("Options", sort_key=1)
 DUBBED = Group("What is dubbed", sort_key=2)
+CUES = Group("Cue sheets", sort_key=2)
 EVALUATED = Group("What is evaluated", sort_key=2)
 PREPARED = Group("What is prepared", sort_key=2)
 ENCODING = Group("Encoding", sort_key=3)

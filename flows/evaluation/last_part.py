@@ -65,7 +65,7 @@ def last_part(video: Path, share: float, folder: Path, name: str) -> LastPart:
         _write(speech, own.read("sample"))
     heard = waveform(Source.known(speech))
     sync = SyncSettings(mode="cut_off", start_seconds=start)
-    showing, length = lay_out(clip, heard, sync)
+    showing, length = lay_out(clip, float(heard.attributes["seconds"]), sync)
     frames = output_frames(clip, showing=showing)
     picture = composite(
         source,

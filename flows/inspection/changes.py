@@ -122,14 +122,14 @@ def part_settings(
 
 def write_part(settings: DubSettings, start: float, stop: float, target: Path) -> None:
     """The speech from `start` to `stop` [s], silence after its end; refuses to replace a file."""
-    track = find_track(settings.audio, settings.audio_track)
-    facts = audio_facts(settings.audio, track=track)
+    track = find_track(settings.speech, settings.audio_track)
+    facts = audio_facts(settings.speech, track=track)
     left = round((stop - start) * facts.rate)
     with target.open("xb") as opened, wave.open(opened, "wb") as file:
         file.setnchannels(facts.channels)
         file.setsampwidth(2)
         file.setframerate(facts.rate)
-        for block in audio_blocks(settings.audio, track=track, start=start, stop=stop):
+        for block in audio_blocks(settings.speech, track=track, start=start, stop=stop):
             left -= len(block)
             file.writeframes(np.rint(np.clip(block, -1, 1) * 32767).astype("<i2").tobytes())
         file.writeframes(bytes(2 * facts.channels * max(0, left)))

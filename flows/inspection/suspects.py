@@ -90,7 +90,7 @@ def parts_of(store: Store, record: RunRecord) -> Parts:
     source = Source.of(settings.video)
     if used["video"][1] != source.key:
         raise StoreError(f"{settings.video} is no longer the file that was dubbed; put it back")
-    speech = Source.of(settings.audio)
+    speech = Source.of(settings.speech)
     kinds = {kind for kind, _ in record.artifacts}
     return Parts(
         source=Seen(
@@ -104,7 +104,7 @@ def parts_of(store: Store, record: RunRecord) -> Parts:
         output_frames=store.get(*used["output_frames"]),
         render=store.get(*used["render"]) if "render" in used else None,
         motion=artifact_of(store, record, "motion") if "motion" in kinds else None,
-        speech=waveform(speech, track=find_track(settings.audio, settings.audio_track)),
+        speech=waveform(speech, track=find_track(settings.speech, settings.audio_track)),
         mixed=settings.keep_background_db is not None,
     )
 

@@ -84,9 +84,8 @@ class Jobs(Protocol):
 
 def absolute(settings: DubSettings) -> DubSettings:
     """The same, wherever it is run."""
-    files = {name: getattr(settings, name).absolute() for name in ("video", "audio", "output")}
     store = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
-    return settings.model_copy(update={**files, "store": store})
+    return settings.absolute().model_copy(update={"store": store})
 
 
 def job_key(settings: DubSettings, files: Sequence[Path]) -> str:

@@ -92,7 +92,9 @@ def _made_pairs(
             speaker=speaker,
             model=model_key(),
         )
-    showing, _ = lay_out(seen.timeline, speech, _stretch(seen, speech, until_seconds))
+    showing, _ = lay_out(
+        seen.timeline, float(speech.attributes["seconds"]), _stretch(seen, speech, until_seconds)
+    )
     frames = output_frames(seen.timeline, showing=showing)
     made = pseudo_expression(
         fitted,

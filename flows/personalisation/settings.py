@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from flows.cue_settings import Face
 from flows.names import OneOf, personalise_presets
 from flows.presets import config_file, merge, read_yaml
-from flows.settings import Face
 from models.meta_talk.pseudo_settings import PseudoSettings
 from stores.artifacts.settings import default_store
 from tasks.engine.device_settings import DeviceSettings

@@ -7,8 +7,11 @@ first two (four) frames of each minute are left out, but for every tenth, so tha
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 
 import av.container
+
+from stores.media.source import open_source, video_stream
 
 _TIMECODE = re.compile(r"(\d{2}):([0-5]\d):([0-5]\d)([:;.])(\d{2,3})")
 _LONGEST = 16
@@ -22,6 +25,44 @@ def find_timecode(container: av.container.InputContainer) -> str:
     return next(found, "")[:_LONGEST]
 
 
+def header_clock(path: Path) -> tuple[Fraction, str]:
+    """Frames per second of a video by its header, and the timecode of its first frame or "".
+
+    Raises:
+        MediaError: it can't be opened, or has no picture.
+    """
+    with open_source(path) as container:
+        stream = video_stream(container, path)
+        return Fraction(stream.average_rate or stream.base_rate or 0), find_timecode(container)
+
+
+def usual_rate(rate: Fraction) -> Fraction:
+    """The rate that has labels, where a measured one is within 0.02 % of it; else the rate."""
+    whole = round(rate)
+    near = [Fraction(whole), Fraction(whole * 1000, 1001)]
+    return next((each for each in near if abs(rate - each) <= each / 5000), rate)
+
+
+def frame_number(label: str, rate: Fraction) -> int | None:
+    """Frames from the label 00:00:00:00 to this one; None if it is none at that rate.
+
+    Args:
+        label: HH:MM:SS:FF, or with `;` (or `.`) before the frames where it is drop-frame.
+        rate: frames per second.
+    """
+    match, labels = _TIMECODE.fullmatch(label), round(rate)
+    if match is None or not labels:
+        return None
+    hours, minutes, whole, frames = (int(match[group]) for group in (1, 2, 3, 5))
+    drop = match[4] != ":"
+    dropped = _DROPPED.get(labels, 0) if drop else 0
+    exact = rate == Fraction(labels * 1000, 1001)
+    if hours > 23 or frames >= labels or (drop and not (dropped and exact)):
+        return None
+    minute = 60 * hours + minutes
+    return (60 * minute + whole) * labels + frames - dropped * (minute - minute // 10)
+
+
 def advanced(timecode: str, seconds: float, rate: Fraction) -> str:
     """Timecode of the frame that is shown so much later.
 
@@ -33,19 +74,12 @@ def advanced(timecode: str, seconds: float, rate: Fraction) -> str:
     Returns:
         The label; empty where `timecode` is none, or none at that rate.
     """
-    match = _TIMECODE.fullmatch(timecode)
-    labels = round(rate)
-    if match is None or not labels:
+    first, labels = frame_number(timecode, rate), round(rate)
+    if first is None:
         return ""
-    hours, minutes, whole, frames = (int(match[group]) for group in (1, 2, 3, 5))
-    drop = match[4] != ":"
+    drop = timecode[8] != ":"
     dropped = _DROPPED.get(labels, 0) if drop else 0
-    exact = rate == Fraction(labels * 1000, 1001)
-    if hours > 23 or frames >= labels or (drop and not (dropped and exact)):
-        return ""
-    minute = 60 * hours + minutes
-    number = (60 * minute + whole) * labels + frames - dropped * (minute - minute // 10)
-    number += round(seconds * rate)
+    number = first + round(seconds * rate)
     if dropped:
         ten = 600 * labels - 9 * dropped
         tens, rest = divmod(number, ten)

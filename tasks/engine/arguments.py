@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -46,21 +46,35 @@ def bind(signature: inspect.Signature, *args: Any, **kwargs: Any) -> dict[str, A
 
 
 def derivation(schema: Schema, version: int, arguments: Mapping[str, Any]) -> Derivation:
-    """What an artifact is made of, and the content key that follows from it."""
+    """What an artifact is made of, and the content key that follows from it.
+
+    Of several inputs that are one argument, a tuple, the first is named as the argument, and the
+    others `name.1`, `name.2`, …
+    """
     inputs: dict[str, tuple[str, str]] = {}
     parameters: dict[str, Any] = {}
     names: dict[str, str] = {}
-    for name, value in arguments.items():
-        if isinstance(value, Source):
-            inputs[name] = ("source", value.key)
-            names[name] = value.path.name
-        elif isinstance(value, Artifact):
-            inputs[name] = (value.kind, value.key)
-        elif isinstance(value, BaseModel):
-            parameters[name] = value.model_dump(mode="json")
-        else:
-            parameters[name] = value
+    for name, given in arguments.items():
+        several = isinstance(given, tuple)
+        if several:  # which are inputs and how many, whatever their names
+            parameters[name] = [_parameter(each) for each in given]
+        for number, value in enumerate(given if several else [given]):
+            at = f"{name}.{number}" if several and number else name
+            if isinstance(value, Source):
+                inputs[at] = ("source", value.key)
+                names[at] = value.path.name
+            elif isinstance(value, Artifact):
+                inputs[at] = (value.kind, value.key)
+            elif not several:
+                parameters[name] = _parameter(value)
     return Derivation.of(schema, version, inputs, parameters, names)
+
+
+def _parameter(value: Any) -> Any:
+    """A setting in a key; None for an input, whose own key counts."""
+    if isinstance(value, Source | Artifact):
+        return None
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def encode(value: Any) -> Any:
@@ -71,7 +85,7 @@ def encode(value: Any) -> Any:
         return {"source": str(value.path), "key": value.key}
     if isinstance(value, BaseModel):
         return {"settings": value.model_dump(mode="json")}
-    return value
+    return [encode(each) for each in value] if isinstance(value, tuple) else value
 
 
 def decode(value: Any, store: Store, hint: Any) -> Any:
@@ -93,6 +107,8 @@ def decode(value: Any, store: Store, hint: Any) -> Any:
     if isinstance(value, dict) and "settings" in value:
         model = next((each for each in get_args(hint) if each is not type(None)), hint)
         return model.model_validate(value["settings"])
+    if get_origin(hint) is tuple:
+        return tuple(decode(each, store, get_args(hint)[0]) for each in value)
     return value
 
 
@@ -122,6 +138,7 @@ def check_sources(arguments: Mapping[str, Any]) -> None:
     Raises:
         MediaError: one of them changed.
     """
-    for value in arguments.values():
-        if isinstance(value, Source):
-            value.check()
+    for given in arguments.values():
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, Source):
+                value.check()

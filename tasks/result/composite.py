@@ -27,7 +27,7 @@ from stores.media.pixels import Codes
 from stores.media.read import FrameReader
 from stores.media.settings import EncodeSettings
 from stores.media.timeline import Timeline
-from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.engine.stage import Arrays, Blocks, Plan, Shard, stage
 from tasks.source.area import around
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
@@ -48,12 +48,15 @@ COMPOSITE = Schema(
 _CODEC = "codec"
 _ROWS_AT_ONCE = 32
 
+Row = tuple[Rendered, NDArray[np.float32], bool]
+"""A mouth, frame px → px of its crop, and whether it was made anew."""
 
-def _plan(timeline: Artifact, encode: EncodeSettings) -> Plan:
+
+def plan_picture(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=6, rows="output_frames", plan=_plan)
+@stage(COMPOSITE, version=6, rows="output_frames", plan=plan_picture)
 def composite(
     video: Source,
     timeline: Artifact,
@@ -82,19 +85,23 @@ def composite(
         if render is not None:
             marks = None
             if mark is not None and landmarks is not None:
-                marks = _marks(mark, landmarks, clip, output_frames, shard)
+                marks = marks_in(mark, landmarks, clip, output_frames, shard)
             frames = composed(frames, render, shard, blend, marks)
         if label is not None:
-            seconds = _seconds(output_frames, clip, shard)
+            seconds = shown_at(output_frames, clip, shard)
             frames = labelled(frames, label, seconds)
-        segment = encode_segment(frames, clip.video, encode)
-        yield {
-            "size": segment.size,
-            "order": segment.order,
-            "keyframe": segment.keyframe,
-            "payload": segment.payload,
-            "extradata": np.frombuffer(segment.extradata, np.uint8),
-        }
+        yield segment_arrays(encode_segment(frames, clip.video, encode))
+
+
+def segment_arrays(segment: Segment) -> Arrays:
+    """The arrays of a shard of a `composite`."""
+    return {
+        "size": segment.size,
+        "order": segment.order,
+        "keyframe": segment.keyframe,
+        "payload": segment.payload,
+        "extradata": np.frombuffer(segment.extradata, np.uint8),
+    }
 
 
 def load_segments(composite: Artifact) -> Iterator[Segment]:
@@ -138,15 +145,15 @@ def _run(rows: NDArray[np.int64], start: int) -> tuple[int, int]:
     return step, start + (int(other[0]) + 1 if len(other) else len(steps) + 1)
 
 
-def _marks(
+def marks_in(
     mark: int, landmarks: Artifact, clip: Timeline, output_frames: Artifact, shard: Shard
 ) -> PictureMark:
     rows = output_frames.read("source_frame", shard.start, shard.stop)
     seen, pose = landmarks.read("valid")[rows], load_pose(landmarks).at(rows)
-    return PictureMark.of(mark, pose, seen, _seconds(output_frames, clip, shard))
+    return PictureMark.of(mark, pose, seen, shown_at(output_frames, clip, shard))
 
 
-def _seconds(output_frames: Artifact, clip: Timeline, shard: Shard) -> NDArray[np.float64]:
+def shown_at(output_frames: Artifact, clip: Timeline, shard: Shard) -> NDArray[np.float64]:
     """When each of the frames is shown."""
     pts = output_frames.read("pts", shard.start, shard.stop)
     return np.asarray(pts * float(clip.time_base), np.float64)
@@ -178,16 +185,36 @@ def composed(
         frames: Source frames as `output_frames` asks for them; they are changed.
         marks: What to put into the new pixels of each.
     """
-    paste = render.attributes.get("paste")
+    rows = rendered_rows(render, shard)
+    return blended(frames, rows, render.attributes.get("paste"), settings, marks)
+
+
+def blended(
+    frames: Iterator[Frame],
+    rows: Iterator[Row],
+    paste: str | None,
+    settings: BlendSettings,
+    marks: PictureMark | None = None,
+) -> Iterator[Frame]:
+    """Frames with these mouths in them.
+
+    Args:
+        frames: They are changed.
+        rows: As of `rendered_rows`.
+        paste: As the attribute of a `render`.
+        marks: What to put into the new pixels of each.
+    """
     if paste == "unmatched":
         settings = settings.model_copy(update={"colour_match": False})
-    rows = zip(frames, rendered_rows(render, shard), strict=True)
-    for row, (frame, (mouth, transform, valid)) in enumerate(rows):
+    for row, (frame, (mouth, transform, valid)) in enumerate(zip(frames, rows, strict=True)):
         light = _no_light if marks is None else partial(marks.light, row)
         if valid and paste == "hard":
             box = upright_box(transform, len(mouth.patch))
             rgb = pasted(mouth.patch, box)
-            frame.paste_rgb(box.x0, box.y0, brightened(rgb, light(box.x0, box.y0, rgb.shape[:2])))
+            lit = brightened(rgb, light(box.x0, box.y0, rgb.shape[:2]))
+            share = np.float32(mouth.mask.max(initial=0) / 255)
+            weight = None if share == 1 else np.full(rgb.shape[:2], share)
+            frame.paste_rgb(box.x0, box.y0, lit, weight)
         elif valid:
             _blend_into(frame, mouth, transform, settings, light)
         yield frame
@@ -230,9 +257,7 @@ def _blend_into(
     frame.paste(Planes(x0, y0, *new.parts))
 
 
-def rendered_rows(
-    render: Artifact, shard: Shard
-) -> Iterator[tuple[Rendered, NDArray[np.float32], bool]]:
+def rendered_rows(render: Artifact, shard: Shard) -> Iterator[Row]:
     """Mouth, transform and validity of each frame, read chunk by chunk."""
     transforms = render.read("transform", shard.start, shard.stop)
     valid = render.read("valid", shard.start, shard.stop)

@@ -71,12 +71,14 @@ class Length:
     from_seconds: float
 
 
-def lay_out(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> tuple[Showing, Length]:
+def lay_out(
+    timeline: Artifact, speech_seconds: float, sync: SyncSettings
+) -> tuple[Showing, Length]:
     """What the output shows, and how long.
 
     Args:
         timeline: Of the source.
-        waveform: Of the speech.
+        speech_seconds: Length of the speech [s].
         sync: What the user wants.
 
     Raises:
@@ -85,7 +87,6 @@ def lay_out(timeline: Artifact, waveform: Artifact, sync: SyncSettings) -> tuple
     source = load_timeline(timeline)
     tick_seconds = float(source.time_base)
     begin = source.part.begin if source.part else 0
-    speech_seconds = float(waveform.attributes["seconds"])
     if source.still:
         count = max(1, round(speech_seconds * STILL_RATE))
         showing, end = Showing(count=count), round(count / STILL_RATE / tick_seconds)
@@ -121,7 +122,7 @@ def output_frames(timeline: Artifact, *, showing: Showing) -> Made:
         rows = np.zeros(showing.count, np.int64)
         ticks_per_frame = 1 / STILL_RATE / float(source.time_base)
         pts = np.rint(np.arange(showing.count) * ticks_per_frame).astype(np.int64)
-        return Made({"source_frame": rows, "pts": pts})
+        return Made({"source_frame": rows, "pts": pts - showing.zero})
     rows = np.arange(showing.first, showing.first + showing.frames)
     pts = source.pts[rows] - showing.zero
     if showing.repeat != "no":

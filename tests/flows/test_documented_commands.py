@@ -17,6 +17,7 @@ _COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?dubflow (.*)$", re.MU
 WORK = {
     "artifacts": ("flows.cli.artifacts.open_store",),
     "batch": ("flows.cli.batch._run", "flows.cli.batch._check"),
+    "cues": ("flows.cues.propose.propose",),
     "demo": ("flows.cli.demo.dub_and_tell",),
     "demo-batch": ("flows.batches.demo.demo_batch",),
     "doctor": ("flows.runtime.doctor.examine",),

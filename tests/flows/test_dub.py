@@ -137,7 +137,7 @@ def test_a_full_output_disk_is_named(settings: Make, tmp_path: Path) -> None:
             Result(),  # type: ignore[arg-type]
             settings(),
             record=RunRecord("dub", {}, [], None),
-            ingredients={"video": "", "audio": ""},
+            ingredients=[],
             weights=[],
         )
     assert "store" not in str(caught.value)

@@ -53,6 +53,8 @@ def _made_up(hint: Any, source: Path, number: int) -> Any:
         hint = get_args(hint)[0]
     if get_origin(hint) is Literal:
         return get_args(hint)[-1]
+    if get_origin(hint) is tuple:
+        return tuple(_made_up(get_args(hint)[0], source, number + each) for each in (0, 1))
     if hint is Artifact:
         return anything(number)
     if hint is Source:

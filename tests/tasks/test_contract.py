@@ -111,7 +111,10 @@ def test_key_is_canonical_and_arguments_survive_the_way(
     assert here.key == there.key, "whatever process asks, and in whatever order"
     assert here.inputs == there.inputs
     for name, value in given.items():
-        if isinstance(value, Artifact | Source):
+        if isinstance(value, tuple):
+            for at, one in zip((name, f"{name}.1"), value, strict=True):
+                assert not isinstance(one, Artifact | Source) or here.inputs[at][1] == one.key
+        elif isinstance(value, Artifact | Source):
             assert here.inputs[name][1] == value.key
         else:
             assert type(arrived[name]) is type(value)
@@ -168,6 +171,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 "method_settings": {"weights": str(write_face(folder))},
                 "sync": {"end_seconds": 0.24},
             },
+            {"audio": None, "cues": {"sheet": thirds_sheet(given["audio"]), "fade_seconds": 0}},
             {"method": "exemplar"},
         ]
         with recorded_calls() as recorded:
@@ -211,6 +215,14 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
         }
         patch.setattr(restored, "_runner", inverted)
         yield recorded
+
+
+def thirds_sheet(speech: Path) -> Path:
+    """A cue of the second third of FRAMES, in which shards are cut too."""
+    sheet = speech.with_name("thirds.csv")
+    third = -(-FRAMES // 3) / 25
+    sheet.write_text(f"start,end,speech\n{third},{2 * third},{speech.name}\n")
+    return sheet
 
 
 def inverted(*given: object) -> Runner:

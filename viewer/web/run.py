@@ -3,6 +3,7 @@
 A *row* is a frame of the dub, in the order of showing; of a run without a dub, of the source.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -81,7 +82,14 @@ class RunView:
         for kind, key in self.record.artifacts:
             if kind not in found and (artifact := self.find(kind, key)) is not None:
                 found[kind] = artifact
-        return found
+        return {kind: each for kind, each in found.items() if not self._of_one_cue(each, found)}
+
+    def _of_one_cue(self, artifact: Artifact, used: Mapping[str, Artifact]) -> bool:
+        """Whether its rows are of one cue of a sheet, and not of the run."""
+        frames, whole = artifact.manifest.inputs.get("output_frames"), used.get("output_frames")
+        if frames is None or whole is None or "dubbed" not in used:
+            return False
+        return frames[1] != whole.key
 
     def need(self, kind: str) -> Artifact:
         """As `one`.

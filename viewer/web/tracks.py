@@ -93,6 +93,9 @@ def _tracks(run: RunView, related: Related) -> list[Track]:
     elif face is not None:
         read = _of_source(run, face, lambda of, a, b: _plain(of.read("valid", a, b)))
         found.append(Track("valid", "Face seen", "", "mask", "validity", read))
+    for face in dict.fromkeys(cue["face"] for cue in run.record.cues):
+        read = partial(_cues, run, face)
+        found.append(Track(f"cues:{face}", f"Cues of {face}", "", "mask", "cues", read))
     if run.clip.scene_start[1:].any() or len(run.source_frame) > len(run.clip):
         found.append(Track("cut", "Cuts", "", "marks", "cuts", lambda a, b: _cuts(run)[a:b]))
     lenders = run.one("lenders")
@@ -100,6 +103,15 @@ def _tracks(run: RunView, related: Related) -> list[Track]:
         read = _of_rows(lenders, "opacity", _plain)
         found.append(Track("opacity", "Opacity of the new mouth", "", "line", "validity", read))
     return [*found, *_scores(run, related)]
+
+
+def _cues(run: RunView, face: str, first: int, stop: int) -> Values:
+    """1 where a face has its voice from a cue sheet."""
+    values = np.zeros(run.rows, np.float32)
+    for cue in run.record.cues:
+        if cue["face"] == face:
+            values[slice(*cue["rows"])] = 1
+    return values[first:stop]
 
 
 def _scores(run: RunView, related: Related) -> list[Track]:

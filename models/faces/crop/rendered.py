@@ -1,5 +1,6 @@
 """A rendered mouth in crop coordinates: what every method gives to the compositor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,3 +50,25 @@ class Rendered:
             min(drawn.x0, int(cells.x0 * scale)),
             max(drawn.x1, int(np.ceil(cells.x1 * scale))),
         )
+
+
+def mixed(mouths: Sequence[tuple[Rendered, float]]) -> Rendered:
+    """Mouths in one crop as one; what their shares lack of 1 is the frame's own.
+
+    Args:
+        mouths: Each with its share, 0..1; together no more than 1.
+    """
+    shares = [np.float32(share) * mouth.mask[..., None] for mouth, share in mouths]
+    mask = np.sum(shares, axis=0)
+    total = sum(share for _, share in mouths)
+    beyond = [np.float32(share / total) * (mask == 0) for _, share in mouths]
+    whole = np.where(mask == 0, 1, mask)
+    patch = sum(
+        (each / whole + rest) * mouth.patch
+        for (mouth, _), each, rest in zip(mouths, shares, beyond, strict=True)
+    )
+    return Rendered(
+        np.rint(patch).astype(np.uint8),
+        np.rint(mask[..., 0]).astype(np.uint8),
+        np.sum([np.float32(share) * mouth.own_shift for mouth, share in mouths], axis=0),
+    )

@@ -141,3 +141,14 @@ def test_what_is_no_manifest(name: str, content: str | None, message: str, tmp_p
         (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_manifest(tmp_path / name, DEFAULTS)
+
+
+def test_a_cue_sheet_stands_for_the_speech(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("video,audio,cues.sheet,output\na.mp4,,007.csv,a.mov\nb.mp4,x.wav,,b.mov\n")
+    one, two = read_manifest(path, DEFAULTS)
+    assert (one.settings.audio, one.settings.cues.sheet) == (None, tmp_path / "007.csv")
+    assert (two.settings.audio, two.settings.cues.sheet) == (tmp_path / "x.wav", None)
+    path.write_text("video,audio,cues.sheet,output\na.mp4,x.wav,s.csv,a.mov\n")
+    with pytest.raises(SettingsError, match="row 1: give the new speech: either AUDIO or"):
+        read_manifest(path, DEFAULTS)

@@ -169,10 +169,10 @@ def laid_out(
     source = SimpleNamespace(
         pts=video.pts, end_pts=video.end, time_base=TICK, still=still, part=None
     )
-    sound: Any = SimpleNamespace(attributes={"seconds": float(speech * TICK)})
+    seconds = float(speech * TICK)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_timeline", lambda artifact: artifact)
-        showing, length = lay_out(source, sound, sync)  # type: ignore[arg-type]
+        showing, length = lay_out(source, seconds, sync)  # type: ignore[arg-type]
         made = output_frames.body(source, showing=showing)
     return showing, length, [made.arrays[name].tolist() for name in ("source_frame", "pts")]
 
@@ -251,7 +251,8 @@ def test_cuts_of_any_output_are_the_sources_and_the_jumps(
 def test_picture_and_background_begin_together(run: Run, tmp_path: Path) -> None:
     talk = Source.of(make_video(tmp_path / "slow.mp4", frames=12, rate=10, audio="aac"))
     clock, sound = timeline(talk), waveform(talk)
-    showing, length = lay_out(clock, sound, SyncSettings(start_seconds=0.25))
+    seconds = float(sound.attributes["seconds"])
+    showing, length = lay_out(clock, seconds, SyncSettings(start_seconds=0.25))
     assert output_frames(clock, showing=showing).read("source_frame")[0] == 3
     assert length.from_seconds == pytest.approx(0.3)
-    assert lay_out(clock, sound, SyncSettings())[1].from_seconds == 0
+    assert lay_out(clock, seconds, SyncSettings())[1].from_seconds == 0

@@ -1,0 +1,1 @@
+"""Cue sheets: who says what, when."""
