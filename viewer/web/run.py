@@ -249,7 +249,9 @@ class RunView:
         own = composite.manifest.inputs["video"] if composite else None
         wanted = spoken if sound == "speech" else own
         for found in self.all("waveform"):
-            if found.manifest.inputs["audio"] == wanted or (self.dubbed is None and sound == "own"):
+            if found.manifest.inputs.get("audio") == wanted or (
+                self.dubbed is None and sound == "own"
+            ):
                 return found
         return None
 
