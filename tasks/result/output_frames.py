@@ -145,6 +145,11 @@ def _cut(pts: Int, end: int, tick_seconds: float, sync: SyncSettings) -> tuple[I
     first = 0 if sync.start_seconds is None else round(sync.start_seconds / tick_seconds)
     last = end if sync.end_seconds is None else min(end, round(sync.end_seconds / tick_seconds))
     rows = rows[(pts >= first) & (pts < last)]
+    if first >= end:
+        raise SettingsError(
+            f"--start {first * tick_seconds:.3f} s lies behind the end: the source lasts "
+            f"{end * tick_seconds:.3f} s"
+        )
     if not len(rows):
         raise SettingsError(
             f"no frame lies between --start {first * tick_seconds:.3f} s and --end "
