@@ -48,7 +48,7 @@ TYPED = {
     r"(?<!\w)\.venv/bin/(?=dubflow)": "",
     r"(?<![\w/])/(data|mnt)/(?=\w)": "",
     r"/opt/dubflow": str(ROOT),
-    r"python docs/": f"python {ROOT}/docs/",
+    r"python docs/gallery.py FOLDER": f"python {ROOT}/docs/gallery.py pictures",
     r"^make ": f"make -n -C {ROOT} ",
     r"https://minio\.example\.org": "http://127.0.0.1:$S3_PORT",
     r"_ID=… AWS_SECRET_ACCESS_KEY=…": "_ID=test AWS_SECRET_ACCESS_KEY=test",
@@ -56,8 +56,11 @@ TYPED = {
     r"tcp://10\.0\.0\.1:8786": "tcp://127.0.0.1:$PORT",
     r"--nworkers 8": "",
     r"postgresql\S+": "sqlite+aiosqlite:///$PWD/prefect.db",
-    r"prefect server start.*": "prefect server start --host 127.0.0.1 --port $PORT",
-    r"https://prefect\.example\.org|http://127\.0\.0\.1:4200": "http://127.0.0.1:$PORT",
+    r"server start --host 0\.0\.0\.0": "server start --host 127.0.0.1 --port $SERVER_PORT",
+    r"prefect server start$": "prefect server start --host 127.0.0.1 --port $PORT",
+    r"https://prefect\.example\.org": "http://127.0.0.1:$SERVER_PORT",
+    r"http://127\.0\.0\.1:4200": "http://127.0.0.1:$PORT",
+    r"^prefect --no-prompt deploy": f"cd {ROOT} && prefect --no-prompt deploy",
     r"dubflow up": "dubflow up --port $PORT --home prefect",
     r"\b4e3c39\b": "$(newest landmarks)",
     r"\b5c5869dfaf76\b": "$(newest render)",
@@ -68,7 +71,8 @@ TYPED = {
     # On a terminal one is asked; and pages show several ways to the same output.
     r"dubflow dub (?!--config|--help|.*--dry-run)": "dubflow dub --overwrite ",
     r"(dubflow personalise .* -o RUN .*)": r"\1 --restart",
-    # Nobody looks.
+    # Nobody looks, and ports may be taken.
+    r" --no-browser --port 8766": "",
     r"dubflow (inspect|rate)(?! --results)": r"dubflow \1 --no-browser --port 0",
     # Minutes and hours.
     r"(dubflow train .*)": rf"\1 --device cpu {_QUICK.format('')}",
@@ -83,6 +87,12 @@ FIRST = r"dubflow (prepare|train|personalise) |weights add "
 
 SETUP = {
     "docs/batch.md": ["mkdir out"],
+    "docs/inspect.md": [
+        "dubflow prepare folder --data clips -o index.parquet",
+        "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-central-1",
+        "export AWS_ENDPOINT_URL=http://127.0.0.1:$S3_PORT",
+    ],
+    "docs/personalise.md": ["dubflow prepare folder --data clips -o index.parquet"],
     "docs/face_basis.md": ["dubflow personalise talk.mp4 --speech voices/ -o RUN"],
 }
 """What is typed before a page's commands, since the page takes it for granted."""
@@ -100,6 +110,8 @@ STAYS = {
 
 REFUSED = {
     r"weights pull": "can't be fetched",
+    r"--face track:1": "there is no track:1; the video has track:0",
+    r"rate --results": "no answers there yet",
     r"dubflow dub .*--method video_retalking": "the weights .* are missing",
 }
 """What ends with an error here, and the words of that error."""
@@ -208,6 +220,7 @@ def lay_out(folder: Path, shelf: Path, page: Path) -> None:
     for name in ("clips", "CLIPS", "DIR", "FOLDER", "results/exemplar", "results/wav2lip"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(shelf / "clips")
+    (folder / "STORE").symlink_to(shelf / "store")
     for name in ("voices", "VOICES"):
         (folder / name).symlink_to(shelf / "voices")
     for each in shelf.glob("*.pth"):
@@ -217,8 +230,9 @@ def lay_out(folder: Path, shelf: Path, page: Path) -> None:
         (folder / "my_methods" / name).write_text(content)
     (folder / "runs").mkdir()
     for name in TRAINED:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).symlink_to(shelf / Path(name).name)
+        if f"-o {Path(name).parent}" not in page.read_text():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).symlink_to(shelf / Path(name).name)
     for number in (1, 2, 3):
         for tree in ("lrs3/trainval", "LRS2/main"):
             (folder / tree / f"v{number}").mkdir(parents=True)
@@ -356,9 +370,11 @@ def reader(tmp_path: Path, shelf: Path, request: pytest.FixtureRequest) -> Itera
     newest = programs / "newest"  # the key of the newest artifact of the kind
     newest.write_text('#!/bin/sh\nls -td "$DUBFLOW_STORE/$1"/*/* | head -1 | xargs basename\n')
     newest.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:  # two that are free
+        ports = []
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+            ports.append(str(each.getsockname()[1]))
     kept = {
         k: v
         for k, v in os.environ.items()
@@ -366,13 +382,15 @@ def reader(tmp_path: Path, shelf: Path, request: pytest.FixtureRequest) -> Itera
     }
     own = {
         "HOME": str(tmp_path / "home"),
+        "SHELL": "/bin/bash",
         "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "DUBFLOW": str(ROOT),
         "DUBFLOW_STORE": str(shelf / "store"),
         "DUBFLOW_WEIGHTS": str(shelf / "weights.yaml"),
         "HTTPS_PROXY": "http://127.0.0.1:9",  # nobody
         "COLUMNS": "120",
-        "PORT": str(port),
+        "PORT": ports[0],
+        "SERVER_PORT": ports[1],
         "S3_PORT": "0",
     }
     (tmp_path / "home").mkdir()
