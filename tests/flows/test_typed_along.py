@@ -104,7 +104,7 @@ STAYS = {
     r"prefect server start": "Uvicorn|dashboard",
     r"prefect worker start": "started",
     r"dask scheduler": "Scheduler at",
-    r"dask worker": "Registered to",
+    r"dask worker": "Start Nanny",
 }
 """What runs until Ctrl-C, and what it says once it is there. It is ended when its page is."""
 
