@@ -177,6 +177,13 @@ def _largest(blocks: Iterable[NDArray[np.float32]]) -> float:
     return max((float(np.abs(block).max()) for block in blocks if block.size), default=0.0)
 
 
+MISSED = (
+    "faces that are small (below some 60 px), turned or hidden are missed; crop the picture around "
+    "the face and enlarge it, turn it upright"
+)
+"""Why no face may have been found, and what helps."""
+
+
 def _untouched(settings: DubSettings, *, any_face: bool) -> str:
     other = (
         "" if settings.detector == "s3fd" else ", or try --set detector=s3fd (needs its weights)"
@@ -187,8 +194,4 @@ def _untouched(settings: DubSettings, *, any_face: bool) -> str:
             "turned away or seen too briefly in all frames; choose another with --face, another "
             f"part with --start and --end{other}"
         )
-    return (
-        "no face was found in any frame, the picture passed through as it was: faces that are "
-        "small (below some 60 px), turned or hidden are missed; crop the picture around the face "
-        f"and enlarge it, turn it upright{other}"
-    )
+    return f"no face was found in any frame, the picture passed through as it was: {MISSED}{other}"

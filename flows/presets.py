@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from flows.names import YAML, config_names
-from stores.errors import Fault, SettingsError, UnfitSettings
+from stores.errors import Fault, SettingsError, UnfitSettings, no_such_file
 from stores.shipped import shipped_file
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -136,7 +136,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise SettingsError(f"{path} can't be read: {error.strerror}") from None
+        absent = isinstance(error, FileNotFoundError)
+        told = no_such_file(path) if absent else f"{path} can't be read: {error.strerror}"
+        raise SettingsError(told) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not YAML: {_one_line(error)}") from None
     if not isinstance(found or {}, dict):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from flows.origin import mark_text
 from models.marks.code import Reading
 from stores.artifacts.store import Store
-from stores.errors import DubflowError, InputError, MediaError
+from stores.errors import DubflowError, InputError, MediaError, no_such_file
 from stores.media.source import probe
 from stores.provenance.manifest import Manifest, read_manifest
 from stores.runs import RunRecord, recorded_runs
@@ -83,7 +83,7 @@ def verify(path: Path, store: str) -> list[Finding]:
     elif path.is_file():
         files = [path]
     else:
-        raise InputError(f"there is no file {path}; check the name")
+        raise InputError(no_such_file(path))
     runs = _runs(store)
     return [_finding(each, runs) for each in files]
 

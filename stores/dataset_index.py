@@ -154,7 +154,10 @@ def read_parts(
         if row["split"] in splits and (row["kept"] or not kept_only)
     ]
     if not segments:
-        raise InputError(f"{path} has no usable row for {' or '.join(splits)}")
+        raise InputError(
+            f"{path} has no usable row for {' or '.join(splits)}: prepare more clips, or with "
+            "looser filters or another --set seed=N"
+        )
     return segments
 
 

@@ -19,7 +19,13 @@ A message says what is wrong, in which file or frame range, and what to do next,
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+
+_LOOKED_AT = 1000
 
 
 class DubflowError(Exception):
@@ -36,6 +42,16 @@ class MediaError(InputError):
 
 class SettingsError(InputError):
     """A setting is unknown, out of range or contradicts another one."""
+
+
+def no_such_file(path: Path) -> str:
+    """That it is not there, and what lies beside it under nearly that name (of 1,000 at most)."""
+    beside: list[str] = []
+    with suppress(OSError):
+        beside = [each.name for each in islice(path.parent.iterdir(), _LOOKED_AT)]
+    near = get_close_matches(path.name, beside, n=1)
+    hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
+    return f"{path}: no such file; {hint}"
 
 
 @dataclass(frozen=True)

@@ -198,4 +198,4 @@ def known(what: str, name: str, names: Iterable[str]) -> None:
         hint = f"did you mean {' or '.join(near)}?"
     else:
         hint = f"there is {', '.join(every[:12])}{' …' * (len(every) > 12)}" if every else ""
-    raise InputError(f"the store has no {what} {name!r}; {hint or 'it is empty'}")
+    raise InputError(f"there is no {what} {name!r}; {hint or 'the store is empty'}")

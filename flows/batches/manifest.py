@@ -18,7 +18,7 @@ from flows.csv_rows import csv_rows
 from flows.methods import method_settings
 from flows.presets import at_path, checked, merge
 from flows.settings import DubSettings
-from stores.errors import InputError, SettingsError, UnfitSettings
+from stores.errors import InputError, SettingsError, UnfitSettings, no_such_file
 
 REQUIRED = ("video", "audio", "output")
 _PATHS = frozenset({*REQUIRED, "bed", "cues.sheet", "cues.takes", "origin.consent"})
@@ -115,7 +115,7 @@ def _read(path: Path) -> list[dict[Any, Any]]:
     try:
         found = reader(path)
     except FileNotFoundError:
-        raise InputError(f"there is no manifest {path}") from None
+        raise InputError(no_such_file(path)) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"the manifest {path} can't be read: {reason}") from None

@@ -128,7 +128,7 @@ def lineage(key: KeyArgument, /, *, store: StoreOption = None, as_json: JsonOpti
     from stores.overview import Overview
 
     opened = open_store(store)
-    found = opened.match(key)
+    found = _artifact(opened, key)
     overview, item = Overview.of(opened), (found.kind, found.key)
     runs = overview.runs_of.get(item, [])
     if as_json:
@@ -224,8 +224,8 @@ def _artifact(store: Store, subject: str) -> Artifact:
 
     if subject.endswith(FILES) or any(run.id == subject for run in recorded_runs(store)):
         raise InputError(
-            f"{subject} is no artifact: --sheet FILE draws a run on one page, `dubflow artifacts "
-            f"list --run {subject}` lists what it used and made"
+            f"{subject} is no artifact: `dubflow artifacts show {subject} --sheet FILE` draws a "
+            f"run on one page, `dubflow artifacts list --run {subject}` lists what it used and made"
         )
     return store.match(subject)
 

@@ -112,7 +112,8 @@ def _words(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         text = f"too many arguments: {' '.join(error.unused_tokens or [])}."
     elif isinstance(error, MissingArgumentError) and error.argument and not error.argument.tokens:
-        text = f"{error.keyword or error.argument.name} needs a value."
+        typed = error.keyword
+        text = f"{typed} needs a value." if typed else f"{error.argument.name} is missing."
     else:
         text = " ".join(str(error).split())
         text = text[:1].lower() + text[1:]

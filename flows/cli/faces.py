@@ -35,6 +35,7 @@ def faces(
     Persons are known again after cuts where `dubflow[metrics]` is installed; otherwise everyone
     is a new person after each cut. A dub of the same video computes none of it again.
     """
+    from flows.dub_notes import MISSED
     from flows.gallery import find_persons
     from flows.runtime.progress import Bars, watched
 
@@ -58,6 +59,9 @@ def faces(
             f"{each.share:.0%}",
             f"{each.width_px:.0f} px",
         )
-    Console(highlight=False).print(table if persons else "no face was found")
-    if output is not None and persons:
+    if not persons:
+        sys.stdout.write(f"no face was found: {MISSED}\n")
+        return
+    Console(highlight=False).print(table)
+    if output is not None:
         console.print(f"drawn into {output}", soft_wrap=True)

@@ -24,7 +24,7 @@ from flows.cli.options import (
     may_replace,
     under_prefect,
 )
-from stores.errors import InputError
+from stores.errors import InputError, no_such_file
 
 if TYPE_CHECKING:
     from flows.jobs.job import Job, Jobs
@@ -85,7 +85,7 @@ def submit(
     same submission twice is one job, whatever has become of it. With --wait, ends with status 0 if
     all are done, 2 if some failed, 3 if some were cancelled.
     """
-    from flows.dub import check_inputs, files_of, input_faults
+    from flows.dub import check_inputs, files_of, input_faults, is_result_of
     from flows.jobs.job import absolute, job_key
 
     kept = _jobs(queue, prefect)
@@ -98,7 +98,7 @@ def submit(
         named = key if len(given) == 1 or key is None else f"{key}:{number}"
         own = named or job_key(settings, files_of(settings))
         if own not in known:
-            may_replace(settings.output, overwrite)
+            may_replace(settings.output, overwrite or is_result_of(settings))
         job, new = kept.submit(own, settings)
         found.append(job)
         if not as_json or wait:
@@ -125,7 +125,7 @@ def list_jobs(
     from stores.overview import known
 
     if state is not None:
-        known("jobs that are", state, [each.value for each in State])
+        known("state", state, [each.value for each in State])
     found = [job for job in _jobs(queue, prefect).all() if state in (None, job.state.value)]
     if as_json:
         sys.stdout.write(json.dumps([job.model_dump(mode="json") for job in found]) + "\n")
@@ -226,6 +226,8 @@ def _read(files: Sequence[Path], changes: list[str], store: str | None) -> "list
     given: dict[str, Any] = {} if store is None else {"store": store}
     found = []
     for file in files:
+        if not file.exists():
+            raise InputError(no_such_file(file))
         if file.suffix.lower() in (".yaml", ".yml") and not _is_list(file):
             found.append(read_settings(file, changes, given))
         else:

@@ -204,7 +204,7 @@ def offers(
                 if missing := [f for f in error.faults if f.rule is None and f.setting in fields]:
                     name = _typed_name(missing[0].setting, fields[missing[0].setting])
                     see = f"See `dubflow {command.__name__} --help`."
-                    raise NotGiven(f"{name} needs a value. {see}") from None
+                    raise NotGiven(f"{name} is missing. {see}") from None
                 told = [_as_typed(fault, fields, typed, changes) for fault in error.faults]
                 where = error.where or (f"{config}: " if config and not any(told) else "")
                 lines = (line or str(f) for line, f in zip(told, error.faults, strict=True))

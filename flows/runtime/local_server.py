@@ -115,10 +115,10 @@ def _environment(host: str, port: int, home: Path | None, data: Path | None) -> 
         "PREFECT_SERVER_UI_ENABLED": "true",
         _LEASES: os.environ.get(_LEASES, _LEASES_IN_FILES),
         "DUBFLOW_HOME": str(Path(__file__).parents[2]),
-        "DUBFLOW_DATA": str(data or os.environ.get("DUBFLOW_DATA", "data")),
+        "DUBFLOW_DATA": str((data or Path(os.environ.get("DUBFLOW_DATA", "data"))).absolute()),
     }
     if home is not None:
-        environment["PREFECT_HOME"] = str(home)
+        environment["PREFECT_HOME"] = str(home.absolute())
     return environment
 
 

@@ -17,7 +17,7 @@ from av.audio.stream import AudioStream
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stores.errors import MediaError
+from stores.errors import MediaError, no_such_file
 from stores.media.isomedia import find_cut
 from stores.media.matroska import find_damage
 
@@ -104,7 +104,7 @@ def check_file(path: Path) -> None:
     """
     try:
         if not path.exists():
-            raise MediaError(f"{path}: no such file; check the path")
+            raise MediaError(no_such_file(path))
         if not path.is_file():
             raise MediaError(f"{path}: not a regular file; give the path of a media file")
         if path.stat().st_size == 0:

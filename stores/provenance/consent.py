@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from stores.errors import InputError
+from stores.errors import InputError, no_such_file
 
 
 class Consent(BaseModel):
@@ -43,7 +43,9 @@ def consent_hash(path: Path) -> str:
         said = json.loads(content)
         consents = _SEVERAL.validate_python(said if isinstance(said, list) else [said])
     except OSError as error:
-        raise InputError(f"the consent {path} can't be read: {error.strerror}") from error
+        absent = isinstance(error, FileNotFoundError)
+        told = no_such_file(path) if absent else f"{path} can't be read: {error.strerror}"
+        raise InputError(f"the consent {told}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "it"

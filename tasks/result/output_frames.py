@@ -158,6 +158,11 @@ def _cut(
     if sync.end_seconds is not None:
         last = min(end, round(sync.end_seconds / tick_seconds) - begin)
     rows = rows[(pts >= first) & (pts < last)]
+    if first >= end:
+        raise SettingsError(
+            f"--start {first * tick_seconds:.3f} s lies behind the end: the source lasts "
+            f"{end * tick_seconds:.3f} s"
+        )
     if not len(rows):
         raise SettingsError(
             f"no frame lies between --start {(begin + first) * tick_seconds:.3f} s and --end "

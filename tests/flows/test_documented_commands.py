@@ -8,11 +8,9 @@ from typing import NoReturn
 import pytest
 
 from tests.command import invoke
+from tests.documented import documented, pages
 
-ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-_BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?dubflow (.*)$", re.MULTILINE)
+_COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*dubflow (.*?)(?: > \S+)?")
 
 WORK = {
     "artifacts": ("flows.cli.artifacts.open_store",),
@@ -38,19 +36,17 @@ class AtWork(Exception):
     """The command has begun with what it is for."""
 
 
-def documented() -> list[tuple[str, tuple[str, ...]]]:
-    """(page, arguments) of each command in a code block; optional parts are taken as given."""
+def arguments_of_commands() -> list[tuple[str, tuple[str, ...]]]:
+    """(page, arguments) of each `dubflow` command."""
     found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for page in PAGES:
-        for block in _BLOCK.findall(page.read_text()):
-            for line in _COMMAND.findall(block.replace("\\\n", " ")):
-                optional = re.sub(r"\[(--[^]]*)\]", r"\1", line)
-                arguments = shlex.split(re.sub(r" > \S+", "", optional), comments=True)
-                found[page.stem, tuple(arguments)] = None
+    for page in pages():
+        for each in documented(page):
+            if line := _COMMAND.fullmatch(each.text):
+                found[page.stem, tuple(shlex.split(line[1]))] = None
     return list(found)
 
 
-COMMANDS = documented()
+COMMANDS = arguments_of_commands()
 
 
 def test_all_pages_are_read() -> None:

@@ -107,7 +107,7 @@ def test_no_mark_must_be_said_and_is_told(settings: Make, tmp_path: Path, suffix
 def test_what_cannot_be_looked_at_has_a_code_of_its_own(tmp_path: Path) -> None:
     ended = invoke("verify", tmp_path / "none.mp4")
     assert (ended.exit_code, ended.stdout) == (3, "")
-    assert ended.stderr == f"dubflow: there is no file {tmp_path / 'none.mp4'}; check the name\n"
+    assert ended.stderr == f"dubflow: {tmp_path / 'none.mp4'}: no such file; check the path\n"
     (tmp_path / "text.mp4").write_text("no media at all")
     assert invoke("verify", tmp_path / "text.mp4").exit_code == 2
 

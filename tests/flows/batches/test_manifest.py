@@ -125,7 +125,7 @@ def test_every_wrong_row_is_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.csv", None, "there is no manifest"),
+        ("none.csv", None, "no such file"),
         ("m.txt", "video", "a manifest is .csv"),
         ("m.csv", "video,audio,output\n", "has no row"),
         ("m.jsonl", "{", "can't be read"),

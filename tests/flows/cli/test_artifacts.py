@@ -55,8 +55,9 @@ def test_lineage_goes_down_to_the_file_and_up_to_what_uses_it(made: Artifact) ->
 
 def test_a_run_is_no_artifact_and_is_told_from_one(made: Artifact) -> None:
     for subject in ("talk.de.mp4", "0123456789ab"):
-        told = invoke("artifacts", "show", subject).stderr
-        assert f"{subject} is no artifact: --sheet FILE" in told
+        for command in ("show", "lineage"):
+            told = invoke("artifacts", command, subject).stderr
+            assert f"{subject} --sheet FILE` draws a " in told
 
 
 def test_gc_says_what_goes_and_what_stays_and_removes_only_when_told(made: Artifact) -> None:

@@ -246,9 +246,9 @@ def test_a_batch_is_many_jobs_and_faults_of_all_are_told_before_any(typed: Path)
     ("line", "code", "words"),
     [
         (("show", "nothing"), 1, "there is no job 'nothing'"),
-        (("list", "--state", "faild"), 1, "did you mean failed?"),
+        (("list", "--state", "faild"), 1, "no state 'faild'; did you mean failed?"),
         (("submit", "none.yaml"), 1, "none.yaml"),
-        (("submit",), 2, "needs a value"),
+        (("submit",), 2, "FILES is missing"),
     ],
 )
 def test_lines_that_name_nothing(line: tuple[str, ...], code: int, words: str, typed: Path) -> None:

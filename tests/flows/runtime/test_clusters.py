@@ -41,7 +41,7 @@ def test_what_names_a_cluster(spec: str, expected: dict[str, object]) -> None:
     [
         ("local:many", "", "--cluster local:many: expected local:N with a number"),
         ("http://lab", "", "expected local, local:N, tcp://host:port or a YAML file"),
-        ("lost.yaml", None, "can't be read: No such file"),
+        ("lost.yaml", None, "lost.yaml: no such file; check the path"),
         ("a.yaml", "adress: tcp://lab:1", "a.yaml: adress: there is no such setting (did you mean"),
         ("a.yaml", "address: lab:1", "expected tcp://host:port or tls://host:port, got lab:1"),
         ("a.yaml", "{address: 'tcp://lab:1', gpus: 2}", "are for this machine, not for an address"),

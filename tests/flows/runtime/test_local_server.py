@@ -64,6 +64,17 @@ def somebody_elses(port: int) -> Iterator[int]:
     server.server_close()
 
 
+def test_folders_are_those_of_who_starts_it_wherever_its_workers_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = local_server._environment("127.0.0.1", 1, Path("home"), Path("clips"))
+    assert [told[name] for name in ("PREFECT_HOME", "DUBFLOW_DATA")] == [
+        str(tmp_path / "home"),
+        str(tmp_path / "clips"),
+    ]
+
+
 def test_a_server_that_has_ended_is_told_at_once(port: int) -> None:
     start = time.monotonic()
     with (

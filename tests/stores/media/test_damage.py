@@ -27,9 +27,10 @@ def refusal(path: Path) -> str:
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    assert "no such file" in refusal(path)
+    assert refusal(path) == "no such file; check the path"
     assert "not a regular file" in refusal(tmp_path)
     path.write_bytes(b"")
+    assert refusal(path.with_name("b.mp4")) == f"no such file; did you mean {path}?"
     assert "empty" in refusal(path)
     path.write_text("no video at all\n" * 100)
     assert "not a media file" in refusal(path)
