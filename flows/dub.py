@@ -368,6 +368,7 @@ def finish(
         frames=count,
         valid_frames=count - sum(stop - start for start, stop in untouched),
         no_face_ranges=untouched,
+        in_reach=None if render is None else render.attributes.get("in_reach"),
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),

@@ -37,6 +37,11 @@ class DubReport(BaseModel):
     no_face_ranges: list[tuple[int, int]] = Field(
         description="output frames [start, stop) that passed through untouched"
     )
+    in_reach: float | None = Field(
+        None,
+        description="share of the new mouths, 0..1, of which the source shows one nearly alike; "
+        "null for a method that does not borrow mouths",
+    )
     seconds: float = Field(description="length of the output [s]")
     speech_seconds: float = Field(description="length of the speech given [s]")
     origin: OriginReport = OriginReport()
