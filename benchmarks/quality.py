@@ -117,26 +117,30 @@ def spoken(clip: Clip, sound: Artifact, person: Artifact) -> Artifact:
     )
 
 
-def resynthesise(clip: Clip, wanted: Artifact) -> Path:
-    """Render a wanted mouth; the dubbed file."""
-    settings, encode = ExemplarSettings(), EncodeSettings()
-    seen, frames = clip.seen, clip.output_frames
-    bank = crops(seen, settings=settings.crops)
-    lent = lenders(
-        seen,
+def borrowed(clip: Clip, wanted: Artifact, settings: ExemplarSettings) -> Artifact:
+    """The `lenders` of a wanted mouth, none of them near in time."""
+    bank = crops(clip.seen, settings=settings.crops)
+    return lenders(
+        clip.seen,
         motion=wanted,
         crops=bank,
-        visibility=visibility(seen, crops=bank),
-        output_frames=frames,
+        visibility=visibility(clip.seen, crops=bank),
+        output_frames=clip.output_frames,
         settings=settings.lenders,
         render=settings.render,
         exclude_within_s=APART_S,
     )
+
+
+def resynthesise(clip: Clip, wanted: Artifact, settings: ExemplarSettings | None = None) -> Path:
+    """Render a wanted mouth; the dubbed file."""
+    settings, encode = settings or ExemplarSettings(), EncodeSettings()
+    seen, frames = clip.seen, clip.output_frames
     made = exemplar_render(
         seen,
-        lenders=lent,
+        lenders=borrowed(clip, wanted, settings),
         motion=wanted,
-        crops=bank,
+        crops=crops(seen, settings=settings.crops),
         output_frames=frames,
         settings=settings.render,
     )

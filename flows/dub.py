@@ -399,6 +399,7 @@ def finish(
         no_face_ranges=untouched,
         changed_ranges=None if before is None else changed_ranges(made.parts, before),
         cues=cues,
+        in_reach=_in_reach(renders),
         seconds=round(length.seconds, 6),
         speech_seconds=round(length.speech_seconds, 6),
         stages=stage_reports(run),
@@ -413,6 +414,14 @@ def _pictures_before(store: Store, settings: DubSettings) -> set[str] | None:
     output = str(settings.output.absolute())
     runs = [run for run in recorded_runs(store) if (run.command, run.output) == ("dub", output)]
     return {key for kind, key in runs[-1].artifacts if kind == COMPOSITE.kind} if runs else None
+
+
+def _in_reach(renders: Sequence[Artifact]) -> float | None:
+    """`DubReport.in_reach` over all frames of several renders."""
+    known = [each for each in renders if each.attributes.get("in_reach") is not None]
+    frames = sum(each.sizes["frame"] for each in known)
+    total = sum(each.attributes["in_reach"] * each.sizes["frame"] for each in known)
+    return round(total / frames, 4) if frames else None
 
 
 def recorded(settings: DubSettings) -> dict[str, Any]:

@@ -58,6 +58,11 @@ class DubReport(BaseModel):
         "run that wrote this file; null: there was none",
     )
     cues: list[CueReport] = Field([], description="rows of the cue sheet")
+    in_reach: float | None = Field(
+        None,
+        description="share of the new mouths, 0..1, of which the source shows one nearly alike; "
+        "null for a method that does not borrow mouths",
+    )
     seconds: float = Field(description="length of the output [s]")
     speech_seconds: float = Field(description="length of the speech given [s]")
     origin: OriginReport = OriginReport()

@@ -160,6 +160,9 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         f"  {report.frames} frames, {report.seconds:.2f} s (speech: "
         f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}"
     )
+    if report.in_reach is not None:
+        share = f"{100 * report.in_reach:.0f} %"
+        console.print(f"  the source shows {share} of the wanted mouths, or nearly alike ones")
     if report.no_face_ranges:
         console.print(f"  left as they were: frames {_told(report.no_face_ranges)}")
     if report.cues and report.changed_ranges is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
-from models.arrays import BankRows, FrameMask, FrameRows, Mouth, Mouths, Seconds
+from models.arrays import BankRows, FrameMask, FrameRows, FrameValues, Mouth, Mouths, Seconds
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor
 from models.faces.mesh.align import Pose, pose_descriptor
@@ -25,6 +25,10 @@ _BLOCK = 128
 """Frames whose distances to the whole bank are held at once."""
 
 _FORBIDDEN = np.float32(1e6)
+
+REACH = 0.0125
+"""A wanted mouth this near to a bank mouth is within reach of the warp [face heights]: it is about
+as far from the true one, by the speech model's error."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,31 @@ class Bank:
         return len(self.mouth)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What the frames borrow.
+
+    Attributes:
+        rows: bank row of each frame.
+        nearest: least distance of the wanted mouth from any bank row that may be borrowed, doubt
+            and another turn of the head counted in [face heights].
+    """
+
+    rows: FrameRows
+    nearest: FrameValues
+
+    def in_reach(self, made: FrameMask) -> float | None:
+        """Share of the frames, 0..1, whose wanted mouth lies within `REACH` of one in the bank.
+
+        The others are stretched from mouths that look different: shapes that the source never shows
+        with the head turned so. The path may still borrow another mouth than the nearest.
+
+        Args:
+            made: the frames that count; without any the share is None.
+        """
+        return float((self.nearest[made] <= REACH).mean()) if made.any() else None
+
+
 def choose_donors(
     target_mouth: Mouths,
     bank: Bank,
@@ -72,8 +101,8 @@ def choose_donors(
     settings: LenderSettings | None = None,
     target_time_s: Seconds | None = None,
     exclude_within_s: float | None = None,
-) -> FrameRows:
-    """The bank row that each frame borrows.
+) -> Choice:
+    """The bank row that each frame borrows, and how near the bank comes.
 
     Args:
         target_mouth: canonical, the wanted mouth (neutral + motion).
@@ -99,6 +128,7 @@ def choose_donors(
         seen = np.concatenate([seen, settings.jump_interior_weight * inside], axis=1)
     penalty = settings.quality_weight * (1 - bank.quality)
     search = _Search(bank, np.asarray(seen, np.float32), settings)
+    nearest = np.empty(len(wanted), np.float32)
     for start in range(0, len(wanted), _BLOCK):
         stop = min(start + _BLOCK, len(wanted))
         cost = _distances(wanted[start:stop], offered) + penalty
@@ -111,9 +141,10 @@ def choose_donors(
                     f"frame {start + blocked[0]}: the whole bank lies within "
                     f"{exclude_within_s} s of it; take a longer source or a smaller exclusion"
                 )
+        nearest[start:stop] = cost.min(1)
         for row in range(stop - start):
             search.step(cost[row], fresh=bool(scene_start[start + row]))
-    return search.path()
+    return Choice(search.path(), nearest)
 
 
 def _features(mouth: _Floats, pose: Pose, neutral: _Floats, settings: LenderSettings) -> _Floats:

@@ -99,6 +99,24 @@ def _walk(row: int, steps: int, run: BankRows) -> int:
     return row
 
 
+def mixed_mouths(
+    mouths: Float32[np.ndarray, "source_frame 57 3"],
+    first: FrameRows,
+    second: FrameRows,
+    weight: FrameValues,
+) -> Mouths:
+    """The mouths that frames borrow, canonical: of two source frames, mixed by the second's weight.
+
+    Args:
+        mouths: of all source frames.
+        first: source frame of each frame.
+        second: source frame of each frame.
+        weight: 0..1.
+    """
+    share = weight[:, None, None]
+    return np.asarray((1 - share) * mouths[first] + share * mouths[second])
+
+
 def mouth_displacement(
     wanted: Mouths,
     borrowed: Mouths,

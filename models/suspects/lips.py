@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.arrays import FrameMask, FrameValues, Mouths, Seconds
-from models.faces.mesh.indices import JAW, OUTER_LIP
-from models.metrics.closure import AROUND_S, Phone, closures
+from models.arrays import FrameMask, FrameValues, Seconds
+from models.metrics.articulation import AROUND_S, Phone, least_within
 from models.suspects.suspect import Suspect, places, weight
 
 REST_OPEN = 0.6
@@ -16,8 +15,6 @@ REST_SPEED = 1.5
 """Speed of the lips in silence, as a share of the mean speed in speech."""
 _SHORTEST_REST = 3
 _JOINED = 3
-
-_LEFT, _RIGHT = len(JAW), len(JAW) + len(OUTER_LIP) // 2
 
 
 @dataclass(frozen=True)
@@ -59,18 +56,6 @@ NEEDS = (
 )
 
 
-def width(mouth: Mouths) -> FrameValues:
-    """Distance between the corners of the mouth [face heights]."""
-    apart = mouth[:, _RIGHT, :2] - mouth[:, _LEFT, :2]
-    return np.asarray(np.linalg.norm(apart, axis=-1), np.float32)
-
-
-def levels(values: FrameValues) -> tuple[float, float]:
-    """The person's lowest and highest level of a measure, of frames with a face."""
-    low, high = np.quantile(values, [0.02, 0.95])
-    return float(low), float(high)
-
-
 def needed(
     need: Need,
     values: FrameValues,
@@ -84,7 +69,7 @@ def needed(
     Args:
         need: What is needed.
         values: the measure [face heights], NaN without a face.
-        between: the person's `levels`.
+        between: the person's `models.metrics.articulation.levels`.
         seconds: when each row is shown.
         phones: of the speech, on the same clock.
         labels: ARPABET, of each.
@@ -92,7 +77,7 @@ def needed(
     low, high = between
     chosen = [(p, label) for p, label in zip(phones, labels, strict=True) if label in need.phones]
     relative = np.asarray((values - low) / max(high - low, 1e-6), np.float32)
-    least = closures(relative, seconds, [phone for phone, _ in chosen])
+    least = least_within(relative, seconds, [phone for phone, _ in chosen])
     found = []
     for (phone, label), value in zip(chosen, least, strict=True):
         if not value > need.limit:  # NaN: not seen

@@ -12,6 +12,7 @@ from models.exemplar.render import (
     MouthRenderer,
     canonical_to_crop,
     mix_donors,
+    mixed_mouths,
     mouth_displacement,
 )
 from models.exemplar.settings import LenderSettings, RenderSettings
@@ -27,6 +28,9 @@ from tasks.result.render import RENDER, render_rows
 from tasks.source.landmarks import load_pose, mean_face
 from tasks.source.pictures import photographs
 from tasks.source.timeline import load_timeline
+
+LOW_REACH = 0.8
+"""A smaller share of wanted mouths within the source's reach is told."""
 
 LENDERS = Schema(
     "lenders",
@@ -79,7 +83,7 @@ def lenders(
     )
     scene_start = scene_starts(clip.scene_start, source)
     try:
-        rows = choose_donors(
+        choice = choose_donors(
             motion.read("mouth"),
             bank,
             target_pose=pose.at(source),
@@ -91,7 +95,7 @@ def lenders(
         )
     except ValueError as error:
         raise SettingsError(f"exclude_within_s: {error}") from error
-    mix = mix_donors(rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
+    mix = mix_donors(choice.rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
     shown = opacity(free[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames)
     return Made(
         {
@@ -100,20 +104,27 @@ def lenders(
             "weight": mix.weight,
             "opacity": shown,
         },
-        {"bank_frames": len(donors)},
+        {"bank_frames": len(donors), "in_reach": choice.in_reach(shown > 0)},
     )
 
 
 def _plan_render(lenders: Artifact, motion: Artifact, crops: Artifact) -> Plan:
     size = int(crops.attributes["crop_size_px"])
-    return Plan(sizes={"y": size, "x": size}, attributes={"notes": _notes(lenders, motion)})
+    told = {"notes": _notes(lenders, motion), "in_reach": lenders.attributes.get("in_reach")}
+    return Plan(sizes={"y": size, "x": size}, attributes=told)
 
 
 def _notes(lenders: Artifact, motion: Artifact) -> list[str]:
     notes = list(motion.attributes.get("notes", []))
-    bank = lenders.attributes.get("bank_frames", 0)
+    bank, reach = lenders.attributes.get("bank_frames", 0), lenders.attributes.get("in_reach")
     if bank < 50:
         notes.append(f"only {bank} source frames show a free mouth; a longer source looks better")
+    elif reach is not None and reach < LOW_REACH:
+        notes.append(
+            f"the source shows only {100 * reach:.0f} % of the mouths that the speech asks for, or "
+            "nearly alike ones, and the rest is stretched from other shapes: give a longer source, "
+            "in which more is said"
+        )
     return notes
 
 
@@ -150,10 +161,9 @@ def exemplar_render(
     for shard in shards:
         part = slice(shard.start, shard.stop)
         frames, count = source[part], shard.stop - shard.start
-        share = weight[part, None, None]
         moved = mouth_displacement(
             motion.read("mouth", shard.start, shard.stop),
-            (1 - share) * mouths[first[part]] + share * mouths[second[part]],
+            mixed_mouths(mouths, first[part], second[part], weight[part]),
             mouths[frames],
             neutral=neutral,
             settings=settings,

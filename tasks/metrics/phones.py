@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.audio.mel import SAMPLE_RATE
-from models.metrics.closure import Phone
+from models.metrics.articulation import Phone
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema, series
 from tasks.engine.stage import Made, stage

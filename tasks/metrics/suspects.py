@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import JAW, RIGID
 from models.faces.occlusion import covered_share
+from models.metrics.articulation import levels as levels_of
+from models.metrics.articulation import width
 from models.metrics.lips import neighbours, silent_and_sounding
 from models.metrics.lips import speed as lip_speed
 from models.speech_to_lips.neutral import opening
@@ -133,7 +135,7 @@ def suspects(
     own = opening(source_landmarks.read("mouth"))[source_landmarks.read("valid")]
     both = np.concatenate([own, gap[dub.seen]])
     if len(both):
-        found += _rest(dub, gap, lips.levels(both), levels)
+        found += _rest(dub, gap, levels_of(both), levels)
         found += _spoken(dub, gap, source_landmarks, phones, not_judged)
     if drift is None:
         not_judged["seam"] = "the source is shown repeated or backwards"
@@ -277,18 +279,18 @@ def _spoken(
     if phones is None or reason is not None:
         not_judged |= {need.kind: str(reason) for need in lips.NEEDS}
         return []
-    wide = lips.width(dub.mouth)
+    wide = width(dub.mouth)
     wide[~dub.seen] = np.nan
     own, valid = source.read("mouth"), source.read("valid")
     measures: dict[str, tuple[NDArray[np.float32], Callable[[Any], NDArray[np.float32]]]]
-    measures = {"opening": (gap, opening), "width": (wide, lips.width)}
+    measures = {"opening": (gap, opening), "width": (wide, width)}
     spans, labels = load_phones(phones)
     found = []
     for need in lips.NEEDS:
         values, measure = measures[need.measure]
         values = np.where(dub.made, values, np.nan).astype(np.float32)
         both = np.concatenate([measure(own)[valid], values[np.isfinite(values)]])
-        found += lips.needed(need, values, lips.levels(both), dub.seconds, spans, labels)
+        found += lips.needed(need, values, levels_of(both), dub.seconds, spans, labels)
     return found
 
 

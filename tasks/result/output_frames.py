@@ -160,8 +160,8 @@ def _cut(
     rows = rows[(pts >= first) & (pts < last)]
     if first >= end:
         raise SettingsError(
-            f"--start {first * tick_seconds:.3f} s lies behind the end: the source lasts "
-            f"{end * tick_seconds:.3f} s"
+            f"--start {(begin + first) * tick_seconds:.3f} s lies behind the end: the source "
+            f"lasts {(begin + end) * tick_seconds:.3f} s"
         )
     if not len(rows):
         raise SettingsError(

@@ -42,8 +42,8 @@ _SAMPLED_FRAMES = 256
 
 
 def _plan(render: Artifact) -> Plan:
-    notes = list(render.attributes.get("notes", []))
-    return Plan(sizes={"y": SIZE, "x": SIZE}, attributes={"notes": notes})
+    told = {name: render.attributes.get(name) for name in ("notes", "in_reach")}
+    return Plan(sizes={"y": SIZE, "x": SIZE}, attributes=told | {"notes": told["notes"] or []})
 
 
 @stage(RENDER, version=3, rows="render", plan=_plan, network=True)

@@ -70,6 +70,7 @@ def test_dub_keeps_size_times_and_length(settings: Make) -> None:
     assert report.frames == FRAMES == len(after)
     assert report.valid_frames == FRAMES
     assert report.no_face_ranges == []
+    assert report.in_reach is not None and 0 <= report.in_reach <= 1
     assert (after.video.width, after.video.height) == (400, 300)
     np.testing.assert_allclose(after.seconds, before.seconds, atol=float(after.time_base))
     assert len(decode_audio(given.output)) == round(before.end_pts * before.time_base * 16000)
@@ -188,7 +189,7 @@ def test_frames_without_a_face_pass_bit_exact(settings: Make, tmp_path: Path) ->
     nobody = make_video(tmp_path / "nobody.mp4", frames=40)
     given = settings(video=nobody, encode={"crf": 0})
     report = dub(given)
-    assert report.valid_frames == 0
+    assert report.valid_frames == 0 and report.in_reach is None
     assert report.no_face_ranges == [(0, 40)]
     for before, after in zip(luma(nobody), luma(given.output), strict=True):
         np.testing.assert_array_equal(before, after)

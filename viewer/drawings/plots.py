@@ -7,7 +7,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from models.exemplar.render import mouth_displacement
+from models.exemplar.render import mixed_mouths, mouth_displacement
 from models.exemplar.settings import RenderSettings
 from models.faces.mesh.indices import MOUTH, OUTER_LIP
 from models.speech_to_lips.neutral import opening
@@ -138,8 +138,7 @@ def _given(
     around = Lineage(_store(path), path)
     mouths = around.need("landmarks").read("mouth")
     own = mouths[around.need("output_frames").read("source_frame")]
-    share = path.read("weight")[:, None, None]
-    lent = (1 - share) * mouths[path.read("first")] + share * mouths[path.read("second")]
+    lent = mixed_mouths(mouths, *(path.read(name) for name in ("first", "second", "weight")))
     settings = RenderSettings.model_validate(path.manifest.parameters["render"])
     moved = mouth_displacement(asked, lent, own, neutral=neutral, settings=settings)
     drawn = opening(own + moved)

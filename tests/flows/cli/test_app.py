@@ -45,8 +45,9 @@ def test_json_is_all_there_is_on_stdout(settings: Make) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report) >= {
-        *("output", "frames", "valid_frames", "no_face_ranges", "stages", "versions"),
+        *("output", "frames", "valid_frames", "no_face_ranges", "in_reach", "stages", "versions"),
     }
+    assert f"the source shows {100 * report['in_reach']:.0f} % of the wanted mouths" in done.stderr
     assert set(report["stages"][0]) == {"name", "seconds", "hits", "computed", "key", "role"}
     assert not any(stage["computed"] for stage in report["stages"])
     assert "all came from the store" in done.stderr

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_frames, bank_runs
-from models.exemplar.lenders import Bank, _Search, choose_donors
+from models.exemplar.lenders import REACH, Bank, Choice, _Search, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor, lip_gap
@@ -19,11 +19,14 @@ def first_only(frames: int) -> NDArray[np.bool_]:
 
 def choose(amount: NDArray[np.float32], bank: Bank, **options: object) -> NDArray[np.int32]:
     scene_start = options.pop("scene_start", first_only(len(amount)))
+    return choice(amount, bank, scene_start=scene_start, **options).rows
+
+
+def choice(amount: NDArray[np.float32], bank: Bank, **options: object) -> Choice:
     return choose_donors(
         opened(amount)[:, list(MOUTH)],
         bank,
         target_pose=still_pose(len(amount)),
-        scene_start=scene_start,  # type: ignore[arg-type]
         neutral=NEUTRAL,
         **options,  # type: ignore[arg-type]
     )
@@ -75,6 +78,18 @@ def test_one_closed_frame_between_open_ones_is_not_smoothed_away() -> None:
     amount[15] = 0
     bank = make_bank(np.concatenate([np.full(40, 0.06), np.zeros(5)]).astype(np.float32))
     assert choose(amount, bank)[15] >= 40
+
+
+def test_the_share_in_reach_is_of_mouths_that_the_bank_nearly_shows() -> None:
+    bank = make_bank(np.linspace(0, 0.03, 40).astype(np.float32))
+    found = choice(
+        np.repeat([0.015, 0.15], 10).astype(np.float32), bank, scene_start=first_only(20)
+    )
+    assert (found.nearest[:10] < 0.002).all() and (found.nearest[10:] > 2 * REACH).all()
+    everywhere = np.ones(20, bool)
+    assert found.in_reach(everywhere) == 0.5
+    assert found.in_reach(np.arange(20) < 15) == pytest.approx(2 / 3)
+    assert found.in_reach(~everywhere) is None
 
 
 def test_doubtful_frames_are_borrowed_only_for_want_of_others() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.faces.crop.crop import crop_transforms
 from models.faces.mesh.align import Pose
 from models.faces.mesh.indices import MOUTH
-from models.metrics.closure import Phone
+from models.metrics.articulation import Phone, width
 from models.suspects import lips, picture, place, sound
 from models.suspects.suspect import CLASSES, Suspect, heaviest, runs, weight
 
@@ -99,7 +99,7 @@ def test_sounds_that_the_lips_do_not_make(need: lips.Need, label: str) -> None:
 def test_a_mouth_is_as_wide_as_its_corners_are_apart() -> None:
     mouth = np.zeros((2, len(MOUTH), 3), np.float32)
     mouth[1, MOUTH.index(61), 0], mouth[1, MOUTH.index(291), 0] = -0.2, 0.3
-    np.testing.assert_allclose(lips.width(mouth), [0, 0.5])
+    np.testing.assert_allclose(width(mouth), [0, 0.5])
 
 
 def test_a_mouth_that_does_not_rest_in_silence() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.metrics.closure import Phone, closures, closures_by_chance
+from models.faces.mesh.indices import JAW
+from models.metrics.articulation import CLASSES, Phone, SoundClass, by_chance, least_within
 from stores.artifacts.source import Source
 from tasks.engine.run import Run
-from tasks.metrics import closure, phones, speech
+from tasks.metrics import articulation, phones, speech
 from tasks.metrics.speech import talking_and_silent
 from tasks.speech.waveform import waveform
 from tests.media_factory import EXAMPLE, make_audio
@@ -74,49 +75,79 @@ def test_silero_hears_speech_and_not_a_tone(run: Run, tmp_path: Path) -> None:
     assert speech.voice_activity(tone).read("probability").max() < 0.5
 
 
-def test_closures_are_found_at_their_phones() -> None:
+def test_the_least_value_is_found_within_each_phone() -> None:
     opening = np.ones(FRAMES, np.float32)
     opening[[25, 50]] = 0
     phones = [Phone(0.98, 1.04), Phone(1.95, 2.02), Phone(3.0, 3.1), Phone(9.0, 9.1)]
-    found = closures(opening, SECONDS, phones)
+    found = least_within(opening, SECONDS, phones)
     np.testing.assert_array_equal(found, [0, 0, 1, np.nan])
-    assert np.nanmean(closures_by_chance(opening, SECONDS, phones[:3]) < 0.2) < 0.3
-    assert np.isnan(closures(np.full(FRAMES, np.nan, np.float32), SECONDS, phones)).all()
+    assert np.nanmean(by_chance(opening, SECONDS, phones[:3]) < 0.2) < 0.3
+    assert np.isnan(least_within(np.full(FRAMES, np.nan, np.float32), SECONDS, phones)).all()
 
 
-def closing(
-    tmp_path: Path, opening: Any, *, sure: float = 0.8
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Figures of a mouth beside a person who closes it at 0.5, 1.5, 2.5 and 3.5 s."""
+def spoken(
+    tmp_path: Path, amount: Any, sounds: SoundClass = CLASSES[0], *, sure: float = 0.8
+) -> tuple[float | None, float | None, str]:
+    """Rate, gain and reason of a mouth, for sounds at 0.5, 1.5, 2.5 and 3.5 s."""
     starts = np.array([0.45, 1.45, 2.45, 3.45], np.float32)
-    label = np.full(len(starts), phones.ARPABET.index("B"), np.int32)
+    label = np.full(len(starts), phones.ARPABET.index(sounds.phones[-1]), np.int32)
     spans = Known(
         {"span": np.stack([starts, starts + 0.1], axis=1), "label": label}, {"sure": sure}
     )
     clock = times(tmp_path, FRAMES)
-    made = closure.closure.body(face(opening), clock, reference=face(TALK), phones=spans)
-    return made.attributes["values"], made.attributes["reasons"]
+    result, person = moving(amount), moving(TALK)
+    made = articulation.articulation.body(result, clock, reference=person, phones=spans)
+    values, reasons = made.attributes["values"], made.attributes["reasons"]
+    others = {name for other in CLASSES if other != sounds for name in names(other)}
+    assert all(values[name] is None for name in others) and reasons.keys() >= others
+    rate, gain = names(sounds)
+    return values[rate], values[gain], reasons.get(rate, "")
+
+
+def names(sounds: SoundClass) -> tuple[str, str]:
+    return f"{sounds.name}_rate", f"{sounds.name}_gain"
+
+
+def moving(amount: Any) -> Known:
+    """A mouth that opens, chin and all, and widens at both sides, by an amount [face heights]."""
+    known = face(amount)
+    known.arrays["mouth"][:, : len(JAW), 1] += amount[:, None].astype(np.float32)
+    across = known.arrays["mouth"][:, :, 0]
+    across += (np.sign(across) * amount[:, None]).astype(np.float32)
+    return known
 
 
 TALK = np.where(np.abs((SECONDS + 0.5) % 1) < 0.06, 0, 0.06)
+"""Down at 0.5, 1.5, 2.5 and 3.5 s."""
+
+each_class = pytest.mark.parametrize("sounds", CLASSES, ids=lambda each: each.name)
 
 
-def test_lips_that_close_in_time(tmp_path: Path, run: Run) -> None:
-    values, reasons = closing(tmp_path, TALK)
-    assert values["closure_rate"] == 100 and values["closure_gain"] > 60 and reasons == {}
-    late, _ = closing(tmp_path, np.roll(TALK, 8))
-    assert late["closure_rate"] == 0 and late["closure_gain"] <= 0
+@each_class
+def test_a_mouth_that_does_what_sounds_need_in_time(
+    tmp_path: Path, run: Run, sounds: SoundClass
+) -> None:
+    rate, gain, reason = spoken(tmp_path, TALK, sounds)
+    assert rate == 100 and gain is not None and gain > 60 and reason == ""
+    rate, gain, _ = spoken(tmp_path, np.roll(TALK, 8), sounds)
+    assert rate == 0 and gain is not None and gain <= 0
 
 
-def test_a_mouth_that_stays_closed_gains_nothing(tmp_path: Path, run: Run) -> None:
-    values, _ = closing(tmp_path, 0 * TALK)
-    assert (values["closure_rate"], values["closure_gain"]) == (100, 0)
+@each_class
+def test_a_mouth_that_stays_as_it_is_gains_nothing(
+    tmp_path: Path, run: Run, sounds: SoundClass
+) -> None:
+    assert spoken(tmp_path, 0 * TALK, sounds) == (100, 0, "")
 
 
 def test_speech_that_is_not_understood_gives_no_figure(tmp_path: Path, run: Run) -> None:
-    values, reasons = closing(tmp_path, TALK, sure=0.4)
-    assert values == {"closure_rate": None, "closure_gain": None}
-    assert "no clear English" in reasons["closure_rate"]
+    rate, gain, reason = spoken(tmp_path, TALK, sure=0.4)
+    assert rate is gain is None and "no clear English" in reason
+
+
+def test_each_class_has_phones_of_its_own_that_are_heard() -> None:
+    used = [phone for sounds in CLASSES for phone in sounds.phones]
+    assert len(set(used)) == len(used) and set(used) <= set(phones.ARPABET)
 
 
 def test_pocketsphinx_finds_closing_phones(run: Run) -> None:
