@@ -59,7 +59,7 @@ def judge(
         chosen = [span for span, label in spans if label in sounds.phones]
         if reason or not chosen:
             continue
-        least, chance = (judge(values, seconds, chosen) for judge in (least_within, by_chance))
+        least, chance = least_within(values, seconds, chosen), by_chance(values, seconds, chosen)
         least, chance = least[np.isfinite(least)], chance[np.isfinite(chance)]
         if not len(least) or not len(chance):
             continue
@@ -117,7 +117,7 @@ def main() -> None:
             for key, counts in clip.items():
                 found[key].append(counts)
     table(
-        ["", "sounds", "limit", "met [%]", "by chance [%]", "beyond chance", "sounds", "clips"],
+        ["", "sounds", "limit", "met [%]", "by chance [%]", "beyond chance", "heard", "clips"],
         (
             [*key, *shares(clips), sum(clip[0] for clip in clips), len(clips)]
             for key, clips in sorted(found.items())
