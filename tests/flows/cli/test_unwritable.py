@@ -49,6 +49,7 @@ WRITERS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("dub",): ("talk.mp4", "speech.wav", "-o", "out.mp4", "--direct"),
     ("demo",): ("-o", "demo.mp4", "--direct"),
     ("faces",): ("talk.mp4",),
+    ("cues",): ("clips/one.mp4", "-o", "cues.csv"),
     ("batch",): ("rows.csv", "--direct"),
     ("prepare",): ("folder", "--data", "clips", "-o", "index.parquet"),
     ("train",): ("ip_lap.landmarks", "--data", "clips", "-o", "trained", "--direct"),

@@ -101,7 +101,7 @@ def test_unknown_protocols_and_rules_are_named(tmp_path: Path) -> None:
     own.write_text("title: x\nabout: x\nsource: x\ndata: x\nspeech: own\nglobs: ['*']\n")
     with pytest.raises(SettingsError, match="globs"):
         read_protocol(str(own))
-    with pytest.raises(SettingsError, match="can't be read"):
+    with pytest.raises(SettingsError, match="no such file"):
         read_protocol(str(tmp_path / "none.yaml"))
 
 
