@@ -45,7 +45,7 @@ LENDERS = Schema(
 )
 
 
-@stage(LENDERS, version=2)
+@stage(LENDERS, version=3)
 def lenders(
     motion: Artifact,
     landmarks: Artifact,
