@@ -1,1 +1,1 @@
-"""Metrics of pictures (LPIPS, FID, SSIM, PSNR, CPBD, seams) and of lips (motion, articulation, sync)."""
+"""Metrics of pictures (LPIPS, FID, SSIM, PSNR, CPBD, seams) and lips (motion, sounds, sync)."""
