@@ -324,6 +324,7 @@ def test_at_other_rates_frames_keep_their_times(make_tiny: Make, tmp_path: Path)
     assert (scan(settings.output).seconds == scan(video).seconds).all()
 
 
+@pytest.mark.long
 def test_frames_without_a_face_pass_untouched(make_tiny: Make, tmp_path: Path) -> None:
     seen = [picture for picture, _ in zip(faces(400, 300), range(12), strict=False)]
 

@@ -144,7 +144,7 @@ def test_without_a_run_one_is_told_to_make_it(make: Make) -> None:
         dub(make())
 
 
-@pytest.mark.parametrize("borrows", [False, True])
+@pytest.mark.parametrize("borrows", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_only_the_lower_face_changes(
     make: Make, run_of: Callable[..., Path], borrows: bool
 ) -> None:
