@@ -30,7 +30,7 @@ from tests.media_factory import EXAMPLE, make_video
 from tests.published_weights import trained_file, write_filled, write_registry
 from tests.stores.object_server import object_server
 
-pytestmark = [pytest.mark.dub, pytest.mark.long]
+pytestmark = [pytest.mark.dub, pytest.mark.slow]
 
 NOT_RUN = {
     r"^pip |^make \.venv|^make PYTHON": "installs packages; test_wheel.py installs the wheel",
