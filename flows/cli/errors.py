@@ -66,6 +66,25 @@ def one_line_errors() -> Iterator[None]:
             raise
         where = "" if error.filename is None else f"{error.filename}: "
         _end(f"{where}{error.strerror}", 1)
+    except Exception as error:
+        if not _is_lost_server(error):
+            raise
+        address = os.environ["PREFECT_API_URL"]
+        _end(
+            f"no Prefect server answers at {address} (PREFECT_API_URL): start it, as `dubflow up` "
+            "does, or give --direct",
+            1,
+        )
+
+
+def _is_lost_server(error: BaseException | None) -> bool:
+    """Whether it comes from asking the server that PREFECT_API_URL names, which does not answer."""
+    httpx = sys.modules.get("httpx")
+    if httpx is None or "PREFECT_API_URL" not in os.environ:
+        return False
+    while error is not None and not isinstance(error, httpx.TransportError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import pytest
 from cyclopts import App
 
 from flows.cli.app import app
+from flows.cli.errors import one_line_errors
 from flows.cli.options import may_replace
 from flows.names import (
     dataset_names,
@@ -323,3 +325,20 @@ print("loaded:", [name for name in {heavy!r} if name in sys.modules])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded: []"
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_server_that_is_gone_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask() -> NoReturn:
+        raise RuntimeError("failed to reach it") from httpx.ConnectError("refused")
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(RuntimeError), one_line_errors():
+        ask()
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with pytest.raises(SystemExit), one_line_errors():
+        ask()
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in capsys.readouterr().err
+    with pytest.raises(RuntimeError), one_line_errors():
+        raise RuntimeError("of another kind")
