@@ -128,6 +128,7 @@ def dub(
     own_pool = WorkerPool(
         0 if cluster or pool or is_short else workers,
         modules=sorted({address.split(":")[0] for address in stage_versions(settings)}),
+        early=settings.audio is not None,  # of a sheet often one row alone is new
     )
     with (
         own_pool,
@@ -389,7 +390,7 @@ def finish(
     untouched = false_ranges(anew(made.lines, count))
     notes = [note for each in made.lines for note in each.person.track.attributes["notes"]]
     renders = [each.render for each in made.lines if each.render is not None]
-    notes += [note for each in renders for note in each.attributes.get("notes", [])]
+    notes += _notes_of_renders(made.lines)
     notes += licence_notes(licences(run.kept.values())) if renders else []
     return DubReport(
         run=record.id,
@@ -407,6 +408,19 @@ def finish(
         notes=[*dict.fromkeys(notes), *_unmarked(settings), *run.notes],
         versions=software_versions(),
     )
+
+
+def _notes_of_renders(lines: Sequence[Voiced]) -> list[str]:
+    """Each note once; with the rows of the sheet that it is about, unless it is about all."""
+    about: dict[str, list[str]] = {}
+    drawn = [(each.line.name, each.render) for each in lines if each.render is not None]
+    for name, render in drawn:
+        for note in render.attributes.get("notes", []):
+            about.setdefault(note, []).append(name)
+    return [
+        note if len(names) == len(drawn) else f"{', '.join(names)}: {note}"
+        for note, names in about.items()
+    ]
 
 
 def _pictures_before(store: Store, settings: DubSettings) -> set[str] | None:

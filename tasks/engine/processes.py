@@ -41,13 +41,22 @@ class WorkerPool:
     Args:
         size: Calls performed at once.
         least_rows: A call of fewer rows is not worth the way to a worker.
-        modules: Which workers load as soon as the run computes anything, so that they are ready
-            when the first call comes. This process, which then has nothing else to do, performs
-            one of the calls itself. Without any, workers start at the first call.
+        modules: Which a single run needs. This process, which then has nothing else to do, performs
+            one of the calls itself.
+        early: Start workers, and let them load the modules, as soon as the run computes anything,
+            so that they are ready when calls come. Else they start when one is needed.
     """
 
-    def __init__(self, size: int, *, least_rows: int = 64, modules: Sequence[str] = ()) -> None:
-        self._size, self._least_rows, self._modules = size, least_rows, modules
+    def __init__(
+        self,
+        size: int,
+        *,
+        least_rows: int = 64,
+        modules: Sequence[str] = (),
+        early: bool = True,
+    ) -> None:
+        self._size, self._least_rows = size, least_rows
+        self._modules = modules if early else ()
         self._slots = threading.Semaphore(size)
         self._here = threading.Semaphore(1 if modules else 0)
         self._started: list[_WorkerProcess] = []
