@@ -21,12 +21,11 @@ from flows.cues.lines import (
     Output,
     Spoken,
     cues_of,
-    in_step,
     laid_along,
     spoken_file,
     with_gaps,
 )
-from flows.cues.people import Person, find_people
+from flows.cues.people import Person, find_people, own_waveform
 from flows.cues.picture import Part, Voiced, anew, composed_picture
 from flows.cues.report import changed_ranges, cue_reports
 from flows.cues.sound import Heard, hear, sound_format, speech_files
@@ -42,6 +41,7 @@ from flows.origin import (
     mark_text,
 )
 from flows.settings import DubSettings
+from flows.together import beside, in_step
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.keys import content_key
 from stores.artifacts.source import Source
@@ -56,7 +56,7 @@ from stores.runs import RunRecord, record_run, recorded_runs
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
 from tasks.engine.processes import WorkerPool
-from tasks.engine.run import Progress, Run, told_as, usable_processors
+from tasks.engine.run import Progress, Run, current_run, told_as, usable_processors
 from tasks.engine.stage import Stage
 from tasks.result.composite import COMPOSITE
 from tasks.result.dubbed import dubbed
@@ -175,8 +175,11 @@ def dubbing(settings: DubSettings) -> Dubbing:
     showing, length = lay_out(clip, spoken_until, settings.sync)
     frames = output_frames(clip, showing=showing)
     output = Output(load_timeline(clip), showing, length, frames)
-    found = faces(video, clip, sfd_weights=_detector_weights(settings.detector))
     own_track = find_track(settings.video, settings.source_track)
+    found, _ = beside(
+        lambda: faces(video, clip, sfd_weights=_detector_weights(settings.detector)),
+        lambda: _listen(settings, video, clip, own_track, [*heard.values()]),
+    )
     people = find_people(settings, video, clip, found, cues, own_track)
     laid = laid_along(settings, cues, [heard[cue.speech] for cue in cues], output)
     lines = in_step(
@@ -189,6 +192,17 @@ def dubbing(settings: DubSettings) -> Dubbing:
     seen, tracks = lines[0].person.seen, Tracks(track, own_track)
     result = with_sound(settings, seen, picture, spoken, frames, length, tracks, mark)
     return Dubbing(video, list(heard.values()), clip, length, found, lines, parts, result)
+
+
+def _listen(
+    settings: DubSettings, video: Source, clip: Artifact, own_track: int | None, heard: list[Heard]
+) -> None:
+    """What a method needs to know of sounds alone; the rows of a sheet are heard one by one."""
+    if settings.audio is None or current_run().plan is not None:
+        return
+    with told_as("source"):
+        own = own_waveform(video, clip, own_track)
+    find_method(settings.method).listen(heard[0].waveform, own, options_of_method(settings))
 
 
 def _voiced(settings: DubSettings, person: Person, line: Spoken, output: Output) -> Voiced:

@@ -1,14 +1,11 @@
 """Cues laid along the output: which frames each is seen in, and what of its speech is heard."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +20,12 @@ from stores.errors import InputError
 from stores.media.source import probe
 from stores.media.timecode import advanced, header_clock, usual_rate
 from stores.media.timeline import Timeline
-from tasks.engine.perform import others_stopped
-from tasks.engine.run import current_run, told_as
+from tasks.engine.run import told_as
 from tasks.result.output_frames import STILL_RATE, Length, Showing
 from tasks.result.settings import Line, Placed
 from tasks.result.voices import voices
 from tasks.speech.spoken import spoken
 from tasks.speech.waveform import waveform
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 _FITS_SECONDS = 0.02
 """Speech longer than its cue by less than this needs no stretching."""
@@ -269,21 +262,3 @@ def spoken_file(
     with told_as("speech"):
         waveform(source)  # for who looks at the dub
     return source, None
-
-
-def in_step(items: Sequence[A], function: Callable[[A], B]) -> list[B]:
-    """What the function makes of each item, several at a time as the run has workers."""
-    run = current_run()
-    count = 1 if run.plan is not None else max(1, min(run.workers, len(items)))
-    if count == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(count, thread_name_prefix="cue") as pool:
-        futures = [pool.submit(copy_context().run, function, item) for item in items]
-
-        def rest() -> None:
-            for future in futures:
-                future.cancel()
-            wait(futures)
-
-        with others_stopped(run, rest):
-            return [future.result() for future in futures]

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.cues.lines import Output, Spoken, in_step
+from flows.cues.lines import Output, Spoken
 from flows.cues.people import Person
 from flows.settings import DubSettings
+from flows.together import in_step
 from stores.artifacts.artifact import Artifact
 from tasks.engine.run import told_as
 from tasks.result.composite import composite

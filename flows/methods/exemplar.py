@@ -54,6 +54,14 @@ def run(
     return borrowed_mouths(seen, wanted, bank, free, output_frames, settings)
 
 
+def listen(speech: Artifact, own: Artifact | None, settings: ExemplarSettings) -> None:
+    """What `run` needs of the new speech, and of the speaker's own."""
+    for heard in (speech, own if settings.adapt else None):
+        if heard is not None:
+            mel(heard)
+            speech_features(heard)
+
+
 def borrowed_mouths(
     seen: Seen,
     wanted: Artifact,
@@ -94,4 +102,4 @@ def least_seconds(settings: ExemplarSettings) -> float:
     return 2 * (settings.exclude_within_s or 0.0)
 
 
-METHOD = Method(ExemplarSettings, run, least_seconds=least_seconds)
+METHOD = Method(ExemplarSettings, run, listen=listen, least_seconds=least_seconds)

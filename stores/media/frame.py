@@ -18,6 +18,7 @@ from stores.media.pixels import (
     blend_patch,
     carried_over,
     planes_to_rgb,
+    resized,
     upsampled,
     warped,
 )
@@ -212,7 +213,7 @@ class Frame:
         luma, blue, red = plane_views(self._seen)
         rows, columns = slice(y0 >> down, -(-y1 >> down)), slice(x0 >> across, -(-x1 >> across))
         parts = (luma[y0:y1, x0:x1], blue[rows, columns], red[rows, columns])
-        scaled = [_resized(part, (width, height)) for part in parts]
+        scaled = [resized(part, width, height) for part in parts]
         return planes_to_rgb(scaled[0], scaled[1], scaled[2], self.layout.codes)
 
     def warped_rgb(
@@ -406,14 +407,3 @@ def _copy_tags(source: VideoFrame, target: VideoFrame) -> None:
     target.color_primaries = source.color_primaries
     target.color_trc = source.color_trc
     target.colorspace = source.colorspace
-
-
-def _resized(plane: Plane, size: tuple[int, int]) -> Plane:
-    """Scale a plane to (width, height) px."""
-    width, height = size
-    if plane.shape == (height, width):
-        return plane
-    shrink = min(plane.shape[1] / width, plane.shape[0] / height)
-    # Up to a factor of two, two by two samples see all of them, several times faster.
-    method = cv2.INTER_AREA if shrink >= 2 else cv2.INTER_LINEAR
-    return cv2.resize(plane, size, interpolation=method)

@@ -23,7 +23,6 @@ Mask = Float32[np.ndarray, "height width"]
 _WholePlane = UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
 """At the size of the picture, as luma always is."""
 
-_MOST_SAMPLES = 4  # along a side of a pixel that a square is made of
 _KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
 
 
@@ -242,6 +241,40 @@ def carried_over(now: Plane, was: Plane, new: Plane, codes: Codes) -> Plane:
     return cast(Plane, np.clip(carried, 0, codes.maximum).astype(now.dtype))
 
 
+def shrunk(picture: Plane | Rgb, times: int) -> Plane | Rgb:
+    """Average blocks of `times` x `times` samples; a last part of a block counts as whole.
+
+    Args:
+        picture: Codes, or RGB.
+        times: How much smaller it gets.
+    """
+    if times == 1:
+        return picture
+    whole: Any = picture
+    down, across = (-side % times for side in picture.shape[:2])
+    if down or across:
+        whole = cv2.copyMakeBorder(picture, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    size = (whole.shape[1] // times, whole.shape[0] // times)
+    return cast(Plane, cv2.resize(whole, size, interpolation=cv2.INTER_AREA))
+
+
+def resized(picture: Plane, width: int, height: int) -> Plane:
+    """Scale a plane, averaged where it shrinks.
+
+    Args:
+        picture: Codes.
+        width: px.
+        height: px.
+    """
+    if picture.shape == (height, width):
+        return picture
+    # Whole factors and then the rest, two by two samples, see all samples several times faster
+    # than averages over parts of samples.
+    times = int(min(picture.shape[1] / width, picture.shape[0] / height) / 1.5 + 0.5)
+    small = shrunk(picture, max(1, times))
+    return cast(Plane, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
 def warped(
     picture: Plane | Rgb, matrix: Float[np.ndarray, "2 3"], size: int, outside: int
 ) -> UInt8[np.ndarray, "{size} {size} *rgb"] | UInt16[np.ndarray, "{size} {size}"]:
@@ -253,18 +286,21 @@ def warped(
         size: Side of the square [px].
         outside: What lies beyond the picture.
     """
-    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    finer = int(np.clip(round(step), 1, _MOST_SAMPLES))
-    fine = matrix.copy()
-    fine[:, :2] /= finer
-    fine[:, 2] += fine[:, :2] @ np.array([0.5, 0.5])
-    square = cv2.warpAffine(
-        picture,
-        fine,
-        (size * finer, size * finer),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderValue=(outside,),
-    )
-    if finer > 1:
-        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    here = np.array(matrix, np.float64)
+    times = max(1, round(float(np.hypot(here[0, 0], here[1, 0]))))
+    if times > 1:
+        corners = size * np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) @ here[:, :2].T + here[:, 2]
+        # Only what is seen, and a block around it.
+        low = np.maximum(np.floor(corners.min(0)).astype(int) - times, 0)
+        high = np.ceil(corners.max(0)).astype(int) + times + 1
+        part = picture[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
+        if not part.size:
+            return np.full((size, size, *picture.shape[2:]), outside, picture.dtype)
+        picture = shrunk(part, times)
+        here[:, 2] += 0.5 - low
+        here /= times
+        here[:, 2] -= 0.5
+    here[:, 2] += here[:, :2] @ np.array([0.5, 0.5])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = cv2.warpAffine(picture, here, (size, size), flags=how, borderValue=(outside,))
     return np.asarray(square)
