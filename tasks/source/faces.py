@@ -49,7 +49,7 @@ FACES = Schema(
 )
 
 
-@stage(FACES, version=6, rows="timeline")
+@stage(FACES, version=7, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,

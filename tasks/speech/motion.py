@@ -24,7 +24,7 @@ MOTION = Schema(
 )
 
 
-@stage(MOTION, version=3)
+@stage(MOTION, version=4)
 def motion(
     mel: Artifact,
     features: Artifact,
@@ -39,12 +39,16 @@ def motion(
         mel: Of the new speech.
         features: `speech_features` of it.
     """
-    from models.speech_to_lips.predict import predict_motion
+    from models.speech_to_lips.predict import LIVELY, predict_motion
 
     learnt = {name: speaker.read(name) for name in ("weight", "bias")}
     adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
     predicted = predict_motion(
-        lips_model(), mel.read("mel"), speech=features.read("feature"), adapter=adapter
+        lips_model(),
+        mel.read("mel"),
+        speech=features.read("feature"),
+        adapter=adapter,
+        edge=LIVELY,
     )
     tick_seconds = float(load_timeline(timeline).time_base)
     times = output_frames.read("pts") * tick_seconds

@@ -27,7 +27,7 @@ from models.speech_to_lips.neutral import (
     opening,
     opening_scale,
 )
-from models.speech_to_lips.predict import load_model, predict_motion
+from models.speech_to_lips.predict import LIVELY, SMOOTH, edged, load_model, predict_motion
 from models.speech_to_lips.recordings import Recording, at_ticks, common_level, examples
 from models.speech_to_lips.training import mirrored, mirrored_rows
 
@@ -103,6 +103,17 @@ def test_blocks_do_not_show(model: LipsNetwork) -> None:
     for ticks in (5, 35, 1000):
         parts = predict_motion(model, mel, block_ticks=ticks)
         np.testing.assert_allclose(parts, whole, atol=2e-6)
+
+
+def test_an_edge_enlarges_what_is_fast_and_leaves_the_rest() -> None:
+    slow = np.tile(np.float32([1, -2]), (9, 1))
+    ticks = np.arange(9, dtype=np.float32)[:, None]
+    fast = np.float32((-1) ** ticks)
+    np.testing.assert_allclose(edged(slow, LIVELY), slow, atol=1e-6)
+    np.testing.assert_allclose(edged(ticks, LIVELY)[1:-1], ticks[1:-1], atol=1e-5)
+    np.testing.assert_allclose(edged(fast, LIVELY)[1:-1], 1.4 * fast[1:-1], atol=1e-6)
+    np.testing.assert_allclose(edged(fast, SMOOTH)[1:-1], 0, atol=1e-6)
+    assert len(edged(slow[:0], LIVELY)) == 0
 
 
 def test_same_input_same_motion(model: LipsNetwork) -> None:
