@@ -45,19 +45,19 @@ class Method:
     Attributes:
         settings: Model of its settings.
         run: (source, waveform of the new speech, output frames, settings) → `render` artifact.
-        listen: (waveform of the new speech, that of the source or None, settings): calls what `run`
-            will call and what needs no picture, so that it is done while faces are looked for.
         weights: Names of the weights that it needs with these settings, as in configs/weights/.
         files: What it looks at with these settings, beside video and speech.
         least_seconds: Shorter videos can't be dubbed with these settings.
+        listen: (waveform of the new speech, that of the source or None, settings): calls what `run`
+            will call and what needs no picture, so that it is done while faces are looked for.
     """
 
     settings: type[MethodSettings]
     run: Callable[[Seen, Artifact, Artifact, Any], Artifact]
-    listen: Callable[[Artifact, Artifact | None, Any], None] = lambda speech, own, settings: None
     weights: Callable[[Any], tuple[str, ...]] = lambda settings: ()
     files: Callable[[Any], tuple[Path, ...]] = lambda settings: ()
     least_seconds: Callable[[Any], float] = lambda settings: 0.0
+    listen: Callable[[Artifact, Artifact | None, Any], None] = lambda speech, own, settings: None
 
 
 @cache

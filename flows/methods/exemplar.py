@@ -102,4 +102,4 @@ def least_seconds(settings: ExemplarSettings) -> float:
     return 2 * (settings.exclude_within_s or 0.0)
 
 
-METHOD = Method(ExemplarSettings, run, listen=listen, least_seconds=least_seconds)
+METHOD = Method(ExemplarSettings, run, least_seconds=least_seconds, listen=listen)

@@ -90,7 +90,7 @@ def _erf(x: Signal) -> Signal:
         sum_ += np.float32(factor)
     sum_ *= t
     sum_ *= np.exp(-size * size)
-    return np.copysign(1 - sum_, x)
+    return np.asarray(np.copysign(1 - sum_, x))
 
 
 def gelu(x: Signal) -> Signal:

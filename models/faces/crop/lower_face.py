@@ -6,6 +6,7 @@ All of it is derived once from the canonical mean face, so that no list of trian
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Int32
 from numpy.typing import NDArray
@@ -48,8 +49,6 @@ class LowerFace:
 
 @lru_cache(maxsize=2)
 def _build(mean_bytes: bytes) -> LowerFace:
-    from scipy.spatial import Delaunay  # takes a second to import
-
     mean = np.frombuffer(mean_bytes, np.float32).reshape(478, 3)
     points = np.flatnonzero(mean[:468, 1] > _TOP).astype(np.int32)
     corner = np.array(CROP_CENTRE[:2]) - CROP_SIDE / 2
@@ -57,7 +56,7 @@ def _build(mean_bytes: bytes) -> LowerFace:
     inside = (flat > 0.01).all(1) & (flat < 0.99).all(1)
     points, flat = points[inside], flat[inside]
     border = _border()
-    triangles = Delaunay(np.concatenate([flat, border])).simplices.astype(np.int32)
+    triangles = _delaunay(np.concatenate([flat, border]).astype(np.float32))
     mask = np.concatenate([_mask(mean, points), np.zeros(len(border))]).astype(np.float32)
     return LowerFace(points, triangles, _spread(mean, points), mask, border.astype(np.float32))
 
@@ -65,6 +64,24 @@ def _build(mean_bytes: bytes) -> LowerFace:
 def lower_face(mean_face: Mesh) -> LowerFace:
     """The mesh of a canonical mean face; built once per mean face."""
     return _build(np.ascontiguousarray(mean_face, np.float32).tobytes())
+
+
+def _delaunay(points: _Floats) -> _Ints:
+    """Triangles of points in the unit square, rows of the points.
+
+    They are enlarged, since OpenCV's test is none for small coordinates
+    (findings/subdiv2d_of_small_coordinates_is_not_delaunay.sh); SciPy's triangulation, which takes
+    half a second to import, is the same.
+    """
+    side = 1024
+    mesh = cv2.Subdiv2D((-side, -side, 3 * side, 3 * side))
+    number = {}
+    for row, point in enumerate((points * side).tolist()):
+        mesh.insert(point)
+        number[tuple(point)] = row
+    corners = np.reshape(mesh.getTriangleList(), (-1, 3, 2)).tolist()
+    found = [[number.get(tuple(corner)) for corner in each] for each in corners]
+    return np.array(sorted(each for each in found if None not in each), np.int32)
 
 
 def _border() -> NDArray[np.float64]:
