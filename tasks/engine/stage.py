@@ -181,10 +181,9 @@ class Stage:
                     run.record(artifact, seconds=seconds, hits=hits, computed=computed, role=role)
                     run.progress.end(titled(artifact.kind, role), cached=False)
                     return artifact
-        if artifact.key in {each.key for each in run.records}:
-            return artifact  # of this run itself, which has told of it
         run.executor.note_hit(artifact)
-        run.progress.end(titled(artifact.kind, role), cached=True)
+        if artifact.key not in {each.key for each in run.records}:  # told already
+            run.progress.end(titled(artifact.kind, role), cached=True)
         seconds = time.perf_counter() - start
         hits = self.ranges(artifact)
         run.record(artifact, seconds=seconds, hits=hits, computed=0, role=role)
