@@ -414,7 +414,7 @@ def test_variable_rate_keeps_its_times(settings: Make, tmp_path: Path) -> None:
         {"rotation": 90},
         {"size": (201, 151), "pix_fmt": "yuv444p"},
         {"pix_fmt": "yuv420p10le"},
-        {"size": (3840, 2160), "frames": 3},
+        pytest.param({"size": (3840, 2160), "frames": 3}, marks=pytest.mark.long),
     ],
     ids=["rotated", "odd-size", "10-bit", "4K"],
 )

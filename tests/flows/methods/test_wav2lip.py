@@ -162,6 +162,7 @@ def check_against_published(settings: DubSettings, store: Store) -> None:
     assert compared == count > 0
 
 
+@pytest.mark.long
 def test_a_hard_paste_equals_the_published_procedure(make: Make, store: Store) -> None:
     check_against_published(make(method_settings={"paste": "hard"}), store)
 
