@@ -108,9 +108,6 @@ FIRST = r"dubflow (prepare|train|personalise) |weights add "
 SETUP = {
     "docs/batch.md": ["mkdir out"],
     "docs/cues.md": ["dubflow dub VIDEO SPEECH -o scene.mov"],
-    "docs/evaluate.md": [
-        f"dubflow personalise PERSONS/p1.mp4 --speech voices/ -o RUNS/p1 {_LEARN}"
-    ],
     "docs/inspect.md": [
         "dubflow prepare folder --data clips -o index.parquet",
         "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-central-1",
@@ -250,7 +247,7 @@ def lay_out(folder: Path, shelf: Path, page: Path) -> None:
     if page.stem in ("cues", "dub"):
         make_video(two, size=(800, 300), frames=60, draw=two_faces())
     if page.stem == "evaluate":  # the least that the protocol takes is a minute; a few frames of it
-        person = folder / "PERSONS" / "p1.mp4"
+        person = folder / "PERSONS" / "anna.mp4"
         person.parent.mkdir()
         make_video(person, frames=61 * 5, rate=5, size=(400, 300), real_faces=True, audio="aac")
     for name in ("talk.mp4", "VIDEO", "one.mp4", "talks/a.mp4", "talks/b.mp4"):
