@@ -97,7 +97,7 @@ TYPED = {
     r"(dubflow personalise .*?)( --restart)?$": rf"\1 {_LEARN}\2",
     r"(dubflow evaluate .*)": r"\1 --metrics pixels",
     r"(dubflow dub .*--method ip_lap$)": r"\1 --end 0.2",
-    # A tenth of a minute is no speech to learn from.
+    # Without their last fifth, two seconds hold no stretch of the usual length.
     r"(dubflow personalise .*pairs=real.*)": r"\1 --set expression.settings.frames=4",
 }
 """What is typed otherwise: regular expressions and what replaces them, in this order."""
@@ -114,7 +114,7 @@ SETUP = {
         "export AWS_ENDPOINT_URL=http://127.0.0.1:$S3_PORT",
     ],
     "docs/personalise.md": ["dubflow prepare folder --data clips -o index.parquet"],
-    "docs/face_basis.md": [f"dubflow personalise talk.mp4 --speech voices/ -o RUN {_LEARN}"],
+    "docs/face_basis.md": ["dubflow personalise talk.mp4 --speech voices/ -o RUN"],
 }
 """What is typed before a page's commands, since the page takes it for granted."""
 
