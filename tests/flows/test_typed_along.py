@@ -96,6 +96,7 @@ TYPED = {
     r"(dubflow train .*)": rf"\1 --device cpu {_QUICK.format('')}",
     r"(dubflow personalise .*?)( --restart)?$": rf"\1 {_LEARN}\2",
     r"(dubflow evaluate .*)": r"\1 --metrics pixels",
+    r"(dubflow evaluate .*--variant .*)": r"\1 --limit 1",
     r"(dubflow dub .*--method ip_lap$)": r"\1 --end 0.2",
     # Without their last fifth, two seconds hold no stretch of the usual length.
     r"(dubflow personalise .*pairs=real.*)": r"\1 --set expression.settings.frames=4",
