@@ -371,7 +371,7 @@ def two_faces() -> Callable[[int, int, int], Rgb]:
 
 def rates(port: int) -> None:
     """Find all alike, as somebody who rates on the page."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as page:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=900) as page:
         trial = page.get("/api/next", params={"rater": "jo"}).raise_for_status().json()
         while trial["trial"]:
             given = {question["name"]: 0 for question in trial["questions"]}
@@ -426,7 +426,7 @@ def takes(command: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def s3_port() -> Iterator[int]:
     with object_server() as port:
-        httpx.put(f"http://127.0.0.1:{port}/bucket").raise_for_status()
+        httpx.put(f"http://127.0.0.1:{port}/bucket", timeout=900).raise_for_status()
         yield port
 
 
