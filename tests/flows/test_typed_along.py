@@ -174,6 +174,9 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Small networks that pages take for trained, and that they don't train."""
 
+PATIENCE = 3600.0
+"""Seconds that anything may take: only what hangs takes an hour, also where others are at work."""
+
 PAGES = {str(page.relative_to(ROOT)): documented(page) for page in pages()}
 _OUTPUT = r"(?:(?<!grep )-o|>|--sheet|--preview) (?=\w)(\S+)"
 
@@ -332,7 +335,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=PATIENCE,
         )
         if done.returncode == 0:
             pairs = after.read_text().rstrip("\0").split("\0")
@@ -352,7 +355,7 @@ class Reader:
                 stderr=subprocess.STDOUT,
             )
         self.ends.callback(end, command, started, log)
-        deadline = time.monotonic() + 900
+        deadline = time.monotonic() + PATIENCE
         ports = [int(self.variables[name]) for name in re.findall(r"--port \$(\w+)", command)]
         while not re.search(words, log.read_text()) or not all(map(answers, ports)):
             assert started.poll() is None, f"$ {command}\n{log.read_text()}"
@@ -371,7 +374,7 @@ def two_faces() -> Callable[[int, int, int], Rgb]:
 
 def rates(port: int) -> None:
     """Find all alike, as somebody who rates on the page."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=900) as page:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as page:
         trial = page.get("/api/next", params={"rater": "jo"}).raise_for_status().json()
         while trial["trial"]:
             given = {question["name"]: 0 for question in trial["questions"]}
@@ -390,7 +393,7 @@ def end(command: str, started: "subprocess.Popen[bytes]", log: Path) -> None:
     """Ctrl-C, after which it ends in peace."""
     started.send_signal(signal.SIGINT)
     try:
-        code = started.wait(120)
+        code = started.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         started.kill()
         raise
@@ -426,7 +429,7 @@ def takes(command: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def s3_port() -> Iterator[int]:
     with object_server() as port:
-        httpx.put(f"http://127.0.0.1:{port}/bucket", timeout=900).raise_for_status()
+        httpx.put(f"http://127.0.0.1:{port}/bucket", timeout=PATIENCE).raise_for_status()
         yield port
 
 
