@@ -98,8 +98,6 @@ TYPED = {
     r"(dubflow evaluate .*)": r"\1 --metrics pixels",
     r"(dubflow evaluate .*--variant .*)": r"\1 --limit 1",
     r"(dubflow dub .*--method ip_lap$)": r"\1 --end 0.2",
-    # Without their last fifth, two seconds hold no stretch of the usual length.
-    r"(dubflow personalise .*pairs=real.*)": r"\1 --set expression.settings.frames=4",
 }
 """What is typed otherwise: regular expressions and what replaces them, in this order."""
 
@@ -242,21 +240,36 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SPECIAL = {
+    "cues": "VIDEO",
+    "dub": "VIDEO",
+    "evaluate": "PERSONS/anna.mp4",
+    "personalise": "talk.mp4",
+}
+"""What is not like other pages' videos."""
+
+
+def make_special(path: Path, page: str) -> None:
+    """Two people, where pages choose among them; else long enough to learn from, in few frames."""
+    if page in ("cues", "dub"):
+        make_video(path, frames=60, size=(800, 300), draw=two_faces())
+        return
+    seconds, rate = (61, 5) if page == "evaluate" else (6, 10)
+    frames, size = seconds * rate, (400, 300)
+    make_video(path, frames=frames, rate=rate, size=size, real_faces=True, audio="aac")
+
+
 def lay_out(folder: Path, shelf: Path, page: Path) -> None:
     """Give the page's folder every name that pages use; the first pages bring their own."""
     if page.stem.startswith("start_"):
         return
     one = shelf / "clips" / "p1_1.mp4"
-    two = folder.parent / "two.mp4"
-    if page.stem in ("cues", "dub"):
-        make_video(two, size=(800, 300), frames=60, draw=two_faces())
-    if page.stem == "evaluate":  # the least that the protocol takes is a minute; a few frames of it
-        person = folder / "PERSONS" / "anna.mp4"
-        person.parent.mkdir()
-        make_video(person, frames=61 * 5, rate=5, size=(400, 300), real_faces=True, audio="aac")
-    for name in ("talk.mp4", "VIDEO", "one.mp4", "talks/a.mp4", "talks/b.mp4"):
+    special = folder.parent / "special.mp4"
+    if page.stem in SPECIAL:
+        make_special(special, page.stem)
+    for name in ("talk.mp4", "VIDEO", "one.mp4", "talks/a.mp4", "talks/b.mp4", "PERSONS/anna.mp4"):
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).symlink_to(two if name == "VIDEO" and two.exists() else one)
+        (folder / name).symlink_to(special if name == SPECIAL.get(page.stem) else one)
     for name in ("other.mp4", "two.mp4"):
         (folder / name).symlink_to(one.with_name("p2_1.mp4"))
     for name in ("german.wav", "speech.wav", "SPEECH", "music.wav", "german/a.wav", "german/b.wav"):
