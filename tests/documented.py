@@ -71,5 +71,5 @@ def _commands(block: str) -> Iterator[str]:
 def _is_to_type(command: str) -> bool:
     """Whether a command in the text is whole: no name alone, and nothing is left out."""
     return "dubflow dub …" not in command and not re.fullmatch(
-        r"((dubflow|prefect)( [a-z0-9_.-]+)+|python -m benchmarks\.\w+|.* … .*)", command
+        r"((dubflow|prefect)( [a-z-]+)+|python -m benchmarks\.\w+|.* … .*)", command
     )

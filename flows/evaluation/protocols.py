@@ -114,13 +114,16 @@ def find_items(protocol: Protocol, data: Path) -> list[Item]:
     """The protocol's items in the data folder, in the order of their names.
 
     Raises:
-        InputError: the folder does not look as the protocol says.
+        InputError: the folder does not look as the protocol says, or all clips are too short.
     """
     if not data.is_dir():
         raise InputError(f"--data {data} is no folder; it must hold: {protocol.data}")
     pairs = _listed(protocol, data) if protocol.listing else _found(protocol, data)
-    if protocol.min_seconds:
+    if pairs and protocol.min_seconds:
         pairs = [pair for pair in pairs if _seconds(data / pair[0]) >= protocol.min_seconds]
+        if not pairs:
+            least = f"{protocol.min_seconds:g} s"
+            raise InputError(f"each clip of the protocol in {data} is shorter than {least}")
     pairs.sort()
     if protocol.count is not None and protocol.count < len(pairs):
         drawn = sorted(pairs, key=lambda pair: _draw(protocol.seed, *pair))[: protocol.count]

@@ -177,9 +177,11 @@ def _connected(settings: ClusterSettings) -> "Iterator[Client]":
 def _local(settings: ClusterSettings) -> "Iterator[Client]":
     """A scheduler in this process, and workers in processes of their own that end with it."""
     import dask.config
-    from distributed import Client, Nanny, Scheduler
+    from distributed import Client, Scheduler
     from distributed.deploy.spec import SpecCluster
     from distributed.system import MEMORY_LIMIT
+
+    from flows.runtime.dask_nanny import Nanny
 
     gpus = _gpus()[: settings.gpus] if settings.gpus is not None else _gpus()
     tokens = [*gpus, *[""] * ((settings.gpus or 0) - len(gpus))]

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
-from models.arrays import Components
 from models.metrics.agreement import COMPONENTS, NOISE
 
 NOBODY = -1
@@ -35,8 +34,8 @@ _UNSEEN = -0.3
 
 def who_speaks(
     expected: Float32[np.ndarray, "tick component"],
-    moved: Sequence[Components],
-    seen: Sequence[Float32[np.ndarray, " seen_tick"]],
+    moved: Sequence[Float32[np.ndarray, "_ component"]],
+    seen: Sequence[Float32[np.ndarray, " _"]],
     *,
     speech: Bool[np.ndarray, " speech_tick"],
 ) -> Int64[np.ndarray, " tick"]:
@@ -44,8 +43,8 @@ def who_speaks(
 
     Args:
         expected: displacement that the sound asks for [face heights], as `agree` takes it.
-        moved: the same, seen, of each face.
-        seen: 1 where the picture shows the face, else 0.
+        moved: the same, seen, of each face; it may end before the sound or after it.
+        seen: 1 where the picture shows the face, else 0; as long as its motion.
         speech: whether speech is heard; false beyond its end.
     """
     ticks = len(expected)

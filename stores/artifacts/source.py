@@ -49,7 +49,8 @@ class Source:
             if path.stat().st_size == 0:
                 raise MediaError(f"{path} is empty; check how it was made or copied")
             state = FileState.of(path)  # before its bytes: what is written meanwhile shows
-            source = _known[path] = cls(path.resolve(), file_key(path), state)
+            place = path.resolve()
+            source = _known[place] = cls(place, file_key(path), state)
         except FileNotFoundError:
             raise MediaError(f"there is no file {path}; check the name") from None
         except OSError as error:
@@ -61,7 +62,7 @@ class Source:
     def known(cls, path: Path) -> "Source":
         """As `of`, but a file that this process has read before is not read again."""
         with _lock:
-            source = _known.get(path)
+            source = _known.get(path.resolve())  # a name may lead elsewhere than before
             if source is None or source._changed():
                 source = cls.of(path)
         return source

@@ -14,20 +14,22 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.command import invoke
 from tests.conftest import ROOT
 from tests.documented import data_block, documented, pages, shown_files
 from tests.flows.conftest import cut_wav
-from tests.media_factory import EXAMPLE, make_video
+from tests.media_factory import EXAMPLE, Rgb, faces, make_video
 from tests.published_weights import trained_file, write_filled, write_registry
 from tests.stores.object_server import object_server
 
@@ -40,9 +42,22 @@ NOT_RUN = {
 }
 """What is not run at all, and why."""
 
+SHOWN = {
+    r"^make (test|test-long|check)$": "runs tests and checks, of which this is one",
+    r"^make demo-batch": "dubs twelve rows; batches/test_demo.py runs the same",
+    r"^make bench": "measures for minutes",
+    r"^make sbom": "writes into the checkout; test_sbom.py makes the same",
+}
+"""Targets of which make only says what it would run, and why."""
+
+PARSED = {
+    r"^python -m benchmarks\.": "measures for minutes to hours; tests/benchmarks has its parts"
+}
+"""What only reads its arguments, and why."""
+
 _QUICK = "--set {0}steps=2 --set {0}validate_every=2 --set {0}batch_size=2 --set {0}workers=0"
 _EACH = " ".join(_QUICK.format(f"{each}.trainer.") for each in ("expression", "renderer"))
-_MESH = "--set method_settings.fit.mode=mesh --set method_settings.faces.side=256"
+_LEARN = f"--set method_settings.fit.mode=mesh --set method_settings.faces.side=256 {_EACH}"
 TYPED = {
     # Places of other machines, and what only the reader knows.
     r"^0 2 \* \* \* cd /data && /opt/dubflow/": "",
@@ -50,7 +65,7 @@ TYPED = {
     r"(?<![\w/])/(data|mnt)/(?=\w)": "",
     r"/opt/dubflow": str(ROOT),
     r"python docs/gallery.py FOLDER": f"python {ROOT}/docs/gallery.py pictures",
-    r"^make ": f"make -n -C {ROOT} ",
+    r"^make demo$": f"make -n -C {ROOT} demo && dubflow demo",
     r"https://minio\.example\.org": "http://127.0.0.1:$S3_PORT",
     r"_ID=… AWS_SECRET_ACCESS_KEY=…": "_ID=test AWS_SECRET_ACCESS_KEY=test",
     r"--host 10\.0\.0\.1": "--host 127.0.0.1 --port $PORT --no-dashboard",
@@ -67,6 +82,7 @@ TYPED = {
     r"\b5c5869dfaf76\b": "$(newest render)",
     r"(motion|face_fit)/KEY": r"\1/$(newest \1)",
     r"(?<=inspect )RUN$|OUTPUT$": "talk.de.mp4",
+    r"-o OUT$": "-o OUT.mp4",
     r"b=…": "b=clips",
     r"(VIDEO|\.safetensors) ?\.\.\.|(?<=SPEECH) …": r"\1",
     # On a terminal one is asked; and pages show several ways to the same output.
@@ -75,11 +91,12 @@ TYPED = {
     # Nobody looks, and ports may be taken.
     r" --no-browser --port 8766": "",
     r"dubflow inspect": "dubflow inspect --no-browser --port 0",
-    r"dubflow rate (?!--results)": "dubflow rate --port 0 ",
+    r"dubflow rate (?!--results)": "dubflow rate --port $PORT ",
     # Minutes and hours.
     r"(dubflow train .*)": rf"\1 --device cpu {_QUICK.format('')}",
-    r"(dubflow personalise .*?)( --restart)?$": rf"\1 {_MESH} {_EACH}\2",
+    r"(dubflow personalise .*?)( --restart)?$": rf"\1 {_LEARN}\2",
     r"(dubflow evaluate .*)": r"\1 --metrics pixels",
+    r"(dubflow evaluate .*--variant .*)": r"\1 --limit 1",
     r"(dubflow dub .*--method ip_lap$)": r"\1 --end 0.2",
 }
 """What is typed otherwise: regular expressions and what replaces them, in this order."""
@@ -89,6 +106,7 @@ FIRST = r"dubflow (prepare|train|personalise) |weights add "
 
 SETUP = {
     "docs/batch.md": ["mkdir out"],
+    "docs/cues.md": ["dubflow dub VIDEO SPEECH -o scene.mov"],
     "docs/inspect.md": [
         "dubflow prepare folder --data clips -o index.parquet",
         "export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=eu-central-1",
@@ -112,12 +130,9 @@ STAYS = {
 
 REFUSED = {
     r"weights pull": "can't be fetched",
-    r"--face track:1": "there is no track:1; the video has track:0",
-    r"rate --results": "no answers there yet",
-    r"personalise .*pairs=real": "no speech is as long as a sample",
     r"dubflow dub .*--method video_retalking": "the weights .* are missing",
 }
-"""What ends with an error here, and the words of that error."""
+"""What ends with an error here, and its words: what it asks for comes from the network alone."""
 
 MADE = {
     "docs/start_batch.md": (
@@ -157,8 +172,11 @@ TRAINED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Small networks that pages take for trained, and that they don't train."""
 
+PATIENCE = 3600.0
+"""Seconds that anything may take: only what hangs takes an hour, also where others are at work."""
+
 PAGES = {str(page.relative_to(ROOT)): documented(page) for page in pages()}
-_OUTPUT = re.compile(r"(?:(?<!grep )-o|>|--sheet|--preview) (?=\w)(\S+)")
+_OUTPUT = r"(?:(?<!grep )-o|>|--sheet|--preview) (?=\w)(\S+)"
 
 
 def said_of(command: str, table: Mapping[str, str]) -> str | None:
@@ -168,12 +186,21 @@ def said_of(command: str, table: Mapping[str, str]) -> str | None:
 
 def typed(command: str) -> str:
     """The command as it is typed here."""
+    if said_of(command, SHOWN):
+        return command.replace("make", f"make -n -C {ROOT}", 1)
     for like, instead in TYPED.items():
         command = re.sub(like, instead, command)
     return command
 
 
-@pytest.mark.parametrize("table", [NOT_RUN, TYPED, STAYS, REFUSED])
+def made(command: str) -> list[str]:
+    """Files and folders that are there after the command."""
+    if said_of(command, REFUSED | PARSED):
+        return []
+    return re.findall(r"> (\S+)" if "--dry-run" in command else _OUTPUT, command)
+
+
+@pytest.mark.parametrize("table", [NOT_RUN, SHOWN, PARSED, TYPED, STAYS, REFUSED])
 def test_nothing_in_the_tables_is_stale(table: Mapping[str, str]) -> None:
     commands = [c.text for each in PAGES.values() for c in each]
     commands += [typed(command) for command in commands]
@@ -207,10 +234,29 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DUBFLOW_WEIGHTS", str(folder / "weights.yaml"))
         store = ("--store", folder / "store")
         assert not invoke("weights", "add", names[0], folder / f"{names[0]}.pth", *store).exit_code
-    for name, (network, size) in TRAINED.items():
+    for name, (network, options) in TRAINED.items():
         (folder / name).parent.mkdir(parents=True)
-        trained_file(folder / name, network, size)
+        trained_file(folder / name, network, options)
     return folder
+
+
+SPECIAL = {
+    "cues": "VIDEO",
+    "dub": "VIDEO",
+    "evaluate": "PERSONS/anna.mp4",
+    "personalise": "talk.mp4",
+}
+"""What is not like other pages' videos."""
+
+
+def make_special(path: Path, page: str) -> None:
+    """Two people, where pages choose among them; else long enough to learn from, in few frames."""
+    if page in ("cues", "dub"):
+        make_video(path, frames=60, size=(800, 300), draw=two_faces())
+        return
+    seconds, rate = (61, 5) if page == "evaluate" else (6, 10)
+    frames, size = seconds * rate, (400, 300)
+    make_video(path, frames=frames, rate=rate, size=size, real_faces=True, audio="aac")
 
 
 def lay_out(folder: Path, shelf: Path, page: Path) -> None:
@@ -218,12 +264,15 @@ def lay_out(folder: Path, shelf: Path, page: Path) -> None:
     if page.stem.startswith("start_"):
         return
     one = shelf / "clips" / "p1_1.mp4"
-    for name in ("talk.mp4", "VIDEO", "one.mp4", "talks/a.mp4", "talks/b.mp4", "PERSONS/p1.mp4"):
+    special = folder.parent / "special.mp4"
+    if page.stem in SPECIAL:
+        make_special(special, page.stem)
+    for name in ("talk.mp4", "VIDEO", "one.mp4", "talks/a.mp4", "talks/b.mp4", "PERSONS/anna.mp4"):
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).symlink_to(one)
+        (folder / name).symlink_to(special if name == SPECIAL.get(page.stem) else one)
     for name in ("other.mp4", "two.mp4"):
         (folder / name).symlink_to(one.with_name("p2_1.mp4"))
-    for name in ("german.wav", "speech.wav", "SPEECH", "german/a.wav", "german/b.wav"):
+    for name in ("german.wav", "speech.wav", "SPEECH", "music.wav", "german/a.wav", "german/b.wav"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(shelf / "german.wav")
     for name in ("clips", "CLIPS", "DIR", "FOLDER", "results/exemplar", "results/wav2lip"):
@@ -270,10 +319,7 @@ class Reader:
         if words:
             self.starts(command, words)
             return
-        benchmark = re.match(r"python -m (benchmarks\.\w+) ?(.*)", command)
-        code, output = (
-            takes(benchmark[1], shlex.split(benchmark[2])) if benchmark else self.runs(command)
-        )
+        code, output = takes(command) if said_of(command, PARSED) else self.runs(command)
         self.said += output
         refusal = said_of(command, REFUSED)
         assert bool(code) is bool(refusal), f"$ {command}\n{output}\nended with {code}"
@@ -302,7 +348,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=900,
+            timeout=PATIENCE,
         )
         if done.returncode == 0:
             pairs = after.read_text().rstrip("\0").split("\0")
@@ -322,12 +368,31 @@ class Reader:
                 stderr=subprocess.STDOUT,
             )
         self.ends.callback(end, command, started, log)
-        deadline = time.monotonic() + 900
+        deadline = time.monotonic() + PATIENCE
         ports = [int(self.variables[name]) for name in re.findall(r"--port \$(\w+)", command)]
         while not re.search(words, log.read_text()) or not all(map(answers, ports)):
             assert started.poll() is None, f"$ {command}\n{log.read_text()}"
             assert time.monotonic() < deadline, f"$ {command}\n{log.read_text()}"
             time.sleep(0.2)
+        if "dubflow rate" in command:
+            rates(ports[0])
+
+
+def two_faces() -> Callable[[int, int, int], Rgb]:
+    """Draws two people side by side, the second in a mirror and some seconds ahead."""
+    one = faces(400, 300)
+    other = islice(faces(400, 300), 100, None)
+    return lambda index, width, height: np.hstack([next(one), next(other)[:, ::-1]])
+
+
+def rates(port: int) -> None:
+    """Find all alike, as somebody who rates on the page."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as page:
+        trial = page.get("/api/next", params={"rater": "jo"}).raise_for_status().json()
+        while trial["trial"]:
+            given = {question["name"]: 0 for question in trial["questions"]}
+            answer = {"rater": "jo", "trial": trial["trial"], "answers": given, "seconds": 2.5}
+            trial = page.post("/api/answer", json=answer).raise_for_status().json()
 
 
 def answers(port: int) -> bool:
@@ -341,15 +406,16 @@ def end(command: str, started: "subprocess.Popen[bytes]", log: Path) -> None:
     """Ctrl-C, after which it ends in peace."""
     started.send_signal(signal.SIGINT)
     try:
-        code = started.wait(120)
+        code = started.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         started.kill()
         raise
     assert code in (0, 130, -signal.SIGINT), f"$ {command}\n{log.read_text()}"
 
 
-def takes(module: str, arguments: list[str]) -> tuple[int, str]:
-    """Whether the benchmark takes these arguments; it would measure for minutes."""
+def takes(command: str) -> tuple[int, str]:
+    """Whether the benchmark takes these arguments, as exit code and what it says against them."""
+    _, _, module, *arguments = shlex.split(command)
 
     class Taken(Exception):
         pass
@@ -376,7 +442,7 @@ def takes(module: str, arguments: list[str]) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def s3_port() -> Iterator[int]:
     with object_server() as port:
-        httpx.put(f"http://127.0.0.1:{port}/bucket").raise_for_status()
+        httpx.put(f"http://127.0.0.1:{port}/bucket", timeout=PATIENCE).raise_for_status()
         yield port
 
 
@@ -434,8 +500,7 @@ def test_a_page_can_be_typed_along(
     with reader.ends:
         for command in commands:
             reader.types(command)
-            if not said_of(command, REFUSED | {"-m benchmarks": "", "--dry-run": ""}):
-                missing = [n for n in _OUTPUT.findall(command) if not (reader.folder / n).exists()]
-                assert not missing, command
+            missing = [name for name in made(command) if not (reader.folder / name).exists()]
+            assert not missing, command
     assert not [name for name in MADE.get(page, ()) if not (reader.folder / name).stat().st_size]
     assert not [words for words in TOLD.get(page, ()) if words not in reader.said], reader.said

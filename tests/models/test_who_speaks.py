@@ -26,6 +26,13 @@ def test_speakers_take_turns(lag: int) -> None:
     assert (found[:95] == 0).all() and (found[105:] == 1).all()
 
 
+def test_faces_may_end_before_the_sound() -> None:
+    asked = walk(0)
+    moved, seen = [asked[:-1], walk(1)[:-30]], [np.ones(n, np.float32) for n in (TICKS - 1, 170)]
+    found = who_speaks(asked, moved, seen, speech=np.ones(TICKS, bool))
+    assert (found[:-1] == 0).all() and found[-1] == NOBODY
+
+
 def test_who_is_not_seen_does_not_speak() -> None:
     asked = walk(0)
     there, gone = np.ones(TICKS, np.float32), np.zeros(TICKS, np.float32)

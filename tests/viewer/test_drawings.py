@@ -53,7 +53,8 @@ class Axes:
         self.limits = told.get("ylim", self.limits)
 
     def twinx(self) -> "Axes":
-        return Axes()
+        self.beside = Axes()
+        return self.beside
 
     def legend(self, **style: Any) -> None:
         return
@@ -104,6 +105,12 @@ def test_motion_shows_what_was_asked_lent_and_drawn(dubbed: Dubbed) -> None:
         assert np.corrcoef(asked, drawn)[0, 1] > 0.8
         lent = np.abs(axes.curves["path lends"] - asked).mean()
         assert np.abs(drawn - asked).mean() <= lent
+
+
+def test_loudness_ends_where_the_picture_does(dubbed: Dubbed) -> None:
+    axes, asked = Axes(), Lineage(dubbed[0], the(dubbed, "motion"))
+    plots._loudness(axes, asked.artifact, asked, until=1.0)
+    assert len(axes.beside.curves[""]) == 81, "80 a second"
 
 
 def test_a_timeline_of_constant_rate_is_not_blank(dubbed: Dubbed) -> None:

@@ -97,14 +97,14 @@ def speaker(axes: Any, lineage: Lineage) -> None:
     lips = neutral[[*rows, rows[0]], :2]
     axes.plot(lips[:, 0], -lips[:, 1], "-", label="closed lips")
     axes.plot(neutral[:, 0], -neutral[:, 1], ".", markersize=3, label="all points of the mouth")
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", adjustable="datalim")
     adapted = "yes" if facts.get("adapted") else f"no: {facts.get('reason', '')}"
     told = [f"opens {float(artifact.read('scale')[0]):.2f} times as far as usual"]
     if facts.get("correlation") is not None:
         told.append(f"own speech and mouth: correlation {facts['correlation']:.2f}")
     axes.set_title(f"adapted to the speaker: {adapted}\n{'; '.join(told)}", fontsize=9)
     axes.set(xlabel="face heights")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+    axes.legend(loc="upper right", fontsize=8)
 
 
 def motion(axes: Any, lineage: Lineage) -> None:
@@ -120,7 +120,7 @@ def motion(axes: Any, lineage: Lineage) -> None:
         axes.plot(times, 100 * lent, color="tab:orange", label=_share("path lends", lent, mouth))
         axes.plot(times, 100 * drawn, color="tab:red", label=_share("drawn", drawn, mouth))
     axes.set(xlabel="time [s]", ylabel=f"mouth opening [{_PERCENT}]", ylim=(0, None))
-    _loudness(axes, wanted, asked)
+    _loudness(axes, wanted, asked, until=float(times[-1]))
     axes.legend(loc="upper right", fontsize=8, ncols=2)
 
 
@@ -153,8 +153,9 @@ def _share(what: str, curve: NDArray[np.float32], mouth: NDArray[np.float32]) ->
     return f"{what}: swings {100 * swing[0] / max(swing[1], 1e-6):.0f} % of what was asked"
 
 
-def _loudness(axes: Any, wanted: Artifact, asked: Lineage) -> None:
-    found = asked.store.get(*wanted.manifest.inputs["mel"]).read("mel")
+def _loudness(axes: Any, wanted: Artifact, asked: Lineage, *, until: float) -> None:
+    """The speech's loudness as far as the picture goes, which may end before it."""
+    found = asked.store.get(*wanted.manifest.inputs["mel"]).read("mel")[: round(80 * until) + 1]
     loud = axes.twinx()
     loud.plot(np.arange(len(found)) / 80, found.mean(1), color="tab:green", linewidth=0.4)
     loud.set(ylabel="mean log-mel of the speech", ylim=(-4, 12))

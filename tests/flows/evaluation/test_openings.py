@@ -9,6 +9,7 @@ from flows.evaluation.openings import WORST, _worst
 from flows.evaluation.protocols import Item, find_items, read_protocol, too_short
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked
+from stores.errors import InputError
 from stores.media import source
 from tests.media_factory import make_video
 
@@ -49,5 +50,7 @@ def test_what_a_protocol_leaves_out_for_its_length_is_named(
     rules = read_protocol("folder_paired").model_copy(update={"min_seconds": 1.0})
     assert [item.name for item in find_items(rules, tmp_path)] == ["long"]
     assert too_short(rules, tmp_path) == ["short.mp4"]
+    with pytest.raises(InputError, match=r"each clip .* shorter than 60 s$"):
+        find_items(rules.model_copy(update={"min_seconds": 60.0}), tmp_path)
     monkeypatch.setattr(source, "probe", None)
     assert too_short(read_protocol("folder_paired"), tmp_path) == []  # nothing is opened

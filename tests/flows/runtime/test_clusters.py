@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,23 @@ def test_what_does_not(
         read_cluster(spec)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_is_slow_to_end_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed.nanny
+
+    kill = distributed.nanny.WorkerProcess.kill
+    slow = []
+
+    async def kills(self: Any, **options: Any) -> None:
+        await kill(self, **options)
+        slow.append(self)
+        raise TimeoutError
+
+    monkeypatch.setattr(distributed.nanny.WorkerProcess, "kill", kills)
+    with open_cluster(ClusterSettings(workers=1, gpus=0)):
+        pass
+    assert slow
 
 
 def test_no_scheduler_there() -> None:

@@ -151,6 +151,22 @@ def test_a_worker_reads_a_file_for_its_key_once(
     assert len(read) == 2
 
 
+def test_a_name_that_leads_elsewhere_is_another_file(
+    talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other" / "talk.mp4"
+    other.parent.mkdir()
+    other.write_bytes(b"B" * 100)
+    keys = [Source.of(path).key for path in (talk, other)]
+    assert keys[0] != keys[1]
+    name, link = Path(talk.name), tmp_path / "link.mp4"
+    for folder, key in ((tmp_path, keys[0]), (other.parent, keys[1])):
+        monkeypatch.chdir(folder)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder / name)
+        assert [Source.known(name).key, Source.known(link).key] == [key, key]
+
+
 def test_a_file_that_is_being_written_is_refused(
     talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
