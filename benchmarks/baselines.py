@@ -36,10 +36,3 @@ def other_moment(
         far = np.flatnonzero(valid & (np.abs(seconds - seconds[frame]) >= apart_s))
         chosen[row] = rng.choice(far)
     return Made({"mouth": mouth[chosen], "neutral": speaker.read("neutral")})
-
-
-@stage(MOTION, version=1)
-def true_mouth(speaker: Artifact, landmarks: Artifact, *, output_frames: Artifact) -> Made:
-    """The mouth that the frame really shows: what the renderer could reach at best."""
-    source = output_frames.read("source_frame")
-    return Made({"mouth": landmarks.read("mouth")[source], "neutral": speaker.read("neutral")})

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baselines import true_mouth
 from benchmarks.clips import clip_arguments, clip_rows, largest_face
 from benchmarks.command import table
 from benchmarks.quality import MIN_SECONDS, Clip, borrowed, interval, prepare, resynthesise, spoken
@@ -33,6 +32,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
 from tasks.engine.open_run import open_run
+from tasks.methods.polish_pairs import true_motion
 from tasks.source.timeline import load_timeline
 from tasks.speech.lips_model import model_key
 from tasks.speech.speaker import speaker
@@ -79,7 +79,7 @@ def stages(clip: Clip) -> Iterator[tuple[str, Mouths, FrameMask]]:
     smooth = smooth_landmarks(drawn, seen, scene_start=clock.scene_start, frame_rate_hz=rate)
     yield "drawn, smoothed as landmarks are", smooth, seen
     yield "detected in the dub", *detected(clip, wanted, ExemplarSettings())
-    real = true_mouth(clip.seen, speaker=person, output_frames=clip.output_frames)
+    real = true_motion(clip.seen, speaker=person, output_frames=clip.output_frames)
     yield (
         "drawn, asked for the source's own",
         path_and_drawn(clip, real, ExemplarSettings())[1],

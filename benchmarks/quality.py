@@ -10,7 +10,7 @@ renderer. Clips are those of at least MIN_SECONDS; intervals are bootstraps over
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 from skimage.metrics import structural_similarity
 
-from benchmarks.baselines import closed, other_moment, true_mouth
+from benchmarks.baselines import closed, other_moment
 from benchmarks.clips import clip_arguments, clip_rows, largest_face
 from benchmarks.command import table
-from flows.methods.exemplar import ExemplarSettings
+from flows.methods.exemplar import ExemplarSettings, borrowed_mouths
 from models.faces.mesh.indices import LIPS, MOUTH
 from models.faces.settings import BlendSettings
 from models.speech_to_lips.neutral import opening
@@ -34,7 +34,8 @@ from stores.media.read import read_frames
 from stores.media.scanning import scan
 from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.open_run import open_run
-from tasks.methods.exemplar import exemplar_render, lenders
+from tasks.methods.exemplar import lenders
+from tasks.methods.polish_pairs import true_motion
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import lay_out, output_frames
@@ -54,6 +55,7 @@ from viewer.report.render import interval as show_interval
 MIN_SECONDS = 4.0
 APART_S = 1.0
 SEED = 0
+LUMA = np.array([0.299, 0.587, 0.114])
 _LIP_ROWS = [MOUTH.index(point) for point in LIPS]
 
 
@@ -102,7 +104,7 @@ def variants(clip: Clip, person: Artifact) -> dict[str, Callable[[], Artifact]]:
         "random other moment": lambda: other_moment(
             seen, speaker=person, output_frames=frames, apart_s=APART_S, seed=SEED
         ),
-        "true mouth shapes": lambda: true_mouth(seen, speaker=person, output_frames=frames),
+        "true mouth shapes": lambda: true_motion(seen, speaker=person, output_frames=frames),
     }
 
 
@@ -132,18 +134,19 @@ def borrowed(clip: Clip, wanted: Artifact, settings: ExemplarSettings) -> Artifa
     )
 
 
+def rendered(clip: Clip, wanted: Artifact, settings: ExemplarSettings) -> Artifact:
+    """The `render` of a wanted mouth."""
+    bank = crops(clip.seen, settings=settings.crops)
+    apart = settings.model_copy(update={"exclude_within_s": APART_S})
+    free = visibility(clip.seen, crops=bank)
+    return borrowed_mouths(clip.seen, wanted, bank, free, clip.output_frames, apart)
+
+
 def resynthesise(clip: Clip, wanted: Artifact, settings: ExemplarSettings | None = None) -> Path:
     """Render a wanted mouth; the dubbed file."""
     settings, encode = settings or ExemplarSettings(), EncodeSettings()
     seen, frames = clip.seen, clip.output_frames
-    made = exemplar_render(
-        seen,
-        lenders=borrowed(clip, wanted, settings),
-        motion=wanted,
-        crops=crops(seen, settings=settings.crops),
-        output_frames=frames,
-        settings=settings.render,
-    )
+    made = rendered(clip, wanted, settings)
     picture = composite(
         seen,
         output_frames=frames,
@@ -185,28 +188,51 @@ def compare(clip: Clip, result: Path) -> Score:
 
 def _pixels(clip: Clip, result: Path, both: NDArray[np.bool_]) -> tuple[float, float]:
     """PSNR and SSIM in a box around the original's lips, half as large again on every side."""
+    psnr, ssim = [], []
+    for mouth in mouths(clip, result, both):
+        one, two = (picture.astype(float) for picture in (mouth.original, mouth.dub))
+        psnr.append(10 * np.log10(255**2 / max(np.square(one - two).mean(), 1e-3)))
+        ssim.append(structural_similarity(one @ LUMA, two @ LUMA, data_range=255, win_size=7))
+    return float(np.mean(psnr)), float(np.mean(ssim))
+
+
+@dataclass(frozen=True)
+class MouthBox:
+    """The box around the original's lips, half as large again on every side, in both videos.
+
+    Attributes:
+        row: Number of the frame.
+        original: RGB.
+        dub: RGB.
+        before: The same box of both videos in the frame before; None for the first.
+    """
+
+    row: int
+    original: NDArray[np.uint8]
+    dub: NDArray[np.uint8]
+    before: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None
+
+
+def mouths(clip: Clip, result: Path, both: NDArray[np.bool_]) -> Iterator[MouthBox]:
+    """The mouths of all frames that show one in both videos."""
     original, dub = scan(clip.seen.video.path), scan(result)
     points = clip.seen.landmarks.read("landmarks")[:, list(LIPS), :2]
-    psnr, ssim = [], []
     pairs = zip(
         read_frames(clip.seen.video.path, original, 0, len(original)),
         read_frames(result, dub, 0, len(dub)),
         strict=True,
     )
+    before = None
     for row, (a, b) in enumerate(pairs):
-        if not both[row]:
-            continue
         low, high = points[row].min(0), points[row].max(0)
         half = 0.5 * (high - low)
-        x0, y0 = np.maximum(low - half, 0).astype(int)
-        x1, y1 = np.minimum(high + half, (a.width, a.height)).astype(int)
-        if min(x1 - x0, y1 - y0) < 8:
-            continue
-        one, two = (f.crop_rgb(int(x0), int(y0), int(x1), int(y1)).astype(float) for f in (a, b))
-        psnr.append(10 * np.log10(255**2 / max(np.square(one - two).mean(), 1e-3)))
-        luma = np.array([0.299, 0.587, 0.114])
-        ssim.append(structural_similarity(one @ luma, two @ luma, data_range=255, win_size=7))
-    return float(np.mean(psnr)), float(np.mean(ssim))
+        x0, y0 = np.maximum(low - half, 0).astype(int).tolist()
+        x1, y1 = np.minimum(high + half, (a.width, a.height)).astype(int).tolist()
+        if both[row] and min(x1 - x0, y1 - y0) >= 8:
+            one, two = (frame.crop_rgb(x0, y0, x1, y1) for frame in (a, b))
+            past = None if before is None else tuple(f.crop_rgb(x0, y0, x1, y1) for f in before)
+            yield MouthBox(row, one, two, past)
+        before = (a.copy(), b.copy())
 
 
 def silence(clip: Clip, person: Artifact, folder: Path) -> tuple[float, float, float]:

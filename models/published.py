@@ -72,6 +72,8 @@ _NETWORKS = {
     "stylegan2_face_embedding": _Maker("models.stylegan2_face.encoders", "Embedding"),
     "stylegan2_face_identity": _Maker("models.stylegan2_face.encoders", "IdentityEncoder"),
     "stylegan2_face": _Maker("models.stylegan2_face.network", "TalkingFace"),
+    # What polishes the mouths of the default method, of which nothing is published
+    "exemplar_polish": _Maker("models.exemplar.polish_network", "Polish"),
     # Metrics
     "lpips_alex": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "alex"}),
     "lpips_vgg": _Maker("models.metrics.lpips", "perceptual_distance", {"net": "vgg"}),
@@ -95,6 +97,7 @@ _TRAINED = {
     "stylegan2_face_embedding": _Maker("models.stylegan2_face.settings", "EmbeddingSize"),
     "stylegan2_face_identity": _Maker("models.stylegan2_face.settings", "IdentitySize"),
     "stylegan2_face": _Maker("models.stylegan2_face.settings", "FaceSize"),
+    "exemplar_polish": _Maker("models.exemplar.settings", "PolishSize"),
 }
 """Networks that `dubflow train` makes: the model of their size, and what else is not as published.
 """

@@ -6,8 +6,10 @@ from flows.methods import Method, MethodSettings
 from models.exemplar.settings import CropSettings, LenderSettings, RenderSettings
 from stores.artifacts.artifact import Artifact
 from tasks.methods.exemplar import exemplar_render, lenders
+from tasks.methods.polish_model import polish_key
 from tasks.source.crops import crops
 from tasks.source.seen import Seen
+from tasks.source.small_mouths import small_mouths
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
 from tasks.speech.mel import mel
@@ -87,13 +89,16 @@ def borrowed_mouths(
         render=settings.render,
         exclude_within_s=settings.exclude_within_s,
     )
+    polish = settings.render.polish
     return exemplar_render(
         seen,
         lenders=lent,
         motion=wanted,
         crops=bank,
+        mouths=small_mouths(bank, seen.landmarks) if polish else None,
         output_frames=output_frames,
         settings=settings.render,
+        model=polish_key() if polish else None,
     )
 
 

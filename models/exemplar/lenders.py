@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int32
 from numpy.typing import NDArray
 
 from models.arrays import BankRows, FrameMask, FrameRows, FrameValues, Mouth, Mouths, Seconds
@@ -25,6 +25,12 @@ _BLOCK = 128
 """Frames whose distances to the whole bank are held at once."""
 
 _FORBIDDEN = np.float32(1e6)
+
+NEAR = 4
+"""Mouths that are looked for beside the one that is borrowed."""
+
+_APART = 3
+"""Rows from one of them to the next, at least: neighbours look the same."""
 
 REACH = 0.0125
 """A wanted mouth this near to a bank mouth is within reach of the warp [face heights]: it is about
@@ -72,11 +78,14 @@ class Choice:
 
     Attributes:
         rows: bank row of each frame.
+        near: the bank rows most like the wanted mouth, the best first, that may be borrowed and
+            don't follow each other closely; where there are too few they come again.
         nearest: least distance of the wanted mouth from any bank row that may be borrowed, doubt
             and another turn of the head counted in [face heights].
     """
 
     rows: FrameRows
+    near: Int32[np.ndarray, "frame near"]
     nearest: FrameValues
 
     def in_reach(self, made: FrameMask) -> float | None:
@@ -129,6 +138,7 @@ def choose_donors(
     penalty = settings.quality_weight * (1 - bank.quality)
     search = _Search(bank, np.asarray(seen, np.float32), settings)
     nearest = np.empty(len(wanted), np.float32)
+    alike = np.empty((len(wanted), NEAR), np.int32)
     for start in range(0, len(wanted), _BLOCK):
         stop = min(start + _BLOCK, len(wanted))
         cost = _distances(wanted[start:stop], offered) + penalty
@@ -142,9 +152,23 @@ def choose_donors(
                     f"{exclude_within_s} s of it; take a longer source or a smaller exclusion"
                 )
         nearest[start:stop] = cost.min(1)
+        alike[start:stop] = _near(np.asarray(cost, np.float32))
         for row in range(stop - start):
             search.step(cost[row], fresh=bool(scene_start[start + row]))
-    return Choice(search.path(), nearest)
+    return Choice(search.path(), alike, nearest)
+
+
+def _near(cost: _Floats) -> _Ints:
+    """NEAR columns of each row (row, NEAR) that cost least and lie apart."""
+    left, every = cost.copy(), np.arange(len(cost))
+    found = np.empty((len(cost), NEAR), np.int32)
+    for place in range(NEAR):
+        best = left.argmin(1)
+        over = left[every, best] >= _FORBIDDEN
+        found[:, place] = np.where(over, found[:, place - 1], best) if place else best
+        for step in range(1 - _APART, _APART):
+            left[every, np.clip(best + step, 0, cost.shape[1] - 1)] = _FORBIDDEN
+    return found
 
 
 def _features(mouth: _Floats, pose: Pose, neutral: _Floats, settings: LenderSettings) -> _Floats:

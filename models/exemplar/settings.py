@@ -71,3 +71,16 @@ class RenderSettings(_Settings):
         le=25,
         description="frames over which the own mouth fades in before an occlusion",
     )
+    polish: bool = Field(
+        default=False,
+        description="let a small network put slow colours of the mouth right: light, teeth, tongue",
+    )
+
+
+class PolishSize(_Settings):
+    """Channels of the polishing network."""
+
+    fine: int = Field(default=16, ge=1, description="at 64 x 64 px")
+    middle: int = Field(default=32, ge=1, description="at 32 x 32 px")
+    coarse: int = Field(default=64, ge=1, description="at 16 x 16 px")
+    coarse_layers: int = Field(default=3, ge=1, description="convolutions at 16 x 16 px")

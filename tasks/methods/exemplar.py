@@ -6,23 +6,16 @@ from dataclasses import replace
 import numpy as np
 
 from models.exemplar.bank import bank_runs
-from models.exemplar.lenders import Bank, choose_donors
-from models.exemplar.render import (
-    Donor,
-    MouthRenderer,
-    canonical_to_crop,
-    mix_donors,
-    mixed_mouths,
-    mouth_displacement,
-)
+from models.exemplar.lenders import NEAR, Bank, choose_donors
+from models.exemplar.render import mix_donors
 from models.exemplar.settings import LenderSettings, RenderSettings
-from models.faces.crop.crop import face_squares, to_crop
 from models.faces.crop.rendered import SHIFT_GRID
 from models.faces.occlusion import mouth_interior, opacity
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.errors import SettingsError
 from tasks.engine.stage import Blocks, Made, Plan, Shard, stage
+from tasks.methods.borrowed_mouths import BorrowedMouths
 from tasks.result.output_frames import scene_starts
 from tasks.result.render import RENDER, render_rows
 from tasks.source.landmarks import load_pose, mean_face
@@ -39,13 +32,14 @@ LENDERS = Schema(
         "second": ArraySpec(("frame",), "int32", "", "cross-faded with this one"),
         "weight": ArraySpec(("frame",), "float32", "", "share of the second, 0..1"),
         "opacity": ArraySpec(("frame",), "float32", "", "0: left as it is, 1: mouth made anew"),
+        "near": ArraySpec(("frame", "near"), "int32", "", "source frames of mouths most like it"),
     },
-    {},
+    {"near": NEAR},
     "A way through the speaker's own frames, one row per output frame.",
 )
 
 
-@stage(LENDERS, version=3)
+@stage(LENDERS, version=4)
 def lenders(
     motion: Artifact,
     landmarks: Artifact,
@@ -71,7 +65,9 @@ def lenders(
     if len(donors) == 0:
         nothing = np.zeros(count, np.int32)
         none = np.zeros(count, np.float32)
-        return Made({"first": nothing, "second": nothing, "weight": none, "opacity": none})
+        near = np.zeros((count, NEAR), np.int32)
+        borrowed = {"first": nothing, "second": nothing, "weight": none, "near": near}
+        return Made(borrowed | {"opacity": none})
     pose = load_pose(landmarks)
     bank = Bank(
         mouth=landmarks.read("mouth")[donors],
@@ -102,6 +98,7 @@ def lenders(
             "first": donors[mix.first],
             "second": donors[mix.second],
             "weight": mix.weight,
+            "near": donors[choice.near],
             "opacity": shown,
         },
         {"bank_frames": len(donors), "in_reach": choice.in_reach(shown > 0)},
@@ -140,61 +137,45 @@ def exemplar_render(
     motion: Artifact,
     *,
     landmarks: Artifact,
+    timeline: Artifact,
     crops: Artifact,
+    mouths: Artifact | None,
     output_frames: Artifact,
     settings: RenderSettings,
+    model: str | None,
     shards: Sequence[Shard],
 ) -> Blocks:
-    """Warp the borrowed mouths to the predicted ones."""
-    size = int(crops.attributes["crop_size_px"])
-    renderer = MouthRenderer(mean_face(), size=size)
-    source = output_frames.read("source_frame")
-    pose, mouths = load_pose(landmarks), landmarks.read("mouth")
-    transforms = crops.read("transform")
-    neutral = motion.read("neutral")
-    first, second = lenders.read("first"), lenders.read("second")
-    weight, shown = lenders.read("weight"), lenders.read("opacity")
-    squares = face_squares(pose, transforms)
-    lent = np.unique(np.concatenate([first, second]))
-    meshes = to_crop(landmarks.read_rows("landmarks", lent), transforms[lent])
-    points = dict(zip(lent.tolist(), meshes, strict=True))
+    """Warp the borrowed mouths to the predicted ones, and polish them.
+
+    Args:
+        mouths: `small_mouths`; None: they are not polished.
+        model: `polish_key()`, so that the result follows the weights; None without.
+    """
+    made = BorrowedMouths(
+        lenders,
+        motion,
+        landmarks=landmarks,
+        timeline=timeline,
+        crops=crops,
+        mouths=mouths,
+        output_frames=output_frames,
+        settings=settings,
+    )
     for shard in shards:
-        part = slice(shard.start, shard.stop)
-        frames, count = source[part], shard.stop - shard.start
-        moved = mouth_displacement(
-            motion.read("mouth", shard.start, shard.stop),
-            mixed_mouths(mouths, first[part], second[part], weight[part]),
-            mouths[frames],
-            neutral=neutral,
-            settings=settings,
-        )
-        linear = canonical_to_crop(pose.at(frames), transforms[frames])
-        patch = np.zeros((count, size, size, 3), np.uint8)
-        mask = np.zeros((count, size, size), np.uint8)
+        made.begin(shard.start, shard.stop)
+        count = shard.stop - shard.start
+        patch = np.zeros((count, made.size, made.size, 3), np.uint8)
+        mask = np.zeros((count, made.size, made.size), np.uint8)
         shift = np.zeros((count, SHIFT_GRID, SHIFT_GRID, 2), np.float32)
-        own = to_crop(landmarks.read_rows("landmarks", frames), transforms[frames])
-        for row, frame in enumerate(range(shard.start, shard.stop)):
-            if shown[frame] == 0:
-                continue
-            late = float(weight[frame])
-            shares = [(int(first[frame]), 1 - late), (int(second[frame]), late)]
-            rendered = renderer.render(
-                own[row],
-                moved[row],
-                linear[row],
-                square=squares[source[frame]],
-                donors=[
-                    Donor(crops.read("crop", at, at + 1)[0], points[at], squares[at], share)
-                    for at, share in shares
-                    if share > 0
-                ],
-                opacity=float(shown[frame]),
-            )
-            patch[row], mask[row], shift[row] = rendered.patch, rendered.mask, rendered.own_shift
+        shown = made.shown[shard.start : shard.stop] > 0
+        for row in np.flatnonzero(shown).tolist():
+            frame = shard.start + row
+            mouth = made.rendered(frame) if mouths is None else made.polished(frame)
+            patch[row], mask[row], shift[row] = mouth.patch, mouth.mask, mouth.own_shift
         yield render_rows(
             patch=patch,
             mask=mask,
-            transform=transforms[frames],
-            valid=shown[part] > 0,
+            transform=made.transforms[made.source[shard.start : shard.stop]],
+            valid=shown,
             own_shift=shift,
         )

@@ -47,6 +47,10 @@ pytestmark = pytest.mark.dub
 Make = Callable[..., TrainSettings]
 CPU = torch.device("cpu")
 TINY: dict[str, dict[str, Any]] = {
+    "exemplar.polish": {
+        "size": {"fine": 2, "middle": 3, "coarse": 4, "coarse_layers": 1},
+        "apart_s": 0.3,
+    },
     "ganimation": {
         "size": {"side": 32, "width": 2, "residuals": 1, "colours": "rgb"},
         "critic_steps": 2,
@@ -348,6 +352,7 @@ SYNC = {"adversarial": 0, "sync": 0.3}
         ("video_retalking.dnet", 16, {"warping_steps": 7}),
         ("video_retalking.enet", 12, {"gate": EASY, "judged_stride": 25, "losses": SYNC}),
         ("ganimation", 24, {}),
+        ("exemplar.polish", 24, {}),
         *((f"stylegan2.{name}", 24, {}) for name in ("embedding", "identity", "face")),
     ],
 )

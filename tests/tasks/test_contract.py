@@ -31,6 +31,7 @@ from tasks.inference import shared
 from tasks.inference.runner import Runner
 from tasks.methods.ganimation_faces import ganimation_faces
 from tasks.methods.meta_talk_faces import meta_talk_faces
+from tasks.methods.polish_pairs import polish_pairs
 from tasks.methods.pseudo_expression import pseudo_expression, pseudo_faces
 from tasks.methods.restored_crops import restored_crops
 from tasks.methods.vrt_coefficients import vrt_fitted_coefficients
@@ -62,6 +63,7 @@ JUDGED = [address for address in RANGED if "precision" in STAGES[address].signat
 FRAMES = 20
 _CROPS, _COMPOSITE = "tasks.source.crops:crops", "tasks.result.composite:composite"
 _COEFFICIENTS = "tasks.methods.vrt_coefficients:vrt_coefficients"
+_BORROWED = "tasks.methods.exemplar:exemplar_render"
 _DRAWN = "tasks.methods.meta_talk_render:meta_talk_render"
 _GRAIN = {"speech_features": 100}
 """Rows that a shard is a multiple of, where it may not begin anywhere."""
@@ -172,13 +174,15 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
                 "sync": {"end_seconds": 0.24},
             },
             {"audio": None, "cues": {"sheet": thirds_sheet(given["audio"]), "fade_seconds": 0}},
-            {"method": "exemplar"},
+            {"method": "exemplar", "method_settings": {"render": {"polish": True}}},
         ]
         with recorded_calls() as recorded:
             for changes in options:
                 dub(read_settings(None, [], given | changes))
             seen = {n: recorded[_CROPS][n] for n in ("video", "timeline", "landmarks")}
             with open_run(store):
+                polished = {n: v for n, v in recorded[_BORROWED].items() if n != "model"}
+                polish_pairs(**polished)
                 mouth_pictures(**seen)
                 whole = face_crops(**seen, settings=FaceCropSettings())
                 sharp = {"weights": find_weights("gpen_bfr_512"), "enhancer": "gpen"}

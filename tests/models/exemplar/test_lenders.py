@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_frames, bank_runs
-from models.exemplar.lenders import REACH, Bank, Choice, _Search, choose_donors
+from models.exemplar.lenders import NEAR, REACH, Bank, Choice, _Search, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor, lip_gap
@@ -165,3 +165,29 @@ def test_a_jump_avoids_teeth_turning_into_darkness() -> None:
     interior = np.repeat([[0.8], [0.1], [0.8]], 10, axis=0).astype(np.float32)
     bank = Bank(plain.mouth, plain.pose, plain.time_s, plain.run, plain.quality, interior)
     assert choose(amount, bank).tolist() == [*range(10), *range(20, 30)]
+
+
+def test_mouths_most_like_the_wanted_one_come_best_first_and_lie_apart() -> None:
+    amount = talking(200)
+    bank = make_bank(amount)
+    found = choice(
+        amount,
+        bank,
+        scene_start=first_only(200),
+        target_time_s=bank.time_s,
+        exclude_within_s=1.0,
+    ).near
+    assert found.shape == (200, NEAR)
+    assert (np.abs(found - np.arange(200)[:, None]) >= 25).all()
+    for row in found.tolist():
+        apart = np.abs(np.subtract.outer(row, row))[np.triu_indices(NEAR, 1)]
+        assert apart.min() >= 3
+    off = np.abs(amount[found] - amount[:, None])
+    assert (off[:, 0] <= off[:, 1:].min(1) + 1e-3).mean() > 0.95
+    assert off.mean() < 0.2 * np.abs(amount - amount.mean()).mean()
+
+
+def test_a_bank_of_few_mouths_gives_them_again() -> None:
+    bank = make_bank(np.array([0.0, 0.05], np.float32))
+    near = choice(np.array([0.05, 0.0], np.float32), bank, scene_start=first_only(2)).near
+    assert near.tolist() == [[1] * NEAR, [0] * NEAR]
