@@ -72,18 +72,21 @@ class DubReport(BaseModel):
 
 
 def stage_reports(run: Run) -> list[StageReport]:
-    """What each stage of a run did, in order."""
-    return [
-        StageReport(
-            name=r.name,
-            seconds=r.seconds,
-            hits=r.hits,
-            computed=r.computed,
-            key=r.key,
-            role=r.role,
+    """What each stage of a run did, in order; what was asked for again is told of once."""
+    found: dict[tuple[str, str], StageReport] = {}
+    for r in run.records:
+        found.setdefault(
+            (r.key, r.role),
+            StageReport(
+                name=r.name,
+                seconds=r.seconds,
+                hits=r.hits,
+                computed=r.computed,
+                key=r.key,
+                role=r.role,
+            ),
         )
-        for r in run.records
-    ]
+    return list(found.values())
 
 
 def false_ranges(valid: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -78,7 +78,7 @@ def test_choices_are_those_that_exist() -> None:
     stylegan2 = tuple(f"stylegan2.{name}" for name in ("embedding", "face", "identity"))
     wav2lip = ("wav2lip.expert", "wav2lip.generator")
     assert recipe_names() == (
-        *("ganimation", *ip_lap, *meta_talk, *stylegan2),
+        *("exemplar.polish", "ganimation", *ip_lap, *meta_talk, *stylegan2),
         *(*retalking, *wav2lip),
     )
     assert "source" in found["evaluate", "--method"]

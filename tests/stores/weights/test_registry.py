@@ -61,6 +61,7 @@ def test_every_published_network_has_an_entry() -> None:
     networks = {entry.network for entry in read_registry().values()}
     assert networks <= set(NAMES)
     unpublished = {"ip_lap_discriminator", "meta_talk_expression", "meta_talk_renderer"}
+    unpublished |= {"exemplar_polish"}
     unpublished |= {"stylegan2_face", "stylegan2_face_embedding", "stylegan2_face_identity"}
     assert set(NAMES) - networks == unpublished
 

@@ -22,7 +22,8 @@ ENTRIES = {
 
 
 def test_most_networks_have_such_a_file() -> None:
-    published = [name for name in NAMES if not name.startswith("stylegan2_face")]
+    own = ("exemplar_polish", "stylegan2_face")
+    published = [name for name in NAMES if not name.startswith(own)]
     assert len(ENTRIES) > 0.7 * len(published)
 
 
