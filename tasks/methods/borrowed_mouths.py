@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import Mesh
+from models.arrays import Mesh, Mouth, Transform
 from models.exemplar.polish import (
     Contours,
     References,
@@ -88,7 +88,7 @@ class BorrowedMouths:
         settings: RenderSettings,
     ) -> None:
         self._landmarks, self._crops, self._mouths = landmarks, crops, mouths
-        self._lenders = lenders
+        self._lenders, self._motion, self._settings = lenders, motion, settings
         self.size = int(crops.attributes["crop_size_px"])
         self._renderer = MouthRenderer(mean_face(), size=self.size)
         self.source = output_frames.read("source_frame")
@@ -99,25 +99,28 @@ class BorrowedMouths:
         self._first, self._second = first, second
         self._weight, self.shown = lenders.read("weight"), lenders.read("opacity")
         self._squares = face_squares(self._pose, self.transforms)
-        own = landmarks.read("mouth")
-        self._moved = mouth_displacement(
-            motion.read("mouth"),
-            mixed_mouths(own, first, second, self._weight),
-            own[self.source],
-            neutral=motion.read("neutral"),
-            settings=settings,
-        )
-        self._linear = canonical_to_crop(self._pose.at(self.source), self.transforms[self.source])
+        self._mouth = landmarks.read("mouth")
         lent = [first, second] if mouths is None else [first, second, lenders.read("near").ravel()]
         self._lent_points = self._read_points(np.unique(np.concatenate(lent)))
         self._own_points: dict[int, Mesh] = {}
+        self._first_row = 0
         self.rendered = lru_cache(_KEPT)(self._render)
         self.small = lru_cache(_KEPT)(self._see)
 
     def begin(self, start: int, stop: int) -> None:
         """To be called before any of these frames is asked for."""
-        around = slice(max(0, start - 1), stop + 1)
-        self._own_points = self._read_points(np.unique(self.source[around]))
+        around = slice(max(0, start - 1), min(stop + 1, len(self.source)))
+        source, self._first_row = self.source[around], around.start
+        self._own_points = self._read_points(np.unique(source))
+        lent = (each[around] for each in (self._first, self._second, self._weight))
+        self._moved = mouth_displacement(
+            self._motion.read("mouth", around.start, around.stop),
+            mixed_mouths(self._mouth, *lent),
+            self._mouth[source],
+            neutral=self._motion.read("neutral"),
+            settings=self._settings,
+        )
+        self._linear = canonical_to_crop(self._pose.at(source), self.transforms[source])
 
     def polished(self, frame: int) -> Rendered:
         """The mouth of a frame that shows one, polished."""
@@ -139,8 +142,7 @@ class BorrowedMouths:
         shares = [(int(self._first[frame]), 1 - late), (int(self._second[frame]), late)]
         return self._renderer.render(
             self._own_points[at],
-            self._moved[frame],
-            self._linear[frame],
+            *self._motion_of(frame),
             square=self._squares[at],
             donors=[
                 Donor(self._crop(lent), self._lent_points[lent], self._squares[lent], share)
@@ -150,10 +152,15 @@ class BorrowedMouths:
             opacity=float(self.shown[frame]),
         )
 
+    def _motion_of(self, frame: int) -> tuple[Mouth, Transform]:
+        """How far a frame's mouth moves, and the map of that to its crop."""
+        row = frame - self._first_row
+        return self._moved[row], self._linear[row]
+
     def _see(self, frame: int) -> Small:
         rendered, at = self.rendered(frame), int(self.source[frame])
         square, points = self.mouth_squares[at], self._own_points[at]
-        moved, linear = self._moved[frame], self._linear[frame]
+        moved, linear = self._motion_of(frame)
         near = self._near[frame].tolist()
         return Small(
             small_mouth(rendered.patch, square),
