@@ -23,6 +23,9 @@ Mask = Float32[np.ndarray, "height width"]
 _WholePlane = UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
 """At the size of the picture, as luma always is."""
 
+_Picture = Plane | UInt8[np.ndarray, "_height _width 3"]
+"""A plane or a picture in RGB, of whatever size: what is given may have another than what came."""
+
 _KEEP_REST_LEVELS = 16.0  # RGB change over which the part that 8-bit RGB can't say is dropped
 
 
@@ -241,7 +244,7 @@ def carried_over(now: Plane, was: Plane, new: Plane, codes: Codes) -> Plane:
     return cast(Plane, np.clip(carried, 0, codes.maximum).astype(now.dtype))
 
 
-def shrunk(picture: Plane | Rgb, times: int) -> Plane | Rgb:
+def shrunk(picture: _Picture, times: int) -> _Picture:
     """Average blocks of `times` x `times` samples; a last part of a block counts as whole.
 
     Args:
@@ -271,12 +274,20 @@ def resized(picture: Plane, width: int, height: int) -> Plane:
     # Whole factors and then the rest, two by two samples, see all samples several times faster
     # than averages over parts of samples.
     times = int(min(picture.shape[1] / width, picture.shape[0] / height) / 1.5 + 0.5)
-    small = shrunk(picture, max(1, times))
-    return cast(Plane, cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+    times = max(1, times)
+    small = shrunk(picture, times)
+    # A last block that is only partly in the picture must not move the others.
+    steps = np.array([picture.shape[1] / width, picture.shape[0] / height]) / times
+    places = np.column_stack([np.diag(steps), 0.5 * steps - 0.5])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    scaled = cv2.warpAffine(
+        small, places, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE
+    )
+    return cast(Plane, scaled)
 
 
 def warped(
-    picture: Plane | Rgb, matrix: Float[np.ndarray, "2 3"], size: int, outside: int
+    picture: _Picture, matrix: Float[np.ndarray, "2 3"], size: int, outside: int
 ) -> UInt8[np.ndarray, "{size} {size} *rgb"] | UInt16[np.ndarray, "{size} {size}"]:
     """Cut a square out of a plane or a picture, averaged where it shrinks.
 

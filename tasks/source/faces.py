@@ -49,7 +49,7 @@ FACES = Schema(
 )
 
 
-@stage(FACES, version=7, rows="timeline")
+@stage(FACES, version=8, rows="timeline")
 def faces(
     video: Source,
     timeline: Artifact,
