@@ -3,7 +3,6 @@
 import os
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.filesize import decimal
 
 from flows.quantities import read_size
@@ -22,8 +21,11 @@ def size_notes(store: Store, catalog: pa.Table) -> list[str]:
     Raises:
         InputError: the variable holds no size.
     """
-    limit, size = os.environ.get(LIMIT), pc.sum(catalog["stored_bytes"]).as_py() or 0
-    if not limit or size <= read_size(limit, name=LIMIT):
+    limit = os.environ.get(LIMIT)
+    if not limit:
+        return []
+    size = sum(stored or 0 for stored in catalog["stored_bytes"].to_pylist())
+    if size <= read_size(limit, name=LIMIT):
         return []
     return [
         f"the store {store.url} holds {decimal(size)}, more than {LIMIT}={limit}: "
