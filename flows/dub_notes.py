@@ -17,6 +17,7 @@ from stores.media.facts import VideoFacts
 from stores.media.settings import EncodeSettings
 from stores.media.tracks import default_track, find_track, listed, sound_tracks
 from tasks.result.output_frames import Length
+from tasks.result.settings import SyncSettings
 from tasks.source.timeline import load_timeline
 
 CUT_SECONDS = 0.05
@@ -74,7 +75,7 @@ def dub_notes(
             for each in heard
             for note in speech_notes(each.path, each.waveform, track=each.track)
         ),
-        *length_notes(length),
+        *length_notes(length, settings.sync),
         *over_notes(lines),
     ]
     if timeline.timecode and not result.attributes["timecode"]:
@@ -120,15 +121,19 @@ def picture_notes(video: VideoFacts, encode: EncodeSettings) -> list[str]:
     return notes
 
 
-def length_notes(length: Length) -> list[str]:
+def length_notes(length: Length, sync: SyncSettings) -> list[str]:
     """Whether the end of the speech is lost."""
     lost = length.speech_seconds - length.seconds
     if lost < CUT_SECONDS:
         return []
+    more = "--sync-mode loop or bounce repeats the picture for as long as the speech lasts"
+    if sync.end_seconds is not None:
+        asked = sync.end_seconds - (sync.start_seconds or 0)
+        if length.seconds > asked - CUT_SECONDS:  # else the file ends before
+            more = f"a later --end than {sync.end_seconds:g} shows more of the picture"
     return [
         f"the speech lasts {length.speech_seconds:.2f} s, the picture {length.seconds:.2f} s: "
-        f"the last {lost:.2f} s of the speech were cut; --sync-mode loop or bounce "
-        "repeats the picture for as long as the speech lasts"
+        f"the last {lost:.2f} s of the speech were cut; {more}"
     ]
 
 

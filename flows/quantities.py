@@ -40,6 +40,11 @@ def read_since(text: str, *, name: str) -> float:
     return (datetime.now(UTC) - when).total_seconds()
 
 
+def counted(count: int, noun: str) -> str:
+    """As in "1 row", "2 rows"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def told_age(seconds: float) -> str:
     """As in "3 h": in the largest unit of which there are two or more."""
     for unit in ("w", "d", "h", "m"):

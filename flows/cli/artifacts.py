@@ -25,7 +25,7 @@ from flows.cli.options import (
     StoreOption,
     may_replace,
 )
-from flows.quantities import read_since, read_size, told_age
+from flows.quantities import counted, read_since, read_size, told_age
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import default_store
 from stores.artifacts.store import Store
@@ -90,7 +90,7 @@ def list_artifacts(
         return
     console = Console(highlight=False)
     console.print(_table(overview, items))
-    console.print(f"[dim]{len(items)} artifacts, {decimal(overview.size(items))}")
+    console.print(f"[dim]{counted(len(items), 'artifact')}, {decimal(overview.size(items))}")
 
 
 def _facts(overview: "Overview", item: "Item") -> dict[str, Any]:
@@ -268,7 +268,7 @@ def verify(
         for line in item["damage"]:  # type: ignore[attr-defined]
             console.print(f"[red]{item['kind']} {item['key']}: {line}")
     done = " and removed" if remove and damaged else ""
-    console.print(f"{checked} artifacts checked, {len(damaged)} damaged{done}")
+    console.print(f"{counted(checked, 'artifact')} checked, {len(damaged)} damaged{done}")
     if damaged and not remove:
         sys.exit(1)
 
@@ -327,13 +327,13 @@ def _tell(found: "Collected", console: Console, *, yes: bool) -> None:
         console.print(f"  [dim]{count} {kind}")
     leftovers = f", {len(found.leftovers)} leftovers of stopped runs" if found.leftovers else ""
     console.print(
-        f"frees {decimal(found.freed_bytes)}: {len(found.artifacts)} artifacts, "
+        f"frees {decimal(found.freed_bytes)}: {counted(len(found.artifacts), 'artifact')}, "
         f"{len(found.runs)} records of runs{leftovers}",
         soft_wrap=True,
     )
     console.print(
-        f"keeps {decimal(found.kept_bytes)}: {found.kept_artifacts} artifacts of "
-        f"{found.kept_runs} runs"
+        f"keeps {decimal(found.kept_bytes)}: {counted(found.kept_artifacts, 'artifact')} of "
+        f"{counted(found.kept_runs, 'run')}"
     )
     if not yes:
         console.print("nothing was removed; add --yes")
@@ -373,6 +373,6 @@ def _tree(artifact: Artifact) -> Tree:
     files, size = len(manifest.files), decimal(manifest.stored_bytes)
     tree.add(
         f"stage version {manifest.stage_version}, made {manifest.created} in "
-        f"{manifest.wall_seconds:.2f} s, {size} in {files} files"
+        f"{manifest.wall_seconds:.2f} s, {size} in {counted(files, 'file')}"
     )
     return tree

@@ -16,6 +16,7 @@ from flows.cli.options import (
     may_replace,
 )
 from flows.cli.outcome import show_notes
+from flows.quantities import counted
 from stores.artifacts.settings import default_store
 
 
@@ -54,5 +55,7 @@ def cues(
         sys.stdout.write(json.dumps(made.model_dump(mode="json")) + "\n")
     faces = ", ".join(f"{name} is {face}" for name, face in made.faces.items())
     console.print(f"[bold green]{made.sheet}", soft_wrap=True)
-    console.print(f"  {made.rows} rows; {faces}; drawn into {made.gallery}", soft_wrap=True)
+    console.print(
+        f"  {counted(made.rows, 'row')}; {faces}; drawn into {made.gallery}", soft_wrap=True
+    )
     show_notes(made.notes, console)

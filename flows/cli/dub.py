@@ -15,6 +15,7 @@ from rich.markup import escape
 from flows.cli import options
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
+from flows.quantities import counted
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
 from stores.errors import DubflowError
@@ -157,7 +158,7 @@ def dub_and_tell(
 def _summarise(report: "DubReport", store: str, console: Console) -> None:
     console.print(f"[bold green]{report.output}", soft_wrap=True)
     console.print(
-        f"  {report.frames} frames, {report.seconds:.2f} s (speech: "
+        f"  {counted(report.frames, 'frame')}, {report.seconds:.2f} s (speech: "
         f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}"
     )
     if report.in_reach is not None:

@@ -12,6 +12,7 @@ from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_failures, show_notes
 from flows.preparation.settings import Filters, PrepareSettings
 from flows.presets import checked, merge, nested
+from flows.quantities import counted
 
 if TYPE_CHECKING:
     from flows.preparation.report import PrepareReport
@@ -103,8 +104,9 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
     console.print(f"[bold green]{report.index}", soft_wrap=True)
     pace = report.seconds / report.wall_seconds if report.wall_seconds else 0.0
     console.print(
-        f"  {report.clips} clips, {report.seconds / 60:.1f} min; {report.kept} of {report.rows} "
-        f"rows kept, {report.kept_seconds / 60:.1f} min; {pace:.2f} s of video a second"
+        f"  {counted(report.clips, 'clip')}, {report.seconds / 60:.1f} min; "
+        f"{report.kept} of {report.rows} rows kept, "
+        f"{report.kept_seconds / 60:.1f} min; {pace:.2f} s of video a second"
     )
     table = Table("filter", "threshold", "drops", "alone", "left", box=None, pad_edge=False)
     for count in report.filters:
@@ -114,7 +116,8 @@ def _summarise(report: "PrepareReport", console: Console) -> None:
     console.print(table)
     for split in report.splits:
         console.print(
-            f"  {split.split}: {split.persons} persons, {split.rows} rows, "
+            f"  {split.split}: {counted(split.persons, 'person')}, "
+            f"{counted(split.rows, 'row')}, "
             f"{split.seconds / 60:.1f} min"
         )
     if report.other_split:

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from flows.quantities import counted
 from stores.artifacts.keys import file_key
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
@@ -88,7 +89,7 @@ def show(findings: Findings, console: Console) -> None:
     table.add_row("shipped", ", ".join(findings.shipped))
     table.add_row(
         "store",
-        f"{store.url}: {store.artifacts} artifacts, {store.runs} runs{free}",
+        f"{store.url}: {counted(store.artifacts, 'artifact')}, {counted(store.runs, 'run')}{free}",
     )
     table.add_row("weights", ", ".join(store.weights) or "none; see `dubflow weights list`")
     server = findings.prefect_server or "none known; `--prefect` starts one for the run"

@@ -37,6 +37,10 @@ REACH = 0.0125
 as far from the true one, by the speech model's error."""
 
 
+class NothingLeft(ValueError):
+    """An exclusion leaves some frame no mouth to borrow."""
+
+
 @dataclass(frozen=True)
 class Bank:
     """Frames whose mouths can be borrowed, one row per kept source frame, in the source's order.
@@ -124,7 +128,7 @@ def choose_donors(
         exclude_within_s: never borrow from within this time of the frame itself [s].
 
     Raises:
-        ValueError: the exclusion leaves nothing for some frame.
+        NothingLeft: the exclusion leaves nothing for some frame.
     """
     settings = settings or LenderSettings()
     if exclude_within_s is not None and target_time_s is None:
@@ -147,7 +151,7 @@ def choose_donors(
             cost[near] = _FORBIDDEN
             blocked = np.flatnonzero(near.all(1))
             if len(blocked):
-                raise ValueError(
+                raise NothingLeft(
                     f"frame {start + blocked[0]}: the whole bank lies within "
                     f"{exclude_within_s} s of it; take a longer source or a smaller exclusion"
                 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.exemplar.bank import bank_runs
-from models.exemplar.lenders import NEAR, Bank, choose_donors
+from models.exemplar.lenders import NEAR, Bank, NothingLeft, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import LenderSettings, RenderSettings
 from models.faces.crop.rendered import SHIFT_GRID
@@ -89,7 +89,7 @@ def lenders(
             target_time_s=clip.seconds[source],
             exclude_within_s=exclude_within_s,
         )
-    except ValueError as error:
+    except NothingLeft as error:
         raise SettingsError(f"exclude_within_s: {error}") from error
     mix = mix_donors(choice.rows, bank.run, scene_start=scene_start, fade_frames=render.fade_frames)
     shown = opacity(free[source], scene_start=scene_start, fade_frames=render.occlusion_fade_frames)

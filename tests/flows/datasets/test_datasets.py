@@ -151,6 +151,16 @@ def test_a_folder_with_and_without_a_manifest(tmp_path: Path) -> None:
             find_clips(read_description("folder"), tmp_path)
 
 
+def test_a_folder_of_links_to_clips_elsewhere(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    data.mkdir()
+    found("folder", elsewhere)
+    (data / "one.mp4").symlink_to(elsewhere / "a" / "one.mp4")
+    (data / "manifest.csv").write_text("file,person\none.mp4,p1\n")
+    (clip,) = find_clips(read_description("folder"), data)
+    assert (clip.name, clip.person) == ("one.mp4", "p1")
+
+
 def test_persons_by_a_pattern(tmp_path: Path) -> None:
     grow(tmp_path, {"p1_a.mp4": "", "p1_b.mp4": "", "p2_a.mp4": ""})
     clips = find_clips(read_description("folder", person=r"(p\d)_"), tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.exemplar.bank import bank_frames, bank_runs
-from models.exemplar.lenders import NEAR, REACH, Bank, Choice, _Search, choose_donors
+from models.exemplar.lenders import NEAR, REACH, Bank, Choice, NothingLeft, _Search, choose_donors
 from models.exemplar.render import mix_donors
 from models.exemplar.settings import LenderSettings
 from models.exemplar.shapes import lip_descriptor, lip_gap
@@ -63,7 +63,7 @@ def test_nothing_is_borrowed_within_the_exclusion() -> None:
 def test_an_exclusion_that_leaves_nothing_says_which_frame() -> None:
     amount = talking(20)
     bank = make_bank(amount)
-    with pytest.raises(ValueError, match=r"frame 0: the whole bank lies within 1\.0 s"):
+    with pytest.raises(NothingLeft, match=r"frame 0: the whole bank lies within 1\.0 s"):
         choose(amount, bank, target_time_s=bank.time_s, exclude_within_s=1.0)
 
 
