@@ -18,7 +18,7 @@ def _plan(face_crops: Artifact) -> Plan:
     return Plan(sizes={"y": side, "x": side}, attributes={"crop_size_px": side})
 
 
-@stage(FACE_CROPS, version=1, rows="face_crops", plan=_plan, network=True)
+@stage(FACE_CROPS, version=2, rows="face_crops", plan=_plan, network=True)
 def restored_crops(
     face_crops: Artifact,
     landmarks: Artifact,

@@ -15,7 +15,7 @@ from stores.media.read import FrameReader
 from tasks.engine.stage import Blocks, Plan, Shard, stage
 from tasks.source.area import area_of_crop, crop_of
 from tasks.source.landmarks import load_pose, mean_face
-from tasks.source.pictures import TRANSFORM, marks, pictures
+from tasks.source.pictures import TRANSFORM, marks, photographs, pictures
 from tasks.source.settings import FaceCropSettings
 from tasks.source.timeline import load_timeline
 
@@ -30,7 +30,7 @@ _LOOK_SOURCE_PX = 96
 FACE_CROPS = Schema(
     "face_crops",
     {
-        "face": pictures(
+        "face": photographs(
             *("y", "x", "rgb"),
             doc="RGB 0..255, the face at native sharpness, not turned; zeros where invalid",
         ),
@@ -68,7 +68,7 @@ def _plan(landmarks: Artifact, settings: FaceCropSettings) -> Plan:
     return Plan(sizes={"y": size, "x": size}, attributes={"crop_size_px": size})
 
 
-@stage(FACE_CROPS, version=1, rows="timeline", plan=_plan)
+@stage(FACE_CROPS, version=2, rows="timeline", plan=_plan)
 def face_crops(
     video: Source,
     timeline: Artifact,

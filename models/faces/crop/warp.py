@@ -71,8 +71,9 @@ def rasterise(
     order = np.argsort(-depth[triangles].mean(1), kind="stable")
     fixed = np.round((corners - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     index = np.full((grid, grid), -1, np.int32)
+    fill, each = cv2.fillConvexPoly, list(fixed)  # by place: names cost as much as the drawing
     for triangle in order.tolist():
-        cv2.fillConvexPoly(index, fixed[triangle], triangle, shift=_SUBPIXEL_BITS)
+        fill(index, each[triangle], triangle, cv2.LINE_8, _SUBPIXEL_BITS)
     return Raster(index, _along(index, corners), triangles)
 
 
