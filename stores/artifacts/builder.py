@@ -185,13 +185,19 @@ class Builder:
             return
         with explain_full_store(self._backend.url):
             for name, data in arrays.items():
-                self._derivation.schema.check(name, data, self._sizes)
-                array = self._array(name)
-                if data.shape != array.shape:
-                    raise ValueError(f"{name} is {array.shape}, got {data.shape}")
-                spec = self._derivation.schema.arrays[name]
-                array[...] = spec.rounded(data)
-                for shard in range(shard_count(len(data), spec) if data.size else 0):
+                schema = self._derivation.schema
+                schema.check(name, data, self._sizes)
+                spec, shape = schema.arrays[name], schema.shape(name, self._sizes)
+                if data.shape != shape:
+                    raise ValueError(f"{name} is {shape}, got {data.shape}")
+                shards = range(shard_count(len(data), spec) if data.size else 0)
+                if spec.jpeg_quality:
+                    for shard in shards:
+                        part = data[shard * spec.shard : (shard + 1) * spec.shard]
+                        write_ragged(self._open(), name, shard, *to_jpegs(part, spec.jpeg_quality))
+                else:
+                    self._array(name)[...] = spec.rounded(data)
+                for shard in shards:
                     for file in shard_files(spec, name, shard):
                         self._whole[file] = self._backend.written_record(f"{self._staging}/{file}")
 

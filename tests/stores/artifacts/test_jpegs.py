@@ -35,13 +35,16 @@ def photos() -> np.ndarray:
     return found
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> tuple[Artifact, np.ndarray]:
+@pytest.fixture(params=["by shards", "whole"])
+def kept(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Artifact, np.ndarray]:
     store, given = Store(str(tmp_path / "store")), photos()
     builder = store.builder(Derivation.of(PICTURES, 1, {}, {}), {"frame": ROWS})
     builder.prepare()
-    for shard, start in enumerate(range(0, ROWS, SHARD)):
-        builder.write(shard, {"photo": given[start : start + SHARD]}, seconds=0)
+    if request.param == "whole":
+        builder.write_whole({"photo": given})
+    else:
+        for shard, start in enumerate(range(0, ROWS, SHARD)):
+            builder.write(shard, {"photo": given[start : start + SHARD]}, seconds=0)
     return builder.commit({}, seconds=0), given
 
 
