@@ -1,6 +1,7 @@
 """One training from start to end: settings, data, the loop in all its processes, weights, card."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from tasks.engine.run import Progress
 from tasks.inference.device import choose_device
 from tasks.training.board import Board
 from tasks.training.card import write_card, write_weights
-from tasks.training.checkpoint import State
 from tasks.training.loop import Training, judged_networks
 from tasks.training.ranks import Rank, launched_by_torchrun, run_ranks
 from tasks.training.recipe import Data, NoTrainingObserver, TrainingObserver
@@ -50,7 +50,8 @@ def train(
     Raises:
         InputError: settings or data can't be used; found before long work.
         TrainingError: the folder holds another run, or the loss is no number any more.
-        KeyboardInterrupt: after a checkpoint, if the end was asked for.
+        KeyboardInterrupt: after a checkpoint, if the end was asked for; `settings.export` then
+            gives weights so far.
     """
     trainer, own = recipe_settings(
         settings.recipe, settings.preset, trainer=settings.trainer, settings=settings.settings
@@ -63,7 +64,8 @@ def train(
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         run_ranks(partial(train_rank, job), processes=processes, device=trainer.device)
         return {}
-    with folder.alone(), Store(settings.store).in_use():
+    alone = nullcontext() if settings.export else folder.alone()
+    with alone, Store(settings.store).in_use():
         index, notes = prepared_index(settings, progress)
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         data = open_data(job)
@@ -76,9 +78,13 @@ def train(
             "settings": own.model_dump(mode="json"),
             "data": data.key,
         }
-        folder.claim(given, restart=settings.restart)
-        run_ranks(partial(train_rank, job), processes=trainer.processes, device=trainer.device)
-        return finish(job, given, data, licence=settings.licence)
+        if settings.export:
+            folder.check(given)
+        else:
+            folder.claim(given, restart=settings.restart)
+            run_ranks(partial(train_rank, job), processes=trainer.processes, device=trainer.device)
+            _raise_if_stopped(folder, trainer)
+        return write_results(job, given, data, licence=settings.licence)
 
 
 def prepared_index(
@@ -135,17 +141,13 @@ def train_rank(job: Job, rank: Rank) -> None:
             board.close()
 
 
-def finish(job: Job, given: dict[str, Any], data: Data, *, licence: str | None) -> dict[str, Any]:
-    """Write weights and card of a run that has come to its end; gives the card.
-
-    Raises:
-        KeyboardInterrupt: it has not; its processes were asked to stop.
-    """
+def write_results(
+    job: Job, given: dict[str, Any], data: Data, *, licence: str | None
+) -> dict[str, Any]:
+    """Write weights and card of what a run has learned; gives the card."""
     folder = RunFolder(job.folder)
     recipe = find_recipe(job.recipe).make(job.settings, job.store)
     state = folder.checkpoints.read_state(folder.checkpoints.steps()[-1])
-    if not _ended(state, job.trainer):
-        raise KeyboardInterrupt
     told = licence or data.facts.get("licence") or "as the training data's"
     with torch.no_grad():
         exports = recipe.export(judged_networks(recipe, folder.checkpoints, state))
@@ -169,6 +171,9 @@ def finish(job: Job, given: dict[str, Any], data: Data, *, licence: str | None) 
     )
 
 
-def _ended(state: State, trainer: TrainerSettings) -> bool:
+def _raise_if_stopped(folder: RunFolder, trainer: TrainerSettings) -> None:
+    """KeyboardInterrupt of a run that has not come to its end: its processes were asked to stop."""
+    state = folder.checkpoints.read_state(folder.checkpoints.steps()[-1])
     impatient = trainer.patience is not None and state.waited >= trainer.patience
-    return state.step >= trainer.steps or impatient
+    if state.step < trainer.steps and not impatient:
+        raise KeyboardInterrupt

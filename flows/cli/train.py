@@ -31,6 +31,7 @@ _OF_TRAINER = TrainerSettings.model_fields
         "person": Option("--person", options.SETTINGS, "REGEX"),
         "licence": Option("--licence", options.SETTINGS),
         "restart": Option("--restart", options.RUNNING),
+        "export": Option("--export", options.RUNNING),
         "store": options.STORE,
         "trainer.device": Option("--device", options.RUNNING, field=_OF_TRAINER["device"]),
         "trainer.processes": Option("--processes", options.RUNNING, field=_OF_TRAINER["processes"]),
@@ -53,13 +54,15 @@ def train(
 ) -> None:
     """Train a network; writes weights, a card, checkpoints and TensorBoard curves.
 
-    Interrupted or killed, the same command goes on from the last checkpoint.
+    Interrupted or killed, the same command goes on from the last checkpoint; with --export it
+    writes the weights that there are so far.
     """
     settings = checked(TrainSettings, merge(_sorted(changes or []), given))
     if dry_run:
         _show(settings)
         return
-    with when_stopped(f"{settings.output} holds a checkpoint, the same command goes on from it"):
+    kept = f"{settings.output} holds a checkpoint, the same command goes on from it, and with "
+    with when_stopped(f"{kept}--export it writes the weights so far"):
         card = _train(settings, prefect=prefect)
     if as_json and card:
         sys.stdout.write(json.dumps(card) + "\n")

@@ -1,9 +1,9 @@
 """What a training takes. Imports nothing heavy."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.names import OneOf, preset_names, recipe_names
 from stores.artifacts.settings import default_store
@@ -39,3 +39,14 @@ class TrainSettings(BaseModel):
         None, description="of the weights, for their card; none: as the training data's"
     )
     restart: bool = Field(False, description="forget what the folder's run has learned so far")
+    export: bool = Field(
+        False,
+        description="write weights and card of the best checkpoint so far, and learn nothing; a "
+        "run that goes on meanwhile is not disturbed",
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.restart and self.export:
+            raise ValueError("--restart forgets the checkpoints that --export writes weights of")
+        return self

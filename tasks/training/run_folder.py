@@ -62,6 +62,16 @@ class RunFolder:
             self._compare(json.loads(settings.read_text()), given)
         write_text(settings, json.dumps(given, indent=1) + "\n")
 
+    def check(self, given: Mapping[str, Any]) -> None:
+        """That there is something learned with these settings.
+
+        Raises:
+            TrainingError: there is nothing yet, or it was begun with something else.
+        """
+        if not self.checkpoints.steps():
+            raise TrainingError(f"{self.path} holds no checkpoint yet")
+        self._compare(json.loads((self.path / "settings.json").read_text()), given)
+
     def _compare(self, before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         found = difference(before, given, free={f"trainer.{name}" for name in FREE_TO_CHANGE})
         if found is not None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ from tasks.training.loop import Training
 from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.ranks import Rank
 from tasks.training.recipe import Batch, Networks, NoTrainingObserver
+from tasks.training.run_folder import RunFolder
 from tasks.weights.networks import load_network, trained_weights
 from tests.command import invoke
 from tests.flows.cli.test_unwritable import refuse
@@ -308,6 +310,41 @@ def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [2]
     shown = run("--dry-run")
     assert "width: 32" in shown.stdout
+
+
+def test_weights_so_far_of_a_run_that_was_stopped(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = make("ip_lap.landmarks", {"steps": 4})
+    with pytest.raises(TrainingError, match="holds no checkpoint yet"):
+        train(settings.model_copy(update={"export": True}))
+
+    class Impatient(NoTrainingObserver):
+        """The user, who presses Ctrl-C in step 3."""
+
+        def step(self, step: int, losses: Callable[[], Mapping[str, float]]) -> None:
+            if step == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, watch=Impatient)
+    run = settings.output
+    assert not list(run.glob("*.safetensors"))
+
+    card = train(settings.model_copy(update={"export": True}))
+    assert (card["steps"], card["chosen_step"]) == (3, 2), "judged in step 2, stopped in step 3"
+    (name,) = card["weights"]
+    so_far = load_file(run / name)
+    (judged,) = (run / "checkpoints" / "step-0000002").glob("networks.safetensors")
+    for key, tensor in load_file(judged).items():
+        wanted = tensor.half() if tensor.is_floating_point() else tensor
+        if not key.endswith(("running_mean", "running_var")):
+            assert torch.equal(so_far[key.partition("/")[2]], wanted)
+
+    assert RunFolder(run).checkpoints.steps()[-1] == 3, "it has learned nothing"
+    assert train(settings)["steps"] == 4, "and goes on as if nothing had been"
+    with pytest.raises(ValidationError, match="--restart forgets the checkpoints"):
+        make("ip_lap.landmarks", restart=True, export=True)
 
 
 def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> None:
