@@ -31,6 +31,10 @@ _MATCH_LIMIT = 45.0
 
 _BANDS = 4
 
+_SHARES = np.arange(256, dtype=np.float32) / 255
+_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
+"""By the mask: within its outermost sixteenth the frame comes in."""
+
 
 @dataclass(frozen=True)
 class Blended:
@@ -92,10 +96,9 @@ def blend(
         return None
     rect = _on_grid(rect, area[0].shape, coding.grid)
     patch, mask, shift = _brought(rendered, transform, rect)
-    shift *= np.float32(settings.strength)
-    distance = np.maximum(np.abs(shift[..., 0]), np.abs(shift[..., 1]))
-    moved = np.clip((distance - VISIBLE_SHIFT_PX) * (1 / 0.3), 0, 1)
-    weight = cv2.max(moved, np.minimum(mask, 16) * np.float32(1 / 16))
+    if settings.strength != 1:
+        shift *= np.float32(settings.strength)
+    weight = _changed(shift, mask)
     masks = coding.sampled(mask)
     bases, news = [], []
     brought = zip(area, coding.parts(patch), masks, coding.sampled(shift), strict=True)
@@ -112,15 +115,25 @@ def blend(
             for new, by in zip(news, coding.tints(tint), strict=True)
         ]
     mix = _multiband if settings.mode == "multiband" else mixed
-    weights = coding.sampled(np.asarray(weight, np.float32))
+    weights = coding.sampled(weight)
     parts = []
     for part, base, new, shown, changed, grid in zip(
         area, bases, news, masks, weights, coding.grids, strict=True
     ):
-        share = shown.astype(np.float32) * np.float32(settings.strength / 255)
+        share = np.asarray(cv2.LUT(shown, _SHARES * np.float32(settings.strength)), np.float32)
         out = mix(base, np.minimum(new, coding.maximum), share)
         parts.append(mixed(_part(part, rect, grid), out, changed))
     return Blended(rect.x0, rect.y0, tuple(parts), weights[0])
+
+
+def _changed(shift: _Floats, mask: _Image) -> _Floats:
+    """How far each pixel may be another, 0..1: where it moves visibly, or the mask is not 0."""
+    x, y = cv2.split(np.abs(shift))
+    moved = cv2.max(x, y)
+    moved -= np.float32(VISIBLE_SHIFT_PX)
+    moved *= np.float32(1 / 0.3)
+    weight = cv2.max(moved, cv2.LUT(mask, _EDGE))
+    return np.minimum(weight, np.float32(1))
 
 
 def _part(area: Codes, rect: Box, grid: tuple[int, int]) -> Codes:
@@ -218,10 +231,12 @@ def _moved(area: Codes, shift: _Floats, rect: Box, grid: tuple[int, int]) -> Cod
         grid: px along x and y that a sample covers.
     """
     (across, down), (h, w) = grid, shift.shape[:2]
-    x = shift[..., 0] / np.float32(across) + np.arange(w, dtype=np.float32)
-    y = shift[..., 1] / np.float32(down) + np.arange(h, dtype=np.float32)[:, None]
-    x += rect.x0 // across
-    y += rect.y0 // down
+    x, y = cv2.split(shift)
+    for by, samples in ((x, across), (y, down)):
+        if samples > 1:
+            by *= np.float32(1 / samples)
+    x += np.arange(w, dtype=np.float32) + rect.x0 // across
+    y += (np.arange(h, dtype=np.float32) + rect.y0 // down)[:, None]
     out: Any = cv2.remap(area, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return cast(Codes, out)
 

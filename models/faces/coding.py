@@ -55,17 +55,16 @@ class Coding:
         if self.shift is None:
             return (rgb,)
         deep = rgb if self.maximum < 256 else rgb.astype(np.float32)
-        codes = cv2.transform(deep, self.from_rgb)
-        colours = codes[..., 1:]
+        light, *differences = cv2.split(cv2.transform(deep, self.from_rgb))
+        colours = cv2.merge(differences)
         x, y = self.shift
         # Colour lies level with even columns, and between two rows.
         across = np.array([0.25, 0.5, 0.25] if x else [1.0])
         down = np.array([0.5, 0.5] if y else [1.0])
         if x or y:
-            colours = cv2.sepFilter2D(
-                np.ascontiguousarray(colours), -1, across, down, anchor=(x, 0)
-            )[:: 1 << y, :: 1 << x]
-        return self._rounded(codes[..., 0]), self._rounded(colours)
+            colours = cv2.sepFilter2D(colours, -1, across, down, anchor=(x, 0))
+            colours = colours[:: 1 << y, :: 1 << x]
+        return self._rounded(light), self._rounded(colours)
 
     def sampled(self, values: _Numbers) -> tuple[_Numbers, ...]:
         """Values for each px, as means over the px that a sample of each part covers."""
