@@ -129,7 +129,7 @@ def blend(
 def _changed(shift: _Floats, mask: _Image) -> _Floats:
     """How far each pixel may be another, 0..1: where it moves visibly, or the mask is not 0."""
     x, y = cv2.split(np.abs(shift))
-    moved = cv2.max(x, y)
+    moved = np.maximum(x, y, dtype=np.float32)
     moved -= np.float32(VISIBLE_SHIFT_PX)
     moved *= np.float32(1 / 0.3)
     weight = cv2.max(moved, cv2.LUT(mask, _EDGE))
