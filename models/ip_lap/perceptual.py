@@ -9,6 +9,7 @@ Convention: images are BGR in 0..1.
 from abc import ABC, abstractmethod
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -151,6 +152,7 @@ class PerceptualLoss(nn.Module):
         *,
         style_weight: float = 0.0,
         weight: FeatureMaps | None = None,
+        styled: Bool[Tensor, " batch"] | None = None,
     ) -> Scalar:
         """Mean absolute difference, summed over maps and scales.
 
@@ -159,6 +161,7 @@ class PerceptualLoss(nn.Module):
             target: Likewise.
             style_weight: Weight of the difference of Gram matrices at the first scale.
             weight: (batch, 1, height, width) how much each pixel counts; None: all the same.
+            styled: images whose Gram matrices count; None: all.
         """
         loss = image[0][0].new_zeros(())
         for ours, theirs in zip(image, target, strict=True):
@@ -168,8 +171,10 @@ class PerceptualLoss(nn.Module):
                     continue
                 share = functional.adaptive_avg_pool2d(weight, (found.shape[-2], found.shape[-1]))
                 loss = loss + ((found - wanted).abs() * share).mean() / share.mean()
-        if style_weight:
+        if style_weight and (styled is None or bool(styled.any())):
             for found, wanted in zip(image[0], target[0], strict=True):
+                if styled is not None:
+                    found, wanted = found[styled], wanted[styled]
                 style = functional.l1_loss(gram_matrix(found), gram_matrix(wanted))
                 loss = loss + style_weight * style
         return loss

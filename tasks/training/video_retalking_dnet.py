@@ -16,6 +16,7 @@ from models.blocks.begin import begin
 from models.ip_lap.perceptual import PerceptualLoss
 from models.video_retalking.dnet import DNet
 from models.video_retalking.settings import DNetSize, Driver
+from models.video_retalking.steps import EXPRESSION
 from models.wav2lip.training import pixels_in
 from stores.artifacts.store import Store
 from tasks.training.figures import Means, mean_psnr
@@ -63,6 +64,15 @@ class DNetSettings(_Settings):
     stride: int = Field(5, ge=1, description="frames from a sample of a clip to the next")
     judged_stride: int = Field(
         25, ge=1, description="frames from a validation sample of a clip to the next"
+    )
+    other_expressions: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of faces driven by another expression than the one that is shown, half "
+        "of them by the neutral one, and compared above the mouth alone; published: 0. Of few "
+        "clips a network reads off the expression where the head is, and frozen faces lose their "
+        "pose",
     )
     warping_steps: int = Field(
         200_000,
@@ -121,12 +131,18 @@ class DNetRecipe:
         )
         windows = [sample[name].to(device) for name in ("other_window", "window")]
         # Both directions: each face of a pair becomes the other.
-        return {
+        found = {
             "source": torch.cat([faces, others]),
             "window": torch.cat(windows),
             "target": torch.cat([others, faces]),
             "mouth": torch.cat([sample[n].to(device) for n in ("other_mouth", "mouth")]),
         }
+        if rng is not None and self._settings.other_expressions:
+            drawn = torch.from_numpy(rng.random(len(found["source"])).astype(np.float32))
+            drawn = drawn.to(device) / self._settings.other_expressions
+            found["window"] = _other_expressions(found["window"], drawn)
+            found["above_mouth"] = drawn < 1
+        return found
 
     def loss(
         self, phase: str, networks: Networks, batch: Batch, step: int, carried: dict[str, Tensor]
@@ -179,10 +195,9 @@ class DNetRecipe:
         """The loss and its parts, in float32, for Gram matrices are sums over a picture."""
         judge, weights, target = networks["perceptual"], self._settings.losses, batch["target"]
         assert isinstance(judge, PerceptualLoss)
-        weight = None
-        if weights.mouth != 1:
-            inside = pixels_in(batch["mouth"][:, None], side=target.shape[-1])[:, 0]
-            weight = 1 + (weights.mouth - 1) * inside
+        weight, alike = self._weight(batch), None
+        if "above_mouth" in batch:
+            alike = ~batch["above_mouth"]
         with torch.autocast(target.device.type, enabled=False):
             with torch.no_grad():
                 wanted = judge.features(compared_colours(target))
@@ -195,9 +210,37 @@ class DNetRecipe:
                     wanted,
                     style_weight=judge.model.style_weight,
                     weight=weight,
+                    styled=alike,
                 )
                 total = total + weights.final * parts["final"]
         return total, parts
+
+    def _weight(self, batch: Batch) -> Tensor | None:
+        """(batch, 1, side, side) how much each pixel counts; None: all the same."""
+        side, times = batch["target"].shape[-1], self._settings.losses.mouth
+        if times == 1 and "above_mouth" not in batch:
+            return None
+        weight = 1 + (times - 1) * pixels_in(batch["mouth"][:, None], side=side)[:, 0]
+        if "above_mouth" in batch:
+            top = batch["mouth"][:, 1]
+            above = torch.stack([top * 0, top * 0, top * 0 + 1, top], 1)
+            seen = pixels_in(above[:, None], side=side)[:, 0]
+            weight = torch.where(batch["above_mouth"][:, None, None, None], seen, weight)
+        return weight
+
+
+def _other_expressions(windows: Tensor, drawn: Tensor) -> Tensor:
+    """Windows (batch, 73, frame) of which some have another expression.
+
+    Args:
+        windows: Of targets: of the first faces of pairs, then of the second ones.
+        drawn: (batch,) below 0.5 the neutral expression is taken, below 1 that of the other face
+            of the pair, else its own.
+    """
+    count = EXPRESSION.stop - EXPRESSION.start
+    own, draw = windows[:, :count], drawn[:, None, None]
+    other = torch.where(draw < 0.5, torch.zeros_like(own), own.roll(len(own) // 2, 0))
+    return torch.cat([torch.where(draw < 1, other, own), windows[:, count:]], 1)
 
 
 def _shares(images: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def recipe(store: Path) -> DNetRecipe:
     return made
 
 
-def batch_of(recipe: DNetRecipe) -> dict[str, torch.Tensor]:
+def batch_of(recipe: DNetRecipe, rng: np.random.Generator | None = None) -> dict[str, torch.Tensor]:
     drawn = torch.Generator().manual_seed(0)
     faces = [
         torch.randint(0, 256, (2, 3, 64, 64), generator=drawn, dtype=torch.uint8) for _ in range(2)
@@ -68,7 +68,7 @@ def batch_of(recipe: DNetRecipe) -> dict[str, torch.Tensor]:
     names = ("face", "other_face", "window", "other_window")
     sample = dict(zip(names, (*faces, *windows), strict=True))
     sample |= {"mouth": MOUTH, "other_mouth": MOUTH}
-    return recipe.batch(sample, torch.device("cpu"), None)
+    return recipe.batch(sample, torch.device("cpu"), rng)
 
 
 def test_each_face_of_a_pair_becomes_the_other(recipe: DNetRecipe) -> None:
@@ -116,6 +116,50 @@ def test_the_mouth_counts_as_often_as_it_is_told(recipe: DNetRecipe, store: Path
     inside, outside = slice(40, 56), slice(4, 20)
     assert lost(recipe, inside) == pytest.approx(lost(recipe, outside), rel=0.1)
     assert lost(more, inside) > 10 * lost(more, outside)
+
+
+def test_heads_follow_pose_whatever_the_expression(recipe: DNetRecipe, store: Path) -> None:
+    half = DNetRecipe(TINY.model_copy(update={"other_expressions": 0.5}), str(store))
+    plain = batch_of(recipe)
+    assert "above_mouth" not in batch_of(half), "never where figures are taken"
+    assert "above_mouth" not in batch_of(recipe, np.random.default_rng(0)), "published: never"
+
+    changed, kinds = 0, set()
+    for seed in range(50):
+        batch = batch_of(half, np.random.default_rng(seed))
+        torch.testing.assert_close(batch["window"][:, 64:], plain["window"][:, 64:])
+        changed += int(batch["above_mouth"].sum())
+        for row, (got, own) in enumerate(zip(batch["window"], plain["window"], strict=True)):
+            found = {
+                "own": torch.equal(got, own),
+                "neutral": not got[:64].any(),
+                "of the other face": torch.equal(got[:64], plain["window"][(row + 2) % 4, :64]),
+            }
+            (kind,) = (name for name, is_it in found.items() if is_it)
+            assert (kind == "own") != bool(batch["above_mouth"][row])
+            kinds.add(kind)
+    assert kinds == {"own", "neutral", "of the other face"}
+    assert 60 < changed < 140, "half of 200"
+
+
+def test_a_face_of_another_expression_is_compared_above_the_mouth(
+    recipe: DNetRecipe, store: Path
+) -> None:
+    half = DNetRecipe(TINY.model_copy(update={"other_expressions": 0.5}), str(store))
+    judge = PerceptualLoss(recipe._perceptual.backbone, 4)
+    batch = batch_of(recipe) | {"above_mouth": torch.tensor([True, False, False, False])}
+
+    def lost(face: int, rows: slice, part: str) -> float:
+        made = batch["target"].clone()
+        made[face, :, rows] = 0
+        both = {"warp_image": made, "fake_image": made}
+        return float(half._compared({"perceptual": judge}, both, batch)[1][part])
+
+    mouth, brows = slice(44, 64), slice(4, 24)
+    for part in ("warping", "final"):
+        # What lies at the edge is seen by features that lie above it.
+        assert lost(0, mouth, part) < 0.05 * lost(0, brows, part)
+        assert lost(1, mouth, part) > 0.5 * lost(1, brows, part)
 
 
 def test_only_the_flow_is_learned_first(recipe: DNetRecipe) -> None:
