@@ -10,6 +10,7 @@ brows come nearer to their eyes.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -151,14 +152,14 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=25, help="frames from one face to the next")
     parser.add_argument("--sheet", type=Path, help="picture of some faces: as is, then versions")
     chosen = parser.parse_args()
-    store, detector = Store(chosen.store), FaceMeshDetector(max_faces=1)
+    store = Store(chosen.store)
     parts = read_parts(chosen.data, splits=[chosen.split])
     for path, network in networks(chosen.files, Generator, store).items():
         found: dict[str, list[list[float]]] = defaultdict(list)
         shown = []
         told = read_header(Path(path)).trained_on
         rest = str(told.get("action_units")) if isinstance(told, dict) else ""
-        with open_run(store):
+        with open_run(store), closing(FaceMeshDetector(max_faces=1)) as detector:
             each_part = (faces_of(part, store, chosen.every, rest=rest) for part in parts)
             for face in chain.from_iterable(each_part):
                 made = versions(face, network)
