@@ -32,7 +32,7 @@ def test_list_says_of_what_in_which_run_how_large_and_how_old(made: Artifact) ->
     assert header.split() == ["stage", "key", "source", "run", "size", "age"]
     assert line.split()[:4] == ["total", made.key[:12], "talk.mp4", "0123456789ab"]
     assert line.rstrip().endswith(" s")
-    assert end.startswith("1 artifacts, ")
+    assert end.startswith("1 artifact, ")
     (row,) = json.loads(invoke("artifacts", "list", "--stage", "total", "--json").stdout)
     assert (row["sources"], row["runs"]) == (["talk.mp4"], ["0123456789ab"])
     for given in (("--source", "talk.mp4"), ("--run", "talk.de.mp4"), ("--since", "1h")):
