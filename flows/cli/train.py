@@ -61,8 +61,10 @@ def train(
     if dry_run:
         _show(settings)
         return
-    kept = f"{settings.output} holds a checkpoint, the same command goes on from it, and with "
-    with when_stopped(f"{kept}--export it writes the weights so far"):
+    with when_stopped(
+        f"{settings.output} holds a checkpoint, the same command goes on from it, and with "
+        "--export it writes the weights so far"
+    ):
         card = _train(settings, prefect=prefect)
     if as_json and card:
         sys.stdout.write(json.dumps(card) + "\n")

@@ -26,7 +26,7 @@ MFCC = Schema(
 @stage(MFCC, version=1)
 def mfcc(waveform: Artifact) -> Made:
     """Mel-frequency cepstra of a waveform, as SyncNet hears it."""
-    from models.audio.mfcc import mfcc as cepstra  # librosa takes a second to import
+    from models.audio.mfcc import mfcc as cepstra  # it loads librosa
 
     samples = np.clip(np.round(waveform.read("sample") * 32768), -32768, 32767).astype(np.int16)
     return Made({"mfcc": cepstra(samples)}, {"steps_per_second": 100})

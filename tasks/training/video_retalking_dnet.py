@@ -195,9 +195,8 @@ class DNetRecipe:
         """The loss and its parts, in float32, for Gram matrices are sums over a picture."""
         judge, weights, target = networks["perceptual"], self._settings.losses, batch["target"]
         assert isinstance(judge, PerceptualLoss)
-        weight, alike = self._weight(batch), None
-        if "above_mouth" in batch:
-            alike = ~batch["above_mouth"]
+        weight = self._weight(batch)
+        alike = ~batch["above_mouth"] if "above_mouth" in batch else None
         with torch.autocast(target.device.type, enabled=False):
             with torch.no_grad():
                 wanted = judge.features(compared_colours(target))
@@ -222,8 +221,8 @@ class DNetRecipe:
             return None
         weight = 1 + (times - 1) * pixels_in(batch["mouth"][:, None], side=side)[:, 0]
         if "above_mouth" in batch:
-            top = batch["mouth"][:, 1]
-            above = torch.stack([top * 0, top * 0, top * 0 + 1, top], 1)
+            above = torch.zeros_like(batch["mouth"])  # from the left edge to the right one
+            above[:, 2], above[:, 3] = 1, batch["mouth"][:, 1]
             seen = pixels_in(above[:, None], side=side)[:, 0]
             weight = torch.where(batch["above_mouth"][:, None, None, None], seen, weight)
         return weight
