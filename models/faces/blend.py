@@ -31,8 +31,8 @@ _MATCH_LIMIT = 45.0
 
 _BANDS = 4
 
-_SHARES = np.arange(256, dtype=np.float32) / 255
-_EDGE = np.minimum(np.arange(256, dtype=np.float32) / 16, 1)
+_LEVELS = np.arange(256, dtype=np.float32)
+_EDGE = np.minimum(_LEVELS / 16, 1)
 """By the mask: within its outermost sixteenth the frame comes in."""
 
 
@@ -116,11 +116,12 @@ def blend(
         ]
     mix = _multiband if settings.mode == "multiband" else mixed
     weights = coding.sampled(weight)
+    shares = _LEVELS * np.float32(settings.strength / 255)
     parts = []
     for part, base, new, shown, changed, grid in zip(
         area, bases, news, masks, weights, coding.grids, strict=True
     ):
-        share = np.asarray(cv2.LUT(shown, _SHARES * np.float32(settings.strength)), np.float32)
+        share = np.asarray(cv2.LUT(shown, shares), np.float32)
         out = mix(base, np.minimum(new, coding.maximum), share)
         parts.append(mixed(_part(part, rect, grid), out, changed))
     return Blended(rect.x0, rect.y0, tuple(parts), weights[0])

@@ -56,7 +56,7 @@ def plan_picture(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=6, rows="output_frames", plan=plan_picture)
+@stage(COMPOSITE, version=7, rows="output_frames", plan=plan_picture)
 def composite(
     video: Source,
     timeline: Artifact,
