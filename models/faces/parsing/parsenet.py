@@ -3,10 +3,9 @@
 Convention: RGB; 512 x 512 in use, any multiple of 16 works. Parameters have the published names.
 """
 
-from collections.abc import Callable
-from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,8 +20,6 @@ SIZE = 512
 _CHANNELS = (64, 128, 256, 256, 256)
 """At full size, a half, …, a sixteenth."""
 _BODY_BLOCKS = 10
-
-_enlarged: Callable[[Tensor], Tensor] = partial(functional.interpolate, scale_factor=2.0)
 
 
 class _Norm(nn.Module):
@@ -49,9 +46,37 @@ class _Conv(nn.Module):
         self.relu = nn.LeakyReLU(0.2) if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        padded = functional.pad(_enlarged(x) if self.up else x, (1, 1, 1, 1), mode="reflect")
-        out: Tensor = self.relu(self.norm(self.conv2d(padded)))
+        if self.up:
+            seen = _seen_enlarged(x, self.conv2d.weight, self.conv2d.bias)
+        else:
+            seen = self.conv2d(functional.pad(x, (1, 1, 1, 1), mode="reflect"))
+        out: Tensor = self.relu(self.norm(seen))
         return out
+
+
+def _seen_enlarged(
+    x: Float[Tensor, "n inputs h w"],
+    kernel: Float[Tensor, "outputs inputs 3 3"],
+    bias: Float[Tensor, " outputs"] | None,
+) -> Float[Tensor, "n outputs 2*h 2*w"]:
+    """The convolution of an image whose pixels and mirrored edges are doubled.
+
+    Of three neighbours two are equal, so their weights are added first: 4 products in place of 9.
+    """
+    n, _, height, width = x.shape
+    padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
+    out = x.new_empty((n, 2 * height, 2 * width, len(kernel))).permute(0, 3, 1, 2)
+    for down, right in product((0, 1), repeat=2):
+        weights = _paired(_paired(kernel, 2, down), 3, right)
+        part = padded[:, :, down : down + height + 1, right : right + width + 1]
+        out[:, :, down::2, right::2] = functional.conv2d(part, weights, bias)
+    return out
+
+
+def _paired(kernel: Tensor, axis: int, later: int) -> Tensor:
+    """Two weights for three, of an enlarged image's even or later row or column."""
+    first, middle, last = torch.split(kernel, 1, axis)
+    return torch.cat((first + middle, last) if later else (first, middle + last), axis)
 
 
 class _Block(nn.Module):
