@@ -1,7 +1,8 @@
 """Three seconds of VideoReTalking beside the published steps, written down frame by frame.
 
 Networks are narrow ones of the published layout. What differs on purpose is taken as the method
-made it (docs/methods/video_retalking.md): cut, landmarks, boxes, and the crop that is finished.
+made it (docs/methods/video_retalking.md): cut, landmarks, boxes, the crop that is finished, and
+values that are rounded to 8 bit where the public code cuts them off.
 """
 
 from pathlib import Path
@@ -148,8 +149,12 @@ def tensor(picture: Any) -> torch.Tensor:
 
 
 def levels(image: torch.Tensor) -> Picture:
-    """-1..1 → 8 bit, cut off as published."""
-    return np.uint8(((image[0].permute(1, 2, 0).numpy() + 1) / 2 * 255).clip(0, 255))
+    """-1..1 → 8 bit."""
+    return rounded((image[0].permute(1, 2, 0).numpy() + 1) / 2 * 255)
+
+
+def rounded(values: NDArray[Any]) -> Picture:
+    return np.uint8(np.rint(values.clip(0, 255)))
 
 
 def coefficients(network: nn.Module, face: Picture, points: NDArray[Any]) -> NDArray[Any]:
@@ -189,7 +194,7 @@ def sharpened(
     hard = cv2.GaussianBlur(hard, (0, 0), sigmaX=1, sigmaY=1)
     once = rgb * (1 - soft[..., None]) + over * soft[..., None]
     twice = once * (1 - hard[..., None]) + over * hard[..., None]
-    return np.uint8(twice)[..., ::-1]
+    return rounded(twice)[..., ::-1]
 
 
 def laid_over(
@@ -229,7 +234,7 @@ def lips(
         tensor(shown / 255),
         noise=[torch.zeros(())] * 4,
     )
-    return np.uint8((made[0].permute(1, 2, 0).numpy() * 255).clip(0, 255))
+    return rounded(made[0].permute(1, 2, 0).numpy() * 255)
 
 
 def finished(
@@ -240,10 +245,10 @@ def finished(
     image = image.clamp(-1, 1)
     labels = parser(image)[0].argmax(1)[0].numpy()
     mouth = np.isin(labels, (10, 11, 12)) * np.float32(mask > 0)
-    face = np.uint8(pyramid(levels(image), face, mouth, 10).clip(0, 255))
+    face = rounded(pyramid(levels(image), face, mouth, 10))
     skin = np.isin(labels, (1, 2, 3, 4, 5, 6, 7, 10, 11, 12)).astype(np.float32)
     skin = cv2.GaussianBlur(skin, (0, 0), sigmaX=1, sigmaY=1) * np.float32(mask > 0)
-    return np.uint8(pyramid(face, own, skin, 6).clip(0, 255))
+    return rounded(pyramid(face, own, skin, 6))
 
 
 def pyramid(a: Picture, b: Picture, mask: NDArray[Any], count: int) -> NDArray[Any]:
