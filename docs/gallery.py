@@ -5,6 +5,7 @@ python docs/gallery.py FOLDER        makes FOLDER/gallery.md and its pictures
 Nothing of it is kept in the repository: it shows what this version makes.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def _section(artifact: Artifact) -> list[str]:
 
 if __name__ == "__main__":
     quiet_and_private()
-    if len(sys.argv) != 2:
-        sys.exit("python docs/gallery.py FOLDER")
-    sys.stdout.write(f"{make_gallery(Path(sys.argv[1]), store=default_store())}\n")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="of the page and its pictures; made if need be")
+    page = make_gallery(parser.parse_args().folder, store=default_store())
+    sys.stdout.write(f"{page}\n")

@@ -21,8 +21,8 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
-from stores.dataset_index import FAILURES, index_schema, write_table
-from stores.errors import MissingWeights, SettingsError
+from stores.dataset_index import FAILURES, index_facts, index_schema, write_table
+from stores.errors import InputError, MissingWeights, SettingsError
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.processes import WorkerPool
@@ -81,9 +81,19 @@ def check_output(settings: PrepareSettings) -> None:
 
     Raises:
         SettingsError: the output is no Parquet file.
+        InputError: it is there and no index, and is to stay.
     """
-    if settings.output.suffix != ".parquet" or settings.output.is_dir():
-        raise SettingsError(f"-o {settings.output}: the index is a Parquet file; name it .parquet")
+    output = settings.output
+    if output.suffix != ".parquet" or output.is_dir():
+        raise SettingsError(f"-o {output}: the index is a Parquet file; name it .parquet")
+    if output.exists():
+        try:
+            index_facts(output)
+        except InputError:
+            raise InputError(
+                f"-o {output} is there and is no index of a data set; move it away, or name "
+                "another file"
+            ) from None
 
 
 def _syncnet(store: Store) -> Artifact | None:
@@ -112,10 +122,12 @@ def _each(
         return prepare_clip(place, *given)
 
     progress.begin("clips", len(clips), 0)
+    computed = False
     for _, one in side_by_side(clips, apart(prepared), count=count):
+        computed = computed or bool(one.failure) or any(each.computed for each in one.records)
         yield one
         progress.advance("clips", 1)
-    progress.end("clips", cached=False)
+    progress.end("clips", cached=not computed)
 
 
 def _write(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stores.backends.backend import explain_full_disk
-from stores.errors import InputError
+from stores.errors import InputError, no_such_file
 from stores.whole_files import replacing
 
 ARTIFACTS = (
@@ -176,6 +176,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:
-        raise InputError(f"there is no index {path}; `dubflow prepare` writes one") from None
+        told = no_such_file(path, "index", "`dubflow prepare` writes one")
+        raise InputError(told) from None
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{path} can't be read as Parquet: {error}") from None

@@ -44,14 +44,20 @@ class SettingsError(InputError):
     """A setting is unknown, out of range or contradicts another one."""
 
 
-def no_such_file(path: Path) -> str:
-    """That it is not there, and what lies beside it under nearly that name (of 1,000 at most)."""
+def no_such_file(path: Path, what: str = "file", otherwise: str = "check the path") -> str:
+    """That it is not there, and what lies beside it under nearly that name (of 1,000 at most).
+
+    Args:
+        path: Of what is missing.
+        what: It should be.
+        otherwise: What to do where nothing has nearly that name.
+    """
     beside: list[str] = []
     with suppress(OSError):
         beside = [each.name for each in islice(path.parent.iterdir(), _LOOKED_AT)]
     near = get_close_matches(path.name, beside, n=1)
-    hint = f"did you mean {path.with_name(near[0])}?" if near else "check the path"
-    return f"{path}: no such file; {hint}"
+    hint = f"did you mean {path.with_name(near[0])}?" if near else otherwise
+    return f"{path}: no such {what}; {hint}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from flows.cli.options import Option
 from flows.cli.outcome import show_failures, show_notes
 from flows.evaluation.settings import EvaluateSettings
 from flows.presets import checked, nested
+from flows.quantities import counted
 from stores.errors import SettingsError
 
 
@@ -119,7 +120,7 @@ def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     with open_cluster(spec) as workers, watched(Bars(console)) as bars:
         done = run(settings, progress=bars, cluster=workers)
     console.print(f"[bold green]{done.html}", soft_wrap=True)
-    console.print(f"  {done.items} results scored")
+    console.print(f"  {counted(done.items, 'result')} scored")
     for how in dict.fromkeys(done.unavailable.values()):
         names = [name for name, why in done.unavailable.items() if why == how]
         console.print(f"  not available: {', '.join(names)}: {how}")

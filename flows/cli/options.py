@@ -119,8 +119,10 @@ def may_replace(file: Path, overwrite: bool) -> None:
     """Ask before a file is replaced; where nobody can be asked, refuse.
 
     Raises:
-        InputError: it is there, and is to stay.
+        InputError: it is there, and is to stay, or is a folder.
     """
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; name a file in it")
     if overwrite or not file.exists():
         return
     if sys.stdin.isatty() and sys.stderr.isatty():

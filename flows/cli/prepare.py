@@ -45,7 +45,10 @@ def prepare(
     ] = None,
     dry_run: Annotated[
         options.DryRunOption,
-        Parameter(group=options.RUNNING, help="Print the clips with person and split, and stop."),
+        Parameter(
+            group=options.RUNNING,
+            help="Print the clips with split and person, between tabs, and stop.",
+        ),
     ] = False,
     as_json: options.JsonOption = False,
 ) -> None:

@@ -92,4 +92,6 @@ def read_description(name: str, **changes: Any) -> Description:
     """
     path = config_file(name, folder="datasets", what="data set")
     given = {key: value for key, value in changes.items() if value is not None}
-    return checked(Description, read_yaml(path) | given, where=f"{path}: ")
+    found = read_yaml(path)
+    described = checked(Description, found, where=f"{path}: ")
+    return checked(Description, found | given) if given else described

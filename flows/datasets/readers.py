@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.csv_rows import csv_rows
 from flows.datasets.description import SPLITS, Clip, Description, Split
-from stores.errors import InputError
+from stores.errors import InputError, no_such_file
 
 Reader = Callable[[Description, Path], Iterator[Clip]]
 
@@ -21,12 +21,11 @@ def find_clips(description: Description, data: Path) -> list[Clip]:
         InputError: the folder does not look as the description says.
     """
     if not data.is_dir():
-        raise InputError(f"--data {data} is no folder; it must hold: {_one_line(description.data)}")
+        told = f"{data} is no folder" if data.exists() else no_such_file(data, "folder")
+        raise InputError(f"--data {told}; it must hold: {_one_line(description.data)}")
     clips = sorted(READERS[description.reader](description, data), key=lambda clip: clip.name)
     if not clips:
-        raise InputError(
-            f"no clip of {description.title} in {data}; it must hold: {_one_line(description.data)}"
-        )
+        raise InputError(f"there is no clip in {data}; it must hold: {_one_line(description.data)}")
     return clips
 
 

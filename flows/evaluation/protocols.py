@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.presets import checked, config_file, read_yaml
-from stores.errors import DubflowError, InputError
+from stores.errors import DubflowError, InputError, no_such_file
 from stores.media.source import probe
 
 
@@ -117,7 +117,8 @@ def find_items(protocol: Protocol, data: Path) -> list[Item]:
         InputError: the folder does not look as the protocol says, or all clips are too short.
     """
     if not data.is_dir():
-        raise InputError(f"--data {data} is no folder; it must hold: {protocol.data}")
+        told = f"{data} is no folder" if data.exists() else no_such_file(data, "folder")
+        raise InputError(f"--data {told}; it must hold: {protocol.data}")
     pairs = _listed(protocol, data) if protocol.listing else _found(protocol, data)
     if pairs and protocol.min_seconds:
         pairs = [pair for pair in pairs if _seconds(data / pair[0]) >= protocol.min_seconds]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stores.artifacts.keys import file_key
-from stores.errors import MediaError
+from stores.errors import MediaError, no_such_file
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Source:
             place = path.resolve()
             source = _known[place] = cls(place, file_key(path), state)
         except FileNotFoundError:
-            raise MediaError(f"there is no file {path}; check the name") from None
+            raise MediaError(no_such_file(path)) from None
         except OSError as error:
             raise MediaError(f"{path} can't be read: {error.strerror}") from error
         source.check()

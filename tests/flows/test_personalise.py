@@ -188,9 +188,9 @@ def test_what_cannot_be_learned_from_is_said_first(
             Plan.of(make(**changes)).check()
         return str(found.value)
 
-    assert "no clip of speech" in fault(speech=empty)
+    assert "there is no clip" in fault(speech=empty)
     assert "holds no sound of 1 s or more" in fault(speech=silent)
-    assert "there is no folder" in fault(speech=tmp_path / "missing")
+    assert "did you mean" in fault(speech=silent.with_name(f"{silent.name}s"))
     assert "give --speech FOLDER" in fault(speech=None)
     assert "is no video" in fault(video=speech)
     teacher = {"pseudo": {"method": "wav2lip"}, "store": store.url}
@@ -256,7 +256,7 @@ def test_dry_run_tells_steps_and_what_is_missing(tmp_path: Path) -> None:
     assert shown["steps"][-1].endswith("7 steps")
     assert [fault.split(":")[0] for fault in shown["missing"]] == [
         "talk.mp4",
-        f"no clip of speech in {tmp_path}; it must hold",
+        f"there is no clip in {tmp_path}; it must hold",
         "the weights wav2lip_gan are missing",
     ]
     assert not (tmp_path / "run").exists()

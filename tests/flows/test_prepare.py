@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -177,8 +178,13 @@ def test_a_gap_without_a_face_makes_two_rows(make: Make, tmp_path: Path) -> None
 def test_what_can_not_work_is_refused_at_once(make: Make, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="parquet"):
         prepare(make(output=tmp_path / "index.csv"))
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="no such folder"):
         prepare(make(data=tmp_path / "nowhere"))
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"a": [1]}), other)
+    with pytest.raises(InputError, match="no index of a data set; move it away"):
+        prepare(make(output=other))
+    assert pq.read_table(other).column_names == ["a"]
     with pytest.raises(SettingsError, match="no data set"):
         prepare(make(dataset="imagenet"))
 

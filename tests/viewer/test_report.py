@@ -47,7 +47,7 @@ def test_tables_count_failures_and_mark_the_best() -> None:
     shown = report()
     tables = {table.metric.name: table for table in metric_tables(shown, shown.parts[0])}
     ours, theirs = tables["jitter"].cells
-    assert (ours.failed, theirs.failed) == (0, 3)
+    assert (ours.missing, theirs.missing) == (0, 3)
     assert theirs.reasons == (("no face in the result", 2), ("no result: no file clip_9.mp4", 1))
     assert theirs.fewer and not ours.fewer
     assert [cell.best for cell in tables["psnr"].cells] == [True, False]
@@ -216,9 +216,9 @@ def test_what_is_too_short_is_skipped_and_has_not_failed() -> None:
     failures = [Failure("exemplar", "2", "skipped: shorter than 2 s")]
     shown = replace(report(), parts=(Part("p", "", scores, failures=failures),))
     ours = metric_tables(shown, shown.parts[0])[0].cells[0]
-    assert (ours.failed, ours.skipped) == (0, 2)
+    assert (ours.missing, ours.skipped) == (0, 2)
     page, text = to_html(shown), to_markdown(shown)
-    assert "2 skipped" in page and "1 failed" not in page and "1 without a result" not in page
+    assert "2 skipped" in page and "1 missing" not in page and "1 without a result" not in page
     assert "exemplar, 2: skipped: shorter than 2 s" in text
 
 

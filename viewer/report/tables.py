@@ -20,16 +20,16 @@ class Cell:
     Attributes:
         system: Its name.
         mean: None where no clip has a value. A pooled figure has no interval.
-        failed: Clips without a value, or without a result.
-        skipped: Clips that are no clips for it, being too short; they are not among the failed.
+        missing: Clips without a value, or without a result.
+        skipped: Clips that are no clips for it, being too short; they are not among the missing.
         reasons: Why, with how many clips each, most frequent first.
-        best: No other system's mean is better, there is another one, and no clip failed.
+        best: No other system's mean is better, there is another one, and it is missing for no clip.
         fewer: Measured on fewer clips than another system: the means are not of the same clips.
     """
 
     system: str
     mean: Interval | None
-    failed: int
+    missing: int
     reasons: tuple[tuple[str, int], ...]
     skipped: int = 0
     best: bool = False
@@ -183,7 +183,7 @@ def _marked(
     return tuple(
         replace(
             cell,
-            best=top is not None and merit.get(cell.system) == top and not cell.failed,
+            best=top is not None and merit.get(cell.system) == top and not cell.missing,
             fewer=cell.mean is not None and cell.mean.n < most,
         )
         for cell in cells

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from stores.artifacts.store import Store
-from stores.errors import InputError, StoreError
+from stores.errors import InputError, StoreError, no_such_file
 from stores.runs import RunRecord, find_run
 
 FILES = (".mp4", ".mov", ".mkv", ".m4v")
@@ -60,7 +60,7 @@ def find_subject(store: Store, text: str | None) -> Subject:
     path = Path(text)
     if path.suffix == ".parquet":
         if not path.is_file():
-            raise InputError(f"there is no file {path}; check the name")
+            raise InputError(no_such_file(path, "index"))
         return Subject("index", str(path))
     runs = RunBook(store).newest()
     for run in runs:

@@ -73,7 +73,7 @@ def test_every_data_set_tells_what_its_folder_must_hold(name: str, tmp_path: Pat
     assert description.home or name == "folder"
     with pytest.raises(InputError, match="must hold"):
         find_clips(description, tmp_path)
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="no such folder"):
         find_clips(description, tmp_path / "missing")
 
 
