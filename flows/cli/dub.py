@@ -34,7 +34,7 @@ _FROM_FILE = replace(options.ARGUMENT, default="as --config says")
         "audio": replace(options.ARGUMENT, default="as --config or --cues says"),
         "output": replace(options.OUTPUT, default=_FROM_FILE.default),
         "method": Option("--method"),
-        "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@SECONDS"),
+        "face": Option("--face", options.DUBBED, "largest|track:N|X,Y@S"),
         "audio_track": Option("--audio-track", options.DUBBED, "N|LANG"),
         "source_track": Option("--source-track", options.DUBBED, "N|LANG"),
         "sync.mode": Option("--sync-mode", options.DUBBED),
@@ -87,8 +87,8 @@ def dub(
     Examples
 
         dubflow dub talk.mp4 german.wav -o talk.de.mp4
-        dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --end 40 --face 640,300@12
-        dubflow dub interview.mov line.wav -o out.mov --sync-mode cut_off --keep-background -20
+        dubflow dub talk.mp4 german.wav -o out.mp4 --start 10 --face 640,300@12
+        dubflow dub talk.mov line.wav -o out.mov --keep-background -20
         dubflow dub scene.mov --cues scene.csv -o scene.de.mov --bed music.wav
         dubflow dub --config job.yaml
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         "video": options.ARGUMENT,
         "speech": Option("--speech", metavar="FOLDER|INDEX.parquet"),
         "output": options.OUTPUT,
-        "face": Option("--face", metavar="largest|track:N|X,Y@SECONDS"),
+        "face": Option("--face", metavar="largest|track:N|X,Y@S"),
         "person": Option("--person", metavar="REGEX"),
         "preset": Option("--preset", options.SETTINGS, default="paper with a CUDA GPU, else small"),
         "licence": Option("--licence", options.SETTINGS),
