@@ -1,9 +1,10 @@
 """How still D-Net makes a talking mouth, and what else of the face it moves.
 
-    python -m benchmarks.freezing --dnet FILE --store FOLDER VIDEO... [--sheet SHEET.png]
+    python -m benchmarks.freezing --dnet FILE --store FOLDER VIDEO... [--template person]
+        [--sheet SHEET.png]
 
-Every face of a clip gets the neutral expression in its own pose, as `video_retalking` does it, at
-the size that D-Net was made for. Both the faces and what D-Net makes of them are then looked at by
+Every face of a clip gets one expression in its own pose, as `video_retalking` does it, at the size
+that D-Net was made for. Both the faces and what D-Net makes of them are then looked at by
 the face mesh, as films of their own, so that both have passed through the same cut: how much the
 opening of the mouth varies (its standard deviation, in face heights), where the heads are turned
 to, and how near a face comes back that is driven by its own coefficients. In the sheet are faces of
@@ -28,14 +29,15 @@ from flows.seen import see
 from models.faces.smooth import valid_runs
 from models.speech_to_lips.neutral import opening
 from models.video_retalking.dnet import DNet
+from models.video_retalking.settings import Template
 from models.video_retalking.speaker import Stabiliser
-from models.video_retalking.steps import EXPRESSION
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.weights.trained import read_header
 from tasks.engine.open_run import open_run
 from tasks.methods.vrt_coefficients import face_numbers, run_windows
+from tasks.methods.vrt_reference import vrt_template
 from tasks.source.landmarks import load_pose
 from tasks.source.timeline import load_timeline
 from tasks.training.dataset import resized
@@ -65,7 +67,9 @@ class Figures(NamedTuple):
         ]
 
 
-def faces_of(network: DNet, video: Path, driver: str) -> tuple[Pictures, Pictures, Pictures]:
+def faces_of(
+    network: DNet, video: Path, driver: str, template: Template
+) -> tuple[Pictures, Pictures, Pictures]:
     """A clip's faces (frame, y, x, 3) BGR: as they are, by their own coefficients, frozen; of the
     network's size."""
     seen = see(Source.of(video))
@@ -74,8 +78,11 @@ def faces_of(network: DNet, video: Path, driver: str) -> tuple[Pictures, Picture
     rows = np.flatnonzero(valid)
     runs = valid_runs(valid, load_timeline(seen.timeline).scene_start)
     windows = run_windows(numbers, runs, 0, len(valid))
+    frozen = vrt_template(
+        numbers, seen.landmarks, template=template, strength=1.0, published=None, picture=None
+    ).read("expression")
     still = windows.copy()
-    still[:, : EXPRESSION.stop - EXPRESSION.start] = 0
+    still[:, : len(frozen)] = frozen[:, None]
     faces, stabilise = resized(cut.read_rows("face", rows), network.side), Stabiliser(network)
 
     def made(windows: NDArray[np.float32]) -> Pictures:
@@ -135,6 +142,7 @@ def main() -> None:
     parser: argparse.ArgumentParser = command_parser(__doc__)
     parser.add_argument("--dnet", type=Path, required=True, help="of video_retalking.dnet")
     parser.add_argument("--store", required=True)
+    parser.add_argument("--template", choices=("neutral", "person"), default="neutral")
     parser.add_argument("--sheet", type=Path, help="picture to write")
     parser.add_argument("videos", type=Path, nargs="+")
     given = parser.parse_args()
@@ -145,7 +153,7 @@ def main() -> None:
     shown = []
     with open_run(store):
         for video in given.videos:
-            films = faces_of(network, video, driver)
+            films = faces_of(network, video, driver, given.template)
             shown.append(films)
             table(columns, [[video.name, *measured(films).row()]])
     if given.sheet is not None:
