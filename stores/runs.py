@@ -6,6 +6,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from stores.artifacts.store import Store
@@ -44,8 +45,10 @@ class RunRecord:
 
 
 def record_run(store: Store, run: RunRecord) -> None:
-    """Keep the record; from now on its artifacts are not collected."""
-    store.backend.write(f"runs/{run.id}.json", json.dumps(run.__dict__, indent=1).encode())
+    """Keep the record, with the whole path of its output; its artifacts are not collected then."""
+    output = None if run.output is None else str(Path(run.output).absolute())
+    content = json.dumps({**run.__dict__, "output": output}, indent=1)
+    store.backend.write(f"runs/{run.id}.json", content.encode())
 
 
 def recorded_runs(store: Store) -> list[RunRecord]:

@@ -13,7 +13,7 @@ from tests.documented import documented, pages
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*dubflow (.*?)(?: > \S+)?")
 
 WORK = {
-    "artifacts": ("flows.cli.artifacts.open_store",),
+    "artifacts": ("flows.cli.artifacts.open_store", "flows.cli.collect.open_store"),
     "batch": ("flows.cli.batch._run", "flows.cli.batch._check"),
     "cues": ("flows.cues.propose.propose",),
     "demo": ("flows.cli.demo.dub_and_tell",),
