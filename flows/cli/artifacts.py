@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,7 +78,6 @@ def list_artifacts(
     well.
     """
     from stores.artifacts.catalog import keep_catalog, read_catalog
-    from stores.named import known
     from stores.overview import Overview
     from stores.runs import recorded_runs
 
@@ -88,7 +88,7 @@ def list_artifacts(
     overview = Overview(catalog.to_pylist(), recorded_runs(opened))
     younger = None if since is None else read_since(since, name="--since")
     if stage is not None:
-        known("stage", stage, {kind for kind, _ in overview.rows})
+        _check_stage(stage, {kind for kind, _ in overview.rows})
     items = overview.chosen(stage=stage, source=source, run=run, younger_than=younger)
     _say_which(overview, source=source, run=run)
     if as_json:
@@ -97,6 +97,23 @@ def list_artifacts(
     console = Console(highlight=False)
     console.print(_table(overview, items))
     console.print(f"[dim]{counted(len(items), 'artifact')}, {decimal(overview.size(items))}")
+
+
+def _check_stage(stage: str, here: set[str]) -> None:
+    """Refuse a stage of which there is nothing here, and say whether there is such a one at all."""
+    from flows.names import stage_kinds
+
+    if stage in here:
+        return
+    kinds = stage_kinds()
+    some = f"there is {', '.join(sorted(here))}" if here else "the store is empty"
+    if (kind := kinds.get(stage)) is None:
+        near = get_close_matches(stage, {*kinds, *here}, n=1)
+        hint = f"did you mean {near[0]}? Here " if near else ""
+        raise InputError(f"there is no stage {stage!r}; {hint}{some}")
+    if kind in here:
+        raise InputError(f"what the stage {stage} makes is called {kind}: give --stage {kind}")
+    raise InputError(f"no artifact of stage {stage} here; {some}")
 
 
 def _say_which(overview: "Overview", *, source: str | None, run: str | None) -> None:

@@ -63,6 +63,24 @@ def test_what_is_taken_for_a_name_is_said(
     assert told.startswith("note: talk.mp4 fits 2 files: talk.mp4 (")
 
 
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("timeline", "no artifact of stage timeline here; there is copied, numbers, total"),
+        ("restored", "what the stage restored makes is called total: give --stage total"),
+        ("totl", "no stage 'totl'; did you mean total? Here there is copied, numbers, total"),
+        ("qqq", "no stage 'qqq'; there is copied, numbers, total"),
+    ],
+)
+def test_a_stage_without_artifacts_is_told_from_none_at_all(
+    stage: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"timeline": "timeline", "restored": "total"}  # the true ones take seconds
+    monkeypatch.setattr("flows.names.stage_kinds", lambda: kinds)
+    assert words in invoke("artifacts", "list", "--stage", stage).stderr
+
+
 def test_lineage_goes_down_to_the_file_and_up_to_what_uses_it(made: Artifact) -> None:
     shown = invoke("artifacts", "lineage", made.key).stdout
     assert shown.splitlines()[0].startswith(f"total {made.key[:12]}")
