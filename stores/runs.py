@@ -30,6 +30,7 @@ class RunRecord:
         bytes: Size of `output`; None until it has been handed out.
         cues: Of a dub by a cue sheet: `row`, `face` as the sheet calls it, `rows`, of the output,
             [start, stop), and `text` of each.
+        roles: Key of an artifact → what it was for, where the run had several of its kind.
     """
 
     command: str
@@ -42,6 +43,7 @@ class RunRecord:
     mark: str | None = None
     bytes: int | None = None
     cues: list[dict[str, Any]] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 def record_run(store: Store, run: RunRecord) -> None:
