@@ -65,10 +65,12 @@ def family_names() -> tuple[str, ...]:
 
 def stage_kinds() -> dict[str, str]:
     """Name of each stage, and each kind of artifact → the kind. Takes seconds: imports tasks."""
-    import tasks
     from tasks.engine.stage import Stage
 
-    modules = [import_module(m.name) for m in pkgutil.walk_packages(tasks.__path__, "tasks.")]
+    spec = find_spec("tasks")
+    assert spec is not None
+    found = pkgutil.walk_packages(spec.submodule_search_locations, "tasks.")
+    modules = [import_module(module.name) for module in found]
     members = [member for module in modules for member in vars(module).values()]
     stages = [member for member in members if isinstance(member, Stage)]
     named = {each.body.__name__: each.schema.kind for each in stages}

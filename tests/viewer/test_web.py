@@ -467,7 +467,7 @@ def test_a_bare_name_does_where_one_run_wrote_it(
     record_run(store, RunRecord("dub", {}, [], "/a/out.mp4", id="0" * 12))
     assert find_subject(store, "out.mp4").id == "0" * 12
     record_run(store, RunRecord("dub", {}, [], "/b/out.mp4", id="1" * 12))
-    with pytest.raises(InputError, match="out.mp4 fits 2 runs: /"):
+    with pytest.raises(InputError, match=r"out.mp4 fits 2 runs: /"):
         find_subject(store, "out.mp4")
     (tmp_path / "out.mp4").touch()
     with pytest.raises(InputError, match="written by no run"):
