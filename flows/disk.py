@@ -1,6 +1,7 @@
 """What a dub will take on the disk, told before it is made."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from flows.cues.lines import cues_of
 from flows.cues.sound import speech_files
+from flows.dub import files_of
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -39,8 +41,9 @@ class DiskNeed:
     """Estimated bytes: within a factor of two for most videos.
 
     Attributes:
-        store: That the artifacts of the dub take.
-        stored: Of artifacts that the store has of the same video already; some may be of use.
+        store: That the artifacts of the dub take, those that are there already among them.
+        stored: How much of that is there already, at most: what was made of these files alone, not
+            all of which need be of the same settings.
         output: That the dubbed file takes.
         free: Where the store lies; None where that is not known.
     """
@@ -52,7 +55,7 @@ class DiskNeed:
 
 
 def disk_need(settings: DubSettings) -> DiskNeed:
-    """Look at a few frames of the video, and at what the store has of it.
+    """Look at a few frames of the video, and at what the store has of the same files.
 
     Raises:
         MediaError: video or speech can't be read.
@@ -68,7 +71,8 @@ def disk_need(settings: DubSettings) -> DiskNeed:
     store = max(frames, out_seconds * rate) * picture + output + out_seconds * rate * encoded
     store += _SOUND_BYTES * (seconds + speech)
     opened = Store(settings.store)
-    return DiskNeed(round(store), _stored(opened, settings.video), round(output), _free(opened))
+    stored = min(round(store), stored_bytes(opened, files_of(settings)))
+    return DiskNeed(round(store), stored, round(output), _free(opened))
 
 
 def _output_seconds(settings: DubSettings, video: float, speech: float) -> float:
@@ -97,10 +101,15 @@ def _seen(video: Path) -> tuple[int, int, int, float]:
     return count, width, height, max(widths)
 
 
-def _stored(store: Store, video: Path) -> int:
-    """Bytes of what the store has of the very same video."""
-    overview, key = Overview.of(store), Source.of(video).key
-    return overview.size(item for item in overview.rows if key in overview.source_keys(item))
+def stored_bytes(store: Store, files: Iterable[Path]) -> int:
+    """Of the artifacts that were made of none but these files.
+
+    Raises:
+        MediaError: one of them can't be read.
+    """
+    overview, keys = Overview.of(store), {Source.of(f).key for f in files if f.is_file()}
+    made_of = {item: overview.source_keys(item) for item in overview.rows}
+    return overview.size(item for item, used in made_of.items() if used and used <= keys)
 
 
 def _free(store: Store) -> int | None:

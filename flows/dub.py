@@ -389,6 +389,7 @@ def finish(
         redo_of=redo_of,
         mark=mark_text(result.attributes["mark"]) if settings.origin.mark else None,
         cues=[{"row": c.row, "face": c.face, "rows": c.frames, "text": c.text} for c in cues],
+        roles=run.roles,
     )
     record_run(run.store, record)  # first: who finds the file finds what made it
     spoken = [Ingredient(each.path, each.source.key) for each in made.heard]

@@ -67,7 +67,7 @@ def find_persons(
         clip, _, persons = find_all(Source.of(video))
         if picture is not None and persons:
             draw_persons(video, load_timeline(clip), {p.face: p for p in persons}, picture)
-        given = {"video": str(video), "store": store}
+        given = {"video": str(video.absolute()), "store": store}
         output = None if picture is None else str(picture)
         record_run(run.store, RunRecord("faces", given, run.touched, output))
     return persons

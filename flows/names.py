@@ -4,6 +4,7 @@ import difflib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -60,6 +61,20 @@ def family_names() -> tuple[str, ...]:
     from tasks.metrics import families  # what computes them is imported only to be listed
 
     return tuple(families())
+
+
+def stage_kinds() -> dict[str, str]:
+    """Name of each stage, and each kind of artifact → the kind. Takes seconds: imports tasks."""
+    from tasks.engine.stage import Stage
+
+    spec = find_spec("tasks")
+    assert spec is not None
+    found = pkgutil.walk_packages(spec.submodule_search_locations, "tasks.")
+    modules = [import_module(module.name) for module in found]
+    members = [member for module in modules for member in vars(module).values()]
+    stages = [member for member in members if isinstance(member, Stage)]
+    named = {each.body.__name__: each.schema.kind for each in stages}
+    return named | {kind: kind for kind in named.values()}
 
 
 def dataset_names() -> tuple[str, ...]:

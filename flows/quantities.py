@@ -1,7 +1,8 @@
 """Sizes and times as people write them."""
 
 import re
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from stores.errors import InputError
 
@@ -28,7 +29,7 @@ def read_since(text: str, *, name: str) -> float:
     """Seconds of "2d", "12h", "30m", "45s" or "3w", or since a day or time (ISO 8601, UTC).
 
     Raises:
-        InputError: it is something else.
+        InputError: it is something else, or that time is still to come.
     """
     if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip().lower()):
         return float(found[1]) * _SECONDS[found[2]]
@@ -37,7 +38,21 @@ def read_since(text: str, *, name: str) -> float:
     except ValueError:
         raise InputError(f"{name} {text}: expected 2d, 12h, 30m or 2026-11-29") from None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return (datetime.now(UTC) - when).total_seconds()
+    if (since := (datetime.now(UTC) - when).total_seconds()) < 0:
+        raise InputError(f"{name} {text}: that is still to come; times are UTC")
+    return since
+
+
+def read_days(days: float, *, name: str) -> timedelta:
+    """That many days.
+
+    Raises:
+        InputError: it is no length of time.
+    """
+    with suppress(OverflowError):
+        if days >= 0:  # is not so of NaN
+            return timedelta(days=days)
+    raise InputError(f"{name} {days:g}: expected a number of days, 0 or more")
 
 
 def counted(count: int, noun: str) -> str:

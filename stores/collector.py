@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePath
 
 from stores.artifacts.store import Store
-from stores.errors import StoreError
+from stores.errors import InputError, StoreError
+from stores.named import sources_named, told_sources
 from stores.overview import Item, Overview, seconds_since
 from stores.runs import RunRecord
 from stores.weights.registry import WEIGHTS, records
@@ -17,7 +19,7 @@ class Forget:
 
     Attributes:
         older_than: Recorded longer ago than this.
-        source: That used a file of this name.
+        source: That used the one file that this text names.
         keep_bytes: The oldest ones, until what the others need takes no more than this.
     """
 
@@ -32,7 +34,7 @@ class Collected:
 
     Attributes:
         artifacts: (kind, key) of those that go.
-        runs: Ids of the runs that are forgotten.
+        runs: That are forgotten, oldest first.
         leftovers: Prefixes of what dead runs left unfinished.
         freed_bytes: Of all that goes.
         kept_artifacts: How many stay.
@@ -41,7 +43,7 @@ class Collected:
     """
 
     artifacts: list[Item]
-    runs: list[str]
+    runs: list[RunRecord]
     leftovers: list[str]
     freed_bytes: int
     kept_artifacts: int
@@ -70,7 +72,7 @@ def collect(
         first: Is told what goes and what stays before anything does.
 
     Raises:
-        InputError: nothing was made of a source of that name.
+        InputError: nothing was made of such a source, or the text names several.
         StoreError: a run is working on the store.
     """
     with store.backend.unused() as unused:
@@ -79,7 +81,7 @@ def collect(
         found = _found(store, Overview.of(store), forget or Forget())
         first(found)
         if not dry_run:
-            names = [f"runs/{id}.json" for id in found.runs]
+            names = [f"runs/{run.id}.json" for run in found.runs]
             names += [f"{kind}/{key[:2]}/{key}" for kind, key in found.artifacts]
             for name in (*names, "staging", *found.leftovers):
                 if not unused():
@@ -100,7 +102,7 @@ def _found(store: Store, overview: Overview, forget: Forget) -> Collected:
     freed = sum(_bytes(store, f"{kind}/{key[:2]}/{key}") for kind, key in dead)
     return Collected(
         artifacts=dead,
-        runs=[run.id for run in overview.runs if run not in kept],
+        runs=[run for run in overview.runs if run not in kept],
         leftovers=leftovers,
         freed_bytes=freed + sum(_bytes(store, prefix) for prefix in leftovers),
         kept_artifacts=len(overview.rows) - len(dead),
@@ -116,13 +118,21 @@ def _kept(overview: Overview, weights: list[Item], forget: Forget) -> list[RunRe
         limit = forget.older_than.total_seconds()
         kept = [run for run in kept if seconds_since(run.created) <= limit]
     if forget.source is not None:
-        name = overview.source_named(forget.source)
-        of_source = {item for item in overview.rows if name in overview.sources(item)}
+        key = _one_source(overview, forget.source)
+        of_source = {item for item in overview.rows if key in overview.source_keys(item)}
         kept = [run for run in kept if not overview.items_of[run.id] & of_source]
     if forget.keep_bytes is not None:
         while kept and overview.size(_live(overview, kept, weights)) > forget.keep_bytes:
             kept = kept[1:]
     return kept
+
+
+def _one_source(overview: Overview, text: str) -> str:
+    keys = sources_named(overview.places, text)
+    if len(keys) > 1:
+        told = told_sources(overview.places, keys, PurePath(text).name)
+        raise InputError(f"{text} fits {len(keys)} files: {told}; give one's path or its digits")
+    return keys[0]
 
 
 def _live(overview: Overview, kept: list[RunRecord], weights: list[Item]) -> set[Item]:

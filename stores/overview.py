@@ -6,14 +6,13 @@ runs; nothing else is read.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
 from stores.artifacts.catalog import read_catalog
 from stores.artifacts.store import Store
-from stores.errors import InputError
+from stores.named import run_named, sources_named
 from stores.runs import RunRecord, recorded_runs
 
 Item = tuple[str, str]
@@ -45,7 +44,8 @@ class Overview:
 
     def sources(self, item: Item) -> frozenset[str]:
         """Names of all files that it was made of, from stage to stage."""
-        return frozenset().union(*(self._names.get(key, ()) for key in self.source_keys(item)))
+        places = (self.places.get(key, ()) for key in self.source_keys(item))
+        return frozenset(PurePath(place).name for known in places for place in known)
 
     def source_keys(self, item: Item) -> frozenset[str]:
         """Keys of those files."""
@@ -56,17 +56,17 @@ class Overview:
         return self._keys[item]
 
     @cached_property
-    def _names(self) -> dict[str, set[str]]:
-        """Key of each source file → what it was called: the same bytes may have several names."""
-        names: dict[str, set[str]] = {}
+    def places(self) -> dict[str, set[str]]:
+        """Key of each source file → names, and paths in runs: the same bytes may have several."""
+        places: dict[str, set[str]] = {key: set() for item in self.rows for key in self._own(item)}
         for item, row in self.rows.items():
             for name, (kind, key) in zip(row["files"] or (), self.made_of(item), strict=False):
                 if kind == "source" and name:
-                    names.setdefault(key, set()).add(name)
+                    places[key].add(name)
         for run in self.runs:
             for key, path in self._files(run):
-                names.setdefault(key, set()).add(PurePath(path).name)
-        return names
+                places[key].add(path)
+        return places
 
     def _files(self, run: RunRecord) -> Iterator[tuple[str, str]]:
         """Keys and paths of the video and the speech that a run names."""
@@ -132,70 +132,26 @@ class Overview:
 
         Args:
             stage: That made it.
-            source: Name of a file that it was made of.
-            run: That used or made it: its id or the beginning of that, or the file that it wrote.
+            source: Names a file that it was made of, or several.
+            run: Names one that used or made it.
             younger_than: Seconds.
 
         Raises:
-            InputError: there is no such stage, source or run; names the nearest.
+            InputError: there is no such source or run; names the nearest.
+            MediaError: the source can't be read.
         """
-        if stage is not None:
-            known("stage", stage, {kind for kind, _ in self.rows})
-        if source is not None:
-            source = self.source_named(source)
-        items = None if run is None else self.items_of[self.run_named(run).id]
+        keys = None if source is None else set(sources_named(self.places, source))
+        items = None if run is None else self.items_of[run_named(self.runs, run).id]
         return [
             item
             for item in self.rows
             if stage in (None, item[0])
-            and (source is None or source in self.sources(item))
+            and (keys is None or keys & self.source_keys(item))
             and (items is None or item in items)
             and (younger_than is None or self.age(item) <= younger_than)
         ]
-
-    def source_named(self, text: str) -> str:
-        """The name of a file that something here was made of; folders before it don't count.
-
-        Raises:
-            InputError: nothing was.
-        """
-        name = PurePath(text).name
-        known("source", name, set().union(*map(self.sources, self.rows)))
-        return name
-
-    def run_named(self, text: str) -> RunRecord:
-        """The newest run of that id, or the beginning of one, or that wrote a file of that name.
-
-        Raises:
-            InputError: there is none.
-        """
-        for run in reversed(self.runs):
-            if run.id.startswith(text) or text in outputs(run):
-                return run
-        known("run", text, {name for run in self.runs for name in (run.id, *outputs(run)[1:])})
-        raise AssertionError
-
-
-def outputs(run: RunRecord) -> tuple[str, ...]:
-    """The file that a run wrote: its path, and its name."""
-    return () if run.output is None else (run.output, PurePath(run.output).name)
 
 
 def seconds_since(created: str) -> float:
     """How long ago that was (UTC, ISO 8601)."""
     return (datetime.now(UTC) - datetime.fromisoformat(created)).total_seconds()
-
-
-def known(what: str, name: str, names: Iterable[str]) -> None:
-    """Refuse a name that is none of these.
-
-    Raises:
-        InputError: with the nearest of them.
-    """
-    if name in (every := sorted(names)):
-        return
-    if near := get_close_matches(name, every, n=3):
-        hint = f"did you mean {' or '.join(near)}?"
-    else:
-        hint = f"there is {', '.join(every[:12])}{' …' * (len(every) > 12)}" if every else ""
-    raise InputError(f"there is no {what} {name!r}; {hint or 'the store is empty'}")

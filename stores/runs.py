@@ -6,6 +6,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from stores.artifacts.store import Store
@@ -29,6 +30,7 @@ class RunRecord:
         bytes: Size of `output`; None until it has been handed out.
         cues: Of a dub by a cue sheet: `row`, `face` as the sheet calls it, `rows`, of the output,
             [start, stop), and `text` of each.
+        roles: Key of an artifact → what it was for, where the run had several of its kind.
     """
 
     command: str
@@ -41,11 +43,14 @@ class RunRecord:
     mark: str | None = None
     bytes: int | None = None
     cues: list[dict[str, Any]] = field(default_factory=list)
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 def record_run(store: Store, run: RunRecord) -> None:
-    """Keep the record; from now on its artifacts are not collected."""
-    store.backend.write(f"runs/{run.id}.json", json.dumps(run.__dict__, indent=1).encode())
+    """Keep the record, with the whole path of its output; its artifacts are not collected then."""
+    output = None if run.output is None else str(Path(run.output).absolute())
+    content = json.dumps({**run.__dict__, "output": output}, indent=1)
+    store.backend.write(f"runs/{run.id}.json", content.encode())
 
 
 def recorded_runs(store: Store) -> list[RunRecord]:

@@ -38,7 +38,9 @@ def _model(person: Artifact) -> FaceModel:
     return FaceModel(as_fitted(person.attributes["basis"], basis))
 
 
-def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterator[Image]:
+def fitted_faces(
+    fit: Artifact, person: Artifact, rows: Sequence[int]
+) -> Iterator[tuple[Image, Image, Image, Image]]:
     """Four squares a frame: the picture and the render; the render in the picture, and errors.
 
     Errors are those of the landmarks (green) and of the colours (orange), each up to the largest
@@ -51,8 +53,7 @@ def fitted_faces(fit: Artifact, person: Artifact, rows: Sequence[int]) -> Iterat
         shown = graph.copy()
         x = round(row * (SIDE - 1) / last)
         cv2.line(shown, (x, 0), (x, SIDE - 1), _NOW, 1)
-        above, below = np.hstack([picture, face]), np.hstack([np.where(mask, face, picture), shown])
-        yield np.vstack([above, below])
+        yield picture, face, np.where(mask, face, picture), shown
 
 
 def rendered_faces(

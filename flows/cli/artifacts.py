@@ -1,12 +1,11 @@
-"""`dubflow artifacts`: list, trace, show, verify and collect what the store holds."""
+"""`dubflow artifacts`: list, trace, show and verify what the store holds."""
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
-from pathlib import Path
+from difflib import get_close_matches
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -25,23 +24,20 @@ from flows.cli.options import (
     StoreOption,
     may_replace,
 )
-from flows.quantities import counted, read_since, read_size, told_age
+from flows.quantities import counted, read_since, told_age
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.settings import default_store
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact, InputError, StoreError
 
 if TYPE_CHECKING:
-    from stores.collector import Collected
     from stores.overview import Item, Overview
+    from stores.runs import RunRecord
 
 artifacts = App(name="artifacts", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
-
+artifacts.command("flows.cli.collect:gc", name="gc")
 
 KeyArgument = Annotated[str, Parameter(help="First digits of the key, or STAGE/DIGITS.")]
-SourceOption = Annotated[
-    str | None, Parameter(metavar="FILE", help="Only what was made of this file.")
-]
 
 
 def open_store(store: str | None) -> Store:
@@ -53,7 +49,13 @@ def open_store(store: str | None) -> Store:
 def list_artifacts(
     *,
     stage: Annotated[str | None, Parameter(help="Only what this stage made: faces.")] = None,
-    source: SourceOption = None,
+    source: Annotated[
+        str | None,
+        Parameter(
+            metavar="FILE",
+            help="Only what was made of these bytes; of a file that is gone, its name or digits.",
+        ),
+    ] = None,
     run: Annotated[
         str | None, Parameter(help="Only what this run used or made: its id, or its output.")
     ] = None,
@@ -71,8 +73,9 @@ def list_artifacts(
         dubflow artifacts list --run talk.de.mp4 --stage motion
         dubflow artifacts list --since 2d
 
-    The run is the newest of those that used or made it. Refreshes catalog.parquet in a store that
-    you can write; one that can only be read is listed as well.
+    The run is the newest of those that used or made it; `lineage` shows the digits of files.
+    Refreshes catalog.parquet in a store that you can write; one that can only be read is listed as
+    well.
     """
     from stores.artifacts.catalog import keep_catalog, read_catalog
     from stores.overview import Overview
@@ -84,13 +87,56 @@ def list_artifacts(
         keep_catalog(opened, catalog)
     overview = Overview(catalog.to_pylist(), recorded_runs(opened))
     younger = None if since is None else read_since(since, name="--since")
+    if stage is not None:
+        _check_stage(stage, {kind for kind, _ in overview.rows})
     items = overview.chosen(stage=stage, source=source, run=run, younger_than=younger)
+    _say_which(overview, source=source, run=run)
     if as_json:
         sys.stdout.write(json.dumps([_facts(overview, item) for item in items]) + "\n")
         return
     console = Console(highlight=False)
     console.print(_table(overview, items))
     console.print(f"[dim]{counted(len(items), 'artifact')}, {decimal(overview.size(items))}")
+
+
+def _check_stage(stage: str, here: set[str]) -> None:
+    """Refuse a stage of which there is nothing here, and say whether there is such a one at all."""
+    from flows.names import stage_kinds
+
+    if stage in here:
+        return
+    kinds = stage_kinds()
+    some = f"there is {', '.join(sorted(here))}" if here else "the store is empty"
+    if (kind := kinds.get(stage)) is None:
+        near = get_close_matches(stage, {*kinds, *here}, n=1)
+        hint = f"did you mean {near[0]}? Here " if near else ""
+        raise InputError(f"there is no stage {stage!r}; {hint}{some}")
+    if kind in here:
+        raise InputError(f"what the stage {stage} makes is called {kind}: give --stage {kind}")
+    raise InputError(f"no artifact of stage {stage} here; {some}")
+
+
+def _say_which(overview: "Overview", *, source: str | None, run: str | None) -> None:
+    """What was taken for a name that does not say it by itself."""
+    from stores.named import run_named, sources_named, told_sources
+
+    if source is not None and len(keys := sources_named(overview.places, source)) > 1:
+        told = told_sources(overview.places, keys, PurePath(source).name)
+        sys.stderr.write(f"note: {source} fits {len(keys)} files: {told}\n")
+    if run is not None:
+        _say_which_run(run_named(overview.runs, run), run)
+
+
+def _say_which_run(run: "RunRecord", text: str) -> None:
+    by_path = run.output is not None and Path(run.output).resolve() == Path(text).resolve()
+    if not by_path and run.id != text:
+        sys.stderr.write(f"note: {text} is taken for {told_run(run)}\n")
+
+
+def told_run(run: "RunRecord") -> str:
+    """Its id, what it did, what it wrote, and when."""
+    made = f" → {run.output}" if run.output else ""
+    return f"run {run.id}: {run.command}{made}, {run.created[:10]}"
 
 
 def _facts(overview: "Overview", item: "Item") -> dict[str, Any]:
@@ -144,8 +190,7 @@ def lineage(key: KeyArgument, /, *, store: StoreOption = None, as_json: JsonOpti
     for user in overview.used_by(item):
         console.print(f"used by {_named(overview, user)}")
     for run in runs:
-        made = f" → {escape(run.output)}" if run.output else ""
-        console.print(f"run {run.id}: {run.command}{made}, {run.created[:10]}", soft_wrap=True)
+        console.print(escape(told_run(run)), soft_wrap=True)
     if not runs:
         console.print("no recorded run refers to it: `dubflow artifacts gc` would remove it")
 
@@ -231,11 +276,12 @@ def _artifact(store: Store, subject: str) -> Artifact:
 
 
 def _draw_run(store: Store, subject: str, target: Path) -> None:
-    from stores.overview import Overview
+    from stores.named import run_named
     from stores.runs import recorded_runs
     from viewer.drawings.run_sheet import draw_run
 
-    run = Overview([], recorded_runs(store)).run_named(subject)
+    run = run_named(recorded_runs(store), subject)
+    _say_which_run(run, subject)
     _drawn(draw_run(store, run, target), target)
 
 
@@ -271,72 +317,6 @@ def verify(
     console.print(f"{counted(checked, 'artifact')} checked, {len(damaged)} damaged{done}")
     if damaged and not remove:
         sys.exit(1)
-
-
-@artifacts.command
-def gc(
-    *,
-    keep_size: Annotated[
-        str | None,
-        Parameter(metavar="50GB", help="First forget the oldest runs, until the rest fits."),
-    ] = None,
-    source: Annotated[
-        str | None, Parameter(metavar="FILE", help="First forget the runs that used this file.")
-    ] = None,
-    older_than_days: Annotated[
-        float | None, Parameter(help="First forget runs recorded longer ago than this.")
-    ] = None,
-    yes: Annotated[bool, Parameter(help="Remove; without it, only say what would go.")] = False,
-    store: StoreOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Remove what no recorded run refers to, and what stopped runs left half done.
-
-    Examples
-
-        dubflow artifacts gc
-        dubflow artifacts gc --keep-size 50GB --yes
-        dubflow artifacts gc --source talk.mp4
-
-    What goes and what stays is said before anything is removed. Your own files and the dubs that
-    were written are not touched, and a run that needs what was removed computes it again.
-    """
-    from stores.collector import Forget, collect
-
-    forget = Forget(
-        older_than=None if older_than_days is None else timedelta(days=older_than_days),
-        source=source,
-        keep_bytes=None if keep_size is None else read_size(keep_size, name="--keep-size"),
-    )
-    console = Console(highlight=False, stderr=as_json)
-    found = collect(
-        open_store(store),
-        forget=forget,
-        dry_run=not yes,
-        first=lambda found: _tell(found, console, yes=yes),
-    )
-    if as_json:
-        sys.stdout.write(json.dumps({"removed": yes, **found.__dict__}) + "\n")
-    elif yes:
-        console.print("removed")
-
-
-def _tell(found: "Collected", console: Console, *, yes: bool) -> None:
-    """What goes and what stays, by stage."""
-    for kind, count in sorted(Counter(kind for kind, _ in found.artifacts).items()):
-        console.print(f"  [dim]{count} {kind}")
-    leftovers = f", {len(found.leftovers)} leftovers of stopped runs" if found.leftovers else ""
-    console.print(
-        f"frees {decimal(found.freed_bytes)}: {counted(len(found.artifacts), 'artifact')}, "
-        f"{len(found.runs)} records of runs{leftovers}",
-        soft_wrap=True,
-    )
-    console.print(
-        f"keeps {decimal(found.kept_bytes)}: {counted(found.kept_artifacts, 'artifact')} of "
-        f"{counted(found.kept_runs, 'run')}"
-    )
-    if not yes:
-        console.print("nothing was removed; add --yes")
 
 
 def _damage(store: Store, kind: str, key: str) -> list[str]:

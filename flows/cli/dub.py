@@ -117,11 +117,11 @@ def _tell_disk(settings: DubSettings) -> None:
     except DubflowError as error:
         console.print(f"[dim]the disk that it takes can't be told: {escape(str(error))}")
         return
+    there = f"up to {decimal(need.stored)} are there already" if need.stored else "nothing is there"
     free = "" if need.free is None else f"; {decimal(need.free)} are free"
     console.print(
-        f"takes about {decimal(need.store)} in the store {escape(settings.store)}, which holds "
-        f"{decimal(need.stored)} of this video already, and {decimal(need.output)} for "
-        f"{escape(str(settings.output))}{free}",
+        f"takes about {decimal(need.store)} in all in the store {escape(settings.store)}, of which "
+        f"{there}, and {decimal(need.output)} for {escape(str(settings.output))}{free}",
         soft_wrap=True,
     )
 

@@ -122,7 +122,7 @@ def list_jobs(
 ) -> None:
     """List all jobs, oldest first."""
     from flows.jobs.job import State
-    from stores.overview import known
+    from stores.named import known
 
     if state is not None:
         known("state", state, [each.value for each in State])

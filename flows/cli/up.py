@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 
 def up(
     *,
     host: Annotated[str, Parameter(help="Where the server listens.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Its port.")] = 4200,
+    port: Annotated[int, Parameter(help="Its port.", validator=Number(gte=1, lte=65535))] = 4200,
     home: Annotated[
         Path | None,
         Parameter(

@@ -160,7 +160,7 @@ class Run:
 
     def role_of(self, made_of: Derivation) -> str:
         """As `told_as` says here; else that of all artifacts that it is made of, if they agree."""
-        roles = {each.key: each.role for each in self.records}
+        roles = self.roles
         of_inputs = {roles.get(key, "") for _, key in made_of.inputs.values()}
         return _role.get() or (of_inputs.pop() if len(of_inputs) == 1 else "")
 
@@ -174,6 +174,11 @@ class Run:
     def touched(self) -> list[tuple[str, str]]:
         """(kind, key) of every artifact used or made, without repeats."""
         return list(dict.fromkeys((record.name, record.key) for record in self.records))
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """Key of each artifact that has one → its role."""
+        return {record.key: record.role for record in self.records if record.role}
 
 
 Planner = Callable[[Any, Mapping[str, Any], Derivation, Artifact | None], Artifact]

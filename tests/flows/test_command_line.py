@@ -161,6 +161,7 @@ def test_wrong_settings(line: tuple[str, ...], words: tuple[str, ...]) -> None:
         ((*DUB, "--metod", "wav2lip"), "unknown option: --metod. Did you mean --method?"),
         ((*DUB, "--workers", "many"), "--workers"),
         (("rate", "--port", "70000"), "70000"),
+        (("up", "--port", "0"), "Must be >= 1"),
         (("dob",), 'Did you mean "dub"?'),
         (("weights", "fetch"), "fetch"),
     ],

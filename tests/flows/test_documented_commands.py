@@ -13,7 +13,7 @@ from tests.documented import documented, pages
 _COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*dubflow (.*?)(?: > \S+)?")
 
 WORK = {
-    "artifacts": ("flows.cli.artifacts.open_store",),
+    "artifacts": ("flows.cli.collect.open_store", "flows.cli.artifacts.open_store"),
     "batch": ("flows.cli.batch._run", "flows.cli.batch._check"),
     "cues": ("flows.cues.propose.propose",),
     "demo": ("flows.cli.demo.dub_and_tell",),
@@ -29,7 +29,10 @@ WORK = {
     "verify": ("flows.verify.verify",),
     "weights": ("flows.cli.weights.open_store",),
 }
-"""What each command calls once its settings are read; the others have `--dry-run`."""
+"""What each command calls once its settings are read; the others have `--dry-run`.
+
+Whoever imports a name comes before whose it is: it is imported when it is replaced.
+"""
 
 
 class AtWork(Exception):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.quantities import read_since, read_size, told_age
+from flows.quantities import read_days, read_since, read_size, told_age
 from flows.store_limit import LIMIT, size_notes
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.catalog import read_catalog
@@ -64,7 +64,6 @@ def test_artifacts_are_found_by_what_they_mean(store: Store, made: dict[str, Art
     ("wrong", "words"),
     [
         ({"source": "tlak.mp4"}, "no source 'tlak.mp4'; did you mean talk.mp4?"),
-        ({"stage": "number"}, "no stage 'number'; did you mean numbers?"),
         ({"run": "zzz"}, "no run 'zzz'; there is 000000000000, 111111111111"),
     ],
 )
@@ -85,6 +84,35 @@ def test_identical_files_answer_to_all_their_names(store: Store, tmp_path: Path)
     rows = [*read_catalog(store).to_pylist(), row | {"files": None}]
     run = RunRecord("dub", {"video": str(tmp_path / "copy.mp4")}, [("timeline", "k")], None)
     assert Overview(rows, [run]).sources((made.kind, made.key)) == {"first.mp4", "copy.mp4"}
+
+
+def test_a_file_of_another_ones_name_is_another_file(
+    store: Store, made: dict[str, Artifact], tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other, copy = tmp_path / "other" / "talk.mp4", tmp_path / "copy.mp4"
+    other.write_text("german" * 3)
+    copy.write_text("talk" * 3)
+    seen = Overview.of(store)
+    assert names(seen.chosen(source=str(other)), made) == {"german"}
+    assert names(seen.chosen(source=str(copy)), made) == {"talk", "total"}
+    found = collect(store, forget=Forget(source=str(other)), dry_run=True)
+    assert [run.output for run in found.runs] == ["/out/old.mp4"]
+    other.write_text("never used")
+    for forget in ({"source": str(other)}, {"source": str(tmp_path / "german.avi")}):
+        with pytest.raises(InputError, match=r"holds nothing of|no source"):
+            collect(store, forget=Forget(**forget), dry_run=True)  # type: ignore[arg-type]
+
+
+def test_nothing_is_forgotten_by_a_name_of_two_files(
+    store: Store, made: dict[str, Artifact], tmp_path: Path
+) -> None:
+    (tmp_path / "talk.mp4").write_text("another talk")
+    with open_run(store):
+        copied(Source.of(tmp_path / "talk.mp4"))
+    assert len(Overview.of(store).chosen(source="talk.mp4")) == 3
+    with pytest.raises(InputError, match=r"talk.mp4 fits 2 files: .*; give one's path or its dig"):
+        collect(store, forget=Forget(source="talk.mp4"), dry_run=False)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +178,10 @@ def test_sizes_and_times() -> None:
             read_size(wrong, name="--keep-size")
     with pytest.raises(InputError, match="--since soon: expected 2d"):
         read_since("soon", name="--since")
+    with pytest.raises(InputError, match="--since 9999-01-01: that is still to come"):
+        read_since("9999-01-01", name="--since")
+    assert [read_days(d, name="-") for d in (0, 0.5)] == [timedelta(0), timedelta(hours=12)]
+    for days in (-1, -1e-9, float("nan"), float("inf"), 1e12):
+        with pytest.raises(InputError, match=r"--older-than-days .*: expected a number of days"):
+            read_days(days, name="--older-than-days")
     assert [told_age(s) for s in (5, 119, 7200, 3e5, 2e6)] == ["5 s", "119 s", "2 h", "3 d", "3 w"]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from flows.dub import dub
+from flows.names import stage_kinds
 from flows.settings import read_settings
 from models.face_fit.settings import FitSettings
 from models.meta_talk.settings import FaceSettings
@@ -80,6 +81,12 @@ def test_a_stage_is_found_where_its_name_says(address: str) -> None:
 
 def test_a_module_holds_three_stages_at_most() -> None:
     assert max(Counter(address.partition(":")[0] for address in STAGES).values()) <= 3
+
+
+def test_kinds_are_found_by_stage_and_by_kind() -> None:
+    kinds = stage_kinds()
+    assert (kinds["restored"], kinds["render"], kinds["timeline"]) == (*2 * ("render",), "timeline")
+    assert set(kinds.values()) == {each.schema.kind for each in STAGES.values()}
 
 
 @pytest.mark.parametrize("address", sorted(STAGES))

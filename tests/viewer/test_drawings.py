@@ -1,6 +1,7 @@
 """Every artifact of a dub is drawn, on the picture where it belongs to one; a run on one page."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,8 +18,8 @@ from tests.tasks.toy_stages import ToySettings, numbers
 from viewer.drawings import plots
 from viewer.drawings.draw import draw, is_drawn, pictures_of
 from viewer.drawings.lineage import Lineage
-from viewer.drawings.pictures import CHOSEN, PANEL_PX
-from viewer.drawings.run_sheet import draw_run
+from viewer.drawings.pictures import CHOSEN, PANEL_PX, face_fit
+from viewer.drawings.run_sheet import draw_run, titled
 
 pytestmark = pytest.mark.dub
 
@@ -88,6 +89,33 @@ def test_a_composite_is_seen_before_after_changed_and_masked(dubbed: Dubbed) -> 
     assert 0.05 < inside.mean() < 0.6
     assert change[inside].mean() > 2 * change[mask[..., 0] == 0].mean()
     assert np.abs(before - after)[mask[..., 0] == 0].mean() < 6
+
+
+def test_panels_say_what_they_are(dubbed: Dubbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def written(picture: Any, text: str) -> Any:
+        told.append(text)
+        return picture
+
+    monkeypatch.setattr("viewer.drawings.pictures._written", written)
+    seen(dubbed, "composite")
+    assert told == ["before", "after", "difference x 4", "mask"]
+    told.clear()
+    four = [np.full((8, 8, 3), value, np.uint8) for value in range(4)]
+    monkeypatch.setattr("viewer.face_fit.fitted_faces", lambda *given: iter([four]))
+    of = SimpleNamespace(artifact=None, need=lambda kind: None)
+    (drawn,) = face_fit(of, [0])  # type: ignore[arg-type]
+    assert drawn[::8, ::8, 0].tolist() == [[0, 1], [2, 3]]
+    assert told == ["picture", "render", "both", "errors"]
+
+
+def test_sounds_of_a_run_say_whose_they_are(dubbed: Dubbed) -> None:
+    store, record = dubbed
+    for kind in ("waveform", "mel", "speech_features"):
+        names = [titled(store.get(*item), record) for item in record.artifacts if item[0] == kind]
+        assert sorted(names) == [f"{kind} (source)", f"{kind} (speech)"]
+    assert titled(the(dubbed, "motion"), record) == "motion"
 
 
 def test_motion_shows_what_was_asked_lent_and_drawn(dubbed: Dubbed) -> None:

@@ -460,6 +460,20 @@ def test_subject_is_found_by_whatever_name(dubbed: tuple[Store, RunRecord], tmp_
         find_subject(store, str(tmp_path / "other.mp4"))
 
 
+def test_a_bare_name_does_where_one_run_wrote_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record_run(store, RunRecord("dub", {}, [], "/a/out.mp4", id="0" * 12))
+    assert find_subject(store, "out.mp4").id == "0" * 12
+    record_run(store, RunRecord("dub", {}, [], "/b/out.mp4", id="1" * 12))
+    with pytest.raises(InputError, match=r"out.mp4 fits 2 runs: /"):
+        find_subject(store, "out.mp4")
+    (tmp_path / "out.mp4").touch()
+    with pytest.raises(InputError, match="written by no run"):
+        find_subject(store, "out.mp4")
+
+
 def test_server_imports_nothing_heavy() -> None:
     program = (
         "import sys, json, flows.cli.inspect, viewer.web.app, viewer.web.subject, uvicorn;"

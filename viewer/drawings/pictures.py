@@ -18,6 +18,10 @@ CHOSEN, OTHER, WRONG = (123, 224, 165), (150, 160, 170), (255, 90, 90)
 PANEL_PX = 200
 _GAIN = 4
 """Of differences, so that an eye sees them."""
+PANELS = ("before", "after", f"difference x {_GAIN}", "mask")
+"""Of a composite, from left to right."""
+FIT_PANELS = ("picture", "render", "both", "errors")
+"""Of a fitted face: two above, two below."""
 
 
 def frame_count(lineage: Lineage) -> int:
@@ -50,7 +54,9 @@ def face_fit(lineage: Lineage, rows: Sequence[int]) -> Iterator[Image]:
     """Picture, render, render in the picture, and errors over time."""
     from viewer.face_fit import fitted_faces
 
-    return fitted_faces(lineage.artifact, lineage.need("face_fit_person"), rows)
+    for squares in fitted_faces(lineage.artifact, lineage.need("face_fit_person"), rows):
+        named = [_written(s.copy(), name) for s, name in zip(squares, FIT_PANELS, strict=True)]
+        yield np.vstack([np.hstack(named[:2]), np.hstack(named[2:])])
 
 
 def faces(lineage: Lineage, rows: Sequence[int]) -> Iterator[Image]:
@@ -128,7 +134,8 @@ def composite(lineage: Lineage, rows: Sequence[int]) -> Iterator[Image]:
         old, new, mask = (each[y0:y1, x0:x1] for each in (old, new, mask))
         change = np.abs(new.astype(np.int16) - old) * _GAIN
         panels = (old, new, np.clip(change, 0, 255), np.repeat(mask[..., None], 3, axis=2))
-        yield np.hstack([_square(np.asarray(panel, np.uint8)) for panel in panels])
+        squares = [_square(np.asarray(panel, np.uint8)) for panel in panels]
+        yield np.hstack([_written(s, name) for s, name in zip(squares, PANELS, strict=True)])
 
 
 def _mask(

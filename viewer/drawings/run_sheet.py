@@ -71,11 +71,11 @@ def _write(
         axes: Any = figure.add_subplot(grid[place, :])
         axes.imshow(image, aspect="equal", interpolation="none")
         axes.set(xticks=[], yticks=[])
-        axes.set_ylabel(f"{artifact.kind}\n{artifact.key[:8]}", fontsize=9)
+        axes.set_ylabel(f"{titled(artifact, run)}\n{artifact.key[:8]}", fontsize=9)
     for place, (lineage, plot) in enumerate(plots):
         axes = figure.add_subplot(grid[len(strips) + place // 2, place % 2])
         plot(axes, lineage)
-        _entitle(axes, lineage.artifact)
+        _entitle(axes, f"{titled(lineage.artifact, run)} {lineage.artifact.key[:8]}")
     written = Path(run.output).name if run.output else ""
     used = [Path(str(run.settings[n])).name for n in ("video", "audio") if run.settings.get(n)]
     title = f"{run.command} {' + '.join(used)} → {written}"
@@ -83,7 +83,12 @@ def _write(
     figure.savefig(target, dpi=100)
 
 
-def _entitle(axes: Any, artifact: Artifact) -> None:
+def titled(artifact: Artifact, run: RunRecord) -> str:
+    """Its kind, and what it was for: "waveform (speech)"."""
+    role = run.roles.get(artifact.key)
+    return f"{artifact.kind} ({role})" if role else artifact.kind
+
+
+def _entitle(axes: Any, name: str) -> None:
     told = axes.get_title()
-    name = f"{artifact.kind} {artifact.key[:8]}"
     axes.set_title(f"{name}: {told}" if told else name, fontsize=9)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from stores.artifacts.store import Store
 from stores.errors import InputError, StoreError, no_such_file
+from stores.named import fitting_runs, several_runs
 from stores.runs import RunRecord, find_run
 
 FILES = (".mp4", ".mov", ".mkv", ".m4v")
@@ -52,7 +53,7 @@ def find_subject(store: Store, text: str | None) -> Subject:
     """What OUTPUT, RUN, KEY or INDEX.parquet names.
 
     Raises:
-        InputError: nothing is known under that name.
+        InputError: nothing is known under that name, or several runs' files have it.
         StoreError: several artifacts' keys begin so.
     """
     if text is None:
@@ -62,19 +63,18 @@ def find_subject(store: Store, text: str | None) -> Subject:
         if not path.is_file():
             raise InputError(no_such_file(path, "index"))
         return Subject("index", str(path))
-    runs = RunBook(store).newest()
-    for run in runs:
-        if run.id == text or (run.output and Path(run.output).resolve() == path.resolve()):
-            return Subject("run", run.id)
+    runs = RunBook(store).newest()[::-1]
+    found = fitting_runs(runs, text)
+    if len(found) == 1:
+        return Subject("run", found[0].id)
     if path.exists():
         raise InputError(
             f"{path} was written by no run that {store.url} knows; name its store with --store, or "
             "leave the name out to see all runs"
         )
     if path.suffix in FILES:
+        if found:
+            raise several_runs(text, found)
         raise InputError(f"there is no file {path}, and no run that {store.url} knows wrote one")
-    short = [run for run in runs if run.id.startswith(text)]
-    if len(short) == 1:
-        return Subject("run", short[0].id)
     artifact = store.match(text)
     return Subject("artifact", f"{artifact.kind}/{artifact.key}")

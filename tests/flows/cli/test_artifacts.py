@@ -42,6 +42,45 @@ def test_list_says_of_what_in_which_run_how_large_and_how_old(made: Artifact) ->
     assert "did you mean talk.mp4?" in wrong.stderr
 
 
+def test_what_is_taken_for_a_name_is_said(
+    made: Artifact, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = invoke("artifacts", "list", "--run", "talk.de.mp4").stderr
+    assert told.startswith("note: talk.de.mp4 is taken for run 0123456789ab: dub → /out/talk.de")
+    assert invoke("artifacts", "list", "--run", "/out/talk.de.mp4").stderr == ""
+    (tmp_path / "talk.de.mp4").touch()
+    for command in (("list", "--run", "talk.de.mp4"), ("show", "talk.de.mp4", "--sheet", "a.png")):
+        ended = invoke("artifacts", *command)
+        assert "talk.de.mp4 was written by no run" in ended.stderr and ended.exit_code == 1
+    (tmp_path / "talk.mp4").rename(tmp_path / "renamed.mp4")
+    assert made.key[:12] in invoke("artifacts", "list", "--source", "renamed.mp4").stdout
+    (tmp_path / "talk.mp4").write_text("another")
+    with open_run(store):
+        copied(Source.of(tmp_path / "talk.mp4"))
+    (tmp_path / "talk.mp4").unlink()
+    told = invoke("artifacts", "list", "--source", "talk.mp4").stderr
+    assert told.startswith("note: talk.mp4 fits 2 files: talk.mp4 (")
+
+
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("timeline", "no artifact of stage timeline here; there is copied, numbers, total"),
+        ("restored", "what the stage restored makes is called total: give --stage total"),
+        ("totl", "no stage 'totl'; did you mean total? Here there is copied, numbers, total"),
+        ("qqq", "no stage 'qqq'; there is copied, numbers, total"),
+    ],
+)
+def test_a_stage_without_artifacts_is_told_from_none_at_all(
+    stage: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"timeline": "timeline", "restored": "total"}  # the true ones take seconds
+    monkeypatch.setattr("flows.names.stage_kinds", lambda: kinds)
+    assert words in invoke("artifacts", "list", "--stage", stage).stderr
+
+
 def test_lineage_goes_down_to_the_file_and_up_to_what_uses_it(made: Artifact) -> None:
     shown = invoke("artifacts", "lineage", made.key).stdout
     assert shown.splitlines()[0].startswith(f"total {made.key[:12]}")
@@ -62,11 +101,13 @@ def test_a_run_is_no_artifact_and_is_told_from_one(made: Artifact) -> None:
 
 def test_gc_says_what_goes_and_what_stays_and_removes_only_when_told(made: Artifact) -> None:
     gc = ("artifacts", "gc", "--source", "talk.mp4")
-    *kinds, frees, keeps, end = invoke(*gc).stdout.splitlines()
+    forgets, *kinds, frees, keeps, end = invoke(*gc).stdout.splitlines()
+    assert forgets.startswith("forgets run 0123456789ab: dub → /out/talk.de.mp4, 2")
     assert len(kinds) == 3
-    assert frees.startswith("frees ") and frees.endswith(": 3 artifacts, 1 records of runs")
+    assert frees.startswith("frees ") and frees.endswith(": 3 artifacts, 1 record of runs")
     assert keeps == "keeps 0 bytes: 0 artifacts of 0 runs"
     assert end == "nothing was removed; add --yes"
     done = json.loads(invoke(*gc, "--yes", "--json").stdout)
     assert (done["removed"], len(done["artifacts"])) == (True, 3)
+    assert done["runs"] == ["0123456789ab"]
     assert json.loads(invoke("artifacts", "list", "--json").stdout) == []
