@@ -48,7 +48,7 @@ def test_faces_are_restored_once_and_kept(
     change = (before["face"].int() - after["face"].int()).abs().amax((0, 1)).numpy()
     points = after["landmarks"].mean(0)[:, :2].numpy() * change.shape[0]
     assert change[tuple(points.mean(0).astype(int)[::-1])] > 20, "in the face"
-    assert change[:, 0].max() == 0, "not beside it"
+    assert change[:, 0].max() <= 3, "beside it no more than a JPEG that is written again"
     keys = {block.segment.keys["face_crops"] for block in restored._blocks}
     assert len(keys) == len(read_parts(index)) and not keys & prepared
     monkeypatch.setattr("tasks.methods.restored_crops.enhanced", None)  # nothing is made again
