@@ -23,6 +23,7 @@ from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.dataset_index import FAILURES, index_schema, write_table
 from stores.errors import MissingWeights, SettingsError
+from stores.places import check_new_file
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.processes import WorkerPool
@@ -80,10 +81,11 @@ def check_output(settings: PrepareSettings) -> None:
     """Refuse at once what could only fail at the end.
 
     Raises:
-        SettingsError: the output is no Parquet file.
+        SettingsError: the output is no Parquet file, or can't be written there.
     """
     if settings.output.suffix != ".parquet" or settings.output.is_dir():
         raise SettingsError(f"-o {settings.output}: the index is a Parquet file; name it .parquet")
+    check_new_file(settings.output, made=True)
 
 
 def _syncnet(store: Store) -> Artifact | None:
