@@ -338,12 +338,11 @@ def row_key(row: Row, inputs: Sequence[Source], weights: Mapping[str, Artifact])
 
 
 def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
-    nobody = report.valid_frames == 0
     return RowResult(
         number=row.number,
         output=str(row.settings.output),
-        state=State.FILTERED if nobody else State.DONE,
-        reason="no usable face in any frame: the picture passed through" if nobody else "",
+        state=State.FILTERED if report.filtered else State.DONE,
+        reason=report.filtered,
         key=key,
         seconds=seconds,
         video_seconds=report.seconds,
@@ -366,7 +365,7 @@ def check_rows(settings: BatchSettings) -> list[str]:
     found = examine_manifest(settings.manifest, _defaults(settings))
     outputs = _Outputs(settings, read_report(settings.report_path))
     problems = [*faults_of([partial(check_new_file, settings.report_path)]), *found.problems]
-    for row in sorted((*found.rows, *found.mended), key=lambda row: row.number):
+    for row in found.all_rows:
         faults = [*input_faults(row.settings), *faults_of([partial(outputs.check, row)])]
         problems += [f"row {row.name}: {fault}" for fault in faults if NOT_GIVEN not in fault]
     return problems
