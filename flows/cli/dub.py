@@ -18,7 +18,7 @@ from flows.cli.outcome import show_computed, show_notes
 from flows.quantities import counted
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
-from stores.errors import DubflowError
+from stores.errors import DubflowError, ManyFaults
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
@@ -76,7 +76,12 @@ def dub(
         options.ChangesOption,
         Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
     ] = None,
-    dry_run: options.DryRunOption = False,
+    dry_run: Annotated[
+        options.DryRunOption,
+        Parameter(
+            help="Print the settings, say what would be refused or what disk it takes, stop."
+        ),
+    ] = False,
     overwrite: options.OverwriteOption = False,
     cluster: options.ClusterOption = None,
     prefect: options.PrefectOption = None,
@@ -99,6 +104,7 @@ def dub(
     if dry_run:
         yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
         sys.stdout.flush()
+        _check(settings, overwrite)
         _tell_disk(settings)
     else:
         if not overwrite and settings.output.exists():
@@ -106,6 +112,17 @@ def dub(
 
             options.may_replace(settings.output, is_result_of(settings))
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
+
+
+def _check(settings: DubSettings, overwrite: bool) -> None:
+    """Refuse what a dub would refuse, all of it, and say what it would ask."""
+    from flows.dub import input_faults, is_result_of
+
+    faults = input_faults(settings)
+    if not (faults or overwrite) and settings.output.exists() and not is_result_of(settings):
+        faults = [options.in_the_way(settings.output)]
+    if faults:
+        raise ManyFaults(faults)
 
 
 def _tell_disk(settings: DubSettings) -> None:
