@@ -323,7 +323,12 @@ def input_faults(settings: DubSettings) -> list[str]:
     return faults + faults_of(checks)
 
 
-def _check_overwriting(settings: DubSettings) -> None:
+def check_overwriting(settings: DubSettings) -> None:
+    """Refuse an output that is one of the inputs.
+
+    Raises:
+        InputError: it is.
+    """
     for given in files_of(settings):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
@@ -381,7 +386,7 @@ def _check_background(settings: DubSettings) -> None:
 
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
-    *(_check_overwriting, _check_video, _check_part, _check_audio, _check_cues, _check_output),
+    *(check_overwriting, _check_video, _check_part, _check_audio, _check_cues, _check_output),
     *(_check_own_track, _check_background, check_consent, check_signing),
 )
 

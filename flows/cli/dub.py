@@ -108,8 +108,9 @@ def dub(
         _tell_disk(settings)
     else:
         if not overwrite and settings.output.exists():
-            from flows.dub import is_result_of
+            from flows.dub import check_overwriting, is_result_of
 
+            check_overwriting(settings)
             options.may_replace(settings.output, is_result_of(settings))
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
 

@@ -111,7 +111,7 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
         (("-o", "no/x.mp4"), ["no/x.mp4: its folder does not exist; create no first"]),
         (("--start", 3, "--end", 2), ["--start 3 s does not lie before --end 2 s"]),
         (("--start", 9), ["--start 9 s lies behind the end: talk.mp4 lasts 2.4"]),
-        (("-o", "talk.mp4", "--overwrite"), ["the output talk.mp4 would overwrite an input"]),
+        (("-o", "talk.mp4"), ["the output talk.mp4 would overwrite an input"]),
         (("-o", "mine.mp4"), ["mine.mp4 is there: --overwrite replaces it, or name another file"]),
         (
             ("--bed", "no.wav", "--end", 0.5, "--start", 0.5),
