@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.markup import escape
 from flows.cli import options
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
+from flows.faults import faults_of
 from flows.quantities import counted
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
@@ -117,11 +119,12 @@ def dub(
 
 def _check(settings: DubSettings, overwrite: bool) -> None:
     """Refuse what a dub would refuse, all of it, and say what it would ask."""
-    from flows.dub import input_faults, is_result_of
+    from flows.dub import check_overwriting, input_faults, is_result_of
 
     faults = input_faults(settings)
-    if not (faults or overwrite) and settings.output.exists() and not is_result_of(settings):
-        faults = [options.in_the_way(settings.output)]
+    there = not overwrite and settings.output.exists() and not is_result_of(settings)
+    if there and not faults_of([partial(check_overwriting, settings)]):
+        faults.append(options.in_the_way(settings.output))
     if faults:
         raise ManyFaults(faults)
 

@@ -112,6 +112,7 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
         (("--start", 3, "--end", 2), ["--start 3 s does not lie before --end 2 s"]),
         (("--start", 9), ["--start 9 s lies behind the end: talk.mp4 lasts 2.4"]),
         (("-o", "talk.mp4"), ["the output talk.mp4 would overwrite an input"]),
+        (("-o", "mine.mp4", "--bed", "no.wav"), ["no.wav: no such file", "mine.mp4 is there: "]),
         (("-o", "mine.mp4"), ["mine.mp4 is there: --overwrite replaces it, or name another file"]),
         (
             ("--bed", "no.wav", "--end", 0.5, "--start", 0.5),
@@ -136,7 +137,7 @@ def test_a_dry_run_refuses_what_a_dub_would(
     assert yaml.safe_load(dry.stdout)["video"] == "talk.mp4"
     for told, words in zip(dry.stderr.splitlines(), wanted, strict=True):
         assert told.startswith(f"dubflow: {words}")
-    assert real.stderr.splitlines() == dry.stderr.splitlines()[:1]
+    assert len(real.stderr.splitlines()) == 1 and real.stderr in dry.stderr
     assert not list(Store("store").committed())
 
 
