@@ -33,6 +33,7 @@ from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.backends.locks import exclusive_or_refuse
 from stores.errors import InputError
+from stores.places import check_new_file
 from stores.runs import written_files
 from tasks.engine.cluster import Cluster
 from tasks.engine.processes import WorkerPool
@@ -149,10 +150,9 @@ def _alone(report: Path) -> Iterator[None]:
     """No other batch writes the report meanwhile.
 
     Raises:
-        InputError: one does, or there is no folder for it.
+        InputError: one does, or it can't be written there.
     """
-    if not report.parent.is_dir():
-        raise InputError(f"there is no folder {report.parent} for the report; make it")
+    check_new_file(report)
     with exclusive_or_refuse(report.with_name(f".{report.name}.lock")) as got:
         if not got:
             raise InputError(
@@ -338,12 +338,11 @@ def row_key(row: Row, inputs: Sequence[Source], weights: Mapping[str, Artifact])
 
 
 def _ended(row: Row, key: str, report: DubReport, seconds: float) -> RowResult:
-    nobody = report.valid_frames == 0
     return RowResult(
         number=row.number,
         output=str(row.settings.output),
-        state=State.FILTERED if nobody else State.DONE,
-        reason="no usable face in any frame: the picture passed through" if nobody else "",
+        state=State.FILTERED if report.filtered else State.DONE,
+        reason=report.filtered,
         key=key,
         seconds=seconds,
         video_seconds=report.seconds,
@@ -365,8 +364,8 @@ def check_rows(settings: BatchSettings) -> list[str]:
     """
     found = examine_manifest(settings.manifest, _defaults(settings))
     outputs = _Outputs(settings, read_report(settings.report_path))
-    problems = found.problems
-    for row in sorted((*found.rows, *found.mended), key=lambda row: row.number):
+    problems = [*faults_of([partial(check_new_file, settings.report_path)]), *found.problems]
+    for row in found.all_rows:
         faults = [*input_faults(row.settings), *faults_of([partial(outputs.check, row)])]
         problems += [f"row {row.name}: {fault}" for fault in faults if NOT_GIVEN not in fault]
     return problems

@@ -323,7 +323,12 @@ def input_faults(settings: DubSettings) -> list[str]:
     return faults + faults_of(checks)
 
 
-def _check_overwriting(settings: DubSettings) -> None:
+def check_overwriting(settings: DubSettings) -> None:
+    """Refuse an output that is one of the inputs.
+
+    Raises:
+        InputError: it is.
+    """
     for given in files_of(settings):
         if settings.output.exists() and given.exists() and given.samefile(settings.output):
             raise InputError(f"the output {settings.output} would overwrite an input")
@@ -354,6 +359,18 @@ def _check_cues(settings: DubSettings) -> None:
         )
 
 
+def _check_part(settings: DubSettings) -> None:
+    """By the header; the frames themselves are looked at when they are laid out."""
+    start, end = settings.sync.start_seconds or 0.0, settings.sync.end_seconds
+    if end is not None and end <= start:
+        raise SettingsError(f"--start {start:g} s does not lie before --end {end:g} s")
+    video = probe(settings.video)
+    if video.kind == "video" and video.seconds is not None and start >= video.seconds:
+        raise SettingsError(
+            f"--start {start:g} s lies behind the end: {settings.video} lasts {video.seconds:.3f} s"
+        )
+
+
 def _check_own_track(settings: DubSettings) -> None:
     find_track(settings.video, settings.source_track)
 
@@ -369,7 +386,7 @@ def _check_background(settings: DubSettings) -> None:
 
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
-    *(_check_overwriting, _check_video, _check_audio, _check_cues, _check_output),
+    *(check_overwriting, _check_video, _check_part, _check_audio, _check_cues, _check_output),
     *(_check_own_track, _check_background, check_consent, check_signing),
 )
 

@@ -10,6 +10,9 @@ from flows.origin import OriginReport
 from tasks.engine.call import titled
 from tasks.engine.run import Run
 
+NOBODY = "no usable face in any frame: the picture passed through"
+"""Why there may be nothing to dub."""
+
 
 class StageReport(BaseModel):
     """One stage: `hits` ranges came from the store, `computed` were computed in this run."""
@@ -69,6 +72,11 @@ class DubReport(BaseModel):
     stages: list[StageReport]
     notes: list[str] = Field(description="what a user should know about this result")
     versions: dict[str, str]
+
+    @property
+    def filtered(self) -> str:
+        """Why there was nothing to dub; "" where a mouth was made anew."""
+        return "" if self.valid_frames else NOBODY
 
 
 def stage_reports(run: Run) -> list[StageReport]:

@@ -19,6 +19,7 @@ from flows.store_limit import size_notes
 from stores.artifacts.catalog import write_catalog
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
+from stores.places import check_new_folder
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.open_run import open_run
@@ -119,6 +120,7 @@ def check(
     Raises:
         InputError: a method, its settings or weights, or a folder.
     """
+    check_new_folder(settings.output)
     for name in settings.variants:
         if name in (*method_names(), SOURCE):
             raise SettingsError(f"--variant {name}=…: that is the name of a method; take another")

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, requires
 
-from stores.errors import DubflowError
+from stores.errors import DubflowError, ManyFaults
 
 INTERNAL = "internal error, please report it"
 
@@ -22,6 +22,8 @@ def faults_of(checks: Iterable[Callable[[], object]]) -> list[str]:
     for check in checks:
         try:
             check()
+        except ManyFaults as error:
+            faults |= dict.fromkeys(error.faults)
         except DubflowError as error:
             faults[str(error)] = None
     return list(faults)

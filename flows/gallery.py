@@ -18,6 +18,7 @@ from stores.errors import InputError, SettingsError
 from stores.media.read import read_frames
 from stores.media.source import probe
 from stores.media.timeline import Timeline
+from stores.places import check_new_file
 from stores.runs import RunRecord, record_run
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress
@@ -59,8 +60,8 @@ def find_persons(
     """
     if picture is not None and picture.suffix.lower() not in (".png", ".jpg"):
         raise SettingsError(f"--output {picture}: name it .png or .jpg")
-    if picture is not None and not picture.absolute().parent.is_dir():
-        raise SettingsError(f"--output {picture}: there is no folder {picture.absolute().parent}")
+    if picture is not None:
+        check_new_file(picture)
     if probe(video).kind == "audio":
         raise InputError(f"{video} holds no picture; give a video or a still picture")
     with open_run(Store(store), progress=progress) as run:

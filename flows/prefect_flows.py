@@ -20,6 +20,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.batch import BatchObserver, Dub, NoBatchObserver, as_json, batch
@@ -31,6 +32,7 @@ from flows.dub import dub
 from flows.dub_report import DubReport
 from flows.evaluate import evaluate
 from flows.evaluation.settings import EvaluateSettings
+from flows.jobs.prefect_jobs import FILTERED
 from flows.personalisation.settings import PersonaliseSettings
 from flows.preparation.settings import PrepareSettings
 from flows.prepare import prepare
@@ -60,6 +62,9 @@ def dub_flow(
 ) -> dict[str, Any]:
     """Dub one video, on a cluster if one is named; gives the report as JSON.
 
+    The state that it ends in says what a job has to tell: the notes, and whether there was nothing
+    to dub.
+
     Args:
         redo_of: As of `stores.runs.RunRecord`.
     """
@@ -78,7 +83,9 @@ def dub_flow(
     if (address := inspect_address(f"/run/{report['run']}")) is not None:
         create_link_artifact(link=address, link_text="Look at all of it", key="inspect")
     _show(Path(report["output"]), "sheet", "Frames of the result")
-    return report
+    name, told = FILTERED if made.filtered else None, "\n".join(made.notes) or None
+    # Whoever calls the flow gets the data of the state.
+    return Completed(name=name, message=told, data=report)  # type: ignore[return-value]
 
 
 @flow(name="batch", flow_run_name="batch {settings.manifest.name}", persist_result=False, retries=0)

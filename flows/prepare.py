@@ -23,6 +23,7 @@ from stores.artifacts.store import Store
 from stores.artifacts.versions import software_versions
 from stores.dataset_index import FAILURES, index_facts, index_schema, write_table
 from stores.errors import InputError, MissingWeights, SettingsError
+from stores.places import check_new_file
 from stores.runs import RunRecord, record_run
 from tasks.engine.cluster import Cluster
 from tasks.engine.processes import WorkerPool
@@ -80,12 +81,13 @@ def check_output(settings: PrepareSettings) -> None:
     """Refuse at once what could only fail at the end.
 
     Raises:
-        SettingsError: the output is no Parquet file.
+        SettingsError: the output is no Parquet file, or can't be written there.
         InputError: it is there and no index, and is to stay.
     """
     output = settings.output
     if output.suffix != ".parquet" or output.is_dir():
         raise SettingsError(f"-o {output}: the index is a Parquet file; name it .parquet")
+    check_new_file(output, made=True)
     if output.exists():
         try:
             index_facts(output)

@@ -105,6 +105,18 @@ class DubSettings(BaseModel):
         return self.model_copy(update={**files, "cues": cues})
 
 
+def given_settings(
+    config: Path | None, changes: list[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `read_settings` checks.
+
+    Raises:
+        SettingsError: the file can't be read, or a change is not of the form NAME=VALUE.
+    """
+    merged = {"store": default_store()} | (read_yaml(config) if config is not None else {})
+    return merge(merge(merged, nested(changes, example="blend.mode=multiband")), options)
+
+
 def read_settings(
     config: Path | None, changes: list[str], options: Mapping[str, Any]
 ) -> DubSettings:
@@ -113,9 +125,7 @@ def read_settings(
     Raises:
         SettingsError: a setting is unknown, malformed or out of range.
     """
-    merged = {"store": default_store()} | (read_yaml(config) if config is not None else {})
-    merged = merge(merged, nested(changes, example="blend.mode=multiband"))
-    settings = checked(DubSettings, merge(merged, options))
+    settings = checked(DubSettings, given_settings(config, changes, options))
     from flows.methods import method_settings  # imports the networks of the method: seconds
 
     method_settings(settings.method, settings.method_settings)

@@ -16,6 +16,7 @@ from flows.training.job import Job
 from flows.training.settings import TrainSettings
 from stores.artifacts.store import Store
 from stores.errors import InputError
+from stores.places import check_new_folder
 from tasks.engine.run import Progress
 from tasks.inference.device import choose_device
 from tasks.training.board import Board
@@ -64,6 +65,7 @@ def train(
         job = Job(settings.recipe, own, trainer, index, settings.store, folder.path, watch)
         run_ranks(partial(train_rank, job), processes=processes, device=trainer.device)
         return {}
+    check_new_folder(settings.output)
     alone = nullcontext() if settings.export else folder.alone()
     with alone, Store(settings.store).in_use():
         index, notes = prepared_index(settings, progress)

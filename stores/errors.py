@@ -2,6 +2,7 @@
 
     DubflowError
     ├── InputError              what the user gave can't be used
+    │   ├── ManyFaults          several things are wrong with it, each told on a line of its own
     │   ├── MediaError          a video, sound or picture can't be read
     │   ├── SettingsError       a setting is unknown, out of range or contradicts another
     │   │   └── UnfitSettings   values that a settings model refuses, each by its name
@@ -15,7 +16,8 @@
     ├── TrainingError           a training can't go on, or not with these settings
     └── ClusterError            the cluster can't be reached, lacks what is needed, or was lost
 
-A message says what is wrong, in which file or frame range, and what to do next, on one line.
+A message says what is wrong, in which file or frame range, and what to do next, on one line; of
+`ManyFaults`, the command prints a line for each.
 """
 
 from collections.abc import Sequence
@@ -26,6 +28,7 @@ from itertools import islice
 from pathlib import Path
 
 _LOOKED_AT = 1000
+_SHOWN_FAULTS = 8
 
 
 class DubflowError(Exception):
@@ -34,6 +37,19 @@ class DubflowError(Exception):
 
 class InputError(DubflowError):
     """What the user gave can't be used."""
+
+
+class ManyFaults(InputError):
+    """Several things are wrong with what the user gave; as one text, the first of them are told.
+
+    Args:
+        faults: All of them, each as told by itself.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        more = len(faults) - _SHOWN_FAULTS
+        super().__init__("; ".join(faults[:_SHOWN_FAULTS]) + f"; and {more} more" * (more > 0))
+        self.faults = list(faults)
 
 
 class MediaError(InputError):

@@ -15,6 +15,7 @@ import yaml
 from flows.batches.report import RowResult, read_report
 from flows.runtime.local_server import CPU_POOL, LocalServer, local_server
 from stores.errors import ClusterError
+from stores.places import check_new_folder
 from stores.shipped import shipped_file
 
 ROWS = 12
@@ -58,7 +59,9 @@ def demo_batch(
 
     Raises:
         ClusterError: the server or the worker does not do its part.
+        SettingsError: nothing can be written in the folder.
     """
+    check_new_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _manifest(folder, clips)
     settings = {

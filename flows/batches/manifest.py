@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from flows.csv_rows import csv_rows
-from flows.methods import method_settings
-from flows.presets import at_path, checked, merge
+from flows.examine import examine_settings
+from flows.presets import at_path, merge
 from flows.settings import DubSettings
-from stores.errors import InputError, SettingsError, UnfitSettings, no_such_file
+from stores.errors import InputError, SettingsError, no_such_file
 
 REQUIRED = ("video", "audio", "output")
 _PATHS = frozenset({*REQUIRED, "bed", "cues.sheet", "cues.takes", "origin.consent"})
@@ -83,6 +83,11 @@ class Examined:
     mended: list[Row]
     problems: list[str]
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """As in the manifest."""
+        return sorted((*self.rows, *self.mended), key=lambda row: row.number)
+
 
 def examine_manifest(path: Path, defaults: dict[str, Any]) -> Examined:
     """All rows, and all that is wrong with their settings.
@@ -140,38 +145,8 @@ def _settings(
     for name, value in given.items():
         if isinstance(name, str):
             own = merge(own, at_path(name, folder / str(value) if name in _PATHS else value))
-    values: dict[str, Any] | None = merge(defaults, own)
-    while values is not None:
-        try:
-            settings = checked(DubSettings, values)
-            method_settings(settings.method, settings.method_settings)
-            return settings, faults
-        except SettingsError as error:
-            if isinstance(error, UnfitSettings):
-                faults += [f"{error.where}{fault}" for fault in error.faults]
-            else:
-                faults.append(str(error))
-            values = _without(values, error)
-    return None, faults
-
-
-def _without(values: dict[str, Any], error: SettingsError) -> dict[str, Any] | None:
-    """Settings but for those that are wrong; None if they can't be told."""
-    if not isinstance(error, UnfitSettings) or error.where:  # of the method's own
-        left = {name: value for name, value in values.items() if name != "method_settings"}
-    else:
-        left = values
-        for fault in error.faults:
-            left = _without_one(left, fault.setting)
-    return None if left == values else left
-
-
-def _without_one(values: dict[str, Any], setting: str) -> dict[str, Any]:
-    name, _, below = setting.partition(".")
-    left = {other: value for other, value in values.items() if other != name}
-    if below and isinstance(values.get(name), dict):
-        return left | {name: _without_one(values[name], below)}
-    return left
+    settings, wrong = examine_settings(merge(defaults, own))
+    return settings, faults + wrong
 
 
 def _read_csv(path: Path) -> Any:

@@ -13,7 +13,7 @@ from rich.table import Table
 from flows.batches.settings import BatchSettings
 from flows.cli import options
 from flows.cli.options import Option
-from flows.cli.outcome import show_notes
+from flows.cli.outcome import show_notes, show_notes_of
 from flows.presets import checked, nested
 
 if TYPE_CHECKING:
@@ -118,10 +118,7 @@ def summarise(done: "BatchReport", console: Console) -> None:
     for row in done.rows:
         if row.reason:
             console.print(f"row {row.number}: {row.state}: {escape(row.reason)}", soft_wrap=True)
-    for note in dict.fromkeys(note for row in done.rows for note in row.notes):
-        numbers = [str(row.number) for row in done.rows if note in row.notes]
-        rows = f"row {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} rows"
-        console.print(f"{rows}: [yellow]note[/]: {escape(note)}", soft_wrap=True)
+    show_notes_of({str(row.number): row.notes for row in done.rows}, "row", console)
     states = [row.state for row in done.rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     video = sum(row.video_seconds for row in done.rows if row.seconds)

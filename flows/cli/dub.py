@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +16,11 @@ from rich.markup import escape
 from flows.cli import options
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
+from flows.faults import faults_of
 from flows.quantities import counted
 from flows.settings import DubSettings, read_settings
 from stores.artifacts.settings import inspect_command
-from stores.errors import DubflowError
+from stores.errors import DubflowError, ManyFaults
 
 if TYPE_CHECKING:
     from flows.dub_report import DubReport
@@ -76,7 +78,12 @@ def dub(
         options.ChangesOption,
         Parameter(help="Change any setting, for example blend.mode=multiband. Repeatable."),
     ] = None,
-    dry_run: options.DryRunOption = False,
+    dry_run: Annotated[
+        options.DryRunOption,
+        Parameter(
+            help="Print the settings, say what would be refused or what disk it takes, stop."
+        ),
+    ] = False,
     overwrite: options.OverwriteOption = False,
     cluster: options.ClusterOption = None,
     prefect: options.PrefectOption = None,
@@ -99,13 +106,27 @@ def dub(
     if dry_run:
         yaml.safe_dump(settings.model_dump(mode="json"), sys.stdout, sort_keys=False)
         sys.stdout.flush()
+        _check(settings, overwrite)
         _tell_disk(settings)
     else:
         if not overwrite and settings.output.exists():
-            from flows.dub import is_result_of
+            from flows.dub import check_overwriting, is_result_of
 
+            check_overwriting(settings)
             options.may_replace(settings.output, is_result_of(settings))
         dub_and_tell(settings, prefect=prefect, as_json=as_json, cluster=cluster)
+
+
+def _check(settings: DubSettings, overwrite: bool) -> None:
+    """Refuse what a dub would refuse, all of it, and say what it would ask."""
+    from flows.dub import check_overwriting, input_faults, is_result_of
+
+    faults = input_faults(settings)
+    there = not overwrite and settings.output.exists() and not is_result_of(settings)
+    if there and not faults_of([partial(check_overwriting, settings)]):
+        faults.append(options.in_the_way(settings.output))
+    if faults:
+        raise ManyFaults(faults)
 
 
 def _tell_disk(settings: DubSettings) -> None:

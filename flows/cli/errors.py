@@ -1,4 +1,4 @@
-"""How a command ends when something goes wrong: one line, and an exit code."""
+"""How a command ends when something goes wrong: a line for each fault, and an exit code."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from typing import Literal, NoReturn, TypeGuard, get_args, get_origin
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from flows.faults import how_to_install
-from stores.errors import DubflowError, SettingsError
+from stores.errors import DubflowError, ManyFaults, SettingsError
 
 STOPPED = "finished ranges are kept, the same command goes on from there"
 
@@ -36,7 +36,7 @@ def when_stopped(remark: str) -> Iterator[None]:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the command with one line for every error that a user can cause.
+    """End the command with one line for every error that a user can cause, each fault on one.
 
     Exit codes: 1 for what can't be done, 2 for a command line that can't be understood, 130 for
     Ctrl-C.
@@ -48,6 +48,8 @@ def one_line_errors() -> Iterator[None]:
         _end(_words(error), 1 if _is_choice(error) else 2)
     except NotGiven as error:
         _end(str(error), 2)
+    except ManyFaults as error:
+        _end("\ndubflow: ".join(error.faults), 1)
     except DubflowError as error:
         _end(str(error), 1)
     except ModuleNotFoundError as error:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -24,11 +24,10 @@ from flows.cli.options import (
     may_replace,
     under_prefect,
 )
-from stores.errors import InputError, no_such_file
+from flows.cli.outcome import show_notes_of
 
 if TYPE_CHECKING:
     from flows.jobs.job import Job, Jobs
-    from flows.settings import DubSettings
 
 jobs = App(name="jobs", group_arguments=ARGUMENTS, group_parameters=OPTIONS)
 
@@ -82,34 +81,49 @@ def submit(
         dubflow jobs submit jobs.csv --wait
 
     Where a Prefect server is known, its workers run them; otherwise `dubflow jobs wait` does. The
-    same submission twice is one job, whatever has become of it. With --wait, ends with status 0 if
-    all are done, 2 if some failed, 3 if some were cancelled.
+    same submission twice is one job, whatever has become of it. With --wait, ends with status 2 if
+    some failed, 3 if some were cancelled, else 0.
     """
-    from flows.dub import check_inputs, files_of, input_faults, is_result_of
-    from flows.jobs.job import absolute, job_key
+    from flows.dub import files_of, is_result_of
+    from flows.jobs.job import job_key
+    from flows.jobs.submitted import read_jobs
 
+    console = Console(stderr=True, highlight=False)
     kept = _jobs(queue, prefect)
-    given = [absolute(each) for each in _read(files, changes or [], store)]
-    _refuse([f"{each.output.name}: {fault}" for each in given for fault in input_faults(each)])
+    given = read_jobs(files, changes or [], store)
     known = {job.key for job in kept.all()}
-    found: list[Job] = []
-    for number, settings in enumerate(given, 1):
-        check_inputs(settings)
-        named = key if len(given) == 1 or key is None else f"{key}:{number}"
-        own = named or job_key(settings, files_of(settings))
+    if key is None:
+        keys = [job_key(settings, files_of(settings)) for settings in given]
+    else:
+        keys = [key] if len(given) == 1 else [f"{key}:{n}" for n in range(1, len(given) + 1)]
+    for own, settings in zip(keys, given, strict=True):
         if own not in known:
             may_replace(settings.output, overwrite or is_result_of(settings))
+    found: list[Job] = []
+    for own, settings in zip(keys, given, strict=True):
         job, new = kept.submit(own, settings)
         found.append(job)
         if not as_json or wait:
-            told = "queued" if new else f"is there already, {job.state.value}"
-            Console(stderr=True, highlight=False).print(f"{job.id} {told}: {job.output}")
+            told = f"queued: {job.output}" if new else _known(job)
+            console.print(f"{job.id} {escape(told)}", soft_wrap=True)
     if wait:
         _wait(kept, [job.id for job in found], as_json=as_json)
     elif as_json:
         sys.stdout.write(json.dumps([job.model_dump(mode="json") for job in found]) + "\n")
     elif not under_prefect(prefect) and any(not job.state.ended for job in found):
-        Console(stderr=True).print("[dim]`dubflow jobs wait` runs what is queued")
+        console.print("[dim]`dubflow jobs wait` runs what is queued")
+
+
+def _known(job: "Job") -> str:
+    """How a job stands that was submitted before, and how to have it run again."""
+    told = f"is there already, {job.state.value}: {job.output}"
+    if not job.state.ended:
+        return told
+    lost = job.state.written and not job.output.exists()
+    told += ", which is missing" * lost
+    if job.state.written and not lost:
+        return told
+    return f"{told}; `dubflow jobs retry {job.id}` runs it again"
 
 
 @jobs.command(name="list")
@@ -188,8 +202,8 @@ def wait(
 ) -> None:
     """Return when jobs have ended; without a Prefect server, run those that are queued.
 
-    Ends with status 0 if all are done, 2 if some failed, 3 if some were cancelled. Given no names,
-    those that had ended before do not count.
+    Ends with status 2 if some failed, 3 if some were cancelled, else 0. Given no names, those that
+    had ended before do not count.
     """
     kept = _jobs(queue, prefect)
     every = kept.all()
@@ -216,37 +230,6 @@ def _found(kept: "Jobs", text: str) -> "Job":
     return find_job(kept.all(), text)
 
 
-def _read(files: Sequence[Path], changes: list[str], store: str | None) -> "list[DubSettings]":
-    """Settings of all jobs of these files, YAML files of one dub or manifests of many."""
-    from flows.batches.manifest import read_manifest
-    from flows.presets import merge, nested
-    from flows.settings import read_settings
-    from stores.artifacts.settings import default_store
-
-    given: dict[str, Any] = {} if store is None else {"store": store}
-    found = []
-    for file in files:
-        if not file.exists():
-            raise InputError(no_such_file(file))
-        if file.suffix.lower() in (".yaml", ".yml") and not _is_list(file):
-            found.append(read_settings(file, changes, given))
-        else:
-            defaults = {"store": default_store()} | given
-            defaults = merge(defaults, nested(changes, example="sync.mode=cut_off"))
-            found += [row.settings for row in read_manifest(file, defaults)]
-    return found
-
-
-def _is_list(file: Path) -> bool:
-    with file.open() as text:
-        return any(line.startswith("-") for line in text if line.strip() and line[0] not in "#%")
-
-
-def _refuse(faults: list[str]) -> None:
-    if faults:
-        raise InputError("; ".join(faults))
-
-
 def _wait(kept: "Jobs", ids: Sequence[str], *, as_json: bool) -> None:
     from flows.dub import dub
     from flows.jobs.job import State
@@ -262,6 +245,7 @@ def _wait(kept: "Jobs", ids: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps([job.model_dump(mode="json") for job in ended]) + "\n")
     _show(ended, console)
+    show_notes_of({job.id: job.notes for job in ended}, "job", console)
     states = {job.state for job in ended}
     if State.FAILED in states:
         sys.exit(_FAILED)
@@ -276,7 +260,8 @@ def _show(found: "Sequence[Job]", console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("job", "state", "video", "output", "age"):
         table.add_column(name, overflow="fold", justify="right" if name == "age" else "left")
-    colours = {"done": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+    colours = {"done": "green", "failed": "red", "running": "cyan"}
+    colours |= dict.fromkeys(("filtered", "cancelled"), "yellow")
     for job in found:
         table.add_row(
             job.id,

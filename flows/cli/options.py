@@ -131,7 +131,12 @@ def may_replace(file: Path, overwrite: bool) -> None:
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return
         raise InputError(f"{file} was left as it is; name another file")
-    raise InputError(f"{file} is there: --overwrite replaces it, or name another file")
+    raise InputError(in_the_way(file))
+
+
+def in_the_way(file: Path) -> str:
+    """That a file is there, and what to do."""
+    return f"{file} is there: --overwrite replaces it, or name another file"
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ from rich.table import Table
 from flows.cli.errors import when_stopped
 from flows.cli.options import listening, named
 from stores.errors import SettingsError
+from stores.places import check_new_folder
 
 Ask = Literal["pair", "single", "both"]
 
@@ -71,6 +72,7 @@ def rate(
     asked = {kind: texts for kind, texts in known.items() if ask in (kind, "both")}
     if not any(asked.values()):
         raise SettingsError(f"{questions}: no questions for --ask {ask}")
+    check_new_folder(answers)
     study = make_study(folders, asked, seed=seed)
     trials = len(study.trials("someone"))
     with when_stopped("answers are kept"), listening(host, port) as sock:
@@ -88,6 +90,7 @@ def _show_results(answers: Path, *, as_json: bool) -> None:
     from viewer.ratings.results import opinion_rows, preference_rows, summarise, write_results
 
     opinions = summarise(answers)
+    check_new_folder(answers / "results")
     written = write_results(opinions, answers / "results")
     if as_json:
         found = {

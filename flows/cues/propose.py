@@ -25,6 +25,7 @@ from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.errors import InputError
 from stores.media.source import probe
+from stores.places import check_new_file
 from stores.runs import RunRecord, record_run
 from tasks.engine.open_run import open_run
 from tasks.engine.run import Progress, told_as, usable_processors
@@ -86,8 +87,8 @@ def propose(
     """
     if sheet.suffix.lower() != ".csv":
         raise InputError(f"{sheet}: name it .csv")
-    if not sheet.absolute().parent.is_dir():
-        raise InputError(f"{sheet}: there is no folder {sheet.absolute().parent}")
+    for file in (sheet, sheet.with_suffix(".png")):
+        check_new_file(file)
     if probe(video).kind != "video":
         raise InputError(f"{video} is no video; give one with picture and sound")
     if (lacking := FAMILY.missing()) is not None:

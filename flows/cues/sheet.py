@@ -21,11 +21,10 @@ from pydantic import TypeAdapter, ValidationError
 from flows.csv_rows import csv_rows
 from flows.cue_settings import CueSettings, Face
 from flows.cues.times import Clock, read_time
-from stores.errors import InputError, MediaError
+from stores.errors import InputError, ManyFaults, MediaError
 from stores.media.source import probe
 
 COLUMNS = ("start", "end", "face", "speech", "offset", "gain_db", "text", "take")
-_SHOWN_FAULTS = 8
 _NAMED = re.compile(r"#\s*(.+?)\s*:\s*(\S+)")
 _VOICE, _NAME = re.compile(r"<v(?:\.\S+)?\s+([^>]+)>"), re.compile(r"([^:<>]{1,40}):\s")
 _TAG = re.compile(r"<[^>]*>")
@@ -72,19 +71,29 @@ def read_sheet(
         seconds: Length of the output as far as it is known.
 
     Raises:
-        InputError: the sheet can't be read or has no row, or some rows are wrong; names row and
-            column of each on one line.
+        InputError: the sheet can't be read or has no row.
+        ManyFaults: columns or rows are wrong; names row and column of each.
     """
     assert settings.sheet is not None
     table, rows = _read(settings.sheet, settings.faces)
-    sheet = _Sheet(settings, clock, table | settings.faces, face)
+    sheet = _Sheet(settings, clock, table | settings.faces, face, seconds)
+    sheet.check_columns(rows)
     cues = [cue for number, cells in enumerate(rows, 1) if (cue := sheet.cue(number, cells))]
-    sheet.compare(cues, seconds)
+    sheet.compare()
     if sheet.faults:
-        more = len(sheet.faults) - _SHOWN_FAULTS
-        shown = "; ".join(sheet.faults[:_SHOWN_FAULTS]) + f"; and {more} more" * (more > 0)
-        raise InputError(f"{settings.sheet}: {shown}")
+        raise ManyFaults([f"{settings.sheet}: {fault}" for fault in sheet.faults])
     return cues
+
+
+@dataclass(frozen=True)
+class _Span:
+    """When a row voices a face, whatever else is wrong with it."""
+
+    row: int
+    start: Fraction
+    end: Fraction
+    face: str
+    name: str
 
 
 @dataclass
@@ -95,18 +104,27 @@ class _Sheet:
     clock: Clock
     table: dict[str, str]
     face: str
+    seconds: float | None
     faults: list[str] = field(default_factory=list)
+    _spans: list[_Span] = field(default_factory=list)
     _lengths: dict[Path, float | None] = field(default_factory=dict)
+
+    def check_columns(self, rows: "_Rows") -> None:
+        """Note columns that are unknown."""
+        names = dict.fromkeys(_column(name) for cells in rows for name in cells if name)
+        known = ", ".join(COLUMNS)
+        self.faults += [
+            f"column {name}: there is no such column; there is {known}"
+            for name in names
+            if name not in COLUMNS
+        ]
 
     def cue(self, row: int, cells: dict[Any, Any]) -> Cue | None:
         """The cue of a row; None where something is wrong with it."""
         found: dict[str, Any] = {}
-        cells = {str(n).strip().lower() if n else n: _plain(cell) for n, cell in cells.items()}
-        for name in cells:
-            if name is None:
-                self.fault(row, "", "it has more cells than the sheet has columns")
-            elif name not in COLUMNS:
-                self.fault(row, name, f"there is no such column; there is {', '.join(COLUMNS)}")
+        cells = {_column(n) if n else n: _plain(cell) for n, cell in cells.items()}
+        if None in cells:
+            self.fault(row, "", "it has more cells than the sheet has columns")
         readers: dict[str, Callable[[], Any]] = {
             "start": partial(read_time, cells.get("start"), self.clock),
             "end": partial(read_time, cells.get("end"), self.clock),
@@ -122,42 +140,43 @@ class _Sheet:
                 self.fault(row, error.column, str(error))
             except ValueError as error:
                 self.fault(row, name, str(error))
+        name = str(cells.get("face") or "")
+        self._check_times(row, name, found)
         if len(found) < len(readers):
             return None
-        cue = Cue(
-            row,
-            **found,
-            name=str(cells.get("face") or ""),
-            text=str(cells.get("text") or ""),
-            take=str(cells.get("take") or ""),
-        )
-        assert cue.end is not None
-        length = self._length(cue.speech)
-        if cue.end <= cue.start:
+        text, take = (str(cells.get(each) or "") for each in ("text", "take"))
+        return Cue(row, **found, name=name, text=text, take=take)
+
+    def _check_times(self, row: int, name: str, found: Mapping[str, Any]) -> None:
+        """Note times that can't be, of what could be read of a row."""
+        start, end = found.get("start"), found.get("end")
+        slack = float(1 / self.clock.rate) if self.clock.rate else 0.04
+        if end is not None and self.seconds is not None and end > self.seconds + slack:
+            self.fault(row, "end", f"{shown(end)} is beyond the end at {self.seconds:.3f} s")
+        if start is not None and end is not None and end <= start:
             self.fault(row, "end", "it is not after the start")
-        elif length is not None and cue.offset >= length:
-            self.fault(row, "offset", f"{cue.speech} lasts {length:.2f} s only")
-        return cue
+        elif start is not None and end is not None and "face" in found:
+            self._spans.append(_Span(row, start, end, found["face"], name))
+        if "offset" in found and "speech" in found:
+            length = self._length(found["speech"])
+            if length is not None and found["offset"] >= length:
+                self.fault(row, "offset", f"{found['speech']} lasts {length:.2f} s only")
 
     def fault(self, row: int, column: str, what: str) -> None:
         """Note what is wrong."""
         self.faults.append(f"row {row}" + f", column {column}" * bool(column) + f": {what}")
 
-    def compare(self, cues: list[Cue], seconds: float | None) -> None:
-        """Note cues of one face at the same time, and what lies beyond the end."""
-        slack = float(1 / self.clock.rate) if self.clock.rate else 0.04
-        for cue in cues:
-            if seconds is not None and cue.end is not None and cue.end > seconds + slack:
-                self.fault(cue.row, "end", f"{shown(cue.end)} is beyond the end at {seconds:.3f} s")
-        for face in dict.fromkeys(cue.face for cue in cues):
-            of_face = sorted((c for c in cues if c.face == face), key=lambda c: (c.start, c.row))
-            for before, cue in pairwise(of_face):
-                if before.end is not None and cue.start < before.end:
+    def compare(self) -> None:
+        """Note cues of one face at the same time."""
+        for face in dict.fromkeys(span.face for span in self._spans):
+            of_face = [span for span in self._spans if span.face == face]
+            for before, span in pairwise(sorted(of_face, key=lambda s: (s.start, s.row))):
+                if span.start < before.end:
                     self.fault(
-                        cue.row,
+                        span.row,
                         "start",
-                        f"{shown(cue.start)} is before {shown(before.end)}, where row "
-                        f"{before.row} of the same face ({cue.name or face}) ends",
+                        f"{shown(span.start)} is before {shown(before.end)}, where row "
+                        f"{before.row} of the same face ({span.name or face}) ends",
                     )
 
     def _face(self, name: str) -> str:
@@ -224,6 +243,10 @@ def _take(folder: Path, take: str) -> Path:
 def shown(seconds: Fraction) -> str:
     """As in "12.5 s"."""
     return f"{round(float(seconds), 3):g} s"
+
+
+def _column(name: object) -> str:
+    return str(name).strip().lower()
 
 
 def _plain(cell: Any) -> Any:

@@ -25,13 +25,19 @@ class State(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
+    FILTERED = "filtered"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def ended(self) -> bool:
         """Nothing more happens to it unless it is retried."""
-        return self in (State.DONE, State.FAILED, State.CANCELLED)
+        return self.written or self in (State.FAILED, State.CANCELLED)
+
+    @property
+    def written(self) -> bool:
+        """Its output was written; filtered: without a new mouth, as there was nothing to dub."""
+        return self in (State.DONE, State.FILTERED)
 
 
 class Job(BaseModel):
@@ -45,7 +51,8 @@ class Job(BaseModel):
     state: State = State.QUEUED
     submitted: str = Field(default="", description="UTC, ISO 8601")
     attempts: int = 0
-    error: str = Field(default="", description="why it failed, or was cancelled")
+    error: str = Field(default="", description="why it is filtered, failed, or was cancelled")
+    notes: list[str] = Field(default=[], description="what a user should know about the result")
     run: str = Field(default="", description="id of its record in the store")
     host: str = ""
     process: int = Field(default=0, description="that runs it")
@@ -60,6 +67,7 @@ class Job(BaseModel):
         told = {"job": self.id, "state": self.state.value, "key": self.key, "run": self.run}
         told |= {"attempts": str(self.attempts), "submitted": self.submitted, "error": self.error}
         head = "".join(f"# {name}: {value}\n" for name, value in told.items() if value)
+        head += "".join(f"# note: {note}\n" for note in self.notes)
         return head + yaml.safe_dump(self.settings, sort_keys=False)
 
 

@@ -1,9 +1,9 @@
 """Jobs in a folder of this machine: a YAML file each, in the subfolder of its state.
 
-<folder>/queued|running|done|failed|cancelled/ID.yaml   moved from one to the next by a rename
-<folder>/queue.lock                                     held while files are moved
-<folder>/running/ID.lock                                held by the process that runs the job
-<folder>/running/ID.cancel                              it is to be cancelled
+<folder>/STATE/ID.yaml       moved from one state to the next by a rename
+<folder>/queue.lock          held while files are moved
+<folder>/running/ID.lock     held by the process that runs the job
+<folder>/running/ID.cancel   it is to be cancelled
 
 Whoever waits runs what is queued, one job after the other; several may wait at once. A job whose
 process died is queued again by the next one that waits: nobody holds its lock.
@@ -79,7 +79,7 @@ class LocalJobs:
             now = self._now(job)
             if not now.state.ended:
                 raise InputError(f"job {now.id} is {now.state}; only one that has ended is retried")
-            return self._move(now, State.QUEUED, error="")
+            return self._move(now, State.QUEUED, error="", notes=[])
 
     def cancel(self, job: Job) -> Job:
         """As `Jobs`.
@@ -127,7 +127,9 @@ class LocalJobs:
         except Exception as error:
             self._end(job, State.FAILED, reason_of(error))
         else:
-            self._end(job.model_copy(update={"run": report.run}), State.DONE, "")
+            made = job.model_copy(update={"run": report.run, "notes": report.notes})
+            state = State.FILTERED if report.filtered else State.DONE
+            self._end(made, state, report.filtered)
 
     @contextmanager
     def _claimed(self, ids: Sequence[str]) -> Iterator[Job | None]:

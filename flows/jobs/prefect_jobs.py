@@ -14,11 +14,14 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Cancelling, Scheduled
 
+from flows.dub_report import NOBODY
 from flows.jobs.job import Job, Perform, State
 from flows.settings import DubSettings
 from stores.errors import ClusterError, InputError
 from tasks.engine.run import Progress
 
+FILTERED = "Filtered"
+"""Name of the state of a run that has completed, and had nothing to dub."""
 TAG = "dubflow-job"
 _KEY_TAG = "key:"
 _POLL_SECONDS = 2.0
@@ -121,6 +124,11 @@ def _runs(client: SyncPrefectClient) -> list[FlowRun]:
 
 def _job(run: FlowRun) -> Job:
     state = State.FAILED if run.state is None else _STATES.get(run.state.type.value, State.FAILED)
+    told = (run.state.message or "") if run.state else ""
+    if state is State.DONE and run.state and run.state.name == FILTERED:
+        state, error = State.FILTERED, NOBODY
+    else:
+        error = told if state is State.FAILED else ""
     tags = [tag for tag in run.tags if tag.startswith(_KEY_TAG)]
     return Job(
         id=str(run.id),
@@ -129,5 +137,6 @@ def _job(run: FlowRun) -> Job:
         state=state,
         submitted="" if run.created is None else run.created.isoformat(),
         attempts=run.run_count,
-        error=(run.state.message or "") if state is State.FAILED and run.state else "",
+        error=error,
+        notes=told.splitlines() if state.written else [],
     )

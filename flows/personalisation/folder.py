@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from flows.personalisation.report import CARD, PersonaliseReport
 from stores.errors import TrainingError
+from stores.places import check_new_folder
 from stores.weights.registry import sha256_of
 from tasks.training.run_folder import RunFolder, difference, write_text
 from tasks.training.settings import FREE_TO_CHANGE
@@ -18,17 +19,17 @@ TRAININGS = ("expression", "renderer")
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything but a personalisation.
+    """Refuse a folder that holds anything but a personalisation, or can't be written.
 
     Raises:
-        TrainingError: it does; names what.
+        SettingsError: nothing can be written there.
+        TrainingError: it holds something else; names what.
     """
-    if not folder.is_dir() and not folder.exists():
-        return
-    names = [] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name[0] != "."]
-    if not folder.is_dir() or (names and SETTINGS not in names):
+    names = [p.name for p in folder.iterdir() if p.name[0] != "."] if folder.is_dir() else []
+    if (names and SETTINGS not in names) or (folder.exists() and not folder.is_dir()):
         held = f"holds something else ({sorted(names)[0]})" if names else "is no folder"
         raise TrainingError(f"{folder} {held}; give a new folder (-o)")
+    check_new_folder(folder)
 
 
 def claim(folder: Path, given: Mapping[str, Any], *, restart: bool) -> None:

@@ -29,6 +29,7 @@ from stores.media.encode import (
 )
 from stores.media.facts import VideoFacts
 from stores.media.settings import EncodeSettings, MuxSettings
+from stores.places import check_new_file
 from stores.whole_files import replacing
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -96,14 +97,11 @@ def check_output(path: str | Path, settings: MuxSettings, *, rate: int | None) -
         rate: Hz of the sound, None without.
 
     Raises:
-        SettingsError: Suffix, codec or rate don't go together, or the folder is not there.
+        SettingsError: Suffix, codec or rate don't go together, or nothing can be written there.
     """
     path = Path(path)
     name = container_format(path)
-    if not path.parent.is_dir():
-        raise SettingsError(f"{path}: its folder does not exist; create {path.parent} first")
-    if path.is_dir():
-        raise SettingsError(f"{path}: is a folder; name a file in it")
+    check_new_file(path)
     codec = settings.audio_codec
     if rate is not None and codec not in _HOLDS[name]:
         raise SettingsError(

@@ -299,7 +299,7 @@ def test_a_report_that_cannot_be_written_ends_the_batch(
 ) -> None:
     settings = many(2)
     nowhere = settings.model_copy(update={"report": tmp_path / "no folder" / "report.parquet"})
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="its folder does not exist"):
         batch(nowhere, perform=made_at_once)
 
     def refuse(path: Path, results: Any) -> None:

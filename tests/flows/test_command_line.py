@@ -27,6 +27,7 @@ from flows.names import (
 from flows.settings import DubSettings
 from stores.errors import InputError
 from tests.command import invoke
+from tests.media_factory import make_video
 
 DUB = ("dub", "talk.mp4", "german.wav", "-o", "out.mp4")
 
@@ -189,6 +190,19 @@ def test_a_file_alone_is_a_whole_job_and_a_dry_run_prints_it(tmp_path: Path) -> 
     assert invoke("dub", "--config", job, "--dry-run").stdout == job.read_text()
     job.write_text(job.read_text().replace("crf: 20.0", "crf: 50"))
     assert f"{job}: encode.crf: " in only_line(invoke("dub", "--config", job).stderr)
+
+
+def test_each_fault_of_a_cue_sheet_is_told_on_a_line(tmp_path: Path) -> None:
+    make_video(video := tmp_path / "talk.mp4", frames=5)
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("start,end,face,speech,colour\nx,1,anna,a.wav,\n")
+    ended = invoke("dub", video, "--cues", sheet, "-o", tmp_path / "o.mp4", "--direct")
+    assert ended.exit_code == 1
+    told = [line.removeprefix(f"dubflow: {sheet}: ") for line in ended.stderr.splitlines()]
+    assert [line.split(":")[0] for line in told] == [
+        *("column colour", "row 1, column start", "row 1, column face"),
+        *("row 1, column speech", "row 1, column end"),
+    ]
 
 
 def test_version() -> None:

@@ -22,6 +22,7 @@ WORK = {
     "evaluate": ("flows.cli.evaluate._evaluate", "flows.cli.evaluate._list"),
     "faces": ("flows.gallery.find_persons",),
     "inspect": ("flows.cli.inspect._store_of", "viewer.web.subject.find_subject"),
+    "dub": ("flows.cli.dub.dub_and_tell", "flows.cli.dub._check"),
     "jobs": ("flows.cli.jobs._jobs",),
     "prepare": ("flows.cli.prepare._prepare", "flows.cli.prepare._list"),
     "rate": ("viewer.ratings.study.make_study", "flows.cli.rate._show_results"),
@@ -105,7 +106,8 @@ def test_documented(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_wrong_command_is_noticed() -> None:
-    assert invoke("dub", "a.mp4", "b.wav", "-o", "c.mp4", "--metod", "x", "--dry-run").exit_code
+    wrong = invoke("dub", "a.mp4", "b.wav", "-o", "c.mp4", "--metod", "x", "--dry-run")
+    assert wrong.exit_code == 2 and "--metod" in wrong.stderr
     assert invoke(
         "train", "ip_lap.landmarks", "--data", "a", "-o", "b", "--dry-run", "--set=x=1"
     ).exit_code

@@ -63,7 +63,7 @@ def test_a_video_without_a_face_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("output", "says"),
-    [("who.txt", "name it .png or .jpg"), ("nowhere/who.png", "there is no folder")],
+    [("who.txt", "name it .png or .jpg"), ("nowhere/who.png", "its folder does not exist")],
 )
 def test_a_picture_that_could_not_be_written_is_refused_at_once(
     output: str, says: str, tmp_path: Path

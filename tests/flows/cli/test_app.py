@@ -106,6 +106,42 @@ def test_dry_run_prints_settings_that_can_be_given_back(settings: Make, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        (("-o", "no/x.mp4"), ["no/x.mp4: its folder does not exist; create no first"]),
+        (("--start", 3, "--end", 2), ["--start 3 s does not lie before --end 2 s"]),
+        (("--start", 9), ["--start 9 s lies behind the end: talk.mp4 lasts 2.4"]),
+        (("-o", "talk.mp4"), ["the output talk.mp4 would overwrite an input"]),
+        (("-o", "mine.mp4", "--bed", "no.wav"), ["no.wav: no such file", "mine.mp4 is there: "]),
+        (("-o", "mine.mp4"), ["mine.mp4 is there: --overwrite replaces it, or name another file"]),
+        (
+            ("--bed", "no.wav", "--end", 0.5, "--start", 0.5),
+            ["--start 0.5 s does not lie before --end 0.5 s", "no.wav: no such file"],
+        ),
+    ],
+)
+def test_a_dry_run_refuses_what_a_dub_would(
+    talk: Path,
+    speech: Path,
+    changes: tuple[object, ...],
+    wanted: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("talk.mp4").symlink_to(talk)
+    Path("mine.mp4").write_text("mine")
+    line = ("dub", "talk.mp4", speech, "-o", "out.mp4", "--store", "store", *changes)
+    dry, real = invoke(*line, "--dry-run"), invoke(*line, "--direct")
+    assert (dry.exit_code, real.exit_code) == (1, 1)
+    assert yaml.safe_load(dry.stdout)["video"] == "talk.mp4"
+    for told, words in zip(dry.stderr.splitlines(), wanted, strict=True):
+        assert told.startswith(f"dubflow: {words}")
+    assert len(real.stderr.splitlines()) == 1 and real.stderr in dry.stderr
+    assert not list(Store("store").committed())
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ("blend.modus=x", "blend.modus"),

@@ -117,6 +117,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def closed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder ro/ in which nothing can be written, whoever asks."""
+    (place / "ro").mkdir()
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: Path(path).name != "ro" and access(path, mode)
+    )
+
+
 def last_line(ended: Ended) -> str:
     assert "Traceback" not in ended.output
     return ended.stderr.strip().splitlines()[-1]
@@ -168,6 +178,54 @@ def test_a_full_disk_is_made_free(place: Path, monkeypatch: pytest.MonkeyPatch) 
     refuse(monkeypatch, place / "store", FULL)
     assert invoke(*GC, "--yes").exit_code == 0
     assert list(Store(place / "store").committed()) == []
+
+
+OUTPUTS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("dub",): ("talk.mp4", "speech.wav", "-o", "ro/out.mp4", "--direct"),
+    ("demo",): ("-o", "ro/demo.mp4", "--direct"),
+    ("demo-batch",): ("-o", "ro/demo"),
+    ("faces",): ("talk.mp4", "-o", "ro/who.png"),
+    ("cues",): ("clips/one.mp4", "-o", "ro/cues.csv"),
+    ("batch",): ("rows.csv", "--report", "ro/report.parquet", "--direct"),
+    ("prepare",): ("folder", "--data", "clips", "-o", "ro/new/index.parquet"),
+    ("train",): ("ip_lap.landmarks", "--data", "clips", "-o", "ro/trained", "--direct"),
+    ("personalise",): ("clips/one.mp4", "-o", "ro", "--preset", "small", "--direct"),
+    ("evaluate",): ("folder_paired", "--data", "clips", "-o", "ro/results"),
+    ("rate",): ("a=clips", "b=clips", "--answers", "ro/answers"),
+    ("jobs", "submit"): ("rows.yaml",),
+}
+"""Lines that name an output in a folder that can't be written."""
+
+
+@pytest.mark.parametrize("names", OUTPUTS, ids=" ".join)
+@pytest.mark.usefixtures("closed")
+def test_an_output_that_could_not_be_written_is_refused_before_any_work(
+    names: tuple[str, ...], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = "- {video: talk.mp4, audio: speech.wav, output: ro/out.mp4}\n"
+    (place / "rows.yaml").write_text(row)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("DUBFLOW_JOBS", str(place / "jobs"))
+    before = sorted(place.rglob("*"))
+    ended = invoke(*names, *OUTPUTS[names])
+    assert ended.exit_code == 1
+    line = last_line(ended)
+    assert ": nothing can be written in " in line and line.endswith("ro; name another place")
+    assert sorted(p for p in place.rglob("*") if "jobs" not in p.parts) == before
+
+
+@pytest.mark.usefixtures("closed")
+def test_a_check_of_a_batch_says_what_could_not_be_written(place: Path) -> None:
+    (place / "rows.csv").write_text("video,audio,output\ntalk.mp4,speech.wav,ro/row.mp4\n")
+    ended = invoke("batch", "rows.csv", "--check", "--report", "ro/report.parquet")
+    assert ended.exit_code == 2
+    report, row = ended.stderr.strip().splitlines()
+    assert report == (
+        "problem: ro/report.parquet: nothing can be written in ro; name another place"
+    )
+    assert row == (
+        "problem: row 1 row.mp4: ro/row.mp4: nothing can be written in ro; name another place"
+    )
 
 
 @pytest.mark.parametrize("code", [READ_ONLY, FULL], ids=["read-only", "full"])

@@ -11,7 +11,7 @@ import pytest
 from flows.cue_settings import CueSettings
 from flows.cues.sheet import Cue, read_sheet
 from flows.cues.times import Clock
-from stores.errors import InputError
+from stores.errors import InputError, ManyFaults
 from tests.flows.conftest import cut_wav
 from tests.media_factory import EXAMPLE
 
@@ -102,10 +102,17 @@ def test_a_wrong_sheet_is_told_in_one_line(folder: Path, rows: str, where: str, 
 
 
 def test_all_faults_are_told_and_other_files_refused(folder: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"row 1, column begin.*row 1, column start.*row 1, column"
-    ):
-        read(folder / "s.csv", "begin,end,speech\n1,x,a.wav\n")
+    with pytest.raises(ManyFaults) as error:
+        read(
+            folder / "s.csv",
+            "begin,end,face,speech,start\n1,x,,a.wav,\n,12,track:0,c.wav,9\n,10,track:0,a.wav,9.5\n",
+        )
+    told = [fault.removeprefix(f"{folder / 's.csv'}: ") for fault in error.value.faults]
+    assert [fault.split(":")[0] for fault in told] == [
+        *("column begin", "row 1, column start", "row 1, column end"),
+        *("row 2, column speech", "row 2, column end", "row 3, column start"),
+    ]
+    assert "beyond the end at 10.000 s" in told[4] and "where row 2 of the same face" in told[5]
     with pytest.raises(InputError, match=r"a cue sheet is \.csv, \.json"):
         read(folder / "s.xls", "")
     with pytest.raises(InputError, match="can't be read"):

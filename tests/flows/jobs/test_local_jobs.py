@@ -45,9 +45,15 @@ def queue(tmp_path: Path) -> LocalJobs:
 
 def report(settings: DubSettings, progress: Progress) -> DubReport:
     """A dub that ends well at once."""
-    none: dict[str, Any] = {"frames": 0, "valid_frames": 0, "no_face_ranges": [], "stages": []}
-    none |= {"seconds": 0, "speech_seconds": 0, "notes": [], "versions": {}}
-    return DubReport(run="0123456789ab", output=settings.output, **none)
+    some: dict[str, Any] = {"frames": 9, "valid_frames": 9, "no_face_ranges": [], "stages": []}
+    some |= {"seconds": 0, "speech_seconds": 0, "notes": ["it is short"], "versions": {}}
+    return DubReport(run="0123456789ab", output=settings.output, **some)
+
+
+def pass_through(settings: DubSettings, progress: Progress) -> DubReport:
+    """A dub of a video without a face."""
+    notes = ["no face was found: enlarge it"]
+    return report(settings, progress).model_copy(update={"valid_frames": 0, "notes": notes})
 
 
 def refuse(settings: DubSettings, progress: Progress) -> DubReport:
@@ -106,6 +112,22 @@ def test_jobs_are_run_in_order_and_a_failed_one_stops_no_other(
     assert set(states(queue).values()) == {"done"}
     assert find_job(queue.all(), failed.id).attempts == 2
     assert ran == ["one", "two"]
+
+
+def test_a_dub_with_nothing_to_dub_is_filtered_and_notes_are_kept(
+    queue: LocalJobs, make: Make
+) -> None:
+    job, _ = queue.submit("k", make())
+    queue.wait([job.id], pass_through, NoProgress())
+    assert states(queue) == {"out": "filtered"}
+    filtered = find_job(queue.all(), job.id)
+    assert (filtered.state.ended, filtered.run) == (True, "0123456789ab")
+    assert filtered.error == "no usable face in any frame: the picture passed through"
+    assert filtered.notes == ["no face was found: enlarge it"]
+    again = queue.retry(filtered)
+    assert (again.state, again.error, again.notes) == (State.QUEUED, "", [])
+    queue.wait([job.id], report, NoProgress())
+    assert find_job(queue.all(), job.id).notes == ["it is short"]
 
 
 def test_ctrl_c_queues_again_and_cancel_does_not(queue: LocalJobs, make: Make) -> None:
@@ -220,6 +242,7 @@ def test_the_command_submits_waits_and_tells_how_it_ended(
     assert invoke("jobs", "wait").exit_code == 0
     assert "# state: done" in invoke("jobs", "show", "out.mp4").stdout
     assert "no jobs" in invoke("jobs", "list", "--state", "failed").stdout
+    assert "# note: it is short\n" in invoke("jobs", "show", "out.mp4").stdout
     monkeypatch.setattr("flows.dub.dub", lambda settings, progress: refuse(settings, progress))
     failed = invoke("jobs", "retry", job["id"], "--wait")
     assert failed.exit_code == 2
@@ -227,6 +250,73 @@ def test_the_command_submits_waits_and_tells_how_it_ended(
     assert invoke("jobs", "retry", "out.mp4").exit_code == 0
     assert "cancelled: " in invoke("jobs", "cancel", job["id"][:6]).stderr
     assert invoke("jobs", "wait", "out.mp4").exit_code == 3
+
+
+def test_what_a_dub_had_to_say_is_told_and_shown(
+    typed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "flows.dub.dub", lambda settings, progress: pass_through(settings, progress)
+    )
+    ended = invoke("jobs", "submit", "job.yaml", "--wait", "--json")
+    assert ended.exit_code == 0
+    (job,) = json.loads(ended.stdout)
+    assert (job["state"], job["notes"]) == ("filtered", ["no face was found: enlarge it"])
+    assert f"{job['id']}: filtered: no usable face in any frame" in ended.stderr
+    assert f"job {job['id']}: note: no face was found: enlarge it" in ended.stderr
+    shown = invoke("jobs", "show", "out.mp4").stdout
+    assert "# state: filtered\n" in shown and "# note: no face was found: enlarge it\n" in shown
+    assert "out.mp4" in invoke("jobs", "list", "--state", "filtered").stdout
+
+
+def test_a_second_submission_says_how_to_run_the_job_again(
+    typed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(settings: DubSettings, progress: Progress) -> DubReport:
+        settings.output.touch()
+        return report(settings, progress)
+
+    def again() -> str:
+        told = invoke("jobs", "submit", "job.yaml")
+        assert told.exit_code == 0
+        return told.stderr.strip()
+
+    monkeypatch.setattr("flows.dub.dub", lambda settings, progress: write(settings, progress))
+    invoke("jobs", "submit", "job.yaml", "--wait")
+    (job,) = json.loads(invoke("jobs", "list", "--json").stdout)
+    done = f"{job['id']} is there already, done: {typed / 'out.mp4'}"
+    assert again() == done
+    Path("out.mp4").unlink()
+    retried = f"`dubflow jobs retry {job['id']}` runs it again"
+    assert again() == f"{done}, which is missing; {retried}"
+    monkeypatch.setattr("flows.dub.dub", lambda settings, progress: refuse(settings, progress))
+    invoke("jobs", "retry", job["id"], "--wait")
+    assert again() == f"{done.replace('done', 'failed')}; {retried}"
+    invoke("jobs", "retry", job["id"])
+    assert "retry" not in again()
+
+
+def test_all_that_is_wrong_with_a_job_is_told_a_line_each(typed: Path) -> None:
+    Path("sub").mkdir()
+    job = Path("job.yaml").read_text().replace("crf: 17.0", "crf: 99").replace("talk.mp4", "t.mp4")
+    Path("sub/job.yaml").write_text(job)
+    Path("rows.csv").write_text("video,audio,output\ntalk.mp4,no.wav,1.mp4\nt.mp4,german.wav,\n")
+    refused = invoke("jobs", "submit", "sub/job.yaml", "none.yaml", "rows.csv")
+    assert refused.exit_code == 1
+    wanted = [
+        "sub/job.yaml: encode.crf: input should be less than or equal to 40, got 99",
+        f"sub/job.yaml: {typed / 't.mp4'}: no such file; ",
+        f"sub/job.yaml: its paths are relative to the current folder, {typed}",
+        "none.yaml: no such file; ",
+        "rows.csv: row 2: no output given",
+        f"rows.csv: row 1 1.mp4: {typed / 'no.wav'}: no such file; ",
+        f"rows.csv: row 2 (not given): {typed / 't.mp4'}: no such file; ",
+    ]
+    lines = refused.stderr.splitlines()
+    assert len(lines) == len(wanted), lines
+    for line, words in zip(lines, wanted, strict=True):
+        assert line.startswith(f"dubflow: {words}"), line
+    assert json.loads(invoke("jobs", "list", "--json").stdout) == []
 
 
 def test_a_batch_is_many_jobs_and_faults_of_all_are_told_before_any(typed: Path) -> None:
@@ -246,7 +336,7 @@ def test_a_batch_is_many_jobs_and_faults_of_all_are_told_before_any(typed: Path)
     ("line", "code", "words"),
     [
         (("show", "nothing"), 1, "there is no job 'nothing'"),
-        (("list", "--state", "faild"), 1, "no state 'faild'; did you mean failed?"),
+        (("list", "--state", "faild"), 1, "no state 'faild'; did you mean failed or "),
         (("submit", "none.yaml"), 1, "none.yaml"),
         (("submit",), 2, "FILES is missing"),
     ],

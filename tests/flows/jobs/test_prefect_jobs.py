@@ -27,7 +27,7 @@ def test_jobs_are_flow_runs(tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
     from prefect.states import Completed, Failed, Running
 
-    from flows.jobs.prefect_jobs import PrefectJobs
+    from flows.jobs.prefect_jobs import FILTERED, PrefectJobs
 
     given = {"video": "/a.mp4", "audio": "/b.wav", "output": tmp_path / "o.mp4", "store": "/s"}
     settings, jobs = DubSettings.model_validate(given), PrefectJobs()
@@ -51,7 +51,13 @@ def test_jobs_are_flow_runs(tmp_path: Path) -> None:
         client.set_flow_run_state(job.id, Failed(message="a.mp4 is lost"), force=True)
         failed = jobs.all()[0]
         assert (failed.state, failed.error) == (State.FAILED, "a.mp4 is lost")
+        told = Completed(name=FILTERED, message="no face was found\nit is short")
+        client.set_flow_run_state(job.id, told, force=True)
+        filtered = jobs.all()[0]
+        assert (filtered.state, filtered.error[:14]) == (State.FILTERED, "no usable face")
+        assert filtered.notes == ["no face was found", "it is short"]
         client.set_flow_run_state(job.id, Completed(), force=True)
+        assert (jobs.all()[0].state, jobs.all()[0].notes) == (State.DONE, [])
         jobs.wait([job.id], lambda settings, progress: pytest.fail(), NoProgress())
         other, new = jobs.submit("l", settings)
         assert new
