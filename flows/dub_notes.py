@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flows.cues.lines import Spoken
 from flows.cues.report import over_notes
 from flows.cues.sound import Heard
+from flows.gallery import MISSED
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.media.audio import audio_blocks
@@ -180,13 +181,6 @@ def _silence_notes(file: Path, speech: Artifact, track: int | None) -> list[str]
 def _largest(blocks: Iterable[NDArray[np.float32]]) -> float:
     """The largest absolute sample."""
     return max((float(np.abs(block).max()) for block in blocks if block.size), default=0.0)
-
-
-MISSED = (
-    "faces that are small (below some 60 px), turned or hidden are missed; crop the picture around "
-    "the face and enlarge it, turn it upright"
-)
-"""Why no face may have been found, and what helps."""
 
 
 def _untouched(settings: DubSettings, *, any_face: bool) -> str:

@@ -29,6 +29,11 @@ from viewer.gallery import gallery
 
 _AROUND = 0.3
 """Of the face's box, what is shown on each side of it."""
+MISSED = (
+    "faces that are small (below some 60 px), turned or hidden are missed; crop the picture around "
+    "the face and enlarge it, turn it upright"
+)
+"""Why no face may have been found, and what helps."""
 
 
 class Person(BaseModel):

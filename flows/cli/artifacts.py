@@ -9,13 +9,13 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from rich.tree import Tree
 
+from flows.cli.console import new_console
 from flows.cli.options import (
     ARGUMENTS,
     OPTIONS,
@@ -94,7 +94,7 @@ def list_artifacts(
     if as_json:
         sys.stdout.write(json.dumps([_facts(overview, item) for item in items]) + "\n")
         return
-    console = Console(highlight=False)
+    console = new_console(stderr=False)
     console.print(_table(overview, items))
     console.print(f"[dim]{counted(len(items), 'artifact')}, {decimal(overview.size(items))}")
 
@@ -185,12 +185,12 @@ def lineage(key: KeyArgument, /, *, store: StoreOption = None, as_json: JsonOpti
         return
     tree = Tree(_named(overview, item))
     _grow(tree, overview, item, set())
-    console = Console(highlight=False)
+    console = new_console(stderr=False)
     console.print(tree)
     for user in overview.used_by(item):
         console.print(f"used by {_named(overview, user)}")
     for run in runs:
-        console.print(escape(told_run(run)), soft_wrap=True)
+        console.print(escape(told_run(run)))
     if not runs:
         console.print("no recorded run refers to it: `dubflow artifacts gc` would remove it")
 
@@ -255,7 +255,7 @@ def show(
     if as_json:
         sys.stdout.write(artifact.manifest.to_json() + "\n")
     else:
-        Console(highlight=False).print(_tree(artifact))
+        new_console(stderr=False).print(_tree(artifact))
     if preview is not None:
         from viewer.drawings.draw import draw
 
@@ -298,7 +298,7 @@ def verify(
 ) -> None:
     """Read every byte of every artifact and compare it with what was committed."""
     opened = open_store(store)
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     damaged: list[dict[str, object]] = []
     checked = 0
     for kind, found in track(list(opened.committed()), "verifying", console=console):

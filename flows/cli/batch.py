@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.batches.settings import BatchSettings
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.options import Option
 from flows.cli.outcome import show_notes, show_notes_of
 from flows.presets import checked, nested
@@ -52,7 +53,7 @@ def batch(
     """
     defaults = nested(changes or [], example="sync.mode=cut_off")
     settings = checked(BatchSettings, {"defaults": defaults} | given)
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     if check:
         _check(settings, console)
         return
@@ -72,7 +73,7 @@ def _check(settings: BatchSettings, console: Console) -> None:
 
     problems = check_rows(settings)
     for problem in problems:
-        console.print(f"[red]problem[/]: {escape(problem)}", soft_wrap=True)
+        console.print(f"[red]problem[/]: {escape(problem)}")
     if problems:
         sys.exit(2)
     console.print("[green]every row can be dubbed")
@@ -117,13 +118,13 @@ def summarise(done: "BatchReport", console: Console) -> None:
     console.print(table)
     for row in done.rows:
         if row.reason:
-            console.print(f"row {row.number}: {row.state}: {escape(row.reason)}", soft_wrap=True)
+            console.print(f"row {row.number}: {row.state}: {escape(row.reason)}")
     show_notes_of({str(row.number): row.notes for row in done.rows}, "row", console)
     states = [row.state for row in done.rows]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     video = sum(row.video_seconds for row in done.rows if row.seconds)
     console.print(f"{counts}; {done.seconds:.1f} s for {video:.1f} s of video")
-    console.print(f"report: {done.path}", soft_wrap=True)
+    console.print(f"report: {done.path}")
     show_notes(done.notes, console)
     if any(row.run for row in done.rows):
         console.print("look at a row: dubflow inspect OUTPUT [dim](or `run` of the report)")

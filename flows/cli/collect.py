@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from flows.cli.artifacts import open_store, told_run
+from flows.cli.console import new_console
 from flows.cli.options import JsonOption, StoreOption
 from flows.quantities import counted, read_days, read_size
 
@@ -59,7 +60,7 @@ def gc(
         source=source,
         keep_bytes=None if keep_size is None else read_size(keep_size, name="--keep-size"),
     )
-    console = Console(highlight=False, stderr=as_json)
+    console = new_console(stderr=as_json)
     found = collect(
         open_store(store),
         forget=forget,
@@ -76,15 +77,14 @@ def gc(
 def _tell(found: "Collected", console: Console, *, yes: bool) -> None:
     """Which runs are forgotten, and what goes and what stays, by stage."""
     for run in found.runs:
-        console.print(escape(f"forgets {told_run(run)}"), soft_wrap=True)
+        console.print(escape(f"forgets {told_run(run)}"))
     for kind, count in sorted(Counter(kind for kind, _ in found.artifacts).items()):
         console.print(f"  [dim]{count} {kind}")
     left = counted(len(found.leftovers), "leftover")
     console.print(
         f"frees {decimal(found.freed_bytes)}: {counted(len(found.artifacts), 'artifact')}, "
         f"{counted(len(found.runs), 'record')} of runs"
-        + (f", {left} of stopped runs" if found.leftovers else ""),
-        soft_wrap=True,
+        + (f", {left} of stopped runs" if found.leftovers else "")
     )
     console.print(
         f"keeps {decimal(found.kept_bytes)}: {counted(found.kept_artifacts, 'artifact')} of "

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
+from flows.cli.console import new_console
 from flows.cli.options import (
     JsonOption,
     OutputOption,
@@ -48,14 +48,12 @@ def cues(
 
     for file in (output, output.with_suffix(".png")):
         may_replace(file, overwrite)
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     with watched(Bars(console)) as bars:
         made = propose(video, output, speech=speech, store=store or default_store(), progress=bars)
     if as_json:
         sys.stdout.write(json.dumps(made.model_dump(mode="json")) + "\n")
     faces = ", ".join(f"{name} is {face}" for name, face in made.faces.items())
-    console.print(f"[bold green]{made.sheet}", soft_wrap=True)
-    console.print(
-        f"  {counted(made.rows, 'row')}; {faces}; drawn into {made.gallery}", soft_wrap=True
-    )
+    console.print(f"[bold green]{made.sheet}")
+    console.print(f"  {counted(made.rows, 'row')}; {faces}; drawn into {made.gallery}")
     show_notes(made.notes, console)

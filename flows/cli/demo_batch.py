@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from flows.cli.batch import summarise
+from flows.cli.console import new_console
 from flows.cli.options import OutputOption
 
 
@@ -27,7 +27,7 @@ def demo_batch(
     from flows.batches.demo import demo_batch as run
     from flows.batches.report import State
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     if clips is None and (named := os.environ.get("DUBFLOW_CLIPS")):
         clips = Path(named)
     done = run(output, clips=clips, say=console.print)

@@ -3,8 +3,7 @@
 import json
 import sys
 
-from rich.console import Console
-
+from flows.cli.console import new_console
 from flows.cli.options import JsonOption, StoreOption
 from stores.artifacts.settings import default_store
 
@@ -17,6 +16,6 @@ def doctor(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         sys.stdout.write(json.dumps(findings.model_dump()) + "\n")
     else:
-        show(findings, Console(highlight=False))
+        show(findings, new_console(stderr=False))
     if not findings.healthy:
         sys.exit(1)

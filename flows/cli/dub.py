@@ -14,6 +14,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_notes
 from flows.faults import faults_of
@@ -132,7 +133,7 @@ def _check(settings: DubSettings, overwrite: bool) -> None:
 def _tell_disk(settings: DubSettings) -> None:
     from flows.disk import disk_need
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     try:
         need = disk_need(settings)
     except DubflowError as error:
@@ -142,8 +143,7 @@ def _tell_disk(settings: DubSettings) -> None:
     free = "" if need.free is None else f"; {decimal(need.free)} are free"
     console.print(
         f"takes about {decimal(need.store)} in all in the store {escape(settings.store)}, of which "
-        f"{there}, and {decimal(need.output)} for {escape(str(settings.output))}{free}",
-        soft_wrap=True,
+        f"{there}, and {decimal(need.output)} for {escape(str(settings.output))}{free}"
     )
 
 
@@ -155,7 +155,7 @@ def dub_and_tell(
     from flows.runtime.clusters import open_cluster, read_cluster
     from flows.runtime.progress import Bars, watched
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     if options.under_prefect(prefect):
         check_inputs(settings)  # before a server is started for nothing
         if cluster is not None:
@@ -177,7 +177,7 @@ def dub_and_tell(
 
 
 def _summarise(report: "DubReport", store: str, console: Console) -> None:
-    console.print(f"[bold green]{report.output}", soft_wrap=True)
+    console.print(f"[bold green]{report.output}")
     console.print(
         f"  {counted(report.frames, 'frame')}, {report.seconds:.2f} s (speech: "
         f"{report.speech_seconds:.2f} s); mouth made anew in {report.valid_frames}"
@@ -189,11 +189,11 @@ def _summarise(report: "DubReport", store: str, console: Console) -> None:
         console.print(f"  left as they were: frames {_told(report.no_face_ranges)}")
     if report.cues and report.changed_ranges is not None:
         console.print(f"  changed since the last run: frames {_told(report.changed_ranges)}")
-    console.print(f"  {escape(_origin(report))}", soft_wrap=True)
+    console.print(f"  {escape(_origin(report))}")
     show_notes(report.notes, console)
     show_computed([stage.title for stage in report.stages if stage.computed], console)
     look = inspect_command(report.output, store)
-    console.print(f"  look at all of it: [bold]{escape(look)}", soft_wrap=True)
+    console.print(f"  look at all of it: [bold]{escape(look)}")
 
 
 def _told(ranges: "list[tuple[int, int]]") -> str:

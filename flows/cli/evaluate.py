@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.options import Option
 from flows.cli.outcome import show_failures, show_notes
 from flows.evaluation.settings import EvaluateSettings
@@ -85,7 +86,7 @@ def evaluate(
     if list_items:
         _list(settings)
     else:
-        _evaluate(settings, Console(stderr=True, highlight=False))
+        _evaluate(settings, new_console())
 
 
 def _of_methods(changes: list[str]) -> dict[str, dict[str, Any]]:
@@ -119,7 +120,7 @@ def _evaluate(settings: EvaluateSettings, console: Console) -> None:
     spec = None if settings.cluster == "none" else settings.cluster
     with open_cluster(spec) as workers, watched(Bars(console)) as bars:
         done = run(settings, progress=bars, cluster=workers)
-    console.print(f"[bold green]{done.html}", soft_wrap=True)
+    console.print(f"[bold green]{done.html}")
     console.print(f"  {counted(done.items, 'result')} scored")
     for how in dict.fromkeys(done.unavailable.values()):
         names = [name for name, why in done.unavailable.items() if why == how]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.console import new_console
 from flows.cli.options import JsonOption, OverwriteOption, StoreOption, may_replace
 from stores.artifacts.settings import default_store
 
@@ -35,13 +35,12 @@ def faces(
     Persons are known again after cuts where `dubflow[metrics]` is installed; otherwise everyone
     is a new person after each cut. A dub of the same video computes none of it again.
     """
-    from flows.dub_notes import MISSED
-    from flows.gallery import find_persons
+    from flows.gallery import MISSED, find_persons
     from flows.runtime.progress import Bars, watched
 
     if output is not None:
         may_replace(output, overwrite)
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     with watched(Bars(console)) as bars:
         persons = find_persons(video, store=store or default_store(), picture=output, progress=bars)
     if as_json:
@@ -62,6 +61,6 @@ def faces(
     if not persons:
         sys.stdout.write(f"no face was found: {MISSED}\n")
         return
-    Console(highlight=False).print(table)
+    new_console(stderr=False).print(table)
     if output is not None:
-        console.print(f"drawn into {output}", soft_wrap=True)
+        console.print(f"drawn into {output}")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.types import Port
-from rich.console import Console
 
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import RUNNING, StoreOption, listening
 from stores.errors import SettingsError
@@ -79,9 +79,7 @@ def inspect(
     with when_stopped("nothing was changed"), listening(host, port) as sock:
         taken = sock.getsockname()[1]
         address = f"http://{host}:{taken}/?token={secret}"
-        Console(stderr=True, highlight=False).print(
-            f"[bold]{address}[/]  stop with Ctrl+C", soft_wrap=True
-        )
+        new_console().print(f"[bold]{address}[/]  stop with Ctrl+C")
         app = create_app(
             opened, first, token=secret, host=host, port=taken, job_command=JOB_COMMAND
         )

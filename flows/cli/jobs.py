@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import (
     ARGUMENTS,
@@ -65,7 +66,9 @@ def submit(
         ),
     ] = None,
     wait: Annotated[bool, Parameter(help="Run what is queued of it, return at its end.")] = False,
-    changes: ChangesOption = None,
+    changes: Annotated[
+        ChangesOption, Parameter(help="Change a setting of all that is submitted. Repeatable.")
+    ] = None,
     overwrite: OverwriteOption = False,
     store: StoreOption = None,
     queue: QueueOption = None,
@@ -88,7 +91,7 @@ def submit(
     from flows.jobs.job import job_key
     from flows.jobs.submitted import read_jobs
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     kept = _jobs(queue, prefect)
     given = read_jobs(files, changes or [], store)
     known = {job.key for job in kept.all()}
@@ -105,7 +108,7 @@ def submit(
         found.append(job)
         if not as_json or wait:
             told = f"queued: {job.output}" if new else _known(job)
-            console.print(f"{job.id} {escape(told)}", soft_wrap=True)
+            console.print(f"{job.id} {escape(told)}")
     if wait:
         _wait(kept, [job.id for job in found], as_json=as_json)
     elif as_json:
@@ -129,7 +132,12 @@ def _known(job: "Job") -> str:
 @jobs.command(name="list")
 def list_jobs(
     *,
-    state: Annotated[str | None, Parameter(help="Only those that are so: failed.")] = None,
+    state: Annotated[
+        str | None,
+        Parameter(
+            help="Only those that are so: queued, running, done, filtered, failed or cancelled."
+        ),
+    ] = None,
     queue: QueueOption = None,
     prefect: PrefectOption = None,
     as_json: JsonOption = False,
@@ -144,7 +152,7 @@ def list_jobs(
     if as_json:
         sys.stdout.write(json.dumps([job.model_dump(mode="json") for job in found]) + "\n")
         return
-    _show(found, Console(highlight=False))
+    _show(found, new_console(stderr=False))
 
 
 @jobs.command
@@ -173,7 +181,7 @@ def retry(
     """Queue a job that has ended once more; what it had finished comes from the store."""
     kept = _jobs(queue, prefect)
     again = kept.retry(_found(kept, job))
-    Console(stderr=True, highlight=False).print(f"{again.id} {again.state.value}: {again.output}")
+    new_console().print(f"{again.id} {again.state.value}: {again.output}")
     if wait:
         _wait(kept, [again.id], as_json=False)
 
@@ -186,7 +194,7 @@ def cancel(
     kept = _jobs(queue, prefect)
     now = kept.cancel(_found(kept, job))
     told = now.state.value if now.state.ended else "is being stopped"
-    Console(stderr=True, highlight=False).print(f"{now.id} {told}: {now.output}")
+    new_console().print(f"{now.id} {told}: {now.output}")
 
 
 @jobs.command
@@ -235,7 +243,7 @@ def _wait(kept: "Jobs", ids: Sequence[str], *, as_json: bool) -> None:
     from flows.jobs.job import State
     from flows.runtime.progress import Bars, watched
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     with (
         when_stopped("the job under way is queued again; `dubflow jobs wait` goes on"),
         watched(Bars(console)) as bars,
@@ -273,4 +281,4 @@ def _show(found: "Sequence[Job]", console: Console) -> None:
     console.print(table if found else "no jobs")
     for job in found:
         if job.error:
-            console.print(f"{job.id}: {job.state.value}: {escape(job.error)}", soft_wrap=True)
+            console.print(f"{job.id}: {job.state.value}: {escape(job.error)}")

@@ -11,7 +11,7 @@ from flows.quantities import counted
 def show_notes(notes: Iterable[str], console: Console) -> None:
     """Print what is to be known, each on a line."""
     for note in notes:
-        console.print(f"  [yellow]note[/]: {escape(note)}", soft_wrap=True)
+        console.print(f"  [yellow]note[/]: {escape(note)}")
 
 
 def show_notes_of(notes: Mapping[str, Sequence[str]], what: str, console: Console) -> None:
@@ -24,7 +24,7 @@ def show_notes_of(notes: Mapping[str, Sequence[str]], what: str, console: Consol
     for note in dict.fromkeys(note for own in notes.values() for note in own):
         names = [name for name, own in notes.items() if note in own]
         about = f"{what} {names[0]}" if len(names) == 1 else counted(len(names), what)
-        console.print(f"{about}: [yellow]note[/]: {escape(note)}", soft_wrap=True)
+        console.print(f"{about}: [yellow]note[/]: {escape(note)}")
 
 
 def show_computed(stages: Sequence[str], console: Console) -> None:
@@ -37,4 +37,4 @@ def show_failures(failures: Sequence[tuple[str, str]], table: object, console: C
     for name, why in failures[:10]:
         console.print(f"  [red]failed[/]: {name}: {escape(why)}")
     if failures:
-        console.print(f"  {len(failures)} failed in all; see {table}", soft_wrap=True)
+        console.print(f"  {len(failures)} failed in all; see {table}")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from cyclopts import Parameter
-from rich.console import Console
 from rich.markup import escape
 
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import Option
 from flows.cli.outcome import show_notes
@@ -98,7 +98,7 @@ def _personalise(
     from flows.runtime.clusters import open_cluster
     from flows.runtime.progress import Bars, watched
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     if options.under_prefect(prefect):
         from flows.personalisation.plan import Plan
 
@@ -112,24 +112,23 @@ def _personalise(
     from flows.runtime.training_progress import OnTerminal
 
     def say(line: str) -> None:
-        console.print(f"[bold]{escape(line)}", soft_wrap=True)
+        console.print(f"[bold]{escape(line)}")
 
     with open_cluster(cluster) as workers, watched(Bars(console)) as bars:
         return run(settings, watch=OnTerminal, progress=bars, cluster=workers, say=say)
 
 
 def _summarise(report: "PersonaliseReport", settings: PersonaliseSettings) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     for name, file in report.weights.items():
-        console.print(f"[bold green]{report.output / name}", soft_wrap=True)
+        console.print(f"[bold green]{report.output / name}")
         told = "  ".join(f"{n} {v:.4g}" for n, v in report.figures[Path(name).parts[0]].items())
-        console.print(f"  {file.bytes / 1e6:.1f} MB; {told}", soft_wrap=True)
+        console.print(f"  {file.bytes / 1e6:.1f} MB; {told}")
     show_notes(report.notes, console)
     minutes = sum(report.seconds.values()) / 60
     face = "" if settings.face == "largest" else f" --face {settings.face}"
     console.print(
         f"  {minutes:.1f} min in all; {report.output / 'card.md'}\n"
         f"  dub with it: dubflow dub {settings.video} SPEECH -o OUT.mp4{face} --method meta_talk "
-        f"--set method_settings.run={report.output}",
-        soft_wrap=True,
+        f"--set method_settings.run={report.output}"
     )

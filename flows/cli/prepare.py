@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.options import Option
 from flows.cli.outcome import show_computed, show_failures, show_notes
 from flows.preparation.settings import Filters, PrepareSettings
@@ -85,7 +86,7 @@ def _list(settings: PrepareSettings) -> None:
     shown = usable[: settings.limit]
     for clip, split in shown:
         sys.stdout.write(f"{split}\t{clip.person}\t{clip.name}\n")
-    show_notes(split_notes(shown), Console(stderr=True, highlight=False))
+    show_notes(split_notes(shown), new_console())
 
 
 def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
@@ -93,7 +94,7 @@ def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
     from flows.runtime.clusters import open_cluster
     from flows.runtime.progress import Bars, watched
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     with open_cluster(settings.cluster) as opened, watched(Bars(console)) as bars:
         report = run(settings, progress=bars, cluster=opened)
     if as_json:
@@ -104,7 +105,7 @@ def _prepare(settings: PrepareSettings, *, as_json: bool) -> None:
 
 
 def _summarise(report: "PrepareReport", console: Console) -> None:
-    console.print(f"[bold green]{report.index}", soft_wrap=True)
+    console.print(f"[bold green]{report.index}")
     pace = report.seconds / report.wall_seconds if report.wall_seconds else 0.0
     console.print(
         f"  {counted(report.clips, 'clip')}, {report.seconds / 60:.1f} min; "

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import Port
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import listening, named
 from stores.errors import SettingsError
@@ -77,10 +77,9 @@ def rate(
     trials = len(study.trials("someone"))
     with when_stopped("answers are kept"), listening(host, port) as sock:
         shown = "localhost" if host == "127.0.0.1" else host
-        Console(stderr=True, highlight=False).print(
+        new_console().print(
             f"[bold]http://{shown}:{sock.getsockname()[1]}[/]  {trials} to rate for each "
-            f"person, answers go to {answers}; stop with Ctrl+C",
-            soft_wrap=True,
+            f"person, answers go to {answers}; stop with Ctrl+C"
         )
         config = uvicorn.Config(create_app(study, answers, host=host), log_level="warning")
         uvicorn.Server(config).run(sockets=[sock])
@@ -99,16 +98,14 @@ def _show_results(answers: Path, *, as_json: bool) -> None:
         }
         sys.stdout.write(json.dumps(found) + "\n")
         return
-    console = Console(highlight=False)
+    console = new_console(stderr=False)
     for unit, rows in (
         ("1 bad to 5 excellent", opinion_rows(opinions)),
         ("share that preferred the first", preference_rows(opinions)),
     ):
         for question, asked in groupby(rows, lambda row: str(row["question"])):
             console.print(_table(f"{escape(question)}\n[dim]{unit}", list(asked)), "")
-    Console(stderr=True, highlight=False).print(
-        f"written: {', '.join(map(str, written))}", soft_wrap=True
-    )
+    new_console().print(f"written: {', '.join(map(str, written))}")
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.cli import options
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import Option
 from flows.presets import checked, merge, nested
@@ -94,7 +95,7 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
     """Gives the card; nothing in a process that another one leads."""
     from flows.runtime.progress import Bars, watched
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     if options.under_prefect(prefect):
         options.announce_server(console)
         from flows.prefect_flows import train_flow
@@ -110,17 +111,14 @@ def _train(settings: TrainSettings, *, prefect: bool | None) -> dict[str, Any]:
 
 
 def _say(note: str, console: Console) -> None:
-    console.print(f"[yellow]note[/]: {escape(note)}", soft_wrap=True)
+    console.print(f"[yellow]note[/]: {escape(note)}")
 
 
 def _summarise(card: Card, output: Path) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     for name, file in card.weights.items():
-        console.print(f"[bold green]{output / name}", soft_wrap=True)
+        console.print(f"[bold green]{output / name}")
         console.print(f"  {file.bytes / 1e6:.1f} MB")
     told = "  ".join(f"{name} {value:.4g}" for name, value in card.figures.items())
     console.print(f"  step {card.chosen_step} of {card.steps}: {told}")
-    console.print(
-        f"  {output / 'card.md'}; curves: tensorboard --logdir {output / 'tensorboard'}",
-        soft_wrap=True,
-    )
+    console.print(f"  {output / 'card.md'}; curves: tensorboard --logdir {output / 'tensorboard'}")

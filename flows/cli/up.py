@@ -10,7 +10,8 @@ from typing import Annotated, NoReturn
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
+
+from flows.cli.console import new_console
 
 
 def up(
@@ -38,7 +39,7 @@ def up(
     """
     from flows.runtime.local_server import CPU_POOL, GPU_POOL, local_server
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     pools = (CPU_POOL, GPU_POOL) if gpu else (CPU_POOL,)
 
     def say(line: str) -> None:
@@ -54,8 +55,7 @@ def up(
             "switch it on)\n"
             f"  in another terminal: export PREFECT_API_URL={server.url}/api\n"
             "  prefect deployment run batch/batch --param 'settings={\"manifest\": …}'\n"
-            "  Ctrl-C stops server and workers",
-            soft_wrap=True,
+            "  Ctrl-C stops server and workers"
         )
         while all(worker.poll() is None for worker in server.workers):
             time.sleep(1)

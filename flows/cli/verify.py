@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from flows.cli.console import new_console
 from flows.cli.options import JsonOption, StoreOption
 from stores.artifacts.settings import default_store
 from stores.errors import DubflowError
@@ -46,14 +47,14 @@ def verify(path: Path, /, *, store: StoreOption = None, as_json: JsonOption = Fa
         told = [each.model_dump(mode="json") for each in found]
         sys.stdout.write(json.dumps(told if path.is_dir() else told[0]) + "\n")
     else:
-        console = Console(highlight=False)
+        console = new_console(stderr=False)
         for each in found:
             _tell(each, console)
     sys.exit(max(EXIT_CODES[each.verdict] for each in found))
 
 
 def _tell(found: "Finding", console: Console) -> None:
-    console.print(f"[bold]{escape(str(found.file))}[/]: {_VERDICTS[found.verdict]}", soft_wrap=True)
+    console.print(f"[bold]{escape(str(found.file))}[/]: {_VERDICTS[found.verdict]}")
     lines = []
     if (manifest := found.manifest) is None:
         lines.append("manifest: none")
@@ -74,7 +75,7 @@ def _tell(found: "Finding", console: Console) -> None:
     if found.run:
         lines.append(f"made by run {found.run} on {found.made}, as {found.output}")
     for line in lines:
-        console.print(f"  {escape(line)}", soft_wrap=True)
+        console.print(f"  {escape(line)}")
 
 
 def _mark(mark: "MarkFound | None") -> str:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.cli.artifacts import open_store
+from flows.cli.console import new_console
 from flows.cli.errors import when_stopped
 from flows.cli.options import ARGUMENTS, OPTIONS, JsonOption, StoreOption
 from stores.artifacts.store import Store
@@ -73,7 +74,7 @@ def list_weights(
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    console = Console(highlight=False)
+    console = new_console(stderr=False)
     console.print(_table(rows, console.width))
     count = sum(row["state"] == "there" for row in rows)
     console.print(f"[dim]{count} of {len(rows)} there; `dubflow weights show NAME` says more")
@@ -91,29 +92,29 @@ def show(name: Name, /, *, store: StoreOption = None, as_json: JsonOption = Fals
     if as_json:
         sys.stdout.write(json.dumps(facts | {"record": record.__dict__ if record else None}) + "\n")
         return
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    told: list[tuple[str, str]] = []
     for field in ("name", "network", "file", "page", "address", "size", "sha256", "licence"):
         value = facts[field]
         if value is not None:
-            table.add_row(field, escape(f"{value:,} bytes" if field == "size" else str(value)))
+            told.append((field, escape(f"{value:,} bytes" if field == "size" else str(value))))
     allowed = {True: "allowed", False: "not allowed", None: "not stated, or under mixed terms"}
-    table.add_row("commercial use", allowed[entry.commercial])
-    table.add_row("format", " or ".join(entry.formats))
+    told.append(("commercial use", allowed[entry.commercial]))
+    told.append(("format", " or ".join(entry.formats)))
     nesting = entry.nesting.model_dump(exclude_defaults=True)
-    table.add_row("nesting", escape(json.dumps(nesting) if nesting else "flat"))
+    told.append(("nesting", escape(json.dumps(nesting) if nesting else "flat")))
     for completion in entry.completed_by:
-        table.add_row("completed by", f"{completion.entry} ({completion.prefix}*)")
+        told.append(("completed by", f"{completion.entry} ({completion.prefix}*)"))
     if entry.note:
-        table.add_row("note", escape(entry.note))
-    table.add_row("state", _coloured(facts["state"]))
+        told.append(("note", escape(entry.note)))
+    told.append(("state", _coloured(facts["state"])))
     if record:
-        table.add_row("first used with", f"SHA-256 {record.sha256}, {record.size:,} bytes")
-        table.add_row("added", record.added)
+        told.append(("first used with", f"SHA-256 {record.sha256}, {record.size:,} bytes"))
+        told.append(("added", record.added))
     if facts["state"] != "there":
-        table.add_row("to get it", escape(how_to_get(read_registry(), name)))
-    Console(highlight=False).print(table)
+        told.append(("to get it", escape(how_to_get(read_registry(), name))))
+    console = new_console(stderr=False)
+    for field, value in told:
+        console.print(f"[bold]{field:<16}[/]{value}")
 
 
 @weights.command
@@ -136,7 +137,7 @@ def pull(
     """
     from tasks.weights.intake import pull_weights
 
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     with _opened(store) as opened, _bars(console) as bars:
         for name in _with_parts(names):
             if not replace and _state(opened, name) == "there":
@@ -174,7 +175,7 @@ def add(
 
     with _opened(store) as opened:
         added = add_weights(opened, name, file, replace=replace)
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     console.print(
         f"[green]{name} is there[/] ({decimal(added.manifest.stored_bytes)}, SHA-256 "
         f"{added.manifest.inputs['file'][1][:16]}…)"
@@ -188,7 +189,7 @@ def add(
 @weights.command
 def verify(*, store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Read every byte of all weights in the store and compare it with what was converted."""
-    console = Console(stderr=True, highlight=False)
+    console = new_console()
     found: dict[str, list[str]] = {}
     with _opened(store) as opened:
         for record in records(opened):

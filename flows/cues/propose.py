@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from scipy.optimize import linear_sum_assignment
 
 from flows.cues.voices import Voice, voices_of
-from flows.gallery import draw_persons, find_all
+from flows.gallery import MISSED, draw_persons, find_all
 from models.audio.mel import SAMPLE_RATE
 from models.metrics.agreement import agree
 from models.metrics.who_speaks import NOBODY, who_speaks
@@ -101,7 +101,7 @@ def propose(
         clip, found, everyone = find_all(source)
         shown = [p for p in everyone if p.share >= LEAST_SHARE][:MOST_PERSONS]
         if not shown:
-            raise InputError(f"{video}: no face was found that is seen for long enough")
+            raise InputError(f"{video}: no face was found that is seen for long enough: {MISSED}")
         names = {chr(ord("A") + n): each.face for n, each in enumerate(shown)}
         people = []
         for name, face in names.items():
@@ -115,8 +115,8 @@ def propose(
         gallery = sheet.with_suffix(".png")
         captions = {f"{name}  {names[name]}": each for name, each in zip(names, shown, strict=True)}
         draw_persons(video, load_timeline(clip), captions, gallery)
-        given = {"video": str(video), "speech": str(sound), "store": store}
-        record_run(run.store, RunRecord("cues", given, run.touched, str(sheet)))
+        given = {"video": str(video.absolute()), "speech": str(sound.absolute()), "store": store}
+        record_run(run.store, RunRecord("cues", given, run.touched, str(sheet), roles=run.roles))
     _write(sheet, names, rows)
     return Proposal(sheet=sheet, gallery=gallery, faces=names, rows=len(rows), notes=notes)
 

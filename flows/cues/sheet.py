@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from flows.csv_rows import csv_rows
 from flows.cue_settings import CueSettings, Face
 from flows.cues.times import Clock, read_time
-from stores.errors import InputError, ManyFaults, MediaError
+from stores.errors import InputError, ManyFaults, MediaError, no_such_file
 from stores.media.source import probe
 
 COLUMNS = ("start", "end", "face", "speech", "offset", "gain_db", "text", "take")
@@ -272,7 +272,7 @@ def _read(path: Path, named: Mapping[str, str]) -> tuple[dict[str, str], _Rows]:
     try:
         table, rows = reader(path, named)
     except FileNotFoundError:
-        raise InputError(f"there is no cue sheet {path}") from None
+        raise InputError(no_such_file(path, "cue sheet")) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read: {' '.join(str(error).split())}") from None
     if not rows:

@@ -119,6 +119,6 @@ def test_all_faults_are_told_and_other_files_refused(folder: Path) -> None:
         read(folder / "s.json", "{")
     with pytest.raises(InputError, match="no row"):
         read(folder / "s.srt", "", takes=folder / "takes")
-    with pytest.raises(InputError, match="there is no cue sheet"):
+    with pytest.raises(InputError, match="no such cue sheet"):
         settings = CueSettings(sheet=folder / "none.csv")
         read_sheet(settings, CLOCK, face="largest", seconds=None)
