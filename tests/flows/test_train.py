@@ -348,7 +348,7 @@ def test_weights_so_far_of_a_run_that_was_stopped(
 
 
 def test_what_cannot_be_trained_on_is_said_first(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no index"):
+    with pytest.raises(InputError, match="no such index"):
         train(make("ip_lap.landmarks", data=tmp_path / "missing.parquet"))
     with pytest.raises(SettingsError, match=r"no recipe 'ip_lap'; there is .*ip_lap\.landmarks"):
         train(make("ip_lap.landmarks").model_copy(update={"recipe": "ip_lap"}))
