@@ -351,7 +351,7 @@ def test_a_part_of_the_source(settings: Make) -> None:
     report = dub(given)
     assert report.frames == 20
     assert scan(given.output).seconds[0] == 0
-    with pytest.raises(SettingsError, match="lies behind the end: .* lasts 2.400 s"):
+    with pytest.raises(SettingsError, match=r"lies behind the end: .* lasts 2\.400 s"):
         dub(settings(sync={"start_seconds": 80}))
 
 
