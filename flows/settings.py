@@ -94,15 +94,34 @@ class DubSettings(BaseModel):
         return self.audio
 
     def absolute(self) -> "DubSettings":
-        """The same wherever it is run: files by their absolute paths."""
+        """The same wherever it is run: files by their absolute paths.
 
-        def found(of: BaseModel, *names: str) -> dict[str, Path]:
-            given = {name: getattr(of, name) for name in names}
-            return {name: path.absolute() for name, path in given.items() if path is not None}
+        What a text of the method's settings names is a file if it is there, and has a suffix or a
+        folder before it.
+        """
+        found: DubSettings = _absolute(self)
+        return found
 
-        cues = self.cues.model_copy(update=found(self.cues, "sheet", "takes"))
-        files = found(self, "video", "audio", "output", "bed")
-        return self.model_copy(update={**files, "cues": cues})
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.absolute()
+    if isinstance(value, BaseModel):
+        names = type(value).model_fields
+        return value.model_copy(update={name: _absolute(getattr(value, name)) for name in names})
+    if isinstance(value, dict):
+        return {name: _named_file(each) for name, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    return value
+
+
+def _named_file(value: Any) -> Any:
+    if not isinstance(value, str):
+        return _absolute(value)
+    path = Path(value)
+    is_file = (path.suffix or len(path.parts) > 1) and path.exists()
+    return str(path.absolute()) if is_file else value
 
 
 def given_settings(
