@@ -29,8 +29,6 @@ from tasks.training.speaking import begin_with
 _BETAS = (0.5, 0.999)
 _SCALES = 4
 """Sizes at which pictures are compared, each half the one before."""
-_NEUTRAL_SHARE = 0.25
-"""Of faces with another expression than their own; the rest has that of the pair's other face."""
 
 
 class _Settings(BaseModel):
@@ -71,10 +69,10 @@ class DNetSettings(_Settings):
         0.0,
         ge=0,
         lt=1,
-        description="share of faces driven by another expression than the one that is shown, that "
-        "of the pair's other face or, a quarter of them, the neutral one, and compared above the "
-        "mouth alone; published: 0. Of few clips a network reads off the expression where the head "
-        "is, and frozen faces lose their pose",
+        description="share of faces driven by another expression than the one that is shown, half "
+        "of them by the neutral one, and compared above the mouth alone; published: 0. Of few "
+        "clips a network reads off the expression where the head is, and frozen faces lose their "
+        "pose",
     )
     warping_steps: int = Field(
         200_000,
@@ -235,12 +233,12 @@ def _other_expressions(windows: Tensor, drawn: Tensor) -> Tensor:
 
     Args:
         windows: Of targets: of the first faces of pairs, then of the second ones.
-        drawn: (batch,) below `_NEUTRAL_SHARE` the neutral expression is taken, below 1 that of
-            the other face of the pair, else its own.
+        drawn: (batch,) below 0.5 the neutral expression is taken, below 1 that of the other face
+            of the pair, else its own.
     """
     count = EXPRESSION.stop - EXPRESSION.start
     own, draw = windows[:, :count], drawn[:, None, None]
-    other = torch.where(draw < _NEUTRAL_SHARE, torch.zeros_like(own), own.roll(len(own) // 2, 0))
+    other = torch.where(draw < 0.5, torch.zeros_like(own), own.roll(len(own) // 2, 0))
     return torch.cat([torch.where(draw < 1, other, own), windows[:, count:]], 1)
 
 
