@@ -60,7 +60,8 @@ def personalise(
     Examples
 
         dubflow personalise talk.mp4 --speech voices/ -o RUN
-        dubflow dub talk.mp4 german.wav -o de.mp4 --method meta_talk --set method_settings.run=RUN
+
+    Then `dubflow dub … --method meta_talk --set method_settings.run=RUN` dubs that person.
 
     Each subfolder of the speech folder is a speaker; a file that lies in none is one by itself.
     Some speakers are held out, to judge by. Interrupted or killed, the same command goes on.
