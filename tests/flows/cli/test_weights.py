@@ -385,7 +385,10 @@ def test_add_list_show_verify(register: Any, site: Site, store: Store, tmp_path:
     shown = weights("show", "mine").stdout
     assert hashlib.sha256(site.data).hexdigest() in shown
     assert "not allowed" in shown
-    assert "to get it" in weights("show", "wav2lip_gan").stdout
+    told = weights("show", "wav2lip_gan").stdout
+    assert "to get it" in told
+    page = json.loads(weights("show", "wav2lip_gan", "--json").stdout)["page"]
+    assert len(page) > 60 and told.count(page) == 2, "in one line each, longer than a terminal"
     assert json.loads(weights("show", "mine", "--json").stdout)["record"]["size"] == len(site.data)
 
     assert "1 weights checked, 0 damaged" in weights("verify").stderr
