@@ -4,8 +4,8 @@
         [--sheet SHEET.png]
 
 Every face of a clip gets one expression in its own pose, as `video_retalking` does it, at the size
-that D-Net was made for. Both the faces and what D-Net makes of them are then looked at by
-the face mesh, as films of their own, so that both have passed through the same cut: how much the
+that D-Net was made for. Both the faces and what D-Net makes of them are then looked at by the face
+mesh, as films of their own, so that both have passed through the same cut: how much the
 opening of the mouth varies (its standard deviation, in face heights), where the heads are turned
 to, and how near a face comes back that is driven by its own coefficients. In the sheet are faces of
 each clip, D-Net's with their own coefficients below them, and the frozen ones below those.

@@ -11,8 +11,8 @@ both pyramids on the frame sent to 512 x 512 and back, and ParseNet for the fram
 calls RetinaFace three times a frame, which is not built here: that is left out, in its favour.
 Filled weights find nothing: where a step needs a place, it takes that of our landmarks, after its
 networks have run. Not counted are loading of networks, decoding for the public procedure and
-encoding for both. `--busy` is for a machine that
-has other work: one thread, and seconds of processor in place of those of a clock.
+encoding for both. `--busy` is for a machine that has other work: one thread, and seconds of
+processor in place of those of a clock.
 """
 
 import os

@@ -76,6 +76,11 @@ def no_such_file(path: Path, what: str = "file", otherwise: str = "check the pat
     return f"{path}: no such {what}; {hint}"
 
 
+def no_folder(path: Path, what: str = "folder") -> str:
+    """That it is none: another thing, or nothing, and what lies beside it as `no_such_file` says."""
+    return f"{path} is no {what}" if path.exists() else no_such_file(path, what)
+
+
 @dataclass(frozen=True)
 class Fault:
     """What is wrong with one setting.

@@ -84,7 +84,7 @@ def sources_named(places: Mapping[str, Collection[str]], text: str) -> list[str]
     path, name = Path(text), PurePath(text).name
     called = sorted(key for key in places if name in {PurePath(p).name for p in places[key]})
     if path.is_file():
-        if (key := Source.of(path).key) in places:
+        if (key := Source.known(path).key) in places:
             return [key]
         others = f"; of that name it knows {told_sources(places, called, name)}" if called else ""
         raise InputError(f"the store holds nothing of {text}, which counts by its bytes{others}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.csv_rows import csv_rows
 from flows.datasets.description import SPLITS, Clip, Description, Split
-from stores.errors import InputError, no_such_file
+from stores.errors import InputError, no_folder
 
 Reader = Callable[[Description, Path], Iterator[Clip]]
 
@@ -21,8 +21,7 @@ def find_clips(description: Description, data: Path) -> list[Clip]:
         InputError: the folder does not look as the description says.
     """
     if not data.is_dir():
-        told = f"{data} is no folder" if data.exists() else no_such_file(data, "folder")
-        raise InputError(f"--data {told}; it must hold: {_one_line(description.data)}")
+        raise InputError(f"--data {no_folder(data)}; it must hold: {_one_line(description.data)}")
     clips = sorted(READERS[description.reader](description, data), key=lambda clip: clip.name)
     if not clips:
         raise InputError(f"there is no clip in {data}; it must hold: {_one_line(description.data)}")

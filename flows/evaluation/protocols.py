@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows.presets import checked, config_file, read_yaml
-from stores.errors import DubflowError, InputError, no_such_file
+from stores.errors import DubflowError, InputError, no_folder
 from stores.media.source import probe
 
 
@@ -117,8 +117,7 @@ def find_items(protocol: Protocol, data: Path) -> list[Item]:
         InputError: the folder does not look as the protocol says, or all clips are too short.
     """
     if not data.is_dir():
-        told = f"{data} is no folder" if data.exists() else no_such_file(data, "folder")
-        raise InputError(f"--data {told}; it must hold: {protocol.data}")
+        raise InputError(f"--data {no_folder(data)}; it must hold: {protocol.data}")
     pairs = _listed(protocol, data) if protocol.listing else _found(protocol, data)
     if pairs and protocol.min_seconds:
         pairs = [pair for pair in pairs if _seconds(data / pair[0]) >= protocol.min_seconds]

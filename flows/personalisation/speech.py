@@ -9,7 +9,7 @@ from flows.datasets.description import Clip, read_description
 from flows.datasets.readers import find_clips
 from flows.datasets.splits import draw
 from stores.dataset_index import read_paths
-from stores.errors import InputError, MediaError, no_such_file
+from stores.errors import InputError, MediaError, no_folder
 from stores.media.source import probe
 
 LEAST_SECONDS = 1.0
@@ -98,7 +98,7 @@ def _clips(data: Path, person: str | None) -> list[Clip]:
         rows = read_paths(data, splits=("train", "validation"))
         return [Clip(str(path), path, speaker) for path, speaker in rows]
     if not data.is_dir():
-        raise InputError(no_such_file(data, "folder of speech"))
+        raise InputError(no_folder(data, "folder of speech"))
     videos = read_description("folder").glob
     described = read_description(
         "folder",

@@ -191,6 +191,7 @@ def test_what_cannot_be_learned_from_is_said_first(
     assert "there is no clip" in fault(speech=empty)
     assert "holds no sound of 1 s or more" in fault(speech=silent)
     assert "did you mean" in fault(speech=silent.with_name(f"{silent.name}s"))
+    assert "is no folder of speech" in fault(speech=silent / "a.wav")
     assert "give --speech FOLDER" in fault(speech=None)
     assert "is no video" in fault(video=speech)
     teacher = {"pseudo": {"method": "wav2lip"}, "store": store.url}
