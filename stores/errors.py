@@ -77,7 +77,7 @@ def no_such_file(path: Path, what: str = "file", otherwise: str = "check the pat
 
 
 def no_folder(path: Path, what: str = "folder") -> str:
-    """That it is none: another thing, or nothing, and what lies beside it as `no_such_file` says."""
+    """That it is another thing, or not there; then as `no_such_file` says."""
     return f"{path} is no {what}" if path.exists() else no_such_file(path, what)
 
 
