@@ -110,8 +110,9 @@ class VideoRetalkingSettings(NetworkMethodSettings):
     teeth: Teeth = Field("gfpgan", description="gfpgan: the mouth made sharp by GFPGAN; none")
     paste: Paste = Field(
         "soft",
-        description="soft: the face, blended in like every method's; published: its skin as a "
-        "network sees it, blended in frequency bands",
+        description="of the reference's sharp faces and of the result: soft: the face of the mesh, "
+        "blended in like every method's; published: its skin as a network sees it, the result "
+        "blended in frequency bands",
     )
     weights: Weights = Weights.model_validate({})
 
@@ -142,7 +143,7 @@ def run(
         output_frames=output_frames,
         render=made,
         restorer=None if settings.teeth == "none" else weights_of(named.gfpgan, _GFPGAN),
-        parser=weights_of(named.parser, "parsenet"),
+        parser=_parser(settings),
         paste=settings.paste,
         precision=settings.precision,
     )
@@ -183,9 +184,10 @@ def _reference(seen: Seen, faces: Artifact, settings: VideoRetalkingSettings) ->
         stabilised = vrt_enhanced(
             stabilised,
             cut,
+            landmarks=seen.landmarks,
             enhancer=settings.enhance_reference,
             weights=weights_of(*_enhancing(settings)),
-            parser=weights_of(settings.weights.parser, "parsenet"),
+            parser=_parser(settings) if settings.paste == "published" else None,
             precision=settings.precision,
         )
     return vrt_reference(faces, stabilised, cut=cut)
@@ -249,8 +251,12 @@ def _enhancing(settings: VideoRetalkingSettings) -> tuple[str, str]:
     return named.gfpgan, _GFPGAN
 
 
+def _parser(settings: VideoRetalkingSettings) -> Artifact:
+    return weights_of(settings.weights.parser, "parsenet")
+
+
 def _parses(settings: VideoRetalkingSettings) -> bool:
-    """Whether faces go through the last step."""
+    """Whether faces go through the last step, where parts of the face are told."""
     return settings.teeth != "none" or settings.paste == "published"
 
 
@@ -274,7 +280,7 @@ def weights(settings: VideoRetalkingSettings) -> tuple[str, ...]:
         named += [settings.weights.expression] if _reads_expression(settings) else []
         named += [FAN] if settings.landmarks == "fan" else []
         if settings.enhance_reference != "none":
-            named += [_enhancing(settings)[0], settings.weights.parser]
+            named.append(_enhancing(settings)[0])
     if settings.upper_face != "original" and _keeps_upper(settings):
         named.append(settings.weights.ganimation)
     named += [settings.weights.gfpgan] if settings.teeth != "none" else []

@@ -30,23 +30,26 @@ class Finisher(nn.Module):
 
     Args:
         restorer: GFPGAN or GPEN; None leaves faces as they are.
-        parser: ParseNet.
+        parser: ParseNet; None labels nothing.
         options: The restorer's.
     """
 
-    def __init__(self, restorer: nn.Module | None, parser: nn.Module, **options: bool) -> None:
+    def __init__(
+        self, restorer: nn.Module | None, parser: nn.Module | None, **options: bool
+    ) -> None:
         super().__init__()
         self.restorer, self.parser, self.options = restorer, parser, options
 
-    def forward(self, faces: ImageBytes) -> UInt8[Tensor, "batch height width 4"]:
-        """Restored faces, RGB, and ParseNet's labels of them."""
+    def forward(self, faces: ImageBytes) -> UInt8[Tensor, "batch height width channel"]:
+        """Restored faces, RGB, and as a fourth channel ParseNet's labels of them."""
         image = faces.permute(0, 3, 1, 2).float() / 127.5 - 1
         if self.restorer is not None:
             image = self.restorer(image, **self.options)[0]
             image = image.float().clamp(-1, 1)
-        labels = self.parser(image)[0].argmax(1, keepdim=True)
-        colours = ((image + 1) * 127.5).round()
-        return torch.cat((colours, labels), 1).to(torch.uint8).permute(0, 2, 3, 1)
+        said = [((image + 1) * 127.5).round()]
+        if self.parser is not None:
+            said.append(self.parser(image)[0].argmax(1, keepdim=True))
+        return torch.cat(said, 1).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def gpen_mask(

@@ -40,11 +40,17 @@ def restored_crops(
         points = five_points(landmarks.read_rows("landmarks", rows))
         placed = to_crop(points, face_crops.read_rows("transform", rows))[..., :2]
         pictures = face_crops.read_rows("face", rows)
-        return zip(pictures, placed.astype(np.float64) - 0.5, strict=True)
+        return map(Face, pictures, placed.astype(np.float64) - 0.5)
 
-    networks = {"weights": weights, "parser": parser}
     done = enhanced(
-        "restored_crops", enhancer, faces, valid, shards, **networks, precision="float32"
+        "restored_crops",
+        enhancer,
+        faces,
+        valid,
+        shards,
+        weights=weights,
+        parser=parser,
+        precision="float32",
     )
     for shard in shards:
         rows = (shard.start, shard.stop)

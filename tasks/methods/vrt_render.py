@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.faces.crop.crop import box_transforms, to_crop
-from models.faces.crop.masks import face_mask, lower_face_mask
+from models.faces.crop.masks import whole_face_mask
 from models.faces.occlusion import opacity
 from models.video_retalking.enet import SIDE
 from models.video_retalking.settings import CropSettings, Noise, Paste
@@ -143,4 +143,4 @@ def _lower_share() -> Floats:
 def _mask(points: Floats, paste: Paste) -> NDArray[Any]:
     if paste == "published":
         return np.full((SIDE, SIDE), 255, np.uint8)
-    return np.asarray(np.maximum(face_mask(points, SIDE), lower_face_mask(points, SIDE)))
+    return whole_face_mask(points, SIDE)

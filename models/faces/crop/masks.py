@@ -33,6 +33,16 @@ def lower_face_mask(points: MeshPoints, size: int) -> SizedMask:
     return _faded(mask, room)
 
 
+def whole_face_mask(points: MeshPoints, size: int) -> SizedMask:
+    """Mask of the whole face in the crop, with room for a jaw that opens wider: 255 inside.
+
+    Args:
+        points: the mesh [crop px]; x and y first.
+        size: Side of the crop [px].
+    """
+    return np.asarray(np.maximum(face_mask(points, size), lower_face_mask(points, size)))
+
+
 def face_mask(points: MeshPoints, size: int) -> SizedMask:
     """Mask of the whole face from chin to hairline in the crop: 255 inside, fading inwards to 0.
 

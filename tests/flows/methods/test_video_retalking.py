@@ -366,9 +366,13 @@ def test_a_switch_changes_the_faces_and_nothing_else(make: Make, options: dict[s
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("paste", ["soft", "published"])
 @pytest.mark.parametrize("enhancer", ["gpen", "gfpgan"])
-def test_the_frozen_face_is_enhanced_where_it_is_skin(make: Make, enhancer: str) -> None:
-    settings = make({"enhance_reference": enhancer}, sync={"end_seconds": 0.04})
+def test_the_frozen_face_is_enhanced_where_it_is_face(
+    make: Make, enhancer: str, paste: str
+) -> None:
+    options = {"enhance_reference": enhancer, "paste": paste}
+    settings = make(options, sync={"end_seconds": 0.04})
     report = dub(settings)
     keys = [stage.key for stage in report.stages if stage.name == "stabilised"]
     before, after = (
@@ -377,6 +381,26 @@ def test_the_frozen_face_is_enhanced_where_it_is_skin(make: Make, enhancer: str)
     darker = (before - after).mean(-1)
     assert darker[:, 100:156, 100:156].mean() > 20
     assert darker.min() > -12 and not darker[:, [0, 0, -1, -1], [0, -1, 0, -1]].any()
+    if paste == "soft":
+        points = artifact(settings, report, "vrt_cut").read("landmarks")[0]
+        hull = np.zeros((256, 256), np.uint8)
+        cv2.fillConvexPoly(hull, cv2.convexHull(np.round(points).astype(np.int32)), (1,))
+        inside, near = cv2.erode(hull, np.ones((41, 41))), cv2.dilate(hull, np.ones((81, 81)))
+        below = np.arange(256)[:, None] > points[17:27, 1].min()
+        away = (near == 0) & below
+        assert darker[0][inside > 0].mean() > 20
+        assert away.mean() > 0.1 and not darker[0][away].any()
+
+
+def test_skin_is_told_only_where_it_is_pasted_as_published() -> None:
+    for options, told in (
+        ({"teeth": "none"}, False),
+        ({"teeth": "none", "paste": "published"}, True),
+        ({"teeth": "gfpgan"}, True),
+    ):
+        settings = method_settings("video_retalking", options)
+        assert isinstance(settings, video_retalking.VideoRetalkingSettings)
+        assert ("parsenet" in video_retalking.weights(settings)) == told
 
 
 @pytest.mark.long
