@@ -40,7 +40,7 @@ def _plan(landmarks: Artifact, settings: CropSettings) -> Plan:
     return Plan(sizes={"y": size, "x": size}, attributes={"crop_size_px": size})
 
 
-@stage(CROPS, version=2, rows="timeline", plan=_plan)
+@stage(CROPS, version=3, rows="timeline", plan=_plan)
 def crops(
     video: Source,
     timeline: Artifact,

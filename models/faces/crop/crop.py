@@ -33,6 +33,9 @@ CROP_CENTRE = (0.0, 0.56, -0.05)
 SIZE_STEP = 32
 """Crop sizes are multiples of this [px]."""
 
+_WHOLE_PX = 0.01
+"""So near to a whole number of px is one: transforms are kept in single precision."""
+
 
 def crop_size(scale: FrameValues, valid: FrameMask, *, max_size: int = 512) -> int:
     """Side [px] that keeps the median face at native sharpness: a multiple of 32 up to max_size.
@@ -77,16 +80,12 @@ def native_crops(pose: Pose, valid: FrameMask, *, max_size: int) -> tuple[int, T
     side = np.abs(np.linalg.inv(aligned)).sum(axis=2).max(axis=1)
     wanted = SIZE_STEP * np.ceil(np.quantile(side[valid], 0.95) / SIZE_STEP)
     size = int(np.clip(wanted, 3 * SIZE_STEP, max_size))
-    zoom = np.minimum(1, size / side)
+    # Squares of whole frame px are copied, or made smaller along rows and columns.
+    whole = np.maximum(np.rint(side), size)[:, None]
     centre = np.broadcast_to(np.array(CROP_CENTRE, np.float32), (len(side), 1, 3))
-    offset = size / 2 - zoom[:, None] * pose.to_image(centre)[:, 0, :2]
-    whole = zoom == 1
-    offset[whole] = np.rint(offset[whole])
-    transforms = np.zeros((len(side), 2, 3), np.float32)
-    transforms[:, 0, 0] = transforms[:, 1, 1] = zoom
-    transforms[:, :, 2] = offset
-    transforms[~valid] = 0
-    return size, transforms
+    corner = np.rint(pose.to_image(centre)[:, 0, :2] - whole / 2).astype(np.int64)
+    boxes = np.concatenate([corner, corner + whole.astype(np.int64)], 1)
+    return size, box_transforms(boxes, valid, size=size)
 
 
 def face_squares(pose: Pose, transforms: Transforms) -> Transforms:
@@ -162,37 +161,80 @@ def upright_box(transform: Transform, size: int) -> Box:
     return Box(y0, y1, x0, x1)
 
 
+def whole_box(transform: Transform, size: int) -> Box | None:
+    """The box of whole picture px that a crop shows upright; None if it shows anything else.
+
+    Args:
+        transform: picture px → crop px.
+        size: Side of the crop [px].
+    """
+    zoom = transform[[0, 1], [0, 1]].astype(np.float64)
+    if transform[0, 1] or transform[1, 0] or zoom.min() <= 0:
+        return None
+    low = -transform[:, 2] / zoom
+    ends = np.concatenate([low, low + size / zoom])
+    if np.abs(ends - np.rint(ends)).max() > _WHOLE_PX:
+        return None
+    return upright_box(transform, size)
+
+
 def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     """The crop of a picture, both RGB.
 
     Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
     it is averaged, so that nothing aliases.
     """
-    if (by := copied(transform)) is not None:
-        return _copy(image, Box(-by[1], size - by[1], -by[0], size - by[0]))
-    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
-    factor = int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
+    shrink = _shrinking(transform)
+    if (box := whole_box(transform, size)) is not None:
+        part = _copy(image, box)
+        how = cv2.INTER_AREA if shrink > 1 else cv2.INTER_CUBIC
+        same = part.shape[:2] == (size, size)
+        return part if same else np.asarray(cv2.resize(part, (size, size), interpolation=how))
+    if shrink >= 4:  # half of it at once: averages cost less than cubic samples
+        image, transform = _shrunk(image, transform, shrink // 2)
+        shrink = _shrinking(transform)
     crop = cv2.warpAffine(
         image,
-        pixel_matrix(transform * np.float32(factor)),
-        (size * factor, size * factor),
+        pixel_matrix(transform * np.float32(shrink)),
+        (size * shrink, size * shrink),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    if factor > 1:
+    if shrink > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
+
+
+def _shrinking(transform: Transform) -> int:
+    """How many px of the picture a px of the crop is the mean of, along each side."""
+    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
+    return int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
+
+
+def _shrunk(
+    image: Picture, transform: Transform, factor: int
+) -> tuple[UInt8[np.ndarray, "y x 3"], Transform]:
+    """The picture's means of `factor` x `factor` px, and the transform from them."""
+    h, w = (-(-side // factor) for side in image.shape[:2])
+    whole = _copy(image, Box(0, h * factor, 0, w * factor))
+    small = np.asarray(cv2.resize(whole, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
+    return small, transform * np.array([factor, factor, 1], np.float32)
 
 
 def _copy(image: Picture, box: Box) -> UInt8[np.ndarray, "y x 3"]:
     """The part of a picture in a box, beyond its edges the edge pixels."""
     h, w = image.shape[:2]
-    inner = image[np.clip(box.y0, 0, h) : max(0, box.y1), np.clip(box.x0, 0, w) : max(0, box.x1)]
-    if inner.shape[:2] == (box.y1 - box.y0, box.x1 - box.x0):
+    rows, columns = box.y1 - box.y0, box.x1 - box.x0
+    # What lies beyond an edge is alike everywhere: there the box is moved until it touches it.
+    y0 = min(max(box.y0, 1 - rows), h - 1)
+    x0 = min(max(box.x0, 1 - columns), w - 1)
+    above, left = max(0, -y0), max(0, -x0)
+    below, right = max(0, y0 + rows - h), max(0, x0 + columns - w)
+    inner = image[y0 + above : y0 + rows - below, x0 + left : x0 + columns - right]
+    if inner.shape[:2] == (rows, columns):
         return np.ascontiguousarray(inner)
-    rows = np.clip(np.arange(box.y0, box.y1), 0, h - 1)
-    columns = np.clip(np.arange(box.x0, box.x1), 0, w - 1)
-    return np.asarray(image[rows[:, None], columns])
+    edges = (above, below, left, right)
+    return np.asarray(cv2.copyMakeBorder(inner, *edges, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def covered(
