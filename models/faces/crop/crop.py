@@ -184,15 +184,13 @@ def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     Beyond the frame's edge the edge pixels go on. Where the crop is much smaller than the source
     it is averaged, so that nothing aliases.
     """
-    shrink = _shrinking(transform)
+    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
+    shrink = int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
     if (box := whole_box(transform, size)) is not None:
         part = _copy(image, box)
         how = cv2.INTER_AREA if shrink > 1 else cv2.INTER_CUBIC
         same = part.shape[:2] == (size, size)
         return part if same else np.asarray(cv2.resize(part, (size, size), interpolation=how))
-    if shrink >= 4:  # half of it at once: averages cost less than cubic samples
-        image, transform = _shrunk(image, transform, shrink // 2)
-        shrink = _shrinking(transform)
     crop = cv2.warpAffine(
         image,
         pixel_matrix(transform * np.float32(shrink)),
@@ -203,22 +201,6 @@ def cut(image: Picture, transform: Transform, size: int) -> SizedCrop:
     if shrink > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, np.uint8)
-
-
-def _shrinking(transform: Transform) -> int:
-    """How many px of the picture a px of the crop is the mean of, along each side."""
-    zoom = float(np.hypot(transform[0, 0], transform[1, 0]))
-    return int(np.clip(round(1 / max(zoom, 1e-3)), 1, 8))
-
-
-def _shrunk(
-    image: Picture, transform: Transform, factor: int
-) -> tuple[UInt8[np.ndarray, "y x 3"], Transform]:
-    """The picture's means of `factor` x `factor` px, and the transform from them."""
-    h, w = (-(-side // factor) for side in image.shape[:2])
-    whole = _copy(image, Box(0, h * factor, 0, w * factor))
-    small = np.asarray(cv2.resize(whole, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
-    return small, transform * np.array([factor, factor, 1], np.float32)
 
 
 def _copy(image: Picture, box: Box) -> UInt8[np.ndarray, "y x 3"]:
