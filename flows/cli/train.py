@@ -74,10 +74,11 @@ def train(
 
 
 def _sorted(changes: list[str]) -> dict[str, Any]:
-    """NAME=VALUE texts → settings of the trainer, and of the recipe."""
+    """NAME=VALUE texts, or named as --dry-run does → settings of trainer and recipe."""
     sorted_: dict[str, Any] = {"trainer": {}, "settings": {}}
     for name, value in nested(changes, example="steps=5000").items():
-        sorted_["trainer" if name in _OF_TRAINER else "settings"][name] = value
+        part = "trainer" if name in _OF_TRAINER else "settings"
+        sorted_ = merge(sorted_, {name: value} if name in sorted_ else {part: {name: value}})
     return sorted_
 
 

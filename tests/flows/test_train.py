@@ -308,8 +308,10 @@ def test_it_goes_on_from_the_command_line_and_refuses_other_settings(
     again = run("--set=steps=2", "--set=learning_rate=0.5", "--restart")
     assert again.exit_code == 0, again.output
     assert Checkpoints(tmp_path / "run" / "checkpoints").steps() == [2]
-    shown = run("--dry-run")
+    shown = run("--dry-run", "--set=steps=9", "--set=learning_rate=0.5")
     assert "width: 32" in shown.stdout
+    named_so = run("--dry-run", "--set=trainer.steps=9", "--set=settings.learning_rate=0.5")
+    assert named_so.stdout == shown.stdout, "names as they are shown"
 
 
 def test_weights_so_far_of_a_run_that_was_stopped(
