@@ -99,11 +99,14 @@ def examine_manifest(path: Path, defaults: dict[str, Any]) -> Examined:
         InputError: the file can't be read, or has no rows.
     """
     found = Examined([], [], [])
+    faulty: dict[str, list[int]] = {}
     for number, cells in enumerate(_read(path), 1):
         settings, faults = _settings(cells, path.parent, defaults)
-        found.problems.extend(f"row {number}: {fault}" for fault in faults)
+        for fault in dict.fromkeys(faults):
+            faulty.setdefault(fault, []).append(number)
         if settings is not None:
             (found.mended if faults else found.rows).append(Row(number, settings))
+    found.problems.extend(f"{_named(rows)}: {fault}" for fault, rows in faulty.items())
     outputs = Counter(row.settings.output.absolute() for row in found.rows)
     found.problems.extend(
         f"{count} rows write {output}; give each its own output"
@@ -111,6 +114,18 @@ def examine_manifest(path: Path, defaults: dict[str, Any]) -> Examined:
         if count > 1
     )
     return found
+
+
+def _named(rows: list[int]) -> str:
+    """As in "row 3" and "rows 1, 2, 5 to 7"."""
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and row == runs[-1][-1] + 1:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    parts = (f"{r[0]} to {r[-1]}" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
+    return f"row{'s' * (len(rows) > 1)} {', '.join(parts)}"
 
 
 def _read(path: Path) -> list[dict[Any, Any]]:

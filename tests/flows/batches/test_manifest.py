@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from flows.batches.manifest import Row, read_manifest
+from flows.batches.manifest import Row, examine_manifest, read_manifest
 from stores.errors import InputError, SettingsError
 
 CELLS: list[dict[str, Any]] = [
@@ -114,6 +114,17 @@ def test_wrong_settings_refuse_the_manifest_and_name_the_row(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         read_manifest(write(tmp_path, "yaml", cells), DEFAULTS)
+
+
+def test_a_fault_of_several_rows_is_told_once(tmp_path: Path) -> None:
+    rows = [{"video": "a.mp4", "audio": "x.wav", "outptu": f"{i}.mp4"} for i in range(4)]
+    rows.insert(2, {"video": "a.mp4", "audio": "x.wav", "output": "right.mp4"})
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert examine_manifest(path, DEFAULTS).problems == [
+        "rows 1, 2, 4, 5: no output given",
+        "rows 1, 2, 4, 5: outptu: there is no such setting (did you mean output?)",
+    ]
 
 
 def test_every_wrong_row_is_named_at_once(tmp_path: Path) -> None:
