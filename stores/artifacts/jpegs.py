@@ -56,7 +56,11 @@ def to_jpegs(pictures: Pictures, quality: int) -> tuple[_Bytes, dict[str, Any]]:
 
 
 class JpegRows:
-    """Rows of pictures in an open group; pieces that were read stay in memory, compressed."""
+    """Rows of pictures in an open group.
+
+    Pieces that were read stay in memory, compressed, for those who take single rows here and there.
+    Who reads on, several rows at a time, does not come back: pieces that lie behind are forgotten.
+    """
 
     def __init__(self, group: zarr.Group) -> None:
         self._group = group
@@ -64,9 +68,14 @@ class JpegRows:
         self._shape: tuple[int, ...] = tuple(told["shape"])
         self._rows: int = told["rows_of_a_piece"]
         self._pieces: OrderedDict[int, list[_Bytes]] = OrderedDict()
+        self._next = 0
 
     def __getitem__(self, rows: slice) -> Pictures:
         start, stop, _ = rows.indices(self._shape[0])
+        if start == self._next and stop > start + 1:
+            for number in [each for each in self._pieces if each < start // self._rows]:
+                del self._pieces[number]
+        self._next = stop
         out = np.zeros((max(0, stop - start), *self._shape[1:]), np.uint8)
         for place, row in enumerate(range(start, stop)):
             number, within = divmod(row, self._rows)

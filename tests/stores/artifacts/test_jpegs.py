@@ -9,6 +9,7 @@ import zarr
 
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.builder import Derivation
+from stores.artifacts.jpegs import JpegRows
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.store import Store
 from stores.errors import DamagedArtifact
@@ -89,3 +90,15 @@ def test_damage_in_a_picture_is_found(kept: tuple[Artifact, np.ndarray]) -> None
     file.write_bytes(data)
     with pytest.raises(DamagedArtifact, match="photo/000000"):
         artifact.read("photo", 0, 1)
+
+
+def test_pieces_are_kept_for_those_who_come_back_alone(kept: tuple[Artifact, np.ndarray]) -> None:
+    artifact, _ = kept
+    for row in (0, 5, 10, 1):
+        artifact.read("photo", row, row + 1)
+    rows = artifact._arrays["photo"]
+    assert isinstance(rows, JpegRows)
+    assert set(rows._pieces) == {0, 1, 2}
+    for start in range(0, ROWS, 2):
+        artifact.read("photo", start, start + 2)
+    assert set(rows._pieces) == {2}, "who reads on forgets what lies behind"
