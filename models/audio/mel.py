@@ -66,11 +66,11 @@ def mel_spectrogram(waveform: Samples, *, ends: Ends = "zeros") -> Mel:
     if len(waveform.shape) != 1:
         raise ValueError(f"a waveform is (sample,), got {waveform.shape}; mix channels down first")
     end = n_columns(waveform.shape[0])
-    blocks = [
-        _scaled(_magnitude(waveform, first, min(first + BLOCK, end), ends) @ mel_basis().T)
-        for first in range(0, end, BLOCK)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, N_MELS), np.float32)
+    found = np.empty((end, N_MELS), np.float32)
+    for first in range(0, end, BLOCK):
+        stop = min(first + BLOCK, end)
+        found[first:stop] = _scaled(_magnitude(waveform, first, stop, ends) @ mel_basis().T)
+    return found
 
 
 def _magnitude(waveform: Samples, start: int, stop: int, ends: Ends) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float32
 
-from models.arrays import Waveform
+from models.audio.mel import Samples
 from models.blocks.plain import (
     Conv1d,
     LayerNorm,
@@ -87,7 +87,7 @@ def _padded(x: Signal) -> Signal:
 
 
 def encode(
-    encoder: SpeechEncoder, samples: Waveform, *, loudest: float, start: int = 0, stop: int
+    encoder: SpeechEncoder, samples: Samples, *, loudest: float, start: int = 0, stop: int
 ) -> Iterator[Float32[np.ndarray, "step 512"]]:
     """Features of steps [start, stop) of a recording, in blocks.
 

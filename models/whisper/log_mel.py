@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from models.arrays import Waveform
+from models.audio.mel import Samples
 from models.audio.mel_bank import mel_bank
 
 _Array = NDArray[np.float32]
@@ -38,11 +39,11 @@ def log_power(samples: Waveform) -> Float32[np.ndarray, "column 80"]:
     return decades
 
 
-def context(samples: Waveform, start: int, columns: int) -> Float32[np.ndarray, " part"]:
+def context(samples: Samples, start: int, columns: int) -> Float32[np.ndarray, " part"]:
     """The samples that `log_power` needs for columns [start, start + columns), or silence."""
     first = start * HOP - _WINDOW // 2
     last = first + (columns - 1) * HOP + _WINDOW
-    inside = samples[max(first, 0) : max(last, 0)]
+    inside = np.asarray(samples[max(first, 0) : max(last, 0)], np.float32)
     before = max(-first, 0)
     padded = np.zeros(last - first, np.float32)
     padded[before : before + len(inside)] = inside
@@ -66,9 +67,9 @@ def n_steps(samples: int) -> int:
     return -(-samples // (2 * HOP))
 
 
-def loudest(samples: Waveform) -> float:
+def loudest(samples: Samples) -> float:
     """Decades of power of the loudest band of a recording; of silence: -10."""
-    found, total = -10.0, 1 + len(samples) // HOP
+    found, total = -10.0, 1 + samples.shape[0] // HOP
     for start in range(0, total, _BLOCK):
         block = context(samples, start, min(_BLOCK, total - start))
         found = max(found, float(log_power(block).max()))

@@ -127,20 +127,29 @@ def decode_audio(
         MediaError: No sound in it, damaged, cut short, or nothing between `start` and `stop`.
     """
     part: dict[str, Any] = {"rate": rate, "start": start, "stop": stop, "track": track}
-    blocks = list(audio_blocks(path, mono=mono, notes=notes, **part))
-    if not blocks:
+    mixed_down = _joined(audio_blocks(path, mono=mono, notes=notes, **part))
+    if mixed_down is None:
         raise MediaError(
             f"{path}: no sound from {start:g} s"
             + ("" if stop is None else f" to {stop:g} s")
             + "; choose a range within its length"
         )
-    mixed_down: Block = np.concatenate(blocks)
     if mono and _level(mixed_down) <= _QUIET and audio_facts(path, track=track).channels == 2:
-        both = np.concatenate(list(audio_blocks(path, **part)))
+        both = _joined(audio_blocks(path, **part))
+        assert both is not None
         half: Block = (both[:, :1] - both[:, 1:]) / 2
         if _level(mixed_down) < _CANCELLED * _level(half):
             return half
     return mixed_down
+
+
+def _joined(blocks: Iterable[Block]) -> Block | None:
+    """One block; None of none. Hours of sound lie in memory once, not in pieces as well."""
+    grown, channels = bytearray(), 0
+    for block in blocks:
+        grown += block.tobytes()
+        channels = block.shape[1]
+    return np.frombuffer(grown, np.float32).reshape(-1, channels) if grown else None
 
 
 def _level(samples: Block) -> float:

@@ -1,11 +1,10 @@
 """The log-mel spectrogram of a waveform."""
 
-import numpy as np
-
 from models.audio.mel import N_MELS, Ends, mel_spectrogram
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from tasks.engine.stage import Made, stage
+from tasks.speech.waveform import StoredSamples
 
 MEL = Schema(
     "mel",
@@ -31,5 +30,5 @@ def mel(waveform: Artifact, ends: Ends = "zeros") -> Made:
     Args:
         ends: What lies beyond the sound's ends; networks differ in what they were trained with.
     """
-    columns = mel_spectrogram(waveform.read("sample"), ends=ends)
-    return Made({"mel": np.ascontiguousarray(columns)}, {"columns_per_second": 80})
+    columns = mel_spectrogram(StoredSamples(waveform), ends=ends)
+    return Made({"mel": columns}, {"columns_per_second": 80})

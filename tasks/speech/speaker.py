@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from models.audio.mel import COLUMNS_PER_SECOND
 from models.speech_to_lips.adapter import Adapter
 from models.speech_to_lips.neutral import neutral_mouth, opening_scale
 from stores.artifacts.artifact import Artifact
@@ -41,8 +42,9 @@ def speaker(
         features: `speech_features` of the same sound.
         model: `model_key()`, so that the result follows the weights.
     """
-    from models.speech_to_lips.adapt import adapt
+    from models.speech_to_lips.adapt import MAX_SECONDS, adapt
     from models.speech_to_lips.recordings import at_ticks
+    from models.whisper.encoder import STEPS_PER_SECOND
 
     valid, mouth = landmarks.read("valid"), landmarks.read("mouth")
     neutral = neutral_mouth(mouth[valid])
@@ -54,10 +56,11 @@ def speaker(
     if mel is not None and features is not None:
         times = load_timeline(timeline).seconds
         motion, seen = at_ticks(times[valid], (mouth - neutral)[valid])
+        heard = MAX_SECONDS + 1  # what follows the last tick is seen, too
         found = adapt(
             network,
-            mel.read("mel"),
-            speech=features.read("feature"),
+            mel.read("mel", 0, round(heard * COLUMNS_PER_SECOND)),
+            speech=features.read("feature", 0, round(heard * STEPS_PER_SECOND)),
             motion=motion,
             seen=seen,
             scale=scale,

@@ -12,6 +12,7 @@ from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.shipped import shipped_file
 from tasks.engine.stage import Blocks, Plan, Shard, stage
+from tasks.speech.waveform import StoredSamples
 
 if TYPE_CHECKING:
     from models.whisper.encoder import SpeechEncoder
@@ -51,7 +52,7 @@ def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
     from models.whisper.log_mel import loudest
     from tasks.inference.threads import one_thread
 
-    samples = waveform.read("sample")
+    samples = StoredSamples(waveform)
     level = loudest(samples)
     for shard in shards:
         one_thread()  # ranges run side by side

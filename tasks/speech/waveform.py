@@ -1,6 +1,10 @@
 """Sound as the models take it: a mono waveform at 16 kHz."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.audio.mel import SAMPLE_RATE
+from stores.artifacts.artifact import Artifact
 from stores.artifacts.schema import ArraySpec, Schema
 from stores.artifacts.source import Source
 from stores.media.audio import decode_audio
@@ -38,3 +42,13 @@ def waveform(audio: Source, *, track: int | None = None, part: Span | None = Non
     samples = heard[:, 0]
     facts = {"rate_hz": SAMPLE_RATE, "seconds": len(samples) / SAMPLE_RATE, "notes": notes}
     return Made({"sample": samples}, facts)
+
+
+class StoredSamples:
+    """A waveform of which those samples are read that are asked for: hours may be too much."""
+
+    def __init__(self, waveform: Artifact) -> None:
+        self._waveform, self.shape = waveform, (waveform.sizes["sample"],)
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]:
+        return self._waveform.read("sample", part.start, part.stop)

@@ -1,6 +1,7 @@
 """Sound comes back sample for sample, on the container's clock, in blocks or whole."""
 
 import struct
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_blocks_are_bounded_and_add_up(tmp_path: Path) -> None:
     blocks = list(audio_blocks(path))
     assert len(blocks) > 5 and max(map(len, blocks)) <= BLOCK_SAMPLES
     np.testing.assert_array_equal(np.concatenate(blocks), decode_audio(path))
+
+
+def test_long_sound_lies_in_memory_once(tmp_path: Path) -> None:
+    path = make_audio(tmp_path / "long.wav", samples=640_000)
+    tracemalloc.start()
+    found = decode_audio(path, rate=16000, mono=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (640_000, 1) and peak < 1.6 * found.nbytes
 
 
 def test_late_sound_starts_with_silence_and_gaps_are_filled(tmp_path: Path) -> None:
