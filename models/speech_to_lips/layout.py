@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from models.arrays import BandColumns, Bands, Mel, SpeechFeatures
+from models.arrays import BandColumns, Bands, Mel, Numbers, SpeechFeatures
 from models.audio.mel import COLUMNS_PER_SECOND, N_MELS
 from models.whisper.encoder import STEPS_PER_SECOND, WIDTH
 
@@ -110,14 +110,43 @@ class Level:
             mel: -4..4, the whole recording.
             speech: features of the same recording, for a network that takes them.
         """
+        return self.of(mel, speech)[:]
+
+    def of(self, mel: Mel, speech: SpeechFeatures | None) -> "Levelled":
+        """The same, of which parts are made as they are asked for."""
         if self.scale is None:
-            return np.asarray(mel - speech_level(mel, self.mean))
+            return Levelled(mel, speech_level(mel, self.mean), None)
         if speech is None:
             raise ValueError("this network takes Whisper's features: give them as `speech`")
-        inputs: NDArray[np.float32] = speech.astype(np.float32)
-        inputs -= self.mean
-        inputs /= self.scale
+        return Levelled(speech, self.mean, self.scale)
+
+
+@dataclass(frozen=True)
+class Levelled:
+    """Columns of a recording (column, band), less a level, over their spread.
+
+    Attributes:
+        columns: as recorded.
+        level: of each band.
+        scale: the spread of each band; None: as it is.
+    """
+
+    columns: Numbers
+    level: Bands
+    scale: Bands | None
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __getitem__(self, part: slice) -> Float32[np.ndarray, "part band"]:
+        inputs: NDArray[np.float32] = self.columns[part].astype(np.float32)
+        inputs -= self.level
+        if self.scale is not None:
+            inputs /= self.scale
         return inputs
+
+
+_COLUMNS_AT_ONCE = 4000
 
 
 def loudness_db(mel: BandColumns) -> Float32[np.ndarray, " column"]:
@@ -125,10 +154,11 @@ def loudness_db(mel: BandColumns) -> Float32[np.ndarray, " column"]:
 
     The mean power of the bands; white noise of a root mean square of 0.1 has about -22 dB.
     """
-    decibel = (mel.astype(np.float64) + 4) * (100 / 8) - 100 + 20
-    loudness: NDArray[np.float32] = (10 * np.log10((10 ** (decibel / 10)).mean(-1))).astype(
-        np.float32
-    )
+    loudness = np.empty(len(mel), np.float32)
+    for start in range(0, len(mel), _COLUMNS_AT_ONCE):
+        part = slice(start, start + _COLUMNS_AT_ONCE)
+        decibel = (mel[part].astype(np.float64) + 4) * (100 / 8) - 100 + 20
+        loudness[part] = 10 * np.log10((10 ** (decibel / 10)).mean(-1))
     return loudness
 
 

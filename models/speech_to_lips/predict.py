@@ -140,7 +140,7 @@ def predict_blocks(
     if block_ticks < TICK_STEP or block_ticks % TICK_STEP:
         raise ValueError(f"block_ticks must be a multiple of {TICK_STEP}, got {block_ticks}")
     layout = model.size.layout
-    inputs = model.level(mel, speech)
+    inputs = model.level.of(mel, speech)
     ticks = n_ticks(len(mel))
     columns = block_ticks // TICK_STEP * layout.columns
     for first in range(0, ticks, block_ticks):

@@ -56,17 +56,23 @@ def motion(
     notes = []
     if not speaker.attributes["adapted"]:
         notes.append(f"not adapted to the speaker: {speaker.attributes['reason']}")
-    return Made(
-        {"mouth": neutral + at_times(predicted, times), "neutral": neutral}, {"notes": notes}
-    )
+    mouth = at_times(predicted, times)
+    mouth += neutral
+    return Made({"mouth": mouth, "neutral": neutral}, {"notes": notes})
+
+
+_FRAMES_AT_ONCE = 4000
 
 
 def at_times(motion: NDArray[np.float32], seconds: NDArray[np.float64]) -> NDArray[np.float32]:
     """Motion (tick, 57, 3) at 25 Hz → (frame, 57, 3) at given times; none beyond its end."""
-    position = np.clip(seconds * TICKS_PER_SECOND, 0, None)
-    left = np.floor(position).astype(np.int64)
-    share = (position - left).astype(np.float32)[:, None, None]
     ended = np.concatenate([motion, np.zeros((2, *motion.shape[1:]), np.float32)])
-    last = len(ended) - 1
-    mixed = (1 - share) * ended[np.minimum(left, last)] + share * ended[np.minimum(left + 1, last)]
-    return np.asarray(mixed, np.float32)
+    last, mixed = len(ended) - 1, np.empty((len(seconds), *motion.shape[1:]), np.float32)
+    for start in range(0, len(seconds), _FRAMES_AT_ONCE):
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        position = np.clip(seconds[part] * TICKS_PER_SECOND, 0, None)
+        left = np.floor(position).astype(np.int64)
+        share = (position - left).astype(np.float32)[:, None, None]
+        now, then = ended[np.minimum(left, last)], ended[np.minimum(left + 1, last)]
+        mixed[part] = (1 - share) * now + share * then
+    return mixed
