@@ -1,7 +1,9 @@
 """Mouths made of the speaker's own frames, one output frame at a time, with what polishes them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,8 @@ from tasks.result.output_frames import scene_starts
 from tasks.source.landmarks import load_pose, mean_face
 from tasks.source.timeline import load_timeline
 
+Kept = TypeVar("Kept")
+
 _KEPT = 4
 """Frames whose mouth is kept: those around the one that is polished."""
 
@@ -59,6 +63,25 @@ class Small:
     mask: SmallMask
     lips: Contours
     references: References
+
+
+class _Last(Generic[Kept]):
+    """The last few of what was made, by frame.
+
+    A cache that knew who makes it would hold that one, and all pictures that it has read, until
+    Python looks for garbage.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[int, Kept] = {}
+
+    def of(self, frame: int, make: Callable[[int], Kept]) -> Kept:
+        if frame not in self._made:
+            made = make(frame)
+            if len(self._made) == _KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[frame] = made
+        return self._made[frame]
 
 
 class BorrowedMouths:
@@ -104,8 +127,7 @@ class BorrowedMouths:
         self._lent_points = self._read_points(np.unique(np.concatenate(lent)))
         self._own_points: dict[int, Mesh] = {}
         self._first_row = 0
-        self.rendered = lru_cache(_KEPT)(self._render)
-        self.small = lru_cache(_KEPT)(self._see)
+        self._rendered, self._small = _Last[Rendered](), _Last[Small]()
 
     def begin(self, start: int, stop: int) -> None:
         """To be called before any of these frames is asked for."""
@@ -121,6 +143,14 @@ class BorrowedMouths:
             settings=self._settings,
         )
         self._linear = canonical_to_crop(self._pose.at(source), self.transforms[source])
+
+    def rendered(self, frame: int) -> Rendered:
+        """The mouth of a frame that shows one, as borrowed."""
+        return self._rendered.of(frame, self._render)
+
+    def small(self, frame: int) -> Small:
+        """What the polishing network sees of it."""
+        return self._small.of(frame, self._see)
 
     def polished(self, frame: int) -> Rendered:
         """The mouth of a frame that shows one, polished."""
