@@ -46,7 +46,7 @@ COMPOSITE = Schema(
 )
 
 _CODEC = "codec"
-_ROWS_AT_ONCE = 32
+_ROWS_AT_ONCE = 16
 
 Row = tuple[Rendered, NDArray[np.float32], bool]
 """A mouth, frame px → px of its crop, and whether it was made anew."""
