@@ -73,8 +73,9 @@ class JpegRows:
     def __getitem__(self, rows: slice) -> Pictures:
         start, stop, _ = rows.indices(self._shape[0])
         if start == self._next and stop > start + 1:
-            for number in [each for each in self._pieces if each < start // self._rows]:
-                del self._pieces[number]
+            for number in tuple(self._pieces):  # other threads may read as well
+                if number < start // self._rows:
+                    self._pieces.pop(number, None)
         self._next = stop
         out = np.zeros((max(0, stop - start), *self._shape[1:]), np.uint8)
         for place, row in enumerate(range(start, stop)):
