@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.faces.crop.crop import SIZE_STEP, box_transforms, face_squares, to_crop
+from models.faces.crop.crop import SIZE_STEP, face_squares, square_transforms, to_crop
 from models.faces.mesh.align import Pose
 from models.faces.occlusion import LOOK_SIZE, face_look
 from stores.artifacts.artifact import Artifact
@@ -30,7 +30,7 @@ FACE_CROPS = Schema(
     {
         "face": photographs(
             *("y", "x", "rgb"),
-            doc="RGB 0..255, the face at native sharpness, upright; zeros where invalid",
+            doc="RGB 0..255, the face at native sharpness, not turned; zeros where invalid",
         ),
         "look": pictures(
             "v", "u", "rgb", doc="RGB 0..255, the lower face in the mean face's shape"
@@ -49,18 +49,10 @@ def face_size(scale: NDArray[np.float32], valid: NDArray[np.bool_], *, max_size:
     return int(np.clip(SIZE_STEP * np.ceil(native / SIZE_STEP), 3 * SIZE_STEP, max_size))
 
 
-def face_transforms(pose: Pose, *, size: int) -> NDArray[np.float32]:
-    """(frame, 2, 3) float32, frame px → crop px, from the head's place and size.
-
-    The squares are of whole frame px, so that faces of the crop's own size are copied, and others
-    resized along rows and columns, at a tenth of the cost of any other transform.
-    """
-    centre = np.broadcast_to(np.array(CENTRE, np.float32), (len(pose.scale), 1, 3))
-    at = pose.to_image(centre)[:, 0, :2]
-    side = np.maximum(np.rint(SIDE * pose.scale), 1).astype(np.int64)[:, None]
-    corner = np.rint(at - side / 2).astype(np.int64)
-    boxes = np.concatenate([corner, corner + side], 1)
-    return box_transforms(boxes, np.ones(len(boxes), np.bool_), size=size)
+def face_transforms(pose: Pose, valid: NDArray[np.bool_], *, size: int) -> NDArray[np.float32]:
+    """(frame, 2, 3) float32, frame px → crop px, from the head's place and size."""
+    side = SIDE * pose.scale
+    return square_transforms(pose, valid, centre=CENTRE, side=side, size=size)
 
 
 def _plan(landmarks: Artifact, settings: FaceCropSettings) -> Plan:
@@ -82,9 +74,8 @@ def face_crops(
     clip, pose = load_timeline(timeline), load_pose(landmarks)
     valid = landmarks.read("valid")
     size = face_size(pose.scale, valid, max_size=settings.max_size)
-    transforms = face_transforms(pose, size=size)
+    transforms = face_transforms(pose, valid, size=size)
     squares = face_squares(pose, transforms)
-    transforms[~valid] = 0
     reader = FrameReader(video.path, clip)
     for shard in shards:
         rows = slice(shard.start, shard.stop)

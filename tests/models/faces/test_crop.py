@@ -86,7 +86,7 @@ def test_squares_of_faces_are_of_whole_pixels() -> None:
     valid = np.ones(5, np.bool_)
     size, native = native_crops(pose, valid, max_size=64)
     assert size == 64
-    for transforms, side in ((native, size), (face_transforms(pose, size=96), 96)):
+    for transforms, side in ((native, size), (face_transforms(pose, valid, size=96), 96)):
         boxes = [whole_box(each, side) for each in transforms]
         assert None not in boxes
         assert len({box.x1 - box.x0 for box in boxes if box}) > 1, "faces of several sizes"
