@@ -12,8 +12,13 @@ def open_faces(job: Job) -> Data:
     settings = job.settings
     assert isinstance(settings, FaceSettings)
     classified = settings.classified_frames if settings.disentangle else 0
-    network = "face/face.embedding.audio"
-    return open_speaking(job, network=network, references=1, classified=classified)
+    return open_speaking(
+        job,
+        network="face/face.embedding.audio",
+        references=1,
+        classified=classified,
+        by_opening=settings.hidden == "opening",
+    )
 
 
 RECIPE = RecipeSpec(FaceSettings, open_faces, FaceRecipe)

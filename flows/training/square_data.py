@@ -52,14 +52,17 @@ def open_persons(job: Job) -> Data:
         return open_parts(job, cut, _facts(settings.size))
 
 
-def open_speaking(job: Job, *, network: str, references: int, classified: int = 0) -> Data:
+def open_speaking(
+    job: Job, *, network: str, references: int, classified: int = 0, by_opening: bool = False
+) -> Data:
     """Windows of faces and of what is heard.
 
     Args:
         job: Of a recipe with such settings.
         network: Beginning of the audio encoder's keys in the networks, by phase.
         references: Other faces of the clip.
-        classified: Consecutive faces whose class of speech is known.
+        classified: Consecutive faces whose class is known.
+        by_opening: It tells how far the mouth is open, and not what is said.
 
     Raises:
         InputError: a clip is not there any more, or another one, or words are missing.
@@ -69,6 +72,7 @@ def open_speaking(job: Job, *, network: str, references: int, classified: int = 
     size: EmbeddingSize = settings.size  # type: ignore[attr-defined]
     cut_parts, learned = _cutter(job, size, sound=size.mfcc), list[SquareBlocks]()
     units: list[NDArray[np.float32]] = []
+    opened: list[NDArray[np.float32]] = []
 
     def cut(parts: Sequence[ClipPart], judged: bool) -> SquareBlocks:
         windows = settings.window.model_copy(
@@ -79,16 +83,22 @@ def open_speaking(job: Job, *, network: str, references: int, classified: int = 
                 "classified": classified,
             }
         )
-        if settings.speech_classes == "words":
-            words = words_of(parts, settings.classes)
-            chosen = [part for part in parts if part.row in words]
-            blocks = SquareBlocks(cut_parts(chosen), job.store, windows, words=words)
-        else:
-            made = cut_parts(parts)
-            blocks = SquareBlocks(made, job.store, windows)
-            if not judged:
-                units.append(find_units(blocks.all_heard(), settings.classes))
-            blocks = SquareBlocks(made, job.store, windows, units=units[0])
+        words = words_of(parts, settings.classes) if settings.speech_classes == "words" else None
+        chosen = parts if words is None else [part for part in parts if part.row in words]
+        made = cut_parts(chosen)
+        blocks = SquareBlocks(made, job.store, windows)
+        if not judged and words is None:
+            units.append(find_units(blocks.all_heard(), settings.classes))
+        if not judged and by_opening:
+            opened.append(blocks.opening_bounds())
+        blocks = SquareBlocks(
+            made,
+            job.store,
+            windows,
+            units=units[0] if units else None,
+            opened=opened[0] if opened else None,
+            words=words,
+        )
         learned.append(blocks)
         return blocks
 

@@ -102,6 +102,18 @@ def davs_l1(made: Images, true: Images) -> Scalar:
     return _WHOLE * off.mean() + _MOUTH * off[:, :, rows, columns].mean()
 
 
+def above_mouth_l1(made: Images, true: Images) -> Scalar:
+    """Mean difference of all that lies above the mouth [grey levels].
+
+    Args:
+        made: RGB -1..1, not clipped.
+        true: Likewise.
+    """
+    rows, _ = box_in(made.shape[-1], MOUTH_BOX)
+    off = made.float()[:, :, : rows.start] - true[:, :, : rows.start]
+    return off.abs().mean() * 127.5
+
+
 def landmark_loss(
     maps: Heatmaps, points: Float[Tensor, "batch 68 2"], *, side: int, spread: float = 1.0
 ) -> Scalar:

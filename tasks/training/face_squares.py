@@ -3,9 +3,9 @@
 A batch holds of each window, 25 ticks a second: `face` (B, frames, 3, side, side) uint8 RGB, at
 the ticks of `shown`, with `points` (B, frames, 68, 2) iBUG's points [px of the square]; `cepstra`
 (B, ticks, 20, 12) and `unit` (B, ticks) of all its ticks; `betrayed_face` (B, classified, 3, side,
-side), consecutive ones from its middle, with `betrayed_unit` (B, classified); `reference_face` (B,
-references, 3, side, side), others of the same clip; `word` and `person` (B,) by number; and `row`
-(B,) of the index.
+side), consecutive ones from its middle, with `betrayed_class` (B, classified), their unit or how
+far their mouth is open; `reference_face` (B, references, 3, side, side), others of the same clip;
+`word` and `person` (B,) by number; and `row` (B,) of the index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,6 +35,10 @@ from tasks.training.dataset import (
 
 SQUARES, CEPSTRA = "face_squares", "cepstra"
 """Kinds of a part's keys that an index does not hold."""
+OPENINGS = 8
+"""Classes of how far a mouth is open, each as frequent in the training."""
+_INNER_LIPS = (62, 66)
+"""Of iBUG's 68 points, the middle ones."""
 
 
 class SquareWindows(BaseModel):
@@ -74,6 +78,8 @@ class SquareBlocks(BlockDataset):
         settings: What a sample holds.
         units: (unit, 240) centres of units of speech, of `models.stylegan2_face.units`; None: all
             is unit 0.
+        opened: (OPENINGS - 1,) of `opening_bounds`: faces that may betray something are classed by
+            their opening; None: by their unit.
         words: Number of each word, by row of the index.
         persons: Number of each person.
     """
@@ -85,31 +91,31 @@ class SquareBlocks(BlockDataset):
         settings: SquareWindows,
         *,
         units: NDArray[np.float32] | None = None,
+        opened: NDArray[np.float32] | None = None,
         words: Mapping[int, int] | None = None,
         persons: Mapping[str, int] | None = None,
     ) -> None:
         given = {"frames": settings.ticks, "stride": settings.stride}
         others = {"references": settings.references, "face_px": None}
         super().__init__(parts, store, WindowSettings.model_validate({**given, **others}))
-        self._squares, self._units = settings, units
+        self._squares, self._units, self._opened = settings, units, opened
         self._words, self._persons = dict(words or {}), dict(persons or {})
 
     def fingerprint(self) -> str:
         kinds = (SQUARES, CEPSTRA) if self._squares.sound else (SQUARES,)
         blocks = [[b.start, b.stop, *(b.segment.keys[k] for k in kinds)] for b in self._blocks]
-        units = None if self._units is None else self._units.tolist()
+        units, opened = (None if a is None else a.tolist() for a in (self._units, self._opened))
         given = self._squares.model_dump(mode="json")
         labels = [sorted(self._words.items()), sorted(self._persons.items())]
         told = {"settings": given, "blocks": blocks, "units": units, "labels": labels}
+        if opened is not None:
+            told["opened"] = opened
         return content_key({**told, "elsewhere": [STRETCHES, STRETCH_TICKS]})
 
     def __getitem__(self, number: int) -> Sample:
         block = self._blocks[number]
         times, rows = self._clock(block)
-        squares, read = self._kept(block), (block.start, block.stop)
-        meshes = self._artifact(block, "landmarks").read("landmarks", *read)
-        points = placed(meshes[:, list(LANDMARKS), :2], squares.read("transform", *read))
-        found = {"points": points[rows] * np.float32(self._squares.side / squares.sizes["x"])}
+        found: Arrays = {"points": self._points(block)[rows]}
         found["word"] = np.array([self._words.get(block.segment.row, 0)])
         found["person"] = np.array([self._persons.get(block.segment.person, 0)])
         if self._squares.sound:
@@ -117,8 +123,18 @@ class SquareBlocks(BlockDataset):
             found["unit"] = np.zeros(len(times), np.int64)
             if self._units is not None:
                 found["unit"] = nearest(found["cepstra"], self._units)
+            found["class"] = found["unit"]
+        if self._opened is not None:
+            found["class"] = np.searchsorted(self._opened, openings(found["points"]))
         rest = {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
         return rest | self._shown(block, rows)
+
+    def _points(self, block: Block) -> NDArray[np.float32]:
+        """iBUG's points (frame, 68, 2) of a block's frames [px of the square]."""
+        squares, read = self._kept(block), (block.start, block.stop)
+        meshes = self._artifact(block, "landmarks").read("landmarks", *read)
+        points = placed(meshes[:, list(LANDMARKS), :2], squares.read("transform", *read))
+        return np.asarray(points * np.float32(self._squares.side / squares.sizes["x"]))
 
     def _shown(self, block: Block, rows: NDArray[np.int64]) -> Sample:
         first = int(rows[0])
@@ -142,7 +158,7 @@ class SquareBlocks(BlockDataset):
         if own.sound:
             window = slice(start, start + own.ticks)
             sample |= {name: block[name][window] for name in ("cepstra", "unit")}
-            sample |= {"betrayed_unit": block["unit"][betrayed]}
+            sample |= {"betrayed_class": block["class"][betrayed]}
         return sample
 
     def heard(self, block: Block, times: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -158,3 +174,15 @@ class SquareBlocks(BlockDataset):
         """Windows (tick, 20, 12) of all blocks."""
         found = [self.heard(block, self._clock(block)[0]) for block in self._blocks]
         return np.concatenate(found)
+
+    def opening_bounds(self) -> NDArray[np.float32]:
+        """(OPENINGS - 1,) of the classes that mouths fall into by their opening [px]."""
+        found = np.concatenate([openings(self._points(block)) for block in self._blocks])
+        shares = np.arange(1, OPENINGS) / OPENINGS
+        return np.asarray(np.quantile(found, shares), np.float32)
+
+
+def openings(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Distance (tick,) of the middle inner lips of iBUG's points (tick, 68, 2) [their unit]."""
+    upper, lower = (points[:, n] for n in _INNER_LIPS)
+    return np.asarray(np.linalg.norm(upper - lower, axis=1), np.float32)

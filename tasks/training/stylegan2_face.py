@@ -20,6 +20,7 @@ from models.stylegan2_face.critics import (
 from models.stylegan2_face.encoders import Identity, map_channels
 from models.stylegan2_face.losses import (
     VGG_WEIGHTS,
+    above_mouth_l1,
     critics_loss,
     davs_l1,
     feature_loss,
@@ -30,6 +31,7 @@ from models.stylegan2_face.network import TalkingFace
 from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize, Settings
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
+from tasks.training.face_squares import OPENINGS
 from tasks.training.figures import Means, mean_psnr
 from tasks.training.meta_talk_renderer import levels
 from tasks.training.perceptual import (
@@ -68,6 +70,11 @@ class FaceWeights(Settings):
     unit_contrast: float = Field(1.0, ge=0, description="distances of features of unit length")
     raw_contrast: float = Field(1.0, ge=0, description="distances of features as they are")
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
+    elsewhere: float = Field(
+        0.0,
+        ge=0,
+        description="other speech leaves all above the mouth as it is (ours): L1 on grey levels",
+    )
 
 
 class FaceRates(Settings):
@@ -106,6 +113,11 @@ class FaceSettings(SpeakingSquareSettings):
     disentangle: bool = Field(
         True, description="a critic looks for speech in the identity's maps, which learn to hide it"
     )
+    hidden: Literal["speech", "opening"] = Field(
+        "speech",
+        description="what the maps are to hide: the class of speech; or how far the mouth is open "
+        "(ours), of which a face betrays more",
+    )
     classified_frames: int = Field(
         20,
         ge=1,
@@ -115,6 +127,11 @@ class FaceSettings(SpeakingSquareSettings):
     critic_width: int = Field(
         64, ge=1, description="channels of the first layer of the critics of pictures"
     )
+
+    @property
+    def words_hidden(self) -> bool:
+        """The critic sees the faces of a word together, not one by one."""
+        return self.hidden == "speech" and self.speech_classes == "words"
 
     @property
     def drawn(self) -> slice:
@@ -188,6 +205,8 @@ class FaceRecipe(SquareRecipe):
         true = batch["face"][:, own.drawn].flatten(0, 1)
         name = "reconstruction" if self._perceptual is not None else "l1"
         parts[name] = torch.stack(self._compared(networks, made, true)).mean()
+        if own.losses.elsewhere:
+            parts["elsewhere"] = above_mouth_l1(self._by_other_speech(networks, batch, made), true)
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -220,8 +239,7 @@ class FaceRecipe(SquareRecipe):
                 told[f"{name}_psnr_db"] = _psnr(pictures, true)
                 told[f"{name}_mouth_psnr_db"] = _psnr(_mouth(pictures), _mouth(true))
             if len(person) > 1:
-                identity, speech = learner.face.identity(person), made["audio"].roll(1, 0)
-                other = learner.drawn(identity, speech, made["rest"], own.drawn)
+                other = self._by_other_speech(networks, batch, made)
                 change = (other.clamp(-1, 1) - shown["audio"]).abs()
                 told["other_speech_mouth"] = _mouth(change).mean()
                 told["other_speech_eyes"] = change[:, :, *box_in(own.size.side, EYE_BOX)].mean()
@@ -254,8 +272,9 @@ class FaceRecipe(SquareRecipe):
         own, members = self._settings, dict[str, nn.Module]()
         if own.disentangle:
             side, channels = max(map_channels(own.size).items())
-            frames = own.classified_frames if own.speech_classes == "words" else 1
-            members["speech"] = SpeechCritic(channels, side, frames=frames, classes=own.classes)
+            frames = own.classified_frames if own.words_hidden else 1
+            classes = own.classes if own.hidden == "speech" else OPENINGS
+            members["speech"] = SpeechCritic(channels, side, frames=frames, classes=classes)
         if own.sync:
             members["sync"] = SyncCritic(own.size.features)
         if "frame" in self._pictures:
@@ -278,8 +297,7 @@ class FaceRecipe(SquareRecipe):
         if own.sync:
             parts["sync_critic"] = critics_loss(real["sync"], fake[0]["sync"])
         if own.disentangle:
-            words = own.speech_classes == "words"
-            labels = batch["word"] if words else batch["betrayed_unit"].flatten()
+            labels = batch["word"] if own.words_hidden else batch["betrayed_class"].flatten()
             said = fake[0]["speech"][0]
             parts["speech_critic"] = functional.cross_entropy(said.float(), labels)
         for name in self._pictures:
@@ -297,6 +315,14 @@ class FaceRecipe(SquareRecipe):
             own.drawn if draw else None,
         )
         return made
+
+    def _by_other_speech(self, networks: Networks, batch: Batch, made: dict[str, Tensor]) -> Tensor:
+        """The faces as the speech of the batch's next sample drives them."""
+        learner = networks["face"]
+        assert isinstance(learner, FaceLearner)
+        identity = learner.face.identity(batch["reference_face"][:, 0])
+        speech = made["audio"].roll(1, 0)
+        return learner.drawn(identity, speech, made["rest"], self._settings.drawn)
 
     def _seen(self, pictures: Tensor) -> dict[str, Tensor]:
         """Drawn or true faces (sample * frame, 3, side, side) as their critics see them."""

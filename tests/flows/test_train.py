@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
+from tasks.training.face_squares import OPENINGS, openings
 from tasks.training.loop import Training
 from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.ranks import Rank
@@ -566,17 +568,40 @@ def _renderer_formula(
     return found
 
 
-def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None:
+def _job_of(settings: TrainSettings, folder: Path) -> Job:
     trainer, own = recipe_settings(
         settings.recipe, None, trainer=settings.trainer, settings=settings.settings
     )
-    job = Job(
-        settings.recipe, own, trainer, settings.data, settings.store, tmp_path, NoTrainingObserver
+    return Job(
+        settings.recipe, own, trainer, settings.data, settings.store, folder, NoTrainingObserver
     )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("hidden", ["speech", "opening"])
+def test_faces_are_classed_by_what_they_are_to_hide(
+    make: Make, tmp_path: Path, hidden: str
+) -> None:
+    own = {"hidden": hidden, "classified_frames": 4, "spacing": 1, "stride": 1}
+    job = _job_of(make("stylegan2.face", {"batch_size": 8}, own), tmp_path)
+    batches = list(islice(open_data(job).training(0, 1), 12))
+    found = np.concatenate([batch["betrayed_class"].numpy().ravel() for batch in batches])
+    heard = np.concatenate([batch["unit"].numpy()[:, :4].ravel() for batch in batches])
+    if hidden == "speech":
+        np.testing.assert_array_equal(found, heard)
+        return
+    gaps = [openings(b["points"].numpy().reshape(-1, 68, 2)) for b in batches]
+    by_gap = found[np.argsort(np.concatenate(gaps))]
+    assert (np.diff(by_gap) >= 0).all()
+    assert len(np.unique(found)) >= 4 and found.max() < OPENINGS
+
+
+def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None:
+    job = _job_of(settings, tmp_path)
     Training(
         recipe,
         open_data(job),
-        trainer,
+        job.trainer,
         checkpoints=Checkpoints(tmp_path / "checkpoints"),
         rank=Rank(0, 1, CPU),
         watch=NoTrainingObserver(),

@@ -16,7 +16,7 @@ from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
 from stores.errors import SettingsError
-from tasks.training.face_squares import SquareWindows
+from tasks.training.face_squares import SquareWindows, openings
 from tasks.training.stylegan2 import (
     SquareAugmentation,
     begun_with,
@@ -59,7 +59,7 @@ def a_batch() -> dict[str, torch.Tensor]:
         "face": faces(4),
         "reference_face": faces(1),
         "betrayed_face": faces(2),
-        "betrayed_unit": torch.randint(0, 4, (2, 2), generator=drawn),
+        "betrayed_class": torch.randint(0, 4, (2, 2), generator=drawn),
         "cepstra": torch.randn(2, 9, 20, 12, generator=drawn),
         "unit": torch.randint(0, 4, (2, 9), generator=drawn),
         "points": 128 * torch.rand(2, 4, 68, 2, generator=drawn),
@@ -92,8 +92,9 @@ def moved(network: nn.Module) -> bool:
         {"gan": "frame", "contrast": "unit", "sync": False},
         {"gan": "sequence", "contrast": "raw", "disentangle": False},
         {"speech_classes": "words", "size": {**FACE["size"], "decoder": "davs"}},
+        {"speech_classes": "words", "hidden": "opening", "losses": {"elsewhere": 1.0}},
     ],
-    ids=["all", "frame", "sequence", "davs"],
+    ids=["all", "frame", "sequence", "davs", "opening"],
 )
 def test_each_phase_moves_all_of_its_own_and_nothing_else(
     changes: dict[str, Any], tmp_path: Path
@@ -107,6 +108,25 @@ def test_each_phase_moves_all_of_its_own_and_nothing_else(
         for name, child in networks[phase].named_modules():
             if isinstance(child, nn.Conv2d) and child.weight.requires_grad:
                 assert moved(child), f"{phase}: {name}"
+
+
+def test_other_speech_is_blamed_for_what_it_changes_above_the_mouth(tmp_path: Path) -> None:
+    losses = {"elsewhere": 1.0, "l1": 0.0, "unit_contrast": 0.0, "raw_contrast": 0.0}
+    none = {"sync": False, "disentangle": False, "losses": {**losses, "gan": 0}}
+    recipe = FaceRecipe(FaceSettings.model_validate({**FACE, **none}), str(tmp_path))
+    torch.manual_seed(0)
+    networks, batch = recipe.networks(), a_batch()
+    loss, parts = recipe.loss("face", networks, batch, 0, {})
+    assert loss.item() == parts["elsewhere"].item() > 0
+    loss.backward()
+    assert moved(networks["face"].get_submodule("face.embedding.audio"))
+    assert not moved(networks["face"].get_submodule("face.embedding.video.lips"))
+
+
+def test_mouths_are_classed_by_how_far_they_are_open() -> None:
+    points = np.zeros((3, 68, 2), np.float32)
+    points[:, 66] = [[0, 0], [3, 4], [0, 9]]
+    np.testing.assert_allclose(openings(points), [0, 5, 9])
 
 
 def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
