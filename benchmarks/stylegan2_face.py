@@ -10,7 +10,8 @@ sure of the lag. Who it is says one frame of the clip, the most frontal and clos
 
 First table, against the true frames: the clip's own speech or video drives, eyes and contour are
 the clip's own. `holes` are pixels of the skin off a 9 x 9 median by more than 25 levels, a frame;
-sharpness (CPBD) is of pictures enlarged to 256 px. Beside it the still frame, as it is.
+sharpness (CPBD, variance of the luma's Laplacian) is of pictures enlarged to 256 px. Beside it the
+still frame and the true ones, as they are.
 
 Second table: `eyes` and `yaw`, of the mesh network on what was drawn, are correlations with a
 driver of another person, and how far they deviate with speech and `face: still` as a share of what
@@ -75,7 +76,8 @@ HOLE_LEVELS = 25
 JUDGED_FRAMES = 12
 """Of a clip, evenly spread, that pictures are compared on."""
 LEAST_FRAMES = 25
-PICTURES = ("PSNR [dB]", "SSIM", "CPBD", "mouth PSNR", "mouth SSIM", "mouth CPBD", "holes")
+EACH = ("PSNR [dB]", "SSIM", "CPBD", "Laplacian")
+PICTURES = (*EACH, *(f"mouth {name}" for name in EACH), "holes")
 MOTION = (
     *("eyes", "yaw", "eyes, by speech", "yaw, by speech"),
     *("opening", "opening, other speech", "mouth/eyes"),
@@ -215,6 +217,7 @@ def figures(made: Pictures, true: Pictures, skin: NDArray[np.bool_]) -> list[flo
         gray = cv2.cvtColor(one, cv2.COLOR_RGB2GRAY)
         gray = cv2.resize(gray, None, None, zoom, zoom, cv2.INTER_CUBIC)
         found += [min(psnr(one, other), 99.0), ssim(one, other), cpbd(np.asarray(gray, np.uint8))]
+        found.append(float(cv2.Laplacian(gray, cv2.CV_64F).var()))
     return [*found, holes(made, skin)]
 
 

@@ -23,6 +23,7 @@ from models.stylegan2_face.losses import (
     above_mouth_l1,
     critics_loss,
     davs_l1,
+    eyes_l1,
     feature_loss,
     taken_for_real,
     uniform_loss,
@@ -70,6 +71,9 @@ class FaceWeights(Settings):
     unit_contrast: float = Field(1.0, ge=0, description="distances of features of unit length")
     raw_contrast: float = Field(1.0, ge=0, description="distances of features as they are")
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
+    eyes: float = Field(
+        0.0, ge=0, description="eyes and brows once more by themselves (ours): L1 on grey levels"
+    )
     elsewhere: float = Field(
         0.0,
         ge=0,
@@ -205,6 +209,9 @@ class FaceRecipe(SquareRecipe):
         true = batch["face"][:, own.drawn].flatten(0, 1)
         name = "reconstruction" if self._perceptual is not None else "l1"
         parts[name] = torch.stack(self._compared(networks, made, true)).mean()
+        if own.losses.eyes:
+            each = [eyes_l1(made[f"by_{drive}"], true) for drive in _DRIVES]
+            parts["eyes"] = torch.stack(each).mean()
         if own.losses.elsewhere:
             parts["elsewhere"] = above_mouth_l1(self._by_other_speech(networks, batch, made), true)
         if "critics" not in self.phases:

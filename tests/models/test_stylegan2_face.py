@@ -11,6 +11,7 @@ from models.audio.mfcc import SAMPLE_RATE, mfcc
 from models.faces.mesh.align import Pose, estimate_pose
 from models.faces.mesh.indices import JAW, LIPS
 from models.stylegan2_face.alignment import (
+    EYE_BOX,
     MOUTH_BOX,
     TARGETS,
     anchors,
@@ -27,6 +28,7 @@ from models.stylegan2_face.losses import (
     contrast,
     critics_loss,
     davs_l1,
+    eyes_l1,
     feature_loss,
     lag_curve,
     landmark_loss,
@@ -219,6 +221,13 @@ def test_only_what_lies_above_the_mouth_is_to_stay_under_other_speech() -> None:
     made[:, :, : MOUTH_BOX[0] // 4] = 0.5
     share = (MOUTH_BOX[0] // 4) / (MOUTH_BOX[0] // 2)
     assert above_mouth_l1(made, true).item() == pytest.approx(0.5 * 127.5 * share)
+
+
+def test_eyes_alone_count_once_more() -> None:
+    true = torch.zeros(1, 3, 128, 128)
+    made = torch.ones_like(true)
+    made[:, :, *box_in(128, EYE_BOX)] = 0.5
+    assert eyes_l1(made, true).item() == pytest.approx(0.5 * 127.5)
 
 
 def test_heatmaps_are_gaussians_at_the_points() -> None:

@@ -92,7 +92,7 @@ def moved(network: nn.Module) -> bool:
         {"gan": "frame", "contrast": "unit", "sync": False},
         {"gan": "sequence", "contrast": "raw", "disentangle": False},
         {"speech_classes": "words", "size": {**FACE["size"], "decoder": "davs"}},
-        {"speech_classes": "words", "hidden": "opening", "losses": {"elsewhere": 1.0}},
+        {"speech_classes": "words", "hidden": "opening", "losses": {"elsewhere": 1.0, "eyes": 1.0}},
     ],
     ids=["all", "frame", "sequence", "davs", "opening"],
 )
