@@ -25,7 +25,7 @@ from tasks.training.stylegan2 import (
     square_batch,
 )
 from tasks.training.stylegan2_embedding import EmbeddingRecipe, EmbeddingSettings
-from tasks.training.stylegan2_face import FaceRecipe, FaceSettings
+from tasks.training.stylegan2_face import FaceRecipe, FaceSettings, others_rest
 from tests.flows.methods.test_meta_talk import write_trained
 
 SMALL = {"side": 128, "fan_width": 16, "audio_width": 4, "features": 8}
@@ -92,7 +92,12 @@ def moved(network: nn.Module) -> bool:
         {"gan": "frame", "contrast": "unit", "sync": False},
         {"gan": "sequence", "contrast": "raw", "disentangle": False},
         {"speech_classes": "words", "size": {**FACE["size"], "decoder": "davs"}},
-        {"speech_classes": "words", "hidden": "opening", "losses": {"elsewhere": 1.0, "eyes": 1.0}},
+        {
+            "speech_classes": "words",
+            "hidden": "opening",
+            "near_rest": 0.5,
+            "losses": {"elsewhere": 1.0, "eyes": 1.0},
+        },
     ],
     ids=["all", "frame", "sequence", "davs", "opening"],
 )
@@ -121,6 +126,16 @@ def test_other_speech_is_blamed_for_what_it_changes_above_the_mouth(tmp_path: Pa
     loss.backward()
     assert moved(networks["face"].get_submodule("face.embedding.audio"))
     assert not moved(networks["face"].get_submodule("face.embedding.video.lips"))
+
+
+def test_the_rest_of_a_face_may_be_another_frames_of_its_sample() -> None:
+    rest = torch.arange(60.0).reshape(20, 3, 1)
+    assert torch.equal(others_rest(rest, 0), rest)
+    torch.manual_seed(0)
+    turned = others_rest(rest, 1)
+    assert torch.equal(turned.sort(1).values, rest) and not (turned == rest).any()
+    half = (others_rest(rest, 0.5) == rest).all(2).all(1).float().mean()
+    assert 0.2 < half < 0.8
 
 
 def test_mouths_are_classed_by_how_far_they_are_open() -> None:
