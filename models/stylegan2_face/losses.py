@@ -113,15 +113,15 @@ def eyes_l1(made: Images, true: Images) -> Scalar:
     return off.abs().mean() * 127.5
 
 
-def above_mouth_l1(made: Images, true: Images) -> Scalar:
+def above_mouth_l1(made: Images, other: Images) -> Scalar:
     """Mean difference of all that lies above the mouth [grey levels].
 
     Args:
         made: RGB -1..1, not clipped.
-        true: Likewise.
+        other: Likewise.
     """
     rows, _ = box_in(made.shape[-1], MOUTH_BOX)
-    off = made.float()[:, :, : rows.start] - true[:, :, : rows.start]
+    off = made.float()[:, :, : rows.start] - other[:, :, : rows.start]
     return off.abs().mean() * 127.5
 
 

@@ -77,7 +77,7 @@ class FaceWeights(Settings):
     elsewhere: float = Field(
         0.0,
         ge=0,
-        description="other speech leaves all above the mouth as it is (ours): L1 on grey levels",
+        description="other speech changes nothing above the mouth (ours): L1 on grey levels",
     )
 
 
@@ -221,7 +221,8 @@ class FaceRecipe(SquareRecipe):
             each = [eyes_l1(made[f"by_{drive}"], true) for drive in _DRIVES]
             parts["eyes"] = torch.stack(each).mean()
         if own.losses.elsewhere:
-            parts["elsewhere"] = above_mouth_l1(self._by_other_speech(networks, batch, made), true)
+            other = self._by_other_speech(networks, batch, made)
+            parts["elsewhere"] = above_mouth_l1(other, made["by_audio"].detach())
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -340,7 +341,7 @@ class FaceRecipe(SquareRecipe):
         assert isinstance(learner, FaceLearner)
         identity = learner.face.identity(batch["reference_face"][:, 0])
         speech = made["audio"].roll(1, 0)
-        return learner.drawn(identity, speech, made["rest"], self._settings.drawn)
+        return learner.drawn(identity, speech, made["drawn_rest"], self._settings.drawn)
 
     def _seen(self, pictures: Tensor) -> dict[str, Tensor]:
         """Drawn or true faces (sample * frame, 3, side, side) as their critics see them."""
@@ -390,7 +391,7 @@ class FaceLearner(nn.Module):
         near: float = 0.0,
     ) -> dict[str, Tensor]:
         """Features `audio`, `lips` and `rest` (sample, frame, feature), `maps` of the identity in
-        faces that may betray speech, and faces drawn `by_audio` and `by_video`.
+        faces that may betray speech, and faces drawn `by_audio` and `by_video` with `drawn_rest`.
 
         Args:
             person: (sample, 3, side, side) RGB -1..1, who it shall be.
@@ -409,7 +410,7 @@ class FaceLearner(nn.Module):
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
             identity = self.face.identity(person)
-            rest = others_rest(found["rest"], near) if near else found["rest"]
+            rest = found["drawn_rest"] = others_rest(found["rest"], near) if near else found["rest"]
             for drive, name in (("audio", "audio"), ("video", "lips")):
                 found[f"by_{drive}"] = self.drawn(identity, found[name], rest, drawn)
         return found
