@@ -113,18 +113,6 @@ def eyes_l1(made: Images, true: Images) -> Scalar:
     return off.abs().mean() * 127.5
 
 
-def above_mouth_l1(made: Images, other: Images) -> Scalar:
-    """Mean difference of all that lies above the mouth [grey levels].
-
-    Args:
-        made: RGB -1..1, not clipped.
-        other: Likewise.
-    """
-    rows, _ = box_in(made.shape[-1], MOUTH_BOX)
-    off = made.float()[:, :, : rows.start] - other[:, :, : rows.start]
-    return off.abs().mean() * 127.5
-
-
 def landmark_loss(
     maps: Heatmaps, points: Float[Tensor, "batch 68 2"], *, side: int, spread: float = 1.0
 ) -> Scalar:

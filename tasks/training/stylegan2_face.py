@@ -20,7 +20,6 @@ from models.stylegan2_face.critics import (
 from models.stylegan2_face.encoders import Identity, map_channels
 from models.stylegan2_face.losses import (
     VGG_WEIGHTS,
-    above_mouth_l1,
     critics_loss,
     davs_l1,
     eyes_l1,
@@ -73,11 +72,6 @@ class FaceWeights(Settings):
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
     eyes: float = Field(
         0.0, ge=0, description="eyes and brows once more by themselves (ours): L1 on grey levels"
-    )
-    elsewhere: float = Field(
-        0.0,
-        ge=0,
-        description="other speech changes nothing above the mouth (ours): L1 on grey levels",
     )
 
 
@@ -220,9 +214,6 @@ class FaceRecipe(SquareRecipe):
         if own.losses.eyes:
             each = [eyes_l1(made[f"by_{drive}"], true) for drive in _DRIVES]
             parts["eyes"] = torch.stack(each).mean()
-        if own.losses.elsewhere:
-            other = self._by_other_speech(networks, batch, made)
-            parts["elsewhere"] = above_mouth_l1(other, made["by_audio"].detach())
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -255,7 +246,8 @@ class FaceRecipe(SquareRecipe):
                 told[f"{name}_psnr_db"] = _psnr(pictures, true)
                 told[f"{name}_mouth_psnr_db"] = _psnr(_mouth(pictures), _mouth(true))
             if len(person) > 1:
-                other = self._by_other_speech(networks, batch, made)
+                identity, speech = learner.face.identity(person), made["audio"].roll(1, 0)
+                other = learner.drawn(identity, speech, made["rest"], own.drawn)
                 change = (other.clamp(-1, 1) - shown["audio"]).abs()
                 told["other_speech_mouth"] = _mouth(change).mean()
                 told["other_speech_eyes"] = change[:, :, *box_in(own.size.side, EYE_BOX)].mean()
@@ -335,14 +327,6 @@ class FaceRecipe(SquareRecipe):
         )
         return made
 
-    def _by_other_speech(self, networks: Networks, batch: Batch, made: dict[str, Tensor]) -> Tensor:
-        """The faces as the speech of the batch's next sample drives them."""
-        learner = networks["face"]
-        assert isinstance(learner, FaceLearner)
-        identity = learner.face.identity(batch["reference_face"][:, 0])
-        speech = made["audio"].roll(1, 0)
-        return learner.drawn(identity, speech, made["drawn_rest"], self._settings.drawn)
-
     def _seen(self, pictures: Tensor) -> dict[str, Tensor]:
         """Drawn or true faces (sample * frame, 3, side, side) as their critics see them."""
         sequence = in_channels(rows_of(pictures, (-1, self._settings.drawn_frames)))
@@ -391,7 +375,7 @@ class FaceLearner(nn.Module):
         near: float = 0.0,
     ) -> dict[str, Tensor]:
         """Features `audio`, `lips` and `rest` (sample, frame, feature), `maps` of the identity in
-        faces that may betray speech, and faces drawn `by_audio` and `by_video` with `drawn_rest`.
+        faces that may betray speech, and faces drawn `by_audio` and `by_video`.
 
         Args:
             person: (sample, 3, side, side) RGB -1..1, who it shall be.
@@ -410,7 +394,7 @@ class FaceLearner(nn.Module):
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
             identity = self.face.identity(person)
-            rest = found["drawn_rest"] = others_rest(found["rest"], near) if near else found["rest"]
+            rest = others_rest(found["rest"], near) if near else found["rest"]
             for drive, name in (("audio", "audio"), ("video", "lips")):
                 found[f"by_{drive}"] = self.drawn(identity, found[name], rest, drawn)
         return found

@@ -24,7 +24,6 @@ from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCriti
 from models.stylegan2_face.decoder import decoder, style_inputs
 from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
-    above_mouth_l1,
     contrast,
     critics_loss,
     davs_l1,
@@ -211,16 +210,6 @@ def test_pictures_are_compared_in_features_or_as_davs_does() -> None:
     share = 64 * 128 / 256**2
     assert davs_l1(made, torch.zeros_like(made)).item() == pytest.approx(4 * 2 * share + 8 * 2)
     assert box_in(128, MOUTH_BOX) == (slice(85, 117), slice(32, 96))
-
-
-def test_only_what_lies_above_the_mouth_is_to_stay_under_other_speech() -> None:
-    true = torch.zeros(1, 3, 128, 128)
-    made = true.clone()
-    made[:, :, MOUTH_BOX[0] // 2 :] = 1
-    assert above_mouth_l1(made, true).item() == 0
-    made[:, :, : MOUTH_BOX[0] // 4] = 0.5
-    share = (MOUTH_BOX[0] // 4) / (MOUTH_BOX[0] // 2)
-    assert above_mouth_l1(made, true).item() == pytest.approx(0.5 * 127.5 * share)
 
 
 def test_eyes_alone_count_once_more() -> None:
