@@ -82,6 +82,18 @@ def test_a_worker_that_is_slow_to_end_is_no_error(monkeypatch: pytest.MonkeyPatc
     assert slow
 
 
+def test_nothing_looks_at_a_workers_frames_meanwhile() -> None:
+    """Python 3.11 may stand still for ever in `sys._current_frames`."""
+
+    def callbacks(dask_worker: Any) -> list[str]:
+        return sorted(dask_worker.periodic_callbacks)
+
+    with open_cluster(ClusterSettings(workers=1, gpus=0)) as cluster:
+        assert cluster is not None
+        (found,) = cluster._client.run(callbacks).values()
+    assert "heartbeat" in found and not [name for name in found if "profile" in name]
+
+
 def test_no_scheduler_there() -> None:
     settings = ClusterSettings(address=f"tcp://127.0.0.1:{free_port()}", patience_seconds=1)
     expected = r"^no scheduler answers at .*`dask scheduler`"
