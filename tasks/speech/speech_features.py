@@ -45,7 +45,7 @@ def _plan(waveform: Artifact) -> Plan:
     return Plan(n_steps(waveform.sizes["sample"]), attributes={"steps_per_second": 50})
 
 
-@stage(SPEECH_FEATURES, version=2, plan=_plan)
+@stage(SPEECH_FEATURES, version=3, plan=_plan)
 def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
     """Run Whisper's encoder over a waveform."""
     from models.whisper.encoder import encode
