@@ -24,6 +24,7 @@ its finest map, of the rest of the face, and of the lips for comparison.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -357,10 +358,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=12, help="so many, of different persons first")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each")
     chosen = parser.parse_args()
-    store, network = Store(chosen.store), mesh_network()
+    store = Store(chosen.store)
     parts = one_each(read_parts(chosen.data, splits=[chosen.split]))
     rows, probes = [], []
-    with open_run(store):
+    with open_run(store), closing(mesh_network()) as network:
         for path in chosen.files:
             weights = trained_weights(Path(path), store=store)
             read = (read_clip(part, store, weights, chosen.seconds) for part in parts)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.audiodvp.critic import adversarial_loss
-from models.stylegan2_face.alignment import EYE_BOX, MOUTH_BOX, box_in
+from models.stylegan2_face.alignment import MOUTH_BOX, box_in
 from models.stylegan2_face.encoders import Heatmaps
 from models.tensors import AnyMaps, Images, Scalar
 
@@ -100,17 +100,6 @@ def davs_l1(made: Images, true: Images) -> Scalar:
     off = (made - true).abs() * 127.5
     rows, columns = box_in(off.shape[-1], MOUTH_BOX)
     return _WHOLE * off.mean() + _MOUTH * off[:, :, rows, columns].mean()
-
-
-def eyes_l1(made: Images, true: Images) -> Scalar:
-    """Mean difference of eyes and brows [grey levels].
-
-    Args:
-        made: RGB -1..1, not clipped.
-        true: Likewise.
-    """
-    off = (made.float() - true)[:, :, *box_in(made.shape[-1], EYE_BOX)]
-    return off.abs().mean() * 127.5
 
 
 def landmark_loss(

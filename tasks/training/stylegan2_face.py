@@ -22,7 +22,6 @@ from models.stylegan2_face.losses import (
     VGG_WEIGHTS,
     critics_loss,
     davs_l1,
-    eyes_l1,
     feature_loss,
     taken_for_real,
     uniform_loss,
@@ -70,9 +69,6 @@ class FaceWeights(Settings):
     unit_contrast: float = Field(1.0, ge=0, description="distances of features of unit length")
     raw_contrast: float = Field(1.0, ge=0, description="distances of features as they are")
     disentangle: float = Field(1.0, ge=0, description="the identity's maps tell no speech")
-    eyes: float = Field(
-        0.0, ge=0, description="eyes and brows once more by themselves (ours): L1 on grey levels"
-    )
 
 
 class FaceRates(Settings):
@@ -101,13 +97,6 @@ class FaceSettings(SpeakingSquareSettings):
     )
     drawn_frames: int = Field(
         6, ge=1, description="faces of a sample that are drawn, by speech and by video each"
-    )
-    near_rest: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="share of samples that are drawn with eyes, contour and pose of other frames "
-        "of theirs, which do not tell how the mouth is (ours)",
     )
     reconstruction: Literal["vgg", "l1"] = Field(
         "vgg", description="how pictures are compared: features of VGG19, or DAVS's L1"
@@ -205,15 +194,11 @@ class FaceRecipe(SquareRecipe):
             with torch.no_grad():
                 made = self._made(networks, batch, draw=bool(self._pictures))
             return self._critics_loss(networks["critics"], batch, made)
-        own = self._settings
-        made = self._made(networks, batch, near=own.near_rest)
+        made, own = self._made(networks, batch), self._settings
         parts = contrasts(made["audio"], made["lips"], own.contrast)
         true = batch["face"][:, own.drawn].flatten(0, 1)
         name = "reconstruction" if self._perceptual is not None else "l1"
         parts[name] = torch.stack(self._compared(networks, made, true)).mean()
-        if own.losses.eyes:
-            each = [eyes_l1(made[f"by_{drive}"], true) for drive in _DRIVES]
-            parts["eyes"] = torch.stack(each).mean()
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -313,9 +298,7 @@ class FaceRecipe(SquareRecipe):
             parts[f"{name}_critic"] = torch.stack(each).mean()
         return torch.stack(list(parts.values())).sum(), parts
 
-    def _made(
-        self, networks: Networks, batch: Batch, *, draw: bool = True, near: float = 0.0
-    ) -> dict[str, Tensor]:
+    def _made(self, networks: Networks, batch: Batch, *, draw: bool = True) -> dict[str, Tensor]:
         own = self._settings
         made: dict[str, Tensor] = networks["face"](
             batch["reference_face"][:, 0],
@@ -323,7 +306,6 @@ class FaceRecipe(SquareRecipe):
             batch["cepstra"][:, self._shown],
             batch.get("betrayed_face") if own.disentangle else None,
             own.drawn if draw else None,
-            near,
         )
         return made
 
@@ -372,7 +354,6 @@ class FaceLearner(nn.Module):
         cepstra: Tensor,
         betrayed: Tensor | None,
         drawn: slice | None,
-        near: float = 0.0,
     ) -> dict[str, Tensor]:
         """Features `audio`, `lips` and `rest` (sample, frame, feature), `maps` of the identity in
         faces that may betray speech, and faces drawn `by_audio` and `by_video`.
@@ -383,7 +364,6 @@ class FaceLearner(nn.Module):
             cepstra: (sample, frame, 20, 12), what is heard.
             betrayed: (sample, classified, 3, side, side); None: none are looked at.
             drawn: Which frames are drawn; None: none.
-            near: Share of samples, at random, that are drawn with the rest of other frames.
         """
         shape = faces.shape[:2]
         lips, rest = self.face.see(faces.flatten(0, 1))
@@ -394,9 +374,8 @@ class FaceLearner(nn.Module):
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
             identity = self.face.identity(person)
-            rest = others_rest(found["rest"], near) if near else found["rest"]
             for drive, name in (("audio", "audio"), ("video", "lips")):
-                found[f"by_{drive}"] = self.drawn(identity, found[name], rest, drawn)
+                found[f"by_{drive}"] = self.drawn(identity, found[name], found["rest"], drawn)
         return found
 
     def drawn(self, identity: Identity, lips: Tensor, rest: Tensor, frames: slice) -> Tensor:
@@ -412,19 +391,6 @@ class FaceLearner(nn.Module):
         whose = identity.repeated(lips.shape[1])
         made: Tensor = self.face(whose, lips.flatten(0, 1), rest.flatten(0, 1))
         return made
-
-
-def others_rest(rest: Tensor, share: float) -> Tensor:
-    """Of so large a share of samples, at random, each frame's feature is another frame's.
-
-    Args:
-        rest: (sample, frame, feature).
-        share: 0..1.
-    """
-    count, frames = rest.shape[:2]
-    turn = torch.randint(1, max(2, frames), (count, 1)) * (torch.rand(count, 1) < share)
-    rows = (torch.arange(frames) + turn) % frames
-    return rest[torch.arange(count)[:, None], rows]
 
 
 def _psnr(made: Tensor, true: Tensor) -> Tensor:

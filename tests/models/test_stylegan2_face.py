@@ -11,7 +11,6 @@ from models.audio.mfcc import SAMPLE_RATE, mfcc
 from models.faces.mesh.align import Pose, estimate_pose
 from models.faces.mesh.indices import JAW, LIPS
 from models.stylegan2_face.alignment import (
-    EYE_BOX,
     MOUTH_BOX,
     TARGETS,
     anchors,
@@ -27,7 +26,6 @@ from models.stylegan2_face.losses import (
     contrast,
     critics_loss,
     davs_l1,
-    eyes_l1,
     feature_loss,
     lag_curve,
     landmark_loss,
@@ -210,13 +208,6 @@ def test_pictures_are_compared_in_features_or_as_davs_does() -> None:
     share = 64 * 128 / 256**2
     assert davs_l1(made, torch.zeros_like(made)).item() == pytest.approx(4 * 2 * share + 8 * 2)
     assert box_in(128, MOUTH_BOX) == (slice(85, 117), slice(32, 96))
-
-
-def test_eyes_alone_count_once_more() -> None:
-    true = torch.zeros(1, 3, 128, 128)
-    made = torch.ones_like(true)
-    made[:, :, *box_in(128, EYE_BOX)] = 0.5
-    assert eyes_l1(made, true).item() == pytest.approx(0.5 * 127.5)
 
 
 def test_heatmaps_are_gaussians_at_the_points() -> None:

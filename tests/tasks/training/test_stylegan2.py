@@ -25,7 +25,7 @@ from tasks.training.stylegan2 import (
     square_batch,
 )
 from tasks.training.stylegan2_embedding import EmbeddingRecipe, EmbeddingSettings
-from tasks.training.stylegan2_face import FaceRecipe, FaceSettings, others_rest
+from tasks.training.stylegan2_face import FaceRecipe, FaceSettings
 from tests.flows.methods.test_meta_talk import write_trained
 
 SMALL = {"side": 128, "fan_width": 16, "audio_width": 4, "features": 8}
@@ -113,16 +113,6 @@ def test_each_phase_moves_all_of_its_own_and_nothing_else(
         for name, child in networks[phase].named_modules():
             if isinstance(child, nn.Conv2d) and child.weight.requires_grad:
                 assert moved(child), f"{phase}: {name}"
-
-
-def test_the_rest_of_a_face_may_be_another_frames_of_its_sample() -> None:
-    rest = torch.arange(60.0).reshape(20, 3, 1)
-    assert torch.equal(others_rest(rest, 0), rest)
-    torch.manual_seed(0)
-    turned = others_rest(rest, 1)
-    assert torch.equal(turned.sort(1).values, rest) and not (turned == rest).any()
-    half = (others_rest(rest, 0.5) == rest).all(2).all(1).float().mean()
-    assert 0.2 < half < 0.8
 
 
 def test_mouths_are_classed_by_how_far_they_are_open() -> None:
