@@ -92,12 +92,7 @@ def moved(network: nn.Module) -> bool:
         {"gan": "frame", "contrast": "unit", "sync": False},
         {"gan": "sequence", "contrast": "raw", "disentangle": False},
         {"speech_classes": "words", "size": {**FACE["size"], "decoder": "davs"}},
-        {
-            "speech_classes": "words",
-            "hidden": "opening",
-            "near_rest": 0.5,
-            "losses": {"eyes": 1.0},
-        },
+        {"speech_classes": "words", "hidden": "opening"},
     ],
     ids=["all", "frame", "sequence", "davs", "opening"],
 )
