@@ -71,8 +71,7 @@ def open_speaking(
     assert isinstance(settings, SpeakingSquareSettings)
     size: EmbeddingSize = settings.size  # type: ignore[attr-defined]
     cut_parts, learned = _cutter(job, size, sound=size.mfcc), list[SquareBlocks]()
-    units: list[NDArray[np.float32]] = []
-    opened: list[NDArray[np.float32]] = []
+    classes: list[tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]] = []
 
     def cut(parts: Sequence[ClipPart], judged: bool) -> SquareBlocks:
         windows = settings.window.model_copy(
@@ -86,19 +85,12 @@ def open_speaking(
         words = words_of(parts, settings.classes) if settings.speech_classes == "words" else None
         chosen = parts if words is None else [part for part in parts if part.row in words]
         made = cut_parts(chosen)
-        blocks = SquareBlocks(made, job.store, windows)
-        if not judged and words is None:
-            units.append(find_units(blocks.all_heard(), settings.classes))
-        if not judged and by_opening:
-            opened.append(blocks.opening_bounds())
-        blocks = SquareBlocks(
-            made,
-            job.store,
-            windows,
-            units=units[0] if units else None,
-            opened=opened[0] if opened else None,
-            words=words,
-        )
+        if not judged and (words is None or by_opening):
+            plain = SquareBlocks(made, job.store, windows)
+            units = find_units(plain.all_heard(), settings.classes) if words is None else None
+            classes.append((units, plain.opening_bounds() if by_opening else None))
+        units, opened = classes[0] if classes else (None, None)
+        blocks = SquareBlocks(made, job.store, windows, units=units, opened=opened, words=words)
         learned.append(blocks)
         return blocks
 
