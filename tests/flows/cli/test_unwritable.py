@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stores import overview
 from stores.artifacts.store import Store
 from tasks.engine.open_run import open_run
 from tests.command import Ended, invoke
@@ -142,6 +143,7 @@ def test_every_command_is_tried() -> None:
 def test_reading_needs_no_writing(
     names: tuple[str, ...], code: int, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(overview, "seconds_since", lambda created: 60.0)
     wanted = invoke(*names, *READERS[names])
     assert wanted.exit_code == (2 if names == ("verify",) else 0), "it finds no mark"
     refuse(monkeypatch, place / "store", code)
