@@ -80,6 +80,7 @@ def open_speaking(
                 "stride": settings.judged_stride if judged else settings.stride,
                 "references": references,
                 "classified": classified,
+                "spread": by_opening,
             }
         )
         words = words_of(parts, settings.classes) if settings.speech_classes == "words" else None

@@ -10,23 +10,34 @@ from models.tensors import FeatureMaps
 _PER_FRAME = 128
 _DROPOUT = 0.5
 _HIDDEN = 512
+_SLOPE = 0.2
+_WIDER = 8
+"""Maps that a critic sees deviations through, where one is DAVS's."""
 
 
 class SpeechCritic(nn.Module):
     """D_id: which class of speech do the identity's maps betray?
+
+    It leaks: rectified, its only map is soon nowhere positive, as nothing is easier for maps that
+    are to deceive it, and then it learns nothing any more (ours).
 
     Args:
         channels: Of a map.
         side: Of a map [px].
         frames: Seen together: those of a word; 1 for units of speech.
         classes: To choose from.
+        about: So many faces of a clip come in a row, and each is seen as it deviates from their
+            mean, through more maps (ours); 1: as it is.
     """
 
-    def __init__(self, channels: int, side: int, *, frames: int, classes: int) -> None:
+    def __init__(
+        self, channels: int, side: int, *, frames: int, classes: int, about: int = 1
+    ) -> None:
         super().__init__()
-        self.frames = frames
-        self.conv = nn.Conv2d(channels, 1, 3, 2, 1)
-        self.linear = nn.Linear((side // 2) ** 2, _PER_FRAME)
+        self.frames, self.about = frames, about
+        wide = 1 if about == 1 else _WIDER
+        self.conv = nn.Conv2d(channels, wide, 3, 2, 1)
+        self.linear = nn.Linear(wide * (side // 2) ** 2, _PER_FRAME)
         self.last = nn.Sequential(nn.Dropout(_DROPOUT), nn.Linear(frames * _PER_FRAME, classes))
 
     def forward(self, maps: FeatureMaps) -> Tensor:
@@ -35,8 +46,12 @@ class SpeechCritic(nn.Module):
         Args:
             maps: (batch * frames, channel, side, side), a sample's frames in a row.
         """
-        told: Tensor = self.linear(functional.relu(self.conv(maps).flatten(1)))
-        logits: Tensor = self.last(functional.relu(told).reshape(-1, self.frames * _PER_FRAME))
+        if self.about > 1:
+            clips = maps.reshape(-1, self.about, *maps.shape[1:])
+            maps = (clips - clips.mean(1, keepdim=True)).flatten(0, 1)
+        seen = functional.leaky_relu(self.conv(maps).flatten(1), _SLOPE)
+        told = functional.leaky_relu(self.linear(seen), _SLOPE)
+        logits: Tensor = self.last(told.reshape(-1, self.frames * _PER_FRAME))
         return logits
 
 

@@ -185,7 +185,11 @@ class VideoEncoder(nn.Module):
 
 
 class _Head(nn.Module):
-    """Some of the maps → a feature, by one map in between, as DAVS has it."""
+    """Some of the maps → a feature, by one map in between, as DAVS has it.
+
+    DAVS rectifies that map. One that is nowhere positive never learns again, and that of the eyes
+    came to it: here it leaks (ours).
+    """
 
     def __init__(self, points: tuple[int, ...], area: int, features: int) -> None:
         super().__init__()
@@ -196,7 +200,7 @@ class _Head(nn.Module):
 
     def forward(self, maps: Heatmaps) -> Features:
         joined = self.conv(functional.relu(self.norm(maps[:, self.points])))
-        feature: Tensor = self.linear(functional.relu(joined.flatten(1)))
+        feature: Tensor = self.linear(functional.leaky_relu(joined.flatten(1), _SLOPE))
         return feature
 
 

@@ -3,9 +3,9 @@
 A batch holds of each window, 25 ticks a second: `face` (B, frames, 3, side, side) uint8 RGB, at
 the ticks of `shown`, with `points` (B, frames, 68, 2) iBUG's points [px of the square]; `cepstra`
 (B, ticks, 20, 12) and `unit` (B, ticks) of all its ticks; `betrayed_face` (B, classified, 3, side,
-side), consecutive ones from its middle, with `betrayed_class` (B, classified), their unit or how
-far their mouth is open; `reference_face` (B, references, 3, side, side), others of the same clip;
-`word` and `person` (B,) by number; and `row` (B,) of the index.
+side), consecutive ones from its middle or some of all of the clip, with `betrayed_class` (B,
+classified), their unit or how far their mouth is open; `reference_face` (B, references, 3, side,
+side), others of the same clip; `word` and `person` (B,) by number; and `row` (B,) of the index.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,6 +56,7 @@ class SquareWindows(BaseModel):
         ge=0,
         description="consecutive faces from the window's middle",
     )
+    spread: bool = Field(default=False, description="these are from all of the clip instead")
     sound: bool = Field(default=True, description="what is heard comes with it")
 
     @property
@@ -125,7 +126,7 @@ class SquareBlocks(BlockDataset):
                 found["unit"] = nearest(found["cepstra"], self._units)
             found["class"] = found["unit"]
         if self._opened is not None:
-            found["class"] = np.searchsorted(self._opened, openings(found["points"]))
+            found["class"] = np.searchsorted(self._opened, deviations(found["points"]))
         rest = {n: torch.from_numpy(np.ascontiguousarray(array)) for n, array in found.items()}
         return rest | self._shown(block, rows)
 
@@ -149,7 +150,10 @@ class SquareBlocks(BlockDataset):
         own = self._squares
         shown = start + np.array(own.shown)
         middle = start + (own.ticks - own.classified) // 2
-        betrayed = slice(middle, middle + own.classified)
+        betrayed = middle + np.arange(own.classified)
+        if own.spread and own.classified:
+            total = len(block["points"])
+            betrayed = (start + np.arange(own.classified) * total // own.classified) % total
         sample = {name: block[name][shown] for name in ("face", "points")}
         sample |= {"reference_face": block["face"][others]}
         sample |= {name: block[name][0] for name in ("word", "person")}
@@ -176,13 +180,21 @@ class SquareBlocks(BlockDataset):
         return np.concatenate(found)
 
     def opening_bounds(self) -> NDArray[np.float32]:
-        """(OPENINGS - 1,) of the classes that mouths fall into by their opening [px]."""
-        found = np.concatenate([openings(self._points(block)) for block in self._blocks])
+        """(OPENINGS - 1,) of the classes that mouths fall into by `deviations` [px]."""
+        found = np.concatenate([deviations(self._points(block)) for block in self._blocks])
         shares = np.arange(1, OPENINGS) / OPENINGS
         return np.asarray(np.quantile(found, shares), np.float32)
 
 
-def openings(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Distance (tick,) of the middle inner lips of iBUG's points (tick, 68, 2) [their unit]."""
+def deviations(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """By how much a mouth is wider open than the clip's on average.
+
+    Args:
+        points: iBUG's (tick, 68, 2), of which the middle ones of the inner lips tell.
+
+    Returns:
+        (tick,), in the points' unit.
+    """
     upper, lower = (points[:, n] for n in _INNER_LIPS)
-    return np.asarray(np.linalg.norm(upper - lower, axis=1), np.float32)
+    opened = np.linalg.norm(upper - lower, axis=1)
+    return np.asarray(opened - opened.mean(), np.float32)
