@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.stylegan2.layers import EPS, EqualLinear, StyledConv
 from models.stylegan2.pyramid import Pyramid, channels_of
+from models.stylegan2_face.alignment import EYE_BOX, MOUTH_BOX, box_in
 from models.stylegan2_face.encoders import Features, map_channels
 from models.stylegan2_face.settings import FaceSize
 from models.tensors import AnyMaps, FeatureMaps, Images
@@ -20,9 +22,10 @@ _COLOURS = 0.1
 """Deviation that ToRGB's weights begin with, 1 in StyleGAN2 (ours)."""
 
 
-def style_inputs(size: FaceSize) -> int:
-    """Numbers of lip, identity and face feature together."""
-    return size.features + 8 * size.identity_width + size.rest_features
+def feature_parts(size: FaceSize) -> tuple[int, int, int, int]:
+    """Numbers of what a decoder is given together: lips, identity, eyes and brows, contour."""
+    eyes = size.eye_features
+    return size.features, 8 * size.identity_width, eyes, size.rest_features - eyes
 
 
 class StyleDecoder(Pyramid):
@@ -32,6 +35,9 @@ class StyleDecoder(Pyramid):
     levels finer than the finest map take that one, coarser ones the feature alone. With `skips` the
     map of a level's size is joined before its second convolution. It is not demodulated, so its
     pixels are normalised first: else the blobs come back that demodulation removed (ours).
+
+    With `regions` styles are of identity and contour alone. Lips and eyes are joined as maps at an
+    eighth of the side, which are zero outside of their boxes, so that what they change lies there.
 
     Args:
         size: Layout.
@@ -45,17 +51,20 @@ class StyleDecoder(Pyramid):
             self.keep_noises()
         maps = map_channels(size)
         self.pooled = [min(side, max(maps)) for side in self.sides] if size.style_maps else []
-        inputs = style_inputs(size)
+        self.parts = feature_parts(size)
+        self.regions = Regions(size) if size.regions else None
+        inputs = sum(self.parts) if self.regions is None else self.parts[1] + self.parts[3]
         extra = [maps.get(side, 0) for side in self.pooled] or [0] * len(self.sides)
         self.styles = nn.ModuleList(
             EqualLinear(inputs + more, size.style, activate=True) for more in extra
         )
         self.joined = maps if size.skips else {}
         for level, side in enumerate(self.sides[1:]):
-            if side in self.joined:
-                wide = channels[level + 1]
-                second = StyledConv(wide + maps[side], wide, size.style)
-                self.convs[2 * level + 1] = second
+            wide, more = channels[level + 1], self.joined.get(side, 0)
+            if self.regions is not None and side == self.regions.side:
+                more += self.regions.channels
+            if more:
+                self.convs[2 * level + 1] = StyledConv(wide + more, wide, size.style)
         for to_rgb in (self.to_rgb1, *self.to_rgbs):
             # Else the levels' colours add up to far beyond -1..1, which takes long to unlearn.
             nn.init.normal_(to_rgb.conv.weight, std=_COLOURS)
@@ -80,8 +89,10 @@ class StyleDecoder(Pyramid):
         pooled = {side: each.mean((2, 3)) for side, each in maps.items()}
         told = [[pooled[side]] if side in pooled else [] for side in self.pooled]
         told = told or [[]] * len(self.sides)
+        lips, who, eyes, contour = torch.split(features, list(self.parts), 1)
+        styled = features if self.regions is None else torch.cat([who, contour], 1)
         styles = [
-            style(torch.cat([features, *more], 1))
+            style(torch.cat([styled, *more], 1))
             for style, more in zip(self.styles, told, strict=True)
         ]
         noise = self._noises() if noise is None else noise
@@ -93,12 +104,47 @@ class StyleDecoder(Pyramid):
             side = self.sides[level + 1]
             if side in self.joined:
                 now = torch.cat([now, normalised(maps[side]).to(now.dtype)], 1)
+            if self.regions is not None and side == self.regions.side:
+                now = torch.cat([now, self.regions(lips, eyes).to(now.dtype)], 1)
             now = self.convs[at + 1](now, style, noise[at + 2])
             picture = to_rgb(now, style, picture)
         return picture
 
     def _noises(self) -> list[Tensor | None]:
         return list(self.noises.buffers()) if self.noise == "fixed" else [None] * self.num_layers
+
+
+class Regions(nn.Module):
+    """Lips and eyes as maps, each within its box.
+
+    Args:
+        size: Layout.
+    """
+
+    def __init__(self, size: FaceSize) -> None:
+        super().__init__()
+        self.side, self.channels = size.side // 8, max(1, size.features // 4)
+        self.boxes = [box_in(self.side, box) for box in (MOUTH_BOX, EYE_BOX)]
+        self.shapes = [(r.stop - r.start, c.stop - c.start) for r, c in self.boxes]
+        self.told = nn.ModuleList(
+            EqualLinear(inputs, self.channels * high * wide, activate=True)
+            for inputs, (high, wide) in zip(
+                (size.features, size.eye_features), self.shapes, strict=True
+            )
+        )
+
+    def forward(self, lips: Features, eyes: Float[Tensor, "batch _eyes"]) -> FeatureMaps:
+        """(batch, channels, side, side), zero outside of mouth and eyes.
+
+        Args:
+            lips: Lip feature.
+            eyes: First half of the face feature.
+        """
+        maps = lips.new_zeros(len(lips), self.channels, self.side, self.side)
+        parts = zip((lips, eyes), self.told, self.boxes, self.shapes, strict=True)
+        for feature, told, (rows, columns), shape in parts:
+            maps[:, :, rows, columns] = told(feature).reshape(-1, self.channels, *shape).to(maps)
+        return maps
 
 
 class _NoNoise(nn.Module):
@@ -124,7 +170,7 @@ class DavsDecoder(nn.Module):
         start = size.side // 64
         widths = [max(1, round(size.narrow * wide)) for _, wide in _DAVS]
         self.start = nn.Sequential(
-            nn.ConvTranspose2d(style_inputs(size), widths[0], start, bias=False),
+            nn.ConvTranspose2d(sum(feature_parts(size)), widths[0], start, bias=False),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(),
         )

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Align = Literal["rigid", "davs"]
 """How faces are laid into their squares: by points that speech does not move; or, as DAVS has it,
@@ -109,3 +109,19 @@ class FaceSize(EmbeddingSize, IdentitySize):
         default="none",
         description="in the decoder: none; fixed, part of the weights; random, which flickers",
     )
+    regions: bool = Field(
+        default=False,
+        description="lips and eyes are told to stylegan2's decoder where they are to be drawn, and "
+        "not by styles, which change all of a face (ours)",
+    )
+
+    @model_validator(mode="after")
+    def _regions_of_stylegan2(self) -> "FaceSize":
+        if self.regions and self.decoder != "stylegan2":
+            raise ValueError("regions are of decoder=stylegan2; set regions=false")
+        return self
+
+    @property
+    def eye_features(self) -> int:
+        """Numbers that tell eyes and brows, the first ones of the rest of a face."""
+        return self.features // 2
