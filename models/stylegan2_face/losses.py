@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.audiodvp.critic import adversarial_loss
-from models.stylegan2_face.alignment import MOUTH_BOX, box_in
+from models.stylegan2_face.alignment import EYE_BOX, MOUTH_BOX, box_in
 from models.stylegan2_face.encoders import Heatmaps
 from models.tensors import AnyMaps, Images, Scalar
 
@@ -18,6 +18,13 @@ _UNIFORM = 1e6
 """Of DAVS, for 500 words; scaled by the square of their number, as probabilities are (ours)."""
 VGG_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Of relu1_1 to relu5_1, as pix2pixHD has them; the paper gives none."""
+LIP_SPANS = ((61, 67), (62, 66), (63, 65), (51, 57), (48, 54), (60, 64))
+EYE_SPANS = (
+    *((37, 41), (38, 40), (43, 47), (44, 46)),
+    *((36, 39), (42, 45), (19, 37), (24, 44), (21, 22)),
+)
+CONTOUR_SPANS = ((30, 2), (30, 14), (30, 8), (27, 30), (30, 33), (27, 8))
+"""Pairs of iBUG's points that a feature is to tell the distance of (ours)."""
 _WHOLE, _MOUTH = 4.0, 8.0
 """Of DAVS's L1, on grey levels."""
 
@@ -90,16 +97,18 @@ def feature_loss(
     return torch.stack(parts).sum()
 
 
-def davs_l1(made: Images, true: Images) -> Scalar:
+def davs_l1(made: Images, true: Images, *, eyes: float = 0.0) -> Scalar:
     """4 times the mean difference of whole pictures and 8 times that of mouths [grey levels].
 
     Args:
         made: RGB -1..1.
         true: Likewise.
+        eyes: So many times that of eyes and brows, too (ours).
     """
     off = (made - true).abs() * 127.5
-    rows, columns = box_in(off.shape[-1], MOUTH_BOX)
-    return _WHOLE * off.mean() + _MOUTH * off[:, :, rows, columns].mean()
+    boxes = ((MOUTH_BOX, _MOUTH), (EYE_BOX, eyes))
+    parts = [w * off[:, :, *box_in(off.shape[-1], box)].mean() for box, w in boxes if w]
+    return _WHOLE * off.mean() + torch.stack(parts).sum()
 
 
 def landmark_loss(
@@ -118,6 +127,18 @@ def landmark_loss(
     off = (centres - points[..., None] * (size / side)).square() / (2 * spread**2)
     wanted = torch.exp(-off[:, :, 1, :, None] - off[:, :, 0, None, :])
     return (maps.float() - wanted).square().sum((2, 3)).mean()
+
+
+def spans(points: Float[Tensor, "face 68 2"], pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """Distances (face, pair) of pairs of points [their unit]: how far a part of the face is open.
+
+    Args:
+        points: iBUG's.
+        pairs: Of two points each.
+    """
+    first, second = torch.tensor(pairs, device=points.device).unbind(1)
+    found: Tensor = (points[:, first] - points[:, second]).norm(dim=2)
+    return found
 
 
 def nearer_others(

@@ -10,7 +10,15 @@ from torch.nn import functional
 
 from models.stylegan2_face.critics import Critics, SpeechClassifier, SyncCritic
 from models.stylegan2_face.encoders import Embedding, VideoEncoder
-from models.stylegan2_face.losses import critics_loss, landmark_loss, taken_for_real
+from models.stylegan2_face.losses import (
+    CONTOUR_SPANS,
+    EYE_SPANS,
+    LIP_SPANS,
+    critics_loss,
+    landmark_loss,
+    spans,
+    taken_for_real,
+)
 from models.stylegan2_face.settings import EmbeddingSize, Settings
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights
@@ -45,6 +53,13 @@ class EmbeddingWeights(Settings):
     raw_contrast: float = Field(1.0, ge=0, description="distances of features as they are")
     sync: float = Field(5.0, ge=0, description="lips are taken for speech by the critic")
     landmarks: float = Field(1.0, ge=0, description="maps show the points, as long as they learn")
+    spans: float = Field(
+        0.0,
+        ge=0,
+        description="how far lips are open is told by features of lips and of speech, eyes, brows "
+        "and the head's turn by those of the rest of the face (ours); 0: not asked, and the rest "
+        "is left to stylegan2.face",
+    )
 
 
 class EmbeddingSettings(SpeakingSquareSettings):
@@ -70,10 +85,15 @@ class EmbeddingLearner(nn.Module):
     def __init__(self, settings: EmbeddingSettings) -> None:
         super().__init__()
         self.embedding = Embedding(settings.size)
-        # Nothing in this recipe tells what the rest of the face is for.
-        self.embedding.video.rest.requires_grad_(False)
         frames = settings.frames if settings.speech_classes == "words" else 1
         features = settings.size.features
+        # By spans alone this recipe tells what the rest of the face is for.
+        self.embedding.video.rest.requires_grad_(settings.losses.spans > 0)
+        self.lip_reader: nn.Module | None = None
+        if settings.losses.spans:
+            self.lip_reader = nn.Linear(features, len(LIP_SPANS))
+            told = len(EYE_SPANS) + len(CONTOUR_SPANS)
+            self.rest_reader = nn.Linear(settings.size.rest_features, told)
         self.classifier = SpeechClassifier(features, frames=frames, classes=settings.classes)
 
     def forward(self, faces: Tensor, cepstra: Tensor) -> dict[str, Tensor]:
@@ -84,15 +104,19 @@ class EmbeddingLearner(nn.Module):
             cepstra: (sample, frame, 20, 12).
         """
         shape = faces.shape[:2]
-        lips, _, maps = self.embedding.video(faces.flatten(0, 1))
+        lips, rest, maps = self.embedding.video(faces.flatten(0, 1))
         heard = self.embedding.audio(cepstra.flatten(0, 1))
-        return {
+        found = {
             "lips": rows_of(lips, shape),
             "audio": rows_of(heard, shape),
             "seen_class": self.classifier(lips),
             "heard_class": self.classifier(heard),
             "maps": maps,
         }
+        if self.lip_reader is not None:
+            found["seen_lips"], found["heard_lips"] = map(self.lip_reader, (lips, heard))
+            found["seen_rest"] = self.rest_reader(rest)
+        return found
 
 
 class EmbeddingRecipe(SquareRecipe):
@@ -145,6 +169,8 @@ class EmbeddingRecipe(SquareRecipe):
         if self._fan is None and step < own.supervised_steps:
             points = batch["points"].flatten(0, 1)
             parts["landmarks"] = landmark_loss(made["maps"], points, side=own.size.side)
+        if own.losses.spans:
+            parts["spans"] = torch.stack(list(self._spans(made, batch).values())).sum()
         return weighed(parts, own.losses.model_dump()), parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
@@ -156,6 +182,8 @@ class EmbeddingRecipe(SquareRecipe):
             for name in _CLASSES:
                 right = (made[name].argmax(1) == labels).float()
                 means.add(name, right.mean(), len(right))
+            for name, off in self._spans(made, batch).items():
+                means.add(name, off, len(made["maps"]))
             spoken.add(embedding, made["lips"], batch)
         return means.found() | spoken.figures()
 
@@ -179,6 +207,17 @@ class EmbeddingRecipe(SquareRecipe):
             batch["face"], batch["cepstra"][:, self._shown]
         )
         return made
+
+    def _spans(self, made: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Mean error of each span that was told, by who told it [% of the side]; none if none."""
+        points = batch["points"].flatten(0, 1) / self._settings.size.side
+        pairs = {"seen_lips": LIP_SPANS, "heard_lips": LIP_SPANS}
+        pairs |= {"seen_rest": EYE_SPANS + CONTOUR_SPANS}
+        return {
+            name: 100 * functional.l1_loss(made[name].float(), spans(points, pairs[name]))
+            for name in pairs
+            if name in made
+        }
 
     def _labels(self, batch: Batch) -> Tensor:
         words = self._settings.speech_classes == "words"

@@ -65,6 +65,9 @@ class FaceWeights(Settings):
     )
     reconstruction: float = Field(10.0, ge=0, description="features of the true pictures (vgg)")
     l1: float = Field(1.0, ge=0, description="DAVS's L1 on grey levels (l1)")
+    eyes: float = Field(
+        0.0, ge=0, description="share of eyes and brows in that (ours); the mouth's is 8"
+    )
     sync: float = Field(5.0, ge=0, description="lips are taken for speech by the critic")
     unit_contrast: float = Field(1.0, ge=0, description="distances of features of unit length")
     raw_contrast: float = Field(1.0, ge=0, description="distances of features as they are")
@@ -75,7 +78,10 @@ class FaceRates(Settings):
     """By how much a part's learning rate is larger; the paper has one for all."""
 
     embedding: float = Field(
-        1.0, ge=0, description="encoders of speech and lips, which have learned before"
+        1.0,
+        ge=0,
+        description="encoders of speech and video, which have learned before; 0: they stay as "
+        "they are, which needs a file of stylegan2.embedding that learned by losses.spans",
     )
     person: float = Field(1.0, ge=0, description="encoder of the identity")
     decoder: float = Field(
@@ -109,14 +115,14 @@ class FaceSettings(SpeakingSquareSettings):
     )
     hidden: Literal["speech", "opening"] = Field(
         "speech",
-        description="what the maps are to hide: the class of speech; or how far the mouth is open "
-        "(ours), of which a face betrays more",
+        description="what the maps are to hide: the class of speech; or how much wider the mouth "
+        "is open than on the clip's average (ours), of which a face betrays more",
     )
     classified_frames: int = Field(
         20,
         ge=1,
         description="consecutive faces of a sample whose maps it sees: of a word together, of "
-        "units one by one",
+        "units one by one; of openings as many from all of the clip, each beside their mean",
     )
     critic_width: int = Field(
         64, ge=1, description="channels of the first layer of the critics of pictures"
@@ -142,7 +148,8 @@ class FaceRecipe(SquareRecipe):
         store: Holds the weights of VGG19, if the user has added them.
 
     Raises:
-        SettingsError: more faces are to be drawn than a sample has.
+        SettingsError: more faces are to be drawn than a sample has; an embedding is to stay as it
+            is and none is given.
     """
 
     name = "stylegan2.face"
@@ -154,6 +161,11 @@ class FaceRecipe(SquareRecipe):
             raise SettingsError(
                 f"drawn_frames {settings.drawn_frames} are more than the {settings.frames} frames "
                 "of a sample; take as many at most"
+            )
+        if not settings.rates.embedding and settings.embedding is None:
+            raise SettingsError(
+                "rates.embedding=0 leaves the encoders as they begin; give them as "
+                "embedding=FILE of stylegan2.embedding"
             )
         super().__init__(settings)
         self._settings, self._store, self._shown = settings, store, settings.window.shown
@@ -178,7 +190,9 @@ class FaceRecipe(SquareRecipe):
             begun_with(network, part, path, name, what=given, store=store)
         for name, share in own.rates.model_dump().items():
             self._rates |= dict.fromkeys(map(id, face.get_submodule(name).parameters()), share)
-        self._rates |= dict.fromkeys(map(id, face.embedding.video.rest.parameters()), 1.0)
+        if own.rates.embedding:
+            self._rates |= dict.fromkeys(map(id, face.embedding.video.rest.parameters()), 1.0)
+        face.embedding.requires_grad_(own.rates.embedding > 0)
         made: dict[str, nn.Module] = {"face": FaceLearner(face)}
         if "critics" in self.phases:
             made["critics"] = self._critics()
@@ -267,7 +281,10 @@ class FaceRecipe(SquareRecipe):
             side, channels = max(map_channels(own.size).items())
             frames = own.classified_frames if own.words_hidden else 1
             classes = own.classes if own.hidden == "speech" else OPENINGS
-            members["speech"] = SpeechCritic(channels, side, frames=frames, classes=classes)
+            about = own.classified_frames if own.hidden == "opening" else 1
+            members["speech"] = SpeechCritic(
+                channels, side, frames=frames, classes=classes, about=about
+            )
         if own.sync:
             members["sync"] = SyncCritic(own.size.features)
         if "frame" in self._pictures:
@@ -319,7 +336,7 @@ class FaceRecipe(SquareRecipe):
         with torch.autocast(true.device.type, enabled=False):
             drawn = [_limited(made[f"by_{drive}"].float()) for drive in _DRIVES]
             if self._perceptual is None:
-                return [davs_l1(each, true) for each in drawn]
+                return [davs_l1(each, true, eyes=self._settings.losses.eyes) for each in drawn]
             judge = networks["perceptual"]
             assert isinstance(judge, Backbone)
             with torch.no_grad():
@@ -346,6 +363,13 @@ class FaceLearner(nn.Module):
     def __init__(self, face: TalkingFace) -> None:
         super().__init__()
         self.face = face
+        self._learns = any(p.requires_grad for p in face.embedding.parameters())
+
+    def train(self, mode: bool = True) -> "FaceLearner":
+        """As of a module; an embedding that does not learn keeps its statistics."""
+        super().train(mode)
+        self.face.embedding.train(mode and self._learns)
+        return self
 
     def forward(
         self,

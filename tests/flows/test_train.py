@@ -34,7 +34,7 @@ from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError, SettingsError, TrainingError
 from tasks.training.checkpoint import Checkpoints
-from tasks.training.face_squares import OPENINGS, openings
+from tasks.training.face_squares import OPENINGS
 from tasks.training.loop import Training
 from tasks.training.perceptual import PerceptualNetwork
 from tasks.training.ranks import Rank
@@ -267,8 +267,8 @@ def test_presets_are_whole(recipe: str) -> None:
     assert (paper.ema_decay is None) == (recipe != "video_retalking.dnet")
     small, less = recipe_settings(recipe, "small", trainer={"steps": 7}, settings={})
     assert small.steps == 7
-    shorter = getattr(less, "frames", 1) < getattr(own, "frames", 1)
-    assert small.batch_size < paper.batch_size + shorter  # fewer samples, or as many shorter ones
+    faces = [t.batch_size * getattr(s, "frames", 1) for t, s in ((small, less), (paper, own))]
+    assert small.batch_size < paper.batch_size or faces[0] < faces[1]
     with pytest.raises(SettingsError, match="no preset 'large'; it has paper, small"):
         recipe_settings(recipe, "large", trainer={}, settings={})
     with pytest.raises(SettingsError, match=r"size\.wide"):
@@ -591,10 +591,8 @@ def test_faces_are_classed_by_what_they_are_to_hide(
     if hidden == "speech":
         np.testing.assert_array_equal(found, heard)
         return
-    gaps = [openings(b["points"].numpy().reshape(-1, 68, 2)) for b in batches]
-    by_gap = found[np.argsort(np.concatenate(gaps))]
-    assert (np.diff(by_gap) >= 0).all()
-    assert len(np.unique(found)) >= 4 and found.max() < OPENINGS
+    shares = np.bincount(found, minlength=OPENINGS) / len(found)
+    assert len(shares) == OPENINGS and (shares > 0.05).all(), "each class is as frequent"
 
 
 def _train_checked(settings: TrainSettings, recipe: Any, tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from models.audio.mfcc import SAMPLE_RATE, mfcc
 from models.faces.mesh.align import Pose, estimate_pose
 from models.faces.mesh.indices import JAW, LIPS
 from models.stylegan2_face.alignment import (
+    EYE_BOX,
     MOUTH_BOX,
     TARGETS,
     anchors,
@@ -20,7 +22,7 @@ from models.stylegan2_face.alignment import (
     square_transforms,
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
-from models.stylegan2_face.decoder import decoder, style_inputs
+from models.stylegan2_face.decoder import decoder, feature_parts
 from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
     contrast,
@@ -31,6 +33,7 @@ from models.stylegan2_face.losses import (
     landmark_loss,
     mean_length,
     nearer_others,
+    spans,
     taken_for_real,
     uniform_loss,
 )
@@ -88,6 +91,35 @@ def test_sizes_are_the_papers(given: dict[str, object], maps: dict[int, int], de
     )
 
 
+def test_spans_are_distances_of_pairs() -> None:
+    points = torch.zeros(2, 68, 2)
+    points[:, 66] = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    assert spans(points, ((62, 66), (61, 67))).tolist() == [[5, 0], [2, 0]]
+
+
+def test_what_is_nowhere_positive_goes_on_learning() -> None:
+    video = VideoEncoder(EmbeddingSize(side=128, fan_width=16, features=8))
+    critic = SpeechCritic(4, 16, frames=1, classes=3)
+    for module, given in (
+        (video.lips, torch.randn(2, 68, 32, 32)),
+        (critic, torch.randn(2, 4, 16, 16)),
+    ):
+        with torch.no_grad():
+            module.conv.bias.fill_(-1e3)
+        module(given).square().sum().backward()
+        assert bool(module.conv.weight.grad.any())
+
+
+def test_faces_are_judged_by_what_sets_them_apart_from_their_clip() -> None:
+    torch.manual_seed(0)
+    maps, person = torch.randn(6, 4, 16, 16), 5 * torch.randn(2, 4, 16, 16)
+    other = maps + person.repeat_interleave(3, 0)
+    for about, alike in ((3, True), (1, False)):
+        critic = SpeechCritic(4, 16, frames=1, classes=3, about=about).eval()
+        with torch.no_grad():
+            assert torch.allclose(critic(maps), critic(other), atol=1e-4) == alike
+
+
 def made_with(changes: dict[str, object], identity: Identity, size: FaceSize) -> torch.Tensor:
     torch.manual_seed(0)
     face = TalkingFace(size.model_copy(update=changes)).eval()
@@ -122,8 +154,33 @@ def test_an_untrained_decoder_draws_within_the_range_of_pictures() -> None:
     draw = decoder(size)
     maps = {s: torch.randn(2, c, s, s) for s, c in map_channels(size).items()}
     with torch.no_grad():
-        made = draw(torch.randn(2, style_inputs(size)), maps)
+        made = draw(torch.randn(2, sum(feature_parts(size))), maps)
     assert 0.05 < made.square().mean().sqrt() < 1
+
+
+def test_lips_and_eyes_change_their_regions_alone() -> None:
+    torch.manual_seed(0)
+    size = FaceSize.model_validate({**TINY, "regions": True})
+    draw = decoder(size).eval()
+    maps = {s: torch.randn(1, c, s, s) for s, c in map_channels(size).items()}
+    lips, _, eyes, _ = parts = feature_parts(size)
+    features = torch.randn(1, sum(parts))
+    with torch.no_grad():
+        plain = draw(features, maps)
+        for start, count, box in ((0, lips, MOUTH_BOX), (sum(parts[:2]), eyes, EYE_BOX)):
+            other = features.clone()
+            other[:, start : start + count] += 1
+            changed = (draw(other, maps) != plain).any(1)[0].nonzero()
+            rows, columns = box_in(size.side, box)
+            near = size.side // 4
+            assert len(changed) > 50
+            assert (
+                changed[:, 0].min() > rows.start - near and changed[:, 0].max() < rows.stop + near
+            )
+            assert changed[:, 1].min() > columns.start - near
+            assert changed[:, 1].max() < columns.stop + near
+    with pytest.raises(ValidationError, match="regions are of decoder=stylegan2"):
+        FaceSize(decoder="davs", regions=True)
 
 
 def test_noise_flickers_only_where_it_is_random() -> None:
@@ -207,6 +264,10 @@ def test_pictures_are_compared_in_features_or_as_davs_does() -> None:
     made[:, :, 170:234, 64:192] = 2 / 127.5
     share = 64 * 128 / 256**2
     assert davs_l1(made, torch.zeros_like(made)).item() == pytest.approx(4 * 2 * share + 8 * 2)
+    made[:, :, 82:146, 52:208] = 3 / 127.5
+    whole = 4 * (2 * share + 3 * 64 * 156 / 256**2)
+    found = davs_l1(made, torch.zeros_like(made), eyes=5.0).item()
+    assert found == pytest.approx(whole + 8 * 2 + 5 * 3)
     assert box_in(128, MOUTH_BOX) == (slice(85, 117), slice(32, 96))
 
 

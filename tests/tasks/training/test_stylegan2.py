@@ -16,7 +16,7 @@ from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize
 from stores.artifacts.store import Store
 from stores.dataset_index import ClipPart
 from stores.errors import SettingsError
-from tasks.training.face_squares import SquareWindows, openings
+from tasks.training.face_squares import SquareBlocks, SquareWindows, deviations
 from tasks.training.stylegan2 import (
     SquareAugmentation,
     begun_with,
@@ -113,7 +113,23 @@ def test_each_phase_moves_all_of_its_own_and_nothing_else(
 def test_mouths_are_classed_by_how_far_they_are_open() -> None:
     points = np.zeros((3, 68, 2), np.float32)
     points[:, 66] = [[0, 0], [3, 4], [0, 9]]
-    np.testing.assert_allclose(openings(points), [0, 5, 9])
+    mean = np.float32(14 / 3)
+    np.testing.assert_allclose(deviations(points), [0 - mean, 5 - mean, 9 - mean], rtol=1e-6)
+
+
+def test_faces_that_may_betray_an_opening_are_from_all_of_the_clip(tmp_path: Path) -> None:
+    ticks = np.arange(40)
+    block = {name: ticks for name in ("face", "points", "unit", "class")}
+    block |= {name: ticks[:1] for name in ("word", "person")}
+    block["cepstra"] = ticks
+    given = {"side": 128, "frames": 4, "stride": 1, "classified": 4}
+    for spread, wanted in ((False, [30, 31, 32, 33]), (True, [30, 0, 10, 20])):
+        windows = SquareWindows.model_validate({**given, "spread": spread})
+        sample = SquareBlocks([part(0, "talk.mp4")], str(tmp_path), windows).cut(
+            block, 30, np.array([7])
+        )
+        assert sample["betrayed_face"].tolist() == sample["betrayed_class"].tolist() == wanted
+        assert sample["face"].tolist() == [30, 31, 32, 33]
 
 
 def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
@@ -126,12 +142,17 @@ def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
 
 
 def test_parts_learn_at_their_own_rates(tmp_path: Path) -> None:
-    changes = {"learning_rate": 1e-3, "rates": {"embedding": 0.0, "person": 0.5, "decoder": 10}}
+    changes = {"learning_rate": 1e-3, "rates": {"embedding": 0.1, "person": 0.5, "decoder": 10}}
     recipe = FaceRecipe(FaceSettings.model_validate({**FACE, **changes}), str(tmp_path))
     networks = recipe.networks()
     optimizer = recipe.optimizer("face", networks["face"].parameters())
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
-    kinds = (("embedding.video.rest", 1e-3), ("embedding", 0), ("person", 5e-4), ("decoder", 1e-2))
+    kinds = (
+        ("embedding.video.rest", 1e-3),
+        ("embedding", 1e-4),
+        ("person", 5e-4),
+        ("decoder", 1e-2),
+    )
     for part, rate in kinds:
         for parameter in networks["face"].get_submodule(f"face.{part}").parameters():
             assert rates.pop(id(parameter), rate) == rate
@@ -165,12 +186,17 @@ def test_the_sync_critic_moves_lips_and_not_speech(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_embedding_learns_all_but_what_lips_do_not_need(tmp_path: Path) -> None:
-    settings = EmbeddingSettings.model_validate({**COMMON, "size": SMALL})
+@pytest.mark.parametrize("weight", [0, 1])
+def test_the_embedding_learns_the_rest_of_a_face_by_spans_alone(
+    weight: int, tmp_path: Path
+) -> None:
+    settings = EmbeddingSettings.model_validate(
+        {**COMMON, "size": SMALL, "losses": {"spans": weight}}
+    )
     networks = learned(EmbeddingRecipe(settings, str(tmp_path)), "embedding")
     without = {n for n, p in networks["embedding"].named_parameters() if p.grad is None}
     rest = {n for n, _ in networks["embedding"].named_parameters() if ".video.rest." in n}
-    assert without == rest
+    assert without == (set() if weight else rest)
     assert not any(p.grad is not None for p in networks["critic"].parameters())
 
 
@@ -227,6 +253,25 @@ def test_words_are_in_the_names_of_clips() -> None:
     assert words_of(parts, 2) == {0: 0, 2: 1, 3: 0}
     with pytest.raises(ValueError, match="speech_classes=units"):
         words_of([part(0, "talk.mp4")], 500)
+
+
+@pytest.mark.long
+def test_an_embedding_that_stays_is_as_it_was_given(tmp_path: Path) -> None:
+    file = write_trained("stylegan2_face_embedding", {**SMALL, "mfcc": "psf"}, tmp_path)
+    given = {**FACE, "embedding": str(file), "rates": {"embedding": 0}}
+    recipe = FaceRecipe(FaceSettings.model_validate(given), str(tmp_path))
+    with Store(str(tmp_path)).in_use():
+        networks = recipe.networks()
+    learner = networks["face"].train()
+    loss, _ = recipe.loss("face", networks, a_batch(), 0, {})
+    loss.backward()
+    embedding = learner.get_submodule("face.embedding")
+    for name, value in load_file(file).items():
+        torch.testing.assert_close(embedding.state_dict()[name], value, rtol=0, atol=0)
+    assert not any(p.grad is not None for p in embedding.parameters())
+    assert moved(learner.get_submodule("face.decoder"))
+    with pytest.raises(SettingsError, match="give them as embedding=FILE"):
+        FaceRecipe(FaceSettings.model_validate({**FACE, "rates": {"embedding": 0}}), str(tmp_path))
 
 
 def test_more_faces_than_a_sample_has_cannot_be_drawn(tmp_path: Path) -> None:
