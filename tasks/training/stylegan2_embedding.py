@@ -211,11 +211,11 @@ class EmbeddingRecipe(SquareRecipe):
     def _spans(self, made: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Mean error of each span that was told, by who told it [% of the side]; none if none."""
         points = batch["points"].flatten(0, 1) / self._settings.size.side
-        pairs = {"seen_lips": LIP_SPANS, "heard_lips": LIP_SPANS}
-        pairs |= {"seen_rest": EYE_SPANS + CONTOUR_SPANS}
+        lips, rest = spans(points, LIP_SPANS), spans(points, EYE_SPANS + CONTOUR_SPANS)
+        true = {"seen_lips": lips, "heard_lips": lips, "seen_rest": rest}
         return {
-            name: 100 * functional.l1_loss(made[name].float(), spans(points, pairs[name]))
-            for name in pairs
+            name: 100 * functional.l1_loss(made[name].float(), wanted)
+            for name, wanted in true.items()
             if name in made
         }
 
