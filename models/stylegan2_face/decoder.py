@@ -18,6 +18,7 @@ _DAVS = ((2, 512), (3, 512), (4, 256), (4, 256), (3, 128), (2, 64))
 """Convolutions of each size of DAVS's decoder, and their channels."""
 _JOINED = 3
 """Before this block the identity's map of its size is joined."""
+_KEPT, _LEAST = 1000, 1e-5
 _COLOURS = 0.1
 """Deviation that ToRGB's weights begin with, 1 in StyleGAN2 (ours)."""
 
@@ -38,6 +39,7 @@ class StyleDecoder(Pyramid):
 
     With `regions` styles are of identity and contour alone. Lips and eyes are joined as maps at an
     eighth of the side, which are zero outside of their boxes, so that what they change lies there.
+    Features of what a face does are standardised then, as else those of identity drown them.
 
     Args:
         size: Layout.
@@ -53,6 +55,7 @@ class StyleDecoder(Pyramid):
         self.pooled = [min(side, max(maps)) for side in self.sides] if size.style_maps else []
         self.parts = feature_parts(size)
         self.regions = Regions(size) if size.regions else None
+        self.standard = nn.ModuleList(Standardised(n) for n in self.parts if size.regions)
         inputs = sum(self.parts) if self.regions is None else self.parts[1] + self.parts[3]
         extra = [maps.get(side, 0) for side in self.pooled] or [0] * len(self.sides)
         self.styles = nn.ModuleList(
@@ -90,7 +93,13 @@ class StyleDecoder(Pyramid):
         told = [[pooled[side]] if side in pooled else [] for side in self.pooled]
         told = told or [[]] * len(self.sides)
         lips, who, eyes, contour = torch.split(features, list(self.parts), 1)
-        styled = features if self.regions is None else torch.cat([who, contour], 1)
+        styled = features
+        if self.regions is not None:
+            lips, who, eyes, contour = (
+                standard(each)
+                for standard, each in zip(self.standard, (lips, who, eyes, contour), strict=True)
+            )
+            styled = torch.cat([who, contour], 1)
         styles = [
             style(torch.cat([styled, *more], 1))
             for style, more in zip(self.styles, told, strict=True)
@@ -112,6 +121,41 @@ class StyleDecoder(Pyramid):
 
     def _noises(self) -> list[Tensor | None]:
         return list(self.noises.buffers()) if self.noise == "fixed" else [None] * self.num_layers
+
+
+class Standardised(nn.Module):
+    """Features about their mean, in standard deviations: of all that were seen in training.
+
+    Args:
+        features: Numbers of a feature.
+
+    Attributes:
+        running_mean: Of each number.
+        running_var: Likewise, variance.
+        seen: Batches, a thousand at most; of more, these count.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    seen: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, features: Features) -> Features:
+        """The features, standardised."""
+        if self.training:
+            self._learn(features.detach().float())
+        return (features - self.running_mean) * torch.rsqrt(self.running_var + _LEAST)
+
+    def _learn(self, features: Features) -> None:
+        share = 1 / int(self.seen.add_(1).clamp_(max=_KEPT))
+        off = features - self.running_mean
+        self.running_mean.add_(off.mean(0), alpha=share)
+        self.running_var.lerp_((off * (features - self.running_mean)).mean(0), share)
 
 
 class Regions(nn.Module):

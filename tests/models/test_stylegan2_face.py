@@ -22,7 +22,7 @@ from models.stylegan2_face.alignment import (
     square_transforms,
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
-from models.stylegan2_face.decoder import decoder, feature_parts
+from models.stylegan2_face.decoder import Standardised, decoder, feature_parts
 from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
     contrast,
@@ -181,6 +181,20 @@ def test_lips_and_eyes_change_their_regions_alone() -> None:
             assert changed[:, 1].max() < columns.stop + near
     with pytest.raises(ValidationError, match="regions are of decoder=stylegan2"):
         FaceSize(decoder="davs", regions=True)
+
+
+def test_features_are_standardised_by_all_that_were_seen() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    seen = 5 + torch.tensor([0.1, 3.0]) * torch.randn(400, 8, 2, generator=drawn)
+    standard = Standardised(2)
+    for batch in seen:
+        standard(batch)
+    standard.eval()
+    made = standard(seen.flatten(0, 1))
+    torch.testing.assert_close(made.mean(0), torch.zeros(2), atol=0.05, rtol=0)
+    torch.testing.assert_close(made.std(0), torch.ones(2), atol=0.1, rtol=0)
+    one = standard(torch.tensor([[5.1, 8.0]]))
+    torch.testing.assert_close(one, torch.ones(1, 2), atol=0.1, rtol=0)
 
 
 def test_noise_flickers_only_where_it_is_random() -> None:
