@@ -96,7 +96,7 @@ TINY: dict[str, dict[str, Any]] = {
     "stylegan2.face": {
         "size": {
             **{"side": 128, "fan_width": 16, "audio_width": 4, "features": 8},
-            **{"identity_width": 2, "narrow": 0.01, "style": 8},
+            **{"identity_width": 2, "narrow": 0.01, "style": 8, "regions": True},
         },
         "frames": 4,
         "drawn_frames": 2,
