@@ -18,8 +18,8 @@ _WIDER = 8
 class SpeechCritic(nn.Module):
     """D_id: which class of speech do the identity's maps betray?
 
-    It leaks: rectified, its only map is soon nowhere positive, as nothing is easier for maps that
-    are to deceive it, and then it learns nothing any more (ours).
+    It leaks (ours): rectified, little of its only map may stay positive, as nothing is easier for
+    maps that are to deceive it than to push it below 0.
 
     Args:
         channels: Of a map.

@@ -188,7 +188,7 @@ class _Head(nn.Module):
     """Some of the maps → a feature, by one map in between, as DAVS has it.
 
     DAVS rectifies that map. One that is nowhere positive never learns again, and that of the eyes
-    came to it: here it leaks (ours).
+    came to it in one training: here it leaks (ours).
     """
 
     def __init__(self, points: tuple[int, ...], area: int, features: int) -> None:
