@@ -55,7 +55,7 @@ class StyleDecoder(Pyramid):
         self.pooled = [min(side, max(maps)) for side in self.sides] if size.style_maps else []
         self.parts = feature_parts(size)
         self.regions = Regions(size) if size.regions else None
-        self.standard = nn.ModuleList(Standardised(n) for n in self.parts if size.regions)
+        self.standard = Standardised(sum(self.parts)) if size.regions else nn.Identity()
         inputs = sum(self.parts) if self.regions is None else self.parts[1] + self.parts[3]
         extra = [maps.get(side, 0) for side in self.pooled] or [0] * len(self.sides)
         self.styles = nn.ModuleList(
@@ -92,13 +92,9 @@ class StyleDecoder(Pyramid):
         pooled = {side: each.mean((2, 3)) for side, each in maps.items()}
         told = [[pooled[side]] if side in pooled else [] for side in self.pooled]
         told = told or [[]] * len(self.sides)
+        styled = features = self.standard(features)
         lips, who, eyes, contour = torch.split(features, list(self.parts), 1)
-        styled = features
         if self.regions is not None:
-            lips, who, eyes, contour = (
-                standard(each)
-                for standard, each in zip(self.standard, (lips, who, eyes, contour), strict=True)
-            )
             styled = torch.cat([who, contour], 1)
         styles = [
             style(torch.cat([styled, *more], 1))
