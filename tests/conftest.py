@@ -47,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(tier)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Networks that a test draws are the same whichever tests ran before it."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
