@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_LEARNT_BUFFERS = ("running_mean", "running_var", "weight_u", "weight_v")
-"""Buffers that training changes; all others are constants, which a file may lack."""
+_CONSTANTS = (
+    *(".num_batches_tracked", ".seen"),
+    *(".kernel", ".pe", ".scaling_layer.shift", ".scaling_layer.scale"),
+)
+"""Ends of keys that a file may lack: counts of a training, and numbers that are always alike."""
 
 _SHOWN_KEYS = 3
 
@@ -274,15 +277,12 @@ class KeyCheck:
     """
 
     def __init__(self, state: "Mapping[str, torch.Tensor]", carried: Sequence[str]) -> None:
-        import torch
-
         self._state = state
         self._names: dict[int, list[str]] = {}  # one parameter may have two names
         self._missing: dict[str, None] = {}
         for key, value in state.items():
             self._names.setdefault(id(value), []).append(key)
-            learnt = isinstance(value, torch.nn.Parameter) or key.endswith(_LEARNT_BUFFERS)
-            if learnt and not key.startswith(tuple(carried)):
+            if not f".{key}".endswith(_CONSTANTS) and not key.startswith(tuple(carried)):
                 self._missing[key] = None
         self._unknown: list[str] = []
         self._unlike: list[str] = []

@@ -32,7 +32,7 @@ class Inner(nn.Module):
 
 
 class Outer(nn.Module):
-    """Stands for E-Net: has an L-Net in it, a constant, a BatchNorm and a shared weight."""
+    """Stands for E-Net: has an L-Net, a constant, a BatchNorm, a statistic and a shared weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +42,7 @@ class Outer(nn.Module):
         self.twin.weight = self.head.weight
         self.register_buffer("kernel", torch.tensor([1.0, 3.0, 3.0, 1.0]))
         self.register_buffer("offset", torch.tensor([5.0]), persistent=False)
+        self.register_buffer("spread", torch.ones(2))
 
 
 @pytest.fixture
@@ -240,7 +241,7 @@ def test_what_a_file_may_lack(store: Store, tmp_path: Path, register: Any) -> No
     assert network.offset.tolist() == [5]
     assert network.twin.weight is network.head.weight
     assert holds(network, {k: v for k, v in state.items() if k not in may_lack[:2]})
-    for missing in ("flow_module.running_mean", "head.bias", "low_res.conv.weight"):
+    for missing in ("flow_module.running_mean", "head.bias", "low_res.conv.weight", "spread"):
         torch.save({k: v for k, v in state.items() if k != missing}, path)
         with pytest.raises(WeightsError, match=f"does not fit the network outer: lacks {missing};"):
             add_weights(store, "outer", path, replace=True)
