@@ -1,6 +1,7 @@
 """The decoders: features and the identity's maps → a picture."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -12,13 +13,14 @@ from models.stylegan2.pyramid import Pyramid, channels_of
 from models.stylegan2_face.alignment import EYE_BOX, MOUTH_BOX, box_in
 from models.stylegan2_face.encoders import Features, map_channels
 from models.stylegan2_face.settings import FaceSize
+from models.stylegan2_face.standardised import Standardised
 from models.tensors import AnyMaps, FeatureMaps, Images
 
 _DAVS = ((2, 512), (3, 512), (4, 256), (4, 256), (3, 128), (2, 64))
 """Convolutions of each size of DAVS's decoder, and their channels."""
 _JOINED = 3
 """Before this block the identity's map of its size is joined."""
-_KEPT, _LEAST = 1000, 1e-5
+_Half = Float[Tensor, "batch _half"]
 _COLOURS = 0.1
 """Deviation that ToRGB's weights begin with, 1 in StyleGAN2 (ours)."""
 
@@ -38,8 +40,9 @@ class StyleDecoder(Pyramid):
     pixels are normalised first: else the blobs come back that demodulation removed (ours).
 
     With `regions` styles are of identity and contour alone. Lips and eyes are joined as maps at an
-    eighth of the side, which are zero outside of their boxes, so that what they change lies there.
-    Features of what a face does are standardised then, as else those of identity drown them.
+    eighth of the side, which are zero outside of their boxes, so that what they change lies there;
+    contour as a map of all of it, as a head that turns moves each part otherwise. Features are
+    standardised then, as else those of identity drown those of what a face does.
 
     Args:
         size: Layout.
@@ -110,7 +113,7 @@ class StyleDecoder(Pyramid):
             if side in self.joined:
                 now = torch.cat([now, normalised(maps[side]).to(now.dtype)], 1)
             if self.regions is not None and side == self.regions.side:
-                now = torch.cat([now, self.regions(lips, eyes).to(now.dtype)], 1)
+                now = torch.cat([now, self.regions(lips, eyes, contour).to(now.dtype)], 1)
             now = self.convs[at + 1](now, style, noise[at + 2])
             picture = to_rgb(now, style, picture)
         return picture
@@ -119,72 +122,47 @@ class StyleDecoder(Pyramid):
         return list(self.noises.buffers()) if self.noise == "fixed" else [None] * self.num_layers
 
 
-class Standardised(nn.Module):
-    """Features about their mean, in standard deviations: of all that were seen in training.
-
-    Args:
-        features: Numbers of a feature.
-
-    Attributes:
-        running_mean: Of each number.
-        running_var: Likewise, variance.
-        seen: Batches, a thousand at most; of more, these count.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-    seen: Tensor
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.register_buffer("running_mean", torch.zeros(features))
-        self.register_buffer("running_var", torch.ones(features))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-
-    def forward(self, features: Features) -> Features:
-        """The features, standardised."""
-        if self.training:
-            self._learn(features.detach().float())
-        return (features - self.running_mean) * torch.rsqrt(self.running_var + _LEAST)
-
-    def _learn(self, features: Features) -> None:
-        share = 1 / int(self.seen.add_(1).clamp_(max=_KEPT))
-        off = features - self.running_mean
-        self.running_mean.add_(off.mean(0), alpha=share)
-        self.running_var.lerp_((off * (features - self.running_mean)).mean(0), share)
-
-
 class Regions(nn.Module):
-    """Lips and eyes as maps, each within its box.
+    """Lips and eyes as maps, each within its box, and contour as a map of all of the square.
 
     Args:
         size: Layout.
+
+    Attributes:
+        side: Of the maps [px].
+        channels: Of both together.
     """
 
     def __init__(self, size: FaceSize) -> None:
         super().__init__()
-        self.side, self.channels = size.side // 8, max(1, size.features // 4)
+        self.side, wide = size.side // 8, max(1, size.features // 4)
+        lips, _, eyes, contour = feature_parts(size)
         self.boxes = [box_in(self.side, box) for box in (MOUTH_BOX, EYE_BOX)]
-        self.shapes = [(r.stop - r.start, c.stop - c.start) for r, c in self.boxes]
+        shapes = [(r.stop - r.start, c.stop - c.start) for r, c in self.boxes]
+        self.shapes = [(wide, *shape) for shape in shapes]
         self.told = nn.ModuleList(
-            EqualLinear(inputs, self.channels * high * wide, activate=True)
-            for inputs, (high, wide) in zip(
-                (size.features, size.eye_features), self.shapes, strict=True
-            )
+            EqualLinear(inputs, prod(shape), activate=True)
+            for inputs, shape in zip((lips, eyes), self.shapes, strict=True)
         )
+        self.channels = wide * (2 if contour else 1)
+        self.turned = EqualLinear(contour, wide * self.side**2, activate=True) if contour else None
 
-    def forward(self, lips: Features, eyes: Float[Tensor, "batch _eyes"]) -> FeatureMaps:
-        """(batch, channels, side, side), zero outside of mouth and eyes.
+    def forward(self, lips: Features, eyes: _Half, contour: _Half) -> FeatureMaps:
+        """(batch, channels, side, side): half of them zero outside of mouth and eyes.
 
         Args:
             lips: Lip feature.
             eyes: First half of the face feature.
+            contour: The other half; empty if there is none.
         """
-        maps = lips.new_zeros(len(lips), self.channels, self.side, self.side)
+        count, wide = len(lips), self.shapes[0][0]
+        maps = lips.new_zeros(count, wide, self.side, self.side)
         parts = zip((lips, eyes), self.told, self.boxes, self.shapes, strict=True)
         for feature, told, (rows, columns), shape in parts:
-            maps[:, :, rows, columns] = told(feature).reshape(-1, self.channels, *shape).to(maps)
-        return maps
+            maps[:, :, rows, columns] = told(feature).reshape(count, *shape).to(maps)
+        if self.turned is None:
+            return maps
+        return torch.cat([maps, self.turned(contour).reshape(maps.shape).to(maps)], 1)
 
 
 class _NoNoise(nn.Module):

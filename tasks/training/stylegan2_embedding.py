@@ -20,6 +20,7 @@ from models.stylegan2_face.losses import (
     taken_for_real,
 )
 from models.stylegan2_face.settings import EmbeddingSize, Settings
+from models.stylegan2_face.standardised import Standardised
 from stores.artifacts.store import Store
 from stores.errors import MissingWeights
 from tasks.training.figures import Means
@@ -43,6 +44,7 @@ from tasks.weights.networks import find_weights, load_network
 NETWORK = "stylegan2_face_embedding"
 _CLASSES = ("heard_class", "seen_class")
 _FAN = "fan_2dfan4"
+_REST_SPANS = EYE_SPANS + CONTOUR_SPANS
 
 
 class EmbeddingWeights(Settings):
@@ -92,16 +94,20 @@ class EmbeddingLearner(nn.Module):
         self.lip_reader: nn.Module | None = None
         if settings.losses.spans:
             self.lip_reader = nn.Linear(features, len(LIP_SPANS))
-            told = len(EYE_SPANS) + len(CONTOUR_SPANS)
-            self.rest_reader = nn.Linear(settings.size.rest_features, told)
+            self.rest_reader = nn.Linear(settings.size.rest_features, len(_REST_SPANS))
+            self.standard = Standardised(len(LIP_SPANS + _REST_SPANS))
         self.classifier = SpeechClassifier(features, frames=frames, classes=settings.classes)
 
-    def forward(self, faces: Tensor, cepstra: Tensor) -> dict[str, Tensor]:
-        """Features (sample, frame, feature), logits of classes, and heatmaps.
+    def forward(self, faces: Tensor, cepstra: Tensor, points: Tensor) -> dict[str, Tensor]:
+        """Features (sample, frame, feature), logits of classes, heatmaps, and spans.
+
+        Spans, as they are told and as they are, are in standard deviations of each: else those of
+        lids, which are small, would hardly count beside a turning head's.
 
         Args:
             faces: (sample, frame, 3, side, side) RGB -1..1.
             cepstra: (sample, frame, 20, 12).
+            points: (sample, frame, 68, 2) iBUG's [shares of the side].
         """
         shape = faces.shape[:2]
         lips, rest, maps = self.embedding.video(faces.flatten(0, 1))
@@ -116,6 +122,10 @@ class EmbeddingLearner(nn.Module):
         if self.lip_reader is not None:
             found["seen_lips"], found["heard_lips"] = map(self.lip_reader, (lips, heard))
             found["seen_rest"] = self.rest_reader(rest)
+            true = self.standard(spans(points.flatten(0, 1), LIP_SPANS + _REST_SPANS))
+            found["lip_spans"], found["rest_spans"] = true.split(
+                [len(LIP_SPANS), len(_REST_SPANS)], 1
+            )
         return found
 
 
@@ -170,7 +180,7 @@ class EmbeddingRecipe(SquareRecipe):
             points = batch["points"].flatten(0, 1)
             parts["landmarks"] = landmark_loss(made["maps"], points, side=own.size.side)
         if own.losses.spans:
-            parts["spans"] = torch.stack(list(self._spans(made, batch).values())).sum()
+            parts["spans"] = torch.stack(list(self._spans(made).values())).sum()
         return weighed(parts, own.losses.model_dump()), parts
 
     def figures(self, networks: Networks, batches: Iterator[Batch]) -> dict[str, float]:
@@ -182,7 +192,7 @@ class EmbeddingRecipe(SquareRecipe):
             for name in _CLASSES:
                 right = (made[name].argmax(1) == labels).float()
                 means.add(name, right.mean(), len(right))
-            for name, off in self._spans(made, batch).items():
+            for name, off in self._spans(made).items():
                 means.add(name, off, len(made["maps"]))
             spoken.add(embedding, made["lips"], batch)
         return means.found() | spoken.figures()
@@ -204,17 +214,17 @@ class EmbeddingRecipe(SquareRecipe):
 
     def _made(self, networks: Networks, batch: Batch) -> dict[str, Tensor]:
         made: dict[str, Tensor] = networks["embedding"](
-            batch["face"], batch["cepstra"][:, self._shown]
+            batch["face"],
+            batch["cepstra"][:, self._shown],
+            batch["points"] / self._settings.size.side,
         )
         return made
 
-    def _spans(self, made: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Mean error of each span that was told, by who told it [% of the side]; none if none."""
-        points = batch["points"].flatten(0, 1) / self._settings.size.side
-        lips, rest = spans(points, LIP_SPANS), spans(points, EYE_SPANS + CONTOUR_SPANS)
-        true = {"seen_lips": lips, "heard_lips": lips, "seen_rest": rest}
+    def _spans(self, made: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Mean error of the spans that were told, by who told them; none if none were."""
+        true = {"seen_lips": "lip_spans", "heard_lips": "lip_spans", "seen_rest": "rest_spans"}
         return {
-            name: 100 * functional.l1_loss(made[name].float(), wanted)
+            name: functional.l1_loss(made[name].float(), made[wanted])
             for name, wanted in true.items()
             if name in made
         }
