@@ -97,18 +97,38 @@ def feature_loss(
     return torch.stack(parts).sum()
 
 
-def davs_l1(made: Images, true: Images, *, eyes: float = 0.0) -> Scalar:
+def davs_l1(
+    made: Images, true: Images, *, eyes: float = 0.0, counted: AnyMaps | None = None
+) -> Scalar:
     """4 times the mean difference of whole pictures and 8 times that of mouths [grey levels].
 
     Args:
         made: RGB -1..1.
         true: Likewise.
         eyes: So many times that of eyes and brows, too (ours).
+        counted: (batch, 1, side, side) how much each pixel counts; None: all alike.
     """
     off = (made - true).abs() * 127.5
+    if counted is not None:
+        off = off * counted
     boxes = ((MOUTH_BOX, _MOUTH), (EYE_BOX, eyes))
     parts = [w * off[:, :, *box_in(off.shape[-1], box)].mean() for box, w in boxes if w]
     return _WHOLE * off.mean() + torch.stack(parts).sum()
+
+
+def where_moved(true: Images, still: Images, share: float) -> AnyMaps:
+    """How much each pixel counts (batch, 1, side, side), 1 on average.
+
+    What another picture of a face shows, too, can be copied from it; what moves can't (ours).
+
+    Args:
+        true: RGB -1..1.
+        still: Of the same persons, at another moment.
+        share: Of the count that goes by how far the two differ there, 0..1.
+    """
+    off = (true - still).abs().mean(1, keepdim=True)
+    off = functional.avg_pool2d(off, 5, 1, 2)
+    return 1 - share + share * off / off.mean((2, 3), keepdim=True).clamp_min(1e-3)
 
 
 def landmark_loss(

@@ -25,6 +25,7 @@ from models.stylegan2_face.losses import (
     feature_loss,
     taken_for_real,
     uniform_loss,
+    where_moved,
 )
 from models.stylegan2_face.network import TalkingFace
 from models.stylegan2_face.settings import EmbeddingSize, FaceSize, IdentitySize, Settings
@@ -67,6 +68,13 @@ class FaceWeights(Settings):
     l1: float = Field(1.0, ge=0, description="DAVS's L1 on grey levels (l1)")
     eyes: float = Field(
         0.0, ge=0, description="share of eyes and brows in that (ours); the mouth's is 8"
+    )
+    moved: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of that that goes by how far the truth differs from the identity's "
+        "picture (ours): what stays is soon copied, what moves is not",
     )
     sync: float = Field(5.0, ge=0, description="lips are taken for speech by the critic")
     unit_contrast: float = Field(1.0, ge=0, description="distances of features of unit length")
@@ -210,9 +218,8 @@ class FaceRecipe(SquareRecipe):
             return self._critics_loss(networks["critics"], batch, made)
         made, own = self._made(networks, batch), self._settings
         parts = contrasts(made["audio"], made["lips"], own.contrast)
-        true = batch["face"][:, own.drawn].flatten(0, 1)
         name = "reconstruction" if self._perceptual is not None else "l1"
-        parts[name] = torch.stack(self._compared(networks, made, true)).mean()
+        parts[name] = torch.stack(self._compared(networks, made, batch)).mean()
         if "critics" not in self.phases:
             return weighed(parts, own.losses.model_dump()), parts
         shown = {"sync": made["lips"].flatten(0, 1)}
@@ -235,11 +242,10 @@ class FaceRecipe(SquareRecipe):
         learner = networks["face"]
         assert isinstance(learner, FaceLearner)
         for batch in batches:
-            made, true = self._made(networks, batch), batch["face"][:, own.drawn].flatten(0, 1)
-            person = batch["reference_face"][:, 0]
-            still = person.repeat_interleave(own.drawn_frames, 0)
+            made, person = self._made(networks, batch), batch["reference_face"][:, 0]
+            true, still = self._shown_faces(batch)
             shown = {d: made[f"by_{d}"].clamp(-1, 1) for d in _DRIVES}
-            losses = zip(_DRIVES, self._compared(networks, made, true), strict=True)
+            losses = zip(_DRIVES, self._compared(networks, made, batch), strict=True)
             told = {f"{drive}_loss": loss for drive, loss in losses}
             for name, pictures in {**shown, "still": still}.items():
                 told[f"{name}_psnr_db"] = _psnr(pictures, true)
@@ -331,12 +337,21 @@ class FaceRecipe(SquareRecipe):
         sequence = in_channels(rows_of(pictures, (-1, self._settings.drawn_frames)))
         return {n: {"frame": pictures, "sequence": sequence}[n] for n in self._pictures}
 
-    def _compared(self, networks: Networks, made: dict[str, Tensor], true: Tensor) -> list[Tensor]:
+    def _shown_faces(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Faces that are to be drawn (sample * drawn, 3, side, side), and the pictures of who it is
+        that they are drawn by."""
+        own = self._settings
+        true = batch["face"][:, own.drawn].flatten(0, 1)
+        return true, batch["reference_face"][:, 0].repeat_interleave(own.drawn_frames, 0)
+
+    def _compared(self, networks: Networks, made: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         """Loss of the faces of each drive, in float32."""
+        losses, (true, still) = self._settings.losses, self._shown_faces(batch)
         with torch.autocast(true.device.type, enabled=False):
             drawn = [_limited(made[f"by_{drive}"].float()) for drive in _DRIVES]
             if self._perceptual is None:
-                return [davs_l1(each, true, eyes=self._settings.losses.eyes) for each in drawn]
+                counted = where_moved(true, still, losses.moved) if losses.moved else None
+                return [davs_l1(m, true, eyes=losses.eyes, counted=counted) for m in drawn]
             judge = networks["perceptual"]
             assert isinstance(judge, Backbone)
             with torch.no_grad():
@@ -397,9 +412,14 @@ class FaceLearner(nn.Module):
         if betrayed is not None:
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
-            identity = self.face.identity(person)
-            for drive, name in (("audio", "audio"), ("video", "lips")):
-                found[f"by_{drive}"] = self.drawn(identity, found[name], found["rest"], drawn)
+            both = torch.stack([found["audio"], found["lips"]], 1)[:, :, drawn]
+            rows = both.shape[:3]
+            rest = found["rest"][:, None, drawn].expand(*rows, -1)
+            # Together, so that a layer that normalises a batch sees the same in use.
+            whose = self.face.identity(person).repeated(rows[1] * rows[2])
+            made = self.face(whose, both.flatten(0, 2), rest.flatten(0, 2))
+            each = rows_of(made, rows).unbind(1)
+            found |= {f"by_{d}": one.flatten(0, 1) for d, one in zip(_DRIVES, each, strict=True)}
         return found
 
     def drawn(self, identity: Identity, lips: Tensor, rest: Tensor, frames: slice) -> Tensor:

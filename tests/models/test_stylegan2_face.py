@@ -22,7 +22,7 @@ from models.stylegan2_face.alignment import (
     square_transforms,
 )
 from models.stylegan2_face.critics import PictureCritic, SpeechCritic, SyncCritic
-from models.stylegan2_face.decoder import Standardised, decoder, feature_parts
+from models.stylegan2_face.decoder import Regions, decoder, feature_parts
 from models.stylegan2_face.encoders import Identity, VideoEncoder, map_channels
 from models.stylegan2_face.losses import (
     contrast,
@@ -36,10 +36,12 @@ from models.stylegan2_face.losses import (
     spans,
     taken_for_real,
     uniform_loss,
+    where_moved,
 )
 from models.stylegan2_face.network import TalkingFace
 from models.stylegan2_face.settings import EmbeddingSize, FaceSize
 from models.stylegan2_face.speech import davs_cepstra, first_steps, windows
+from models.stylegan2_face.standardised import Standardised
 from models.stylegan2_face.units import find_units, nearest
 from tasks.source.landmarks import mean_face
 
@@ -181,6 +183,31 @@ def test_lips_and_eyes_change_their_regions_alone() -> None:
             assert changed[:, 1].max() < columns.stop + near
     with pytest.raises(ValidationError, match="regions are of decoder=stylegan2"):
         FaceSize(decoder="davs", regions=True)
+
+
+def test_contour_changes_all_of_a_face_by_its_map_and_may_be_missing() -> None:
+    size = FaceSize.model_validate({**TINY, "regions": True})
+    told = Regions(size)
+    lips, _, eyes, contour = (torch.zeros(1, count) for count in feature_parts(size))
+    with torch.no_grad():
+        changed = told(lips, eyes, contour + 1) - told(lips, eyes, contour)
+        near, all_of_it = changed.split(told.channels // 2, 1)
+        assert not near.any() and bool(all_of_it.any(1).all())
+        without = Regions(size.model_copy(update={"face_groups": "eyes"}))
+        assert without(lips, eyes, contour[:, :0]).shape == (1, told.channels // 2, 16, 16)
+
+
+def test_what_moves_counts_more() -> None:
+    still, true = torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)
+    true[..., 4:8, 4:8] = 1
+    counted = where_moved(true, still, 0.75)
+    assert counted.shape == (1, 1, 16, 16)
+    assert counted.mean().item() == pytest.approx(1, abs=1e-5)
+    assert counted.min().item() == 0.25  # 1 - 0.75
+    assert counted[0, 0, 6, 6] == counted.max()
+    off = davs_l1(true * 0.5, true, counted=counted) / davs_l1(true * 0.5, true)
+    assert off > 2
+    assert (where_moved(true, true, 0.75) == 0.25).all(), "nothing moved"
 
 
 def test_features_are_standardised_by_all_that_were_seen() -> None:

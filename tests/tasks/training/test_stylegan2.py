@@ -135,8 +135,9 @@ def test_faces_that_may_betray_an_opening_are_from_all_of_the_clip(tmp_path: Pat
 def test_pictures_beyond_their_range_are_brought_back(tmp_path: Path) -> None:
     recipe = FaceRecipe(FaceSettings.model_validate(FACE), str(tmp_path))
     far = torch.full((2, 3, 128, 128), 3.0, requires_grad=True)
-    true = torch.zeros(2, 3, 128, 128)
-    losses = recipe._compared({}, {"by_audio": far, "by_video": far}, true)
+    batch = {"face": torch.zeros(1, 4, 3, 128, 128)}
+    batch["reference_face"] = batch["face"][:, :1]
+    losses = recipe._compared({}, {"by_audio": far, "by_video": far}, batch)
     torch.stack(losses).sum().backward()
     assert far.grad is not None and bool((far.grad > 0).all())
 
