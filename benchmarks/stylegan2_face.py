@@ -84,6 +84,8 @@ MOTION = (
     *("opening", "opening, other speech", "mouth/eyes"),
 )
 PROBES = ("identity", "finest map", "rest", "lips")
+LEAST_MOTION = {"eyes": 0.02, "yaw": 0.02}
+"""Deviations [ratio, rad] of a driver that is judged: of less, the reader's noise is read."""
 RIDGES = (1e-2, 1e-1, 1.0, 10.0)
 """Strengths, of features of unit mean square; the best one is told."""
 
@@ -266,6 +268,11 @@ def together(one: Floats, other: Floats) -> float:
     return correlation(one[known], other[known]) if known.sum() > LEAST_FRAMES // 2 else np.nan
 
 
+def followed(made: Floats, driver: Floats, least: float) -> float:
+    """Correlation with a driver; NaN where it moves less than that."""
+    return together(made, driver) if np.nanstd(driver) >= least else np.nan
+
+
 def judged(face: Face, clip: Clip) -> dict[str, list[list[float]]]:
     """PICTURES of some frames, by what drives the still frame's face; of it, and of the truth."""
     rows = np.linspace(0, len(clip.faces) - 1, JUDGED_FRAMES).astype(int)
@@ -313,7 +320,7 @@ def motion(face: Face, clips: Sequence[Clip], network: MeshNetwork) -> list[str]
         mouth, eyes = (changed[:, *box_in(len(person), box)].mean() for box in (MOUTH_BOX, EYE_BOX))
         found.append(
             [
-                *(together(by_video[name], seen[name]) for name in ("eyes", "yaw")),
+                *(followed(by_video[n], seen[n], LEAST_MOTION[n]) for n in ("eyes", "yaw")),
                 *(np.nanstd(by_speech[n]) / np.nanstd(own[number][n]) for n in ("eyes", "yaw")),
                 *(together(by_speech["opening"], each) for each in (spoken, unspoken)),
                 mouth / max(float(eyes), 1e-6),

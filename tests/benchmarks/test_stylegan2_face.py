@@ -4,7 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.stylegan2_face import betrayed, eye_opening, holes, one_each, skin_of
+from benchmarks.stylegan2_face import (
+    betrayed,
+    eye_opening,
+    followed,
+    holes,
+    one_each,
+    skin_of,
+)
 from models.stylegan2_face.alignment import EYES
 from stores.dataset_index import ClipPart
 from tasks.source.landmarks import mean_face
@@ -40,6 +47,12 @@ def test_closed_eyes_have_no_height() -> None:
     for _, up, upper, _, lower, low in EYES:
         closed[:, [low, lower]] = closed[:, [up, upper]]
     assert eye_opening(closed)[0] == 0
+
+
+def test_a_driver_that_stands_still_is_not_judged() -> None:
+    driver = np.sin(np.arange(40, dtype=np.float32))
+    assert followed(2 * driver + 1, driver, 0.5) > 0.99
+    assert np.isnan(followed(driver, driver, 0.8))
 
 
 def test_each_person_comes_first() -> None:
