@@ -91,6 +91,7 @@ TINY: dict[str, dict[str, Any]] = {
         "speech_classes": "units",
         "classes": 4,
         "supervised_steps": 2,
+        "losses": {"spans": 1},
     },
     "stylegan2.identity": {"size": {"side": 128, "identity_width": 2}, "persons": 4},
     "stylegan2.face": {
@@ -105,6 +106,7 @@ TINY: dict[str, dict[str, Any]] = {
         "classified_frames": 1,
         "critic_width": 2,
         "reconstruction": "l1",
+        "losses": {"eyes": 2, "moved": 0.5},
     },
 }
 SLOWEST = "video_retalking.enet"
