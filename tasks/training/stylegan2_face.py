@@ -243,7 +243,7 @@ class FaceRecipe(SquareRecipe):
         assert isinstance(learner, FaceLearner)
         for batch in batches:
             made, person = self._made(networks, batch), batch["reference_face"][:, 0]
-            true, still = self._shown_faces(batch)
+            true, still = self._true(batch), self._still(batch)
             shown = {d: made[f"by_{d}"].clamp(-1, 1) for d in _DRIVES}
             losses = zip(_DRIVES, self._compared(networks, made, batch), strict=True)
             told = {f"{drive}_loss": loss for drive, loss in losses}
@@ -252,7 +252,7 @@ class FaceRecipe(SquareRecipe):
                 told[f"{name}_mouth_psnr_db"] = _psnr(_mouth(pictures), _mouth(true))
             if len(person) > 1:
                 identity, speech = learner.face.identity(person), made["audio"].roll(1, 0)
-                other = learner.drawn(identity, speech, made["rest"], own.drawn)
+                other = learner.drawn(identity, speech[:, own.drawn], made["rest"][:, own.drawn])
                 change = (other.clamp(-1, 1) - shown["audio"]).abs()
                 told["other_speech_mouth"] = _mouth(change).mean()
                 told["other_speech_eyes"] = change[:, :, *box_in(own.size.side, EYE_BOX)].mean()
@@ -303,7 +303,7 @@ class FaceRecipe(SquareRecipe):
         self, critics: nn.Module, batch: Batch, made: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         own, parts = self._settings, dict[str, Tensor]()
-        true = batch["face"][:, own.drawn].flatten(0, 1)
+        true = self._true(batch)
         real = critics(sync=made["audio"].flatten(0, 1), **self._seen(true))
         shown = [self._seen(made[f"by_{d}"]) for d in _DRIVES] if self._pictures else [{}]
         shown[0]["sync"] = made["lips"].flatten(0, 1)
@@ -337,20 +337,23 @@ class FaceRecipe(SquareRecipe):
         sequence = in_channels(rows_of(pictures, (-1, self._settings.drawn_frames)))
         return {n: {"frame": pictures, "sequence": sequence}[n] for n in self._pictures}
 
-    def _shown_faces(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Faces that are to be drawn (sample * drawn, 3, side, side), and the pictures of who it is
-        that they are drawn by."""
-        own = self._settings
-        true = batch["face"][:, own.drawn].flatten(0, 1)
-        return true, batch["reference_face"][:, 0].repeat_interleave(own.drawn_frames, 0)
+    def _true(self, batch: Batch) -> Tensor:
+        """The faces that are to be drawn (sample * drawn, 3, side, side)."""
+        return batch["face"][:, self._settings.drawn].flatten(0, 1)
+
+    def _still(self, batch: Batch) -> Tensor:
+        """Of each of them the picture that says who it is."""
+        return batch["reference_face"][:, 0].repeat_interleave(self._settings.drawn_frames, 0)
 
     def _compared(self, networks: Networks, made: dict[str, Tensor], batch: Batch) -> list[Tensor]:
         """Loss of the faces of each drive, in float32."""
-        losses, (true, still) = self._settings.losses, self._shown_faces(batch)
+        losses, true = self._settings.losses, self._true(batch)
         with torch.autocast(true.device.type, enabled=False):
             drawn = [_limited(made[f"by_{drive}"].float()) for drive in _DRIVES]
             if self._perceptual is None:
-                counted = where_moved(true, still, losses.moved) if losses.moved else None
+                share, counted = losses.moved, None
+                if share:
+                    counted = where_moved(true, self._still(batch), share)
                 return [davs_l1(m, true, eyes=losses.eyes, counted=counted) for m in drawn]
             judge = networks["perceptual"]
             assert isinstance(judge, Backbone)
@@ -412,26 +415,22 @@ class FaceLearner(nn.Module):
         if betrayed is not None:
             found["maps"] = self.face.identity(betrayed.flatten(0, 1)).finest
         if drawn is not None:
-            both = torch.stack([found["audio"], found["lips"]], 1)[:, :, drawn]
-            rows = both.shape[:3]
-            rest = found["rest"][:, None, drawn].expand(*rows, -1)
             # Together, so that a layer that normalises a batch sees the same in use.
-            whose = self.face.identity(person).repeated(rows[1] * rows[2])
-            made = self.face(whose, both.flatten(0, 2), rest.flatten(0, 2))
-            each = rows_of(made, rows).unbind(1)
+            both = torch.cat([found[name][:, drawn] for name in ("audio", "lips")], 1)
+            rest = found["rest"][:, drawn].repeat(1, len(_DRIVES), 1)
+            made = self.drawn(self.face.identity(person), both, rest)
+            each = rows_of(made, (len(faces), len(_DRIVES), -1)).unbind(1)
             found |= {f"by_{d}": one.flatten(0, 1) for d, one in zip(_DRIVES, each, strict=True)}
         return found
 
-    def drawn(self, identity: Identity, lips: Tensor, rest: Tensor, frames: slice) -> Tensor:
-        """Faces (sample * drawn, 3, side, side) of some frames.
+    def drawn(self, identity: Identity, lips: Tensor, rest: Tensor) -> Tensor:
+        """Faces (sample * frame, 3, side, side).
 
         Args:
             identity: (sample, ...).
             lips: (sample, frame, feature) of speech or of video.
             rest: (sample, frame, feature).
-            frames: Which are drawn.
         """
-        lips, rest = lips[:, frames], rest[:, frames]
         whose = identity.repeated(lips.shape[1])
         made: Tensor = self.face(whose, lips.flatten(0, 1), rest.flatten(0, 1))
         return made
