@@ -156,7 +156,7 @@ def encoder_context(
         if video.mastering:
             options["x265-params"] += f":{video.mastering}"
     else:
-        options["x264-params"] = "open-gop=0:sliced-threads=0:b-pyramid=normal"
+        options["x264-params"] = "open-gop=0:sliced-threads=0:sync-lookahead=0:b-pyramid=normal"
         if keeps_fields(video, settings):
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
             context.field_order = order_code(video.field_order)
