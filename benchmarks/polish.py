@@ -5,13 +5,14 @@
 Clips are dubbed with their own sound as in `benchmarks.quality`, with the mouths that the speech
 asks for and with the true ones. PSNR, SSIM and lip distance are those of that page; acceleration is
 that of `benchmarks.motion`. Sharpness is the variance of the mouth's Laplacian over the source's,
+CPBD the share of sharp edges over the source's, of clips whose mouths are large enough for it;
 flicker the mean change from frame to frame over the source's. Gains are means of differences by
 clip, with their intervals. `--sheets FOLDER` keeps the frames that the network changes most.
 """
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from benchmarks.command import table
 from benchmarks.motion import compare as compare_motion
 from benchmarks.quality import LUMA, MIN_SECONDS, Clip, mouths, prepare, resynthesise, spoken
 from flows.methods.exemplar import ExemplarSettings
+from models.metrics.cpbd import BLOCK_SIDE_PX, cpbd
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -39,6 +41,7 @@ FIGURES = {
     "PSNR [dB]": 2,
     "SSIM": 4,
     "sharpness": 3,
+    "CPBD": 3,
     "flicker": 3,
     "acceleration": 3,
     "correlation of opening": 3,
@@ -59,22 +62,24 @@ def wanted(clip: Clip) -> dict[str, Artifact]:
 
 
 def figures(clip: Clip, result: Path) -> list[float]:
-    """The FIGURES of a dub."""
+    """The FIGURES of a dub; CPBD is NaN where a mouth's box is smaller than a block of it."""
     _, face = largest_face(Source.of(result))
     both = clip.seen.landmarks.read("valid") & face.read("valid")
-    psnr, ssim, sharp, moved = [], [], [], []
+    psnr, ssim, sharp, edges, moved = [], [], [], [], []
     for mouth in mouths(clip, result, both):
         one, two = (picture.astype(float) for picture in (mouth.original, mouth.dub))
         light = [picture @ LUMA for picture in (one, two)]
         psnr.append(10 * np.log10(255**2 / max(np.square(one - two).mean(), 1e-3)))
         ssim.append(structural_similarity(*light, data_range=255, win_size=7))
         sharp.append([cv2.Laplacian(each, cv2.CV_64F).var() for each in light])
+        large = min(one.shape[:2]) >= BLOCK_SIDE_PX
+        edges.append([cpbd(each.astype(np.uint8)) if large else np.nan for each in light])
         if mouth.before is not None:
             pairs = zip((one, two), mouth.before, strict=True)
             moved.append([np.abs(now - past.astype(float)).mean() for now, past in pairs])
-    sharpness, flicker = (np.mean(values, axis=0) for values in (sharp, moved))
+    means = [np.mean(values, axis=0) for values in (sharp, edges, moved)]
     motion = compare_motion(clip, face.read("mouth"), face.read("valid"))
-    ratios = [sharpness[1] / sharpness[0], flicker[1] / flicker[0]]
+    ratios = [dub / original for original, dub in means]
     return [float(value) for value in (np.mean(psnr), np.mean(ssim), *ratios, *motion)]
 
 
@@ -107,9 +112,12 @@ def measured(clip: Clip, sheet: Path | None) -> Iterator[tuple[str, list[float],
         yield name, figures(clip, results[0]), figures(clip, results[1])
 
 
-def shown(values: Sequence[float], digits: int) -> str:
-    """A mean and its interval."""
-    found = mean_interval(values)
+def shown(values: NDArray[np.float64], digits: int) -> str:
+    """A mean and its interval, of those clips that have the figure."""
+    there = values[np.isfinite(values)]
+    if not len(there):
+        return "-"
+    found = mean_interval(there)
     return f"{found.mean:.{digits}f} {show_interval(found, digits)}"
 
 
@@ -138,7 +146,7 @@ def main() -> None:
         table(
             [f"{kind} lips, {len(pairs)} clips", "without", "polished", "gain"],
             (
-                [name, *(shown(side[:, n].tolist(), digits) for side in (plain, new, new - plain))]
+                [name, *(shown(side[:, n], digits) for side in (plain, new, new - plain))]
                 for n, (name, digits) in enumerate(FIGURES.items())
             ),
         )
