@@ -19,10 +19,10 @@ from jaxtyping import Float32
 from stores.errors import MediaError
 from stores.media.alike import alike
 from stores.media.facts import AudioFacts
-from stores.media.scanning import audio_facts_of, layout_name
 from stores.media.sound_clock import on_clock
 from stores.media.sound_headers import counts_mp3_frames, is_tag, wav_share
 from stores.media.source import check_structure, only, open_source
+from stores.media.stream_facts import audio_facts_of, layout_name
 from stores.media.tracks import sound_stream
 
 Block = Float32[np.ndarray, "_sample _channel"]

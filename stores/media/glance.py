@@ -19,8 +19,9 @@ from jaxtyping import Int64
 from stores.errors import MediaError
 from stores.media.frame import Frame, FrameMaker
 from stores.media.read import read_frames
-from stores.media.scanning import ColorTags, scan, video_facts
+from stores.media.scanning import scan
 from stores.media.source import demuxed, only, open_source, video_stream
+from stores.media.stream_facts import ColorTags, video_facts
 
 __all__ = ["glance"]
 

@@ -19,8 +19,8 @@ from models.marks.sound import DETECTION_HZ, find_in_sound
 from stores.errors import MediaError
 from stores.media.audio import audio_blocks
 from stores.media.frame import Frame, FrameMaker
-from stores.media.scanning import ColorTags, video_facts
 from stores.media.source import only, open_source, video_stream
+from stores.media.stream_facts import ColorTags, video_facts
 from tasks.source.area import crop_of
 from tasks.source.faces import DETECTION_SIDE_PX, MAX_FACES
 from tasks.source.landmarks import mean_face
