@@ -13,14 +13,8 @@ from typing import Any, Protocol
 from flows.batches.manifest import NOT_GIVEN, Row, examine_manifest, read_manifest
 from flows.batches.report import RowResult, State, read_report, write_report
 from flows.batches.settings import BatchSettings
-from flows.dub import (
-    check_inputs,
-    dub,
-    files_of,
-    input_faults,
-    options_of_method,
-    stage_versions,
-)
+from flows.dub import dub, stage_versions
+from flows.dub_inputs import check_inputs, files_of, input_faults, options_of_method
 from flows.dub_report import DubReport
 from flows.faults import faults_of, reason_of
 from flows.runtime.side_by_side import side_by_side

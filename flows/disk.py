@@ -9,7 +9,7 @@ import numpy as np
 
 from flows.cues.lines import cues_of
 from flows.cues.sound import speech_files
-from flows.dub import files_of
+from flows.dub_inputs import files_of
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store

@@ -111,7 +111,8 @@ def dub(
         _tell_disk(settings)
     else:
         if not overwrite and settings.output.exists():
-            from flows.dub import check_overwriting, is_result_of
+            from flows.dub import is_result_of
+            from flows.dub_inputs import check_overwriting
 
             check_overwriting(settings)
             options.may_replace(settings.output, is_result_of(settings))
@@ -120,7 +121,8 @@ def dub(
 
 def _check(settings: DubSettings, overwrite: bool) -> None:
     """Refuse what a dub would refuse, all of it, and say what it would ask."""
-    from flows.dub import check_overwriting, input_faults, is_result_of
+    from flows.dub import is_result_of
+    from flows.dub_inputs import check_overwriting, input_faults
 
     faults = input_faults(settings)
     there = not overwrite and settings.output.exists() and not is_result_of(settings)
@@ -151,7 +153,7 @@ def dub_and_tell(
     settings: DubSettings, *, prefect: bool | None, as_json: bool, cluster: str | None = None
 ) -> None:
     """Dub, under Prefect or directly, and say what was done."""
-    from flows.dub import check_inputs
+    from flows.dub_inputs import check_inputs
     from flows.runtime.clusters import open_cluster, read_cluster
     from flows.runtime.progress import Bars, watched
 

@@ -87,7 +87,8 @@ def submit(
     same submission twice is one job, whatever has become of it. With --wait, ends with status 2 if
     some failed, 3 if some were cancelled, else 0.
     """
-    from flows.dub import files_of, is_result_of
+    from flows.dub import is_result_of
+    from flows.dub_inputs import files_of
     from flows.jobs.job import job_key
     from flows.jobs.submitted import read_jobs
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from flows.dub import check_inputs, dubbing, input_faults
+from flows.dub import dubbing
+from flows.dub_inputs import check_inputs, input_faults
 from flows.inspection.changes import changed_settings, part_settings
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.dub import check_inputs, dub
+from flows.dub import dub
+from flows.dub_inputs import check_inputs
 from flows.inspection.changes import changed_settings, part_settings
 from flows.runtime.progress import Bars, watched
 from flows.settings import DubSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.batches.manifest import NOT_GIVEN, examine_manifest
-from flows.dub import input_faults
+from flows.dub_inputs import input_faults
 from flows.examine import examine_settings
 from flows.faults import faults_of
 from flows.jobs.job import absolute

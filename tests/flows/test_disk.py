@@ -64,7 +64,7 @@ def test_the_whole_and_what_is_there_are_told_apart(
 ) -> None:
     need = DiskNeed(24_900_000, stored, 1_200_000, None)
     monkeypatch.setattr("flows.disk.disk_need", lambda settings: need)
-    monkeypatch.setattr("flows.dub.input_faults", lambda settings: [])
+    monkeypatch.setattr("flows.dub_inputs.input_faults", lambda settings: [])
     monkeypatch.chdir(tmp_path)
     told = invoke("dub", "a.mp4", "b.wav", "-o", "c.mp4", "--store", "st", "--dry-run").stderr
     wanted = f"takes about 24.9 MB in all in the store st, of which {words}, and 1.2 MB for c.mp4"

@@ -14,7 +14,8 @@ import av
 import numpy as np
 import pytest
 
-from flows.dub import check_inputs, dub
+from flows.dub import dub
+from flows.dub_inputs import check_inputs
 from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
 from flows.origin import deliver

@@ -12,7 +12,8 @@ import pytest
 from flows import origin
 from flows.batch import batch
 from flows.batches.settings import BatchSettings
-from flows.dub import check_inputs, dub, input_faults
+from flows.dub import dub
+from flows.dub_inputs import check_inputs, input_faults
 from flows.settings import DubSettings
 from flows.verify import verify
 from stores.artifacts.store import Store

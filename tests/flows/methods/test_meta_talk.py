@@ -15,7 +15,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from flows.dub import dub, input_faults
+from flows.dub import dub
+from flows.dub_inputs import input_faults
 from flows.dub_report import DubReport
 from flows.methods import method_settings
 from flows.methods.meta_talk import MetaTalkSettings, training_faces

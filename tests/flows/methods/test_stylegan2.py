@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flows.dub import dub, files_of, input_faults
+from flows.dub import dub
+from flows.dub_inputs import files_of, input_faults
 from flows.dub_report import DubReport
 from flows.settings import DubSettings
 from models.faces.crop.crop import pixel_matrix

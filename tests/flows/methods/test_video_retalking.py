@@ -22,7 +22,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import sources
-from flows.dub import dub, files_of, input_faults
+from flows.dub import dub
+from flows.dub_inputs import files_of, input_faults
 from flows.dub_report import DubReport
 from flows.methods import method_settings, video_retalking
 from flows.seen import see
