@@ -24,7 +24,7 @@ _FRAME_BYTES = 12_000
 """Of meshes and tables, for each frame."""
 _CROP_SIDE = 1.2
 """Of the square that is cut out, in widths of the face."""
-MAX_CROP_PX = 512
+MAX_CROP_PX = 1024
 """Of that square, for a face of any size."""
 _PICTURE_BYTES = 0.9
 """Of the crop and the new mouth together, for each px of that square."""

@@ -11,7 +11,7 @@ class CropSettings(_Settings):
     """The aligned lower-face crop and the bank made of it."""
 
     max_size: int = Field(
-        default=512, ge=96, le=1024, multiple_of=32, description="largest side of a crop [px]"
+        default=1024, ge=96, le=1024, multiple_of=32, description="largest side of a crop [px]"
     )
     bank_limit: int = Field(
         default=3000, ge=0, le=20000, description="most frames kept to borrow mouths from"

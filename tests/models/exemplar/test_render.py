@@ -10,7 +10,7 @@ from models.exemplar.render import (
     canonical_to_crop,
     mouth_displacement,
 )
-from models.exemplar.settings import RenderSettings
+from models.exemplar.settings import CropSettings, RenderSettings
 from models.exemplar.shapes import lip_gap
 from models.faces.blend import blend, colour_difference
 from models.faces.coding import RGB, Coding
@@ -241,6 +241,13 @@ def test_faces_too_large_for_a_native_crop_are_scaled_down() -> None:
     size, transforms = native_crops(pose, np.ones(2, bool), max_size=256)
     assert size == 256
     assert transforms[0, 0, 0] == 1 and transforms[1, 0, 0] == pytest.approx(256 / 1440, 0.01)
+
+
+def test_a_close_up_at_4k_is_not_scaled_down() -> None:
+    size, transforms = native_crops(
+        rolled_pose([0], [950]), np.ones(1, bool), max_size=CropSettings().max_size
+    )
+    assert size > 900 and copied(transforms[0])
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.6, -1.5])
