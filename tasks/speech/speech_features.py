@@ -1,7 +1,6 @@
 """Features of speech by the lower layers of Whisper's encoder: what mouth motion follows from."""
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,13 +51,11 @@ def speech_features(waveform: Artifact, *, shards: Sequence[Shard]) -> Blocks:
     from models.whisper.log_mel import loudest
     from tasks.inference.threads import one_thread
 
-    samples = StoredSamples(waveform)
+    samples, encoder = StoredSamples(waveform), speech_encoder()
     level = loudest(samples)
     for shard in shards:
         one_thread()  # ranges run side by side
-        blocks = encode(
-            speech_encoder(), samples, loudest=level, start=shard.start, stop=shard.stop
-        )
+        blocks = encode(encoder, samples, loudest=level, start=shard.start, stop=shard.stop)
         yield {"feature": _joined(blocks)}
 
 
@@ -76,9 +73,8 @@ def _joined(blocks: Iterable[NDArray[np.float32]]) -> NDArray[np.float16]:
     return np.concatenate([np.zeros((0, SPEECH_FEATURES.sizes["channel"]), np.float16), *halves])
 
 
-@cache
 def speech_encoder() -> "SpeechEncoder":
-    """The encoder with the weights that ship, loaded once."""
+    """The encoder with the weights that ship: 35 MB, for as long as somebody listens."""
     from models.whisper.encoder import SpeechEncoder
 
     return SpeechEncoder(load_file(shipped_file(_FILE)))
