@@ -45,12 +45,21 @@ class Blended:
         y0: upper edge [picture px].
         parts: codes of each part.
         share: 0..1, how much of each pixel is new.
+        moved: How visibly the frame's own pixels move; 1 and more: they do.
+        shown: 0..1, how much of the mouth shows.
     """
 
     x0: int
     y0: int
     parts: tuple[Codes, ...]
     share: Float32[np.ndarray, "height width"]
+    moved: Float32[np.ndarray, "height width"]
+    shown: Float32[np.ndarray, "height width"]
+
+    @property
+    def opacity(self) -> Float32[np.ndarray, "height width"]:
+        """0..1, how much of what was there before is gone, as it moved or lies below the mouth."""
+        return np.minimum(cv2.max(self.moved, self.shown), np.float32(1))
 
     def lit(self, levels: Float32[np.ndarray, "height width"], coding: Coding) -> "Blended":
         """The same with so much light [codes of 8 bits] added to what is new, colours unchanged."""
@@ -98,7 +107,8 @@ def blend(
     patch, mask, shift = _brought(rendered, transform, rect)
     if settings.strength != 1:
         shift *= np.float32(settings.strength)
-    weight = _changed(shift, mask)
+    moved = _visible(shift)
+    weight = np.minimum(cv2.max(moved, cv2.LUT(mask, _EDGE)), np.float32(1))
     masks = coding.sampled(mask)
     bases, news = [], []
     brought = zip(area, coding.parts(patch), masks, coding.sampled(shift), strict=True)
@@ -116,25 +126,24 @@ def blend(
         ]
     mix = _multiband if settings.mode == "multiband" else mixed
     weights = coding.sampled(weight)
-    shares = _LEVELS * np.float32(settings.strength / 255)
+    levels = _LEVELS * np.float32(settings.strength / 255)
+    shares = [np.asarray(cv2.LUT(shown, levels), np.float32) for shown in masks]
     parts = []
-    for part, base, new, shown, changed, grid in zip(
-        area, bases, news, masks, weights, coding.grids, strict=True
+    for part, base, new, share, changed, grid in zip(
+        area, bases, news, shares, weights, coding.grids, strict=True
     ):
-        share = np.asarray(cv2.LUT(shown, shares), np.float32)
         out = mix(base, np.minimum(new, coding.maximum), share)
         parts.append(mixed(_part(part, rect, grid), out, changed))
-    return Blended(rect.x0, rect.y0, tuple(parts), weights[0])
+    return Blended(rect.x0, rect.y0, tuple(parts), weights[0], moved, shares[0])
 
 
-def _changed(shift: _Floats, mask: _Image) -> _Floats:
-    """How far each pixel may be another, 0..1: where it moves visibly, or the mask is not 0."""
+def _visible(shift: _Floats) -> _Floats:
+    """How visibly each pixel moves: 1 and more where it does, 0 and less where not."""
     x, y = cv2.split(np.abs(shift))
     moved = np.maximum(x, y, dtype=np.float32)
     moved -= np.float32(VISIBLE_SHIFT_PX)
     moved *= np.float32(1 / 0.3)
-    weight = cv2.max(moved, cv2.LUT(mask, _EDGE))
-    return np.minimum(weight, np.float32(1))
+    return moved
 
 
 def _part(area: Codes, rect: Box, grid: tuple[int, int]) -> Codes:

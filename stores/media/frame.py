@@ -192,19 +192,32 @@ class Frame:
         chroma = cv2.merge([blue[rows, columns], red[rows, columns]])
         return Planes(columns.start * across, rows.start * down, np.ascontiguousarray(part), chroma)
 
-    def paste(self, planes: "Planes") -> None:
+    @property
+    def interlaced(self) -> bool:
+        """It has two fields, beside the progressive picture that is looked at."""
+        return self._seen is not self._native
+
+    def paste(
+        self, planes: "Planes", opacity: Float[np.ndarray, "height width"] | None = None
+    ) -> None:
         """Put other samples in the place that these were copied from; equal ones stay bit for bit.
 
-        Into both fields of an interlaced frame goes what changes of its progressive picture.
+        Args:
+            planes: New samples of the picture that is looked at.
+            opacity: 0..1, how much of what was there is gone: as much goes of each field of an
+                interlaced frame, of which one shows another moment. None: all.
         """
         news = (planes.luma, planes.chroma[..., 0], planes.chroma[..., 1])
         pictures = self._changeable()  # the one that is looked at comes last
         before = planes.within(plane_views(self._seen), self.layout)
+        gone = np.ones(planes.luma.shape, np.float32) if opacity is None else opacity
         for picture in pictures:
             parts = planes.within(plane_views(picture), self.layout)
             for part, was, new in zip(parts, before, news, strict=True):
                 looked_at = picture is self._seen
-                part[...] = new if looked_at else carried_over(part, was, new, self.layout.codes)
+                part[...] = (
+                    new if looked_at else carried_over(part, was, new, gone, self.layout.codes)
+                )
 
     def scaled_rgb(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Rgb:
         """Convert the rectangle [x0, x1) x [y0, y1), in px inside the picture, scaled to a size."""

@@ -233,15 +233,21 @@ def blend_patch(
         plane[...] = np.clip(np.rint(blended), 0, codes.maximum)
 
 
-def carried_over(now: Plane, was: Plane, new: Plane, codes: Codes) -> Plane:
-    """Samples of another picture of the same moment after `was` became `new` in the first.
+def carried_over(
+    now: Plane, was: Plane, new: Plane, opacity: Float[np.ndarray, "height width"], codes: Codes
+) -> Plane:
+    """Samples of another picture, of nearly the same moment, after `was` became `new` in the first.
 
-    Where nothing changed it stays as it is; where much changed, both are alike.
+    Args:
+        now: The other picture's.
+        was: The first picture's before.
+        new: The first picture's now; its own colours shine through as much as the other's shall.
+        opacity: 0..1, of any size: 0 keeps how the two differ, 1 makes them alike.
+        codes: What the samples mean.
     """
-    change = np.abs(new.astype(np.float32) - was)
-    keep = np.clip(1 - change / (_KEEP_REST_LEVELS * 2 ** (codes.bits - 8)), 0, 1)
-    carried = np.rint(new + keep * (now.astype(np.float32) - was))
-    return cast(Plane, np.clip(carried, 0, codes.maximum).astype(now.dtype))
+    rest = cv2.resize(1 - opacity, new.shape[::-1], interpolation=cv2.INTER_AREA)
+    carried = np.rint(new + rest * (now.astype(np.float32) - was))
+    return np.clip(carried, 0, codes.maximum).astype(now.dtype)
 
 
 def shrunk(picture: _Picture, times: int) -> _Picture:

@@ -56,7 +56,7 @@ def plan_picture(timeline: Artifact, encode: EncodeSettings) -> Plan:
     return Plan(attributes={_CODEC: codec_of(load_timeline(timeline).video, encode)})
 
 
-@stage(COMPOSITE, version=7, rows="output_frames", plan=plan_picture)
+@stage(COMPOSITE, version=8, rows="output_frames", plan=plan_picture)
 def composite(
     video: Source,
     timeline: Artifact,
@@ -254,7 +254,7 @@ def _blend_into(
     x0, y0 = area.x0 + new.x0, area.y0 + new.y0
     if (levels := light(x0, y0, new.share.shape)) is not None:
         new = new.lit(levels, coding)
-    frame.paste(Planes(x0, y0, *new.parts))
+    frame.paste(Planes(x0, y0, *new.parts), new.opacity if frame.interlaced else None)
 
 
 def rendered_rows(render: Artifact, shard: Shard) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Interlaced video: looked at as progressive pictures, changed and encoded as it is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -71,6 +72,24 @@ def test_a_patch_changes_both_fields_and_nothing_around_it(tmp_path: Path) -> No
     copy = frame.copy()
     np.testing.assert_array_equal(plane_views(copy.native())[0], luma)
     np.testing.assert_array_equal(copy.rgb(), frame.rgb())
+
+
+def test_of_another_field_goes_as_much_as_of_the_one_that_is_looked_at(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", size=SIZE, field_order="tff")
+    clip = scan(path)
+    (before,) = read_frames(path, clip, 8, 9)
+    (frame,) = read_frames(path, clip, 8, 9)
+    planes = frame.planes(40, 40, 80, 80)
+    drawn = planes.luma.copy()
+    drawn[:, 20:] = np.minimum(drawn[:, 20:], 3)  # little changes where it was nearly as dark
+    opacity = np.repeat(np.arange(40)[None] >= 20, 40, axis=0).astype(np.float32)
+    frame.paste(replace(planes, luma=drawn), opacity)
+    assert frame.interlaced
+    luma, old_luma = plane_views(frame.native())[0], plane_views(before.native())[0]
+    np.testing.assert_array_equal(luma[40:80, 60:80], drawn[:, 20:], "both fields are alike")
+    np.testing.assert_array_equal(luma[40:80, 40:60], old_luma[40:80, 40:60], "both stay")
+    copies = [frame.planes(40, 40, 80, 80).luma for frame in (frame, before)]
+    np.testing.assert_array_equal(copies[0], np.where(opacity > 0, drawn, copies[1]))
 
 
 def test_the_frames_say_the_order_where_the_header_does_not(tmp_path: Path) -> None:
