@@ -264,6 +264,10 @@ class _Writer:
             packet.pts = int(pts[shown]) * ticks
             packet.dts = _decoding_tick(pts, base + place) * ticks
             packet.duration = (after - int(pts[shown])) * ticks
+            if self._name != "matroska" and base + place == len(pts) - 1:
+                # Lengths of samples count from one decoding time to the next, and this one's to the
+                # track's end.
+                packet.duration = (end_pts - int(pts[-1])) * ticks
             packet.is_keyframe = bool(segment.keyframe[place])
             if voice:
                 voice.write_up_to(float(packet.dts * packet.time_base))
@@ -271,11 +275,16 @@ class _Writer:
 
 
 def _decoding_tick(pts: NDArray[np.int64], place: int) -> int:
-    """Give the decoding time of the packet at `place`: so many frames ahead of showing."""
-    if place >= REORDER_FRAMES:
-        return int(pts[place - REORDER_FRAMES])
-    step = int(pts[1] - pts[0]) if len(pts) > 1 else 1
-    return int(pts[0]) - (REORDER_FRAMES - place) * step
+    """Give the decoding time of the packet at `place`: so many frames ahead of showing.
+
+    The first lies as long before the first time as the last lies before the last one, so that both
+    take as long from beginning to end.
+    """
+    ahead = min(REORDER_FRAMES, len(pts) - 1)
+    if place >= ahead:
+        return int(pts[place - ahead])
+    lead = int(pts[-1] - pts[-1 - ahead])
+    return int(pts[0]) - lead + lead * place // ahead
 
 
 def _open_with(stream: VideoStream, extradata: bytes) -> None:

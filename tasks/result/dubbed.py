@@ -17,7 +17,7 @@ from tasks.source.timeline import load_timeline
 DUBBED = Schema("dubbed", {}, {}, "The dubbed video as a plain file beside this metadata.")
 
 
-@stage(DUBBED, version=4)
+@stage(DUBBED, version=5)
 def dubbed(
     composite: Artifact,
     timeline: Artifact,

@@ -386,6 +386,8 @@ def test_any_times_and_segments_come_back_from_any_container(
         ours = sorted(round(p.pts * tick * 1000) for p in packets)
         decoded = [p.dts for p in packets if p.dts is not None]
         assert all(p.dts <= p.pts for p in packets if p.dts is not None)
+        if container in (".mp4", ".m4v", ".mov"):
+            assert opened.streams.video[0].duration * tick * 1000 == end
     assert ours == pts
     assert sorted(set(decoded)) == decoded
     made = scan(target)
