@@ -1,5 +1,6 @@
 """Settings from YAML files, NAME=VALUE texts and options, laid over each other and checked."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -45,9 +46,21 @@ def checked(
         UnfitSettings: some are missing, unknown, malformed or out of range; names all of them.
     """
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
     except ValidationError as error:
         raise UnfitSettings(_faults(model, given_with, error), where) from None
+    if faults := list(_endless(found.model_dump())):
+        raise UnfitSettings(faults, where)
+    return found
+
+
+def _endless(values: object, name: str = "") -> Iterator[Fault]:
+    """Numbers without end, which no rule of a model forbids by itself and no record can hold."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _endless(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, float) and not math.isfinite(values):
+        yield Fault(name, "must be a finite number", repr(values))
 
 
 def _faults(

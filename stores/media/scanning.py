@@ -26,6 +26,7 @@ from stores.media.source import (
     limited_metadata,
     only,
     open_source,
+    picture_streams,
     sound_streams,
     video_stream,
     whole_still,
@@ -107,7 +108,8 @@ class Scanner:
         self._skipped = 0
         self._declared = ColorTags()
         self._sizes: set[tuple[int, int]] = set()
-        self._scaled = self._transparent = False
+        self._scaled = self._transparent = self._alpha_beside = False
+        self._left_out = ""
         self._field_order = PROGRESSIVE
 
     def run(self) -> Timeline:
@@ -115,8 +117,7 @@ class Scanner:
         with open_source(self._path) as container:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
-            self._declared = ColorTags.declared(stream)
-            check_structure(container, self._path)
+            self._read_header(container, stream)
             audio = next(iter(sound_streams(container)), None)
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (
@@ -126,6 +127,12 @@ class Scanner:
                 raise self._cut_short("not all of its picture")
             self._check_counts(container, stream)
             return self._timeline(container, stream, audio, still)
+
+    def _read_header(self, container: av.container.InputContainer, stream: VideoStream) -> None:
+        self._declared = ColorTags.declared(stream)
+        self._left_out = _left_out(container)
+        self._alpha_beside = _alpha_beside(stream)
+        check_structure(container, self._path)
 
     def _decode(
         self,
@@ -313,6 +320,13 @@ class Scanner:
                 "the picture is transparent in parts, which no output can be: the colours stored "
                 "there show instead; lay it over a background first if that was not meant"
             )
+        elif self._alpha_beside:
+            notes.append(
+                "the file keeps how transparent the picture is, which no output can: the colours "
+                "stored there show; lay it over a background first if that was not meant"
+            )
+        if self._left_out:
+            notes.append(f"of what else the file holds, the output has not: {self._left_out}")
         if self._skipped:
             notes.append(
                 f"the recording begins between two keyframes: {self._skipped} packets of pictures "
@@ -366,8 +380,7 @@ class _PartScanner(Scanner):
             if not _SEEKABLE & set(container.format.name.split(",")) or time_base is None:
                 return None
             stream.thread_type = "AUTO"
-            self._declared = ColorTags.declared(stream)
-            check_structure(container, self._path)
+            self._read_header(container, stream)
             audio = next(iter(sound_streams(container)), None)
             zero = clock_zero(self._path)
             first, last = (round((seconds + zero) / time_base) for seconds in self._wanted)
@@ -399,6 +412,22 @@ class _PartScanner(Scanner):
                 after += self._pts[-1] >= last
                 if after > LOOKS_AHEAD:
                     return
+
+
+def _left_out(container: av.container.InputContainer) -> str:
+    """What a file holds beside one picture and sound, in words."""
+    counts = {
+        "more picture track": len(picture_streams(container)) - 1,
+        "subtitle track": len(container.streams.subtitles),
+        "chapter": len(container.chapters()),
+    }
+    many = ((name if n == 1 else f"{name}s", n) for name, n in counts.items())
+    return ", ".join(f"{count} {name}" for name, count in many if count > 0)
+
+
+def _alpha_beside(stream: VideoStream) -> bool:
+    """Whether WebM says that it has a second picture, of how opaque the first is."""
+    return any(n.lower() == "alpha_mode" and v == "1" for n, v in stream.metadata.items())
 
 
 def _may_be_transparent(frame: VideoFrame) -> bool:

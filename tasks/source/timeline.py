@@ -37,7 +37,7 @@ TIMELINE = Schema(
 )
 
 
-@stage(TIMELINE, version=4)
+@stage(TIMELINE, version=5)
 def timeline(video: Source, *, part: Span | None = None, progress: Callable[[int], None]) -> Made:
     """Decode the whole video once, or a part of it.
 

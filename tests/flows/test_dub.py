@@ -19,6 +19,7 @@ from flows.dub_inputs import check_inputs
 from flows.dub_notes import picture_notes, speech_notes
 from flows.dub_report import DubReport
 from flows.origin import deliver
+from flows.presets import at_path, checked, merge
 from flows.settings import DubSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
@@ -199,6 +200,29 @@ def test_frames_without_a_face_pass_bit_exact(settings: Make, tmp_path: Path) ->
 def note(report: DubReport, words: str) -> bool:
     """Whether one note, and no other, says so."""
     return sum(words in text for text in report.notes) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["sync.end_seconds", "origin.label_seconds", "method_settings.lenders.jump_cost"]
+)
+def test_a_number_without_end_is_refused_by_name(settings: Make, name: str) -> None:
+    given = settings().model_dump()
+    with pytest.raises(SettingsError, match=rf"{name}.*must be a finite number, got inf"):
+        checked(DubSettings, merge(given, at_path(name, float("inf"))))
+
+
+def test_what_else_a_file_holds_is_noted(settings: Make, tmp_path: Path) -> None:
+    plain, told = make_video(tmp_path / "plain.mp4", frames=10), tmp_path / "told.mkv"
+    with av.open(str(plain)) as source, av.open(str(told), "w") as made:
+        stream = made.add_stream_from_template(source.streams.video[0])
+        chapter = {"start": 0, "time_base": Fraction(1, 25), "metadata": {}}
+        made.set_chapters([chapter | {"id": n, "start": 5 * n, "end": 5 * n + 5} for n in (0, 1)])
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = stream
+                made.mux(packet)
+    report = dub(settings(video=told))
+    assert note(report, "of what else the file holds, the output has not: 2 chapters")
 
 
 def test_what_did_not_happen_is_noted(settings: Make, tmp_path: Path) -> None:
