@@ -8,7 +8,7 @@ from flows.cues.lines import cues_of
 from flows.cues.sound import sound_format, speech_files
 from flows.faults import faults_of
 from flows.methods import MethodSettings, find_method, method_settings
-from flows.origin import check_consent, check_licences, check_signing
+from flows.origin import check_consent, check_licences, check_sidecar, check_signing
 from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
@@ -132,5 +132,5 @@ def _check_background(settings: DubSettings) -> None:
 
 _CHECKS: tuple[Callable[[DubSettings], None], ...] = (
     *(check_overwriting, _check_video, _check_part, _check_audio, _check_cues, _check_output),
-    *(_check_own_track, _check_background, check_consent, check_signing),
+    *(_check_own_track, _check_background, check_consent, check_sidecar, check_signing),
 )

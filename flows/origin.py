@@ -19,7 +19,14 @@ from stores.backends.backend import explain_full_disk
 from stores.errors import InputError, SettingsError
 from stores.provenance.consent import consent_hash
 from stores.provenance.keys import SigningKey, own_signing_key, read_signing_key
-from stores.provenance.manifest import SIDECAR, Claim, Ingredient, check_key, sign
+from stores.provenance.manifest import (
+    SIDECAR,
+    Claim,
+    Ingredient,
+    check_key,
+    holds_manifest,
+    sign,
+)
 from stores.runs import RunRecord
 from stores.whole_files import replacing
 from tasks.weights.networks import Licence, licences
@@ -154,6 +161,22 @@ def deliver(
         report.manifest = output if manifest is None else beside_it
         report.signer, report.self_signed = key.signer, key.self_signed
     return report
+
+
+def check_sidecar(settings: DubSettings) -> None:
+    """Refuse an output beside which lies a file of the manifest's name that is none.
+
+    Raises:
+        InputError: it does, and would be overwritten.
+    """
+    beside_it = settings.output.with_suffix(SIDECAR)
+    if settings.output.suffix.lower() != ".mkv" or not beside_it.exists():
+        return
+    if beside_it.is_dir() or not holds_manifest(beside_it):
+        raise InputError(
+            f"{beside_it} is there and is no manifest, which the output {settings.output} has "
+            "in a file of that name; move it, or name another output"
+        )
 
 
 def _forget(sidecar: Path, suffix: str) -> None:

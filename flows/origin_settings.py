@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.marks.settings import ICON, LabelSettings
 
@@ -41,6 +41,14 @@ class OriginSettings(BaseModel):
         default_factory=lambda: os.environ.get(NON_COMMERCIAL, "") not in ("", "0"),
         description="the result is not for commercial use, which some published weights forbid",
     )
+
+    @field_validator("label")
+    @classmethod
+    def _can_be_drawn(cls, label: str | None) -> str | None:
+        lacking = "".join(sorted({c for c in label or "" if not " " <= c <= "~"}))
+        if lacking:
+            raise ValueError(f"the label's font has letters of ASCII alone, not {lacking!r}")
+        return label
 
     @property
     def shown_label(self) -> LabelSettings | None:

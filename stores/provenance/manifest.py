@@ -236,7 +236,7 @@ def read_manifest(path: Path) -> Manifest | None:
                 with c2pa.Reader(kind, file, *given, context=context) as reader:
                     told, state = json.loads(reader.json()), reader.get_validation_state()
             except c2pa.C2paError as error:
-                if _has_manifest(path) or sidecar:
+                if holds_manifest(path) or sidecar:
                     return _broken(str(error), sidecar)
                 return None
     except OSError as error:
@@ -244,8 +244,8 @@ def read_manifest(path: Path) -> Manifest | None:
     return _manifest(told, str(state).lower(), sealed=is_whole(path), sidecar=sidecar)
 
 
-def _has_manifest(path: Path) -> bool:
-    """Whether there is one that is too damaged to be read: its label stands near the start."""
+def holds_manifest(path: Path) -> bool:
+    """Whether there is one, even if too damaged to be read: its label stands near the start."""
     with path.open("rb") as file:
         return b"urn:c2pa:" in file.read(1 << 20)
 

@@ -8,12 +8,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from flows import origin
 from flows.batch import batch
 from flows.batches.settings import BatchSettings
 from flows.dub import dub
 from flows.dub_inputs import check_inputs, input_faults
+from flows.origin_settings import OriginSettings
 from flows.settings import DubSettings
 from flows.verify import verify
 from stores.artifacts.store import Store
@@ -103,6 +105,25 @@ def test_no_mark_must_be_said_and_is_told(settings: Make, tmp_path: Path, suffix
     assert list(tmp_path.iterdir()) == [given.output], "no manifest of an earlier one is left"
     ended = invoke("verify", given.output, "--store", given.store)
     assert ended.exit_code == 2 and "no mark of origin" in ended.stdout
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_file_of_the_users_is_not_taken_for_a_manifest(
+    settings: Make, tmp_path: Path, mark: bool
+) -> None:
+    given = settings(output=tmp_path / "out.mkv")
+    given = given.model_copy(update={"origin": given.origin.model_copy(update={"mark": mark})})
+    own = tmp_path / "out.c2pa"
+    own.write_text("mine")
+    with pytest.raises(InputError, match=r"out\.c2pa is there and is no manifest"):
+        dub(given)
+    assert own.read_text() == "mine" and list(tmp_path.iterdir()) == [own]
+
+
+def test_a_label_has_letters_that_its_font_has() -> None:
+    assert OriginSettings(label="made by AI (studio)").shown_label
+    with pytest.raises(ValidationError, match="has letters of ASCII alone, not 'ü'"):
+        OriginSettings(label="Müller")
 
 
 def test_what_cannot_be_looked_at_has_a_code_of_its_own(tmp_path: Path) -> None:
