@@ -35,8 +35,11 @@ def over_notes(lines: Sequence[Spoken]) -> list[str]:
     return [
         f"row {each.cue.row}: its speech was cut, {each.over_seconds:.2f} s are over its end at "
         f"{float(each.cue.start) + each.seconds:.2f} s"
-        + (f" though it was made {each.stretch:g} times as fast" if each.stretch > 1 else "")
-        + "; --fit stretch:1.15 makes it up to that factor faster, or move the row's end"
+        + (
+            f" though it was made {each.stretch:g} times as fast; move the row's end"
+            if each.stretch > 1
+            else "; --fit stretch:1.15 makes it up to that factor faster, or move the row's end"
+        )
         for each in lines
         if each.cue.row and each.over_seconds >= _CUT_SECONDS
     ]

@@ -273,6 +273,8 @@ def _read(path: Path, named: Mapping[str, str]) -> tuple[dict[str, str], _Rows]:
         table, rows = reader(path, named)
     except FileNotFoundError:
         raise InputError(no_such_file(path, "cue sheet")) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text in UTF-8; save it as such") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read: {' '.join(str(error).split())}") from None
     if not rows:

@@ -175,8 +175,10 @@ def weights(settings: StyleGan2Settings) -> tuple[str, ...]:
 
 
 def _check_weights(settings: StyleGan2Settings) -> None:
-    if not settings.weights.endswith(SUFFIX):
+    if not settings.weights:
         raise SettingsError(_UNTRAINED)
+    if not settings.weights.endswith(SUFFIX):
+        raise SettingsError(f"{settings.weights} is not named {SUFFIX}; {_UNTRAINED}")
     header = read_header(Path(settings.weights))
     if header.network != NETWORK:
         raise SettingsError(f"{settings.weights} holds weights of {header.network}, not {NETWORK}")

@@ -22,6 +22,9 @@ _Times = NDArray[np.float64]
 MAX_BLINK_S = 0.1
 """A face that is missed for longer starts a new track, which `models.faces.persons` may join."""
 
+_PAST_THE_END_S = 1.0
+"""A time so far behind the last frame's is of no frame."""
+
 _STEADY_SCORE = 0.4
 """Link score from frame to frame below which a face jumped: by a quick move, or at an unseen cut.
 It starts a new track, which `models.faces.persons` may join too."""
@@ -201,6 +204,8 @@ def choose_track(tracks: Sequence[Track], face: str = "largest", *, time_s: Seco
     decimal = r"(\d+(?:\.\d+)?)"
     if place := re.fullmatch(rf"{decimal},{decimal}@{decimal}", face):
         x, y, seconds = (float(part) for part in place.groups())
+        if len(time_s) > 1 and seconds > time_s[-1] + _PAST_THE_END_S:
+            raise ValueError(f"the last frame is shown at {time_s[-1]:.2f} s")
         at = _track_at(tracks, x, y, frame=int(np.abs(time_s - seconds).argmin()))
         if at is None:
             raise ValueError(f"no face lies at {face}; the video has {exist}")

@@ -26,4 +26,5 @@ def inspect_address(place: str) -> str | None:
 
 def inspect_command(subject: str | Path, store: str) -> str:
     """What opens that page on a machine that has the store."""
-    return shlex.join(["dubflow", "inspect", str(subject), "--store", store])
+    named = f"./{subject}" if str(subject).startswith("-") else str(subject)
+    return shlex.join(["dubflow", "inspect", named, "--store", store])

@@ -162,6 +162,12 @@ def test_a_face_that_does_not_exist_is_answered_with_those_that_do(face: str) ->
         choose_track(join(*two_people()), face, time_s=TIME_S)
 
 
+def test_a_place_beyond_the_end_is_refused() -> None:
+    assert choose_track(join(*two_people()), f"540,200@{TIME_S[-1] + 0.5}", time_s=TIME_S) == 0
+    with pytest.raises(ValueError, match=r"the last frame is shown at 2\.36 s"):
+        choose_track(join(*two_people()), "540,200@9", time_s=TIME_S)
+
+
 @pytest.mark.parametrize("face", ["biggest", "track:x", "1,2", ""])
 def test_other_names_of_faces_are_refused(face: str) -> None:
     with pytest.raises(ValueError, match="largest, track:N or x,y@seconds"):
