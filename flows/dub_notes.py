@@ -21,6 +21,9 @@ from tasks.result.output_frames import Length
 from tasks.result.settings import SyncSettings
 from tasks.source.timeline import load_timeline
 
+_HELD_SECONDS = 0.2
+"""A picture that is shown for longer than this is called held."""
+
 CUT_SECONDS = 0.05
 """Speech that lacks less than this at its end is not called cut."""
 
@@ -123,18 +126,25 @@ def picture_notes(video: VideoFacts, encode: EncodeSettings) -> list[str]:
 
 
 def length_notes(length: Length, sync: SyncSettings) -> list[str]:
-    """Whether the end of the speech is lost."""
+    """Whether the output begins later than was asked, and whether the end of the speech is lost."""
+    notes = []
+    if length.from_seconds - (sync.start_seconds or length.from_seconds) > _HELD_SECONDS:
+        notes.append(
+            f"at --start {sync.start_seconds:g} s a picture is shown that began before: the output "
+            f"begins with the next one, at {length.from_seconds:.2f} s"
+        )
     lost = length.speech_seconds - length.seconds
     if lost < CUT_SECONDS:
-        return []
+        return notes
     more = "--sync-mode loop or bounce repeats the picture for as long as the speech lasts"
     if sync.end_seconds is not None:
         asked = sync.end_seconds - (sync.start_seconds or 0)
         if length.seconds > asked - CUT_SECONDS:  # else the file ends before
             more = f"a later --end than {sync.end_seconds:g} shows more of the picture"
     return [
+        *notes,
         f"the speech lasts {length.speech_seconds:.2f} s, the picture {length.seconds:.2f} s: "
-        f"the last {lost:.2f} s of the speech were cut; {more}"
+        f"the last {lost:.2f} s of the speech were cut; {more}",
     ]
 
 

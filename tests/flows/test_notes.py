@@ -1,5 +1,7 @@
 """Small words of reports: counts, and what is advised about a speech that is too long."""
 
+from dataclasses import replace
+
 import pytest
 
 from flows.dub_notes import length_notes
@@ -37,3 +39,10 @@ def test_speech_that_is_cut(seconds: float, sync: SyncSettings, advice: str) -> 
 
 def test_speech_that_fits_is_not_noted() -> None:
     assert length_notes(length(8.0), SyncSettings()) == []
+
+
+def test_a_start_within_a_held_picture_is_noted() -> None:
+    asked, next_frame = SyncSettings(start_seconds=2.6), length(8.0)
+    (note,) = length_notes(replace(next_frame, from_seconds=3.85), asked)
+    assert "begins with the next one, at 3.85 s" in note
+    assert length_notes(replace(next_frame, from_seconds=2.64), asked) == []
