@@ -13,6 +13,7 @@ from flows.settings import DubSettings
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.store import Store
 from stores.errors import InputError, SettingsError
+from stores.media.audio import audio_blocks
 from stores.media.mux import check_output
 from stores.media.source import probe
 from stores.media.tracks import find_track
@@ -88,6 +89,7 @@ def _check_audio(settings: DubSettings) -> None:
     for path in filter(None, (settings.audio, settings.bed)):
         if not probe(path).has_audio:
             raise InputError(f"{path} holds no sound; give another file")
+        next(audio_blocks(path))  # or it says that there is not one sample
 
 
 def _check_output(settings: DubSettings) -> None:

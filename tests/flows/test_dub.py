@@ -211,6 +211,14 @@ def test_a_number_without_end_is_refused_by_name(settings: Make, name: str) -> N
         checked(DubSettings, merge(given, at_path(name, float("inf"))))
 
 
+def test_sound_without_a_sample_is_refused_before_any_work(settings: Make, tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "empty.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    for given in ({"audio": tmp_path / "empty.wav"}, {"bed": tmp_path / "empty.wav"}):
+        with pytest.raises(MediaError, match=r"empty\.wav: its sound is empty"):
+            check_inputs(settings(**given))
+
+
 def test_what_else_a_file_holds_is_noted(settings: Make, tmp_path: Path) -> None:
     plain, told = make_video(tmp_path / "plain.mp4", frames=10), tmp_path / "told.mkv"
     with av.open(str(plain)) as source, av.open(str(told), "w") as made:
