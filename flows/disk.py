@@ -11,6 +11,7 @@ from flows.cues.lines import cues_of
 from flows.cues.sound import speech_files
 from flows.dub_inputs import files_of
 from flows.settings import DubSettings
+from models.exemplar.settings import CropSettings
 from stores.artifacts.source import Source
 from stores.artifacts.store import Store
 from stores.media.glance import glance
@@ -24,7 +25,7 @@ _FRAME_BYTES = 12_000
 """Of meshes and tables, for each frame."""
 _CROP_SIDE = 1.2
 """Of the square that is cut out, in widths of the face."""
-MAX_CROP_PX = 1024
+_MAX_CROP_PX = CropSettings().max_size
 """Of that square, for a face of any size."""
 _PICTURE_BYTES = 0.9
 """Of the crop and the new mouth together, for each px of that square."""
@@ -66,7 +67,7 @@ def disk_need(settings: DubSettings) -> DiskNeed:
     rate = frames / seconds if seconds else _STILL_RATE
     out_seconds = _output_seconds(settings, seconds, speech)
     encoded = _ENCODED_BYTES * width * height * 2 ** ((17 - settings.encode.crf) / 6)
-    picture = _FRAME_BYTES + _PICTURE_BYTES * min(_CROP_SIDE * face, MAX_CROP_PX) ** 2
+    picture = _FRAME_BYTES + _PICTURE_BYTES * min(_CROP_SIDE * face, _MAX_CROP_PX) ** 2
     output = out_seconds * (rate * encoded + _SOUND_BYTES / 5)
     store = max(frames, out_seconds * rate) * picture + output + out_seconds * rate * encoded
     store += _SOUND_BYTES * (seconds + speech)

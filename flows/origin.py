@@ -20,11 +20,11 @@ from stores.errors import InputError, SettingsError
 from stores.provenance.consent import consent_hash
 from stores.provenance.keys import SigningKey, own_signing_key, read_signing_key
 from stores.provenance.manifest import (
-    SIDECAR,
     Claim,
     Ingredient,
     check_key,
     holds_manifest,
+    sidecar_of,
     sign,
 )
 from stores.runs import RunRecord
@@ -135,11 +135,12 @@ def deliver(
     name, suffix = result.attributes["file"], settings.output.suffix.lower()
     consent = None if origin.consent is None else consent_hash(origin.consent)
     report = OriginReport(consent=consent, non_commercial=origin.non_commercial)
-    beside_it = output.with_suffix(SIDECAR)
+    beside_it = sidecar_of(output)
     with explain_full_disk(f"the folder {output.parent}"), replacing(output) as new:
         if not origin.mark:
             result.copy_file(name, new)
-            _forget(beside_it, suffix)
+            if beside_it is not None:  # of an earlier dub
+                beside_it.unlink(missing_ok=True)
             return report
         report.mark = mark_text(result.attributes["mark"])
         key = signing_key(settings)
@@ -155,10 +156,10 @@ def deliver(
             manifest = sign(plain, new, claim, key, suffix=suffix)
         finally:
             plain.unlink(missing_ok=True)
-        if manifest is not None:
+        if manifest is not None and beside_it is not None:
             with replacing(beside_it) as new_beside:
                 new_beside.write_bytes(manifest)
-        report.manifest = output if manifest is None else beside_it
+        report.manifest = beside_it or output
         report.signer, report.self_signed = key.signer, key.self_signed
     return report
 
@@ -169,20 +170,14 @@ def check_sidecar(settings: DubSettings) -> None:
     Raises:
         InputError: it does, and would be overwritten.
     """
-    beside_it = settings.output.with_suffix(SIDECAR)
-    if settings.output.suffix.lower() != ".mkv" or not beside_it.exists():
+    beside_it = sidecar_of(settings.output)
+    if beside_it is None or not beside_it.exists():
         return
     if beside_it.is_dir() or not holds_manifest(beside_it):
         raise InputError(
             f"{beside_it} is there and is no manifest, which the output {settings.output} has "
             "in a file of that name; move it, or name another output"
         )
-
-
-def _forget(sidecar: Path, suffix: str) -> None:
-    """Remove the manifest of a file that is replaced by one without."""
-    if suffix == ".mkv":
-        sidecar.unlink(missing_ok=True)
 
 
 def _told(

@@ -56,8 +56,8 @@ def checked(
 
 def _endless(values: object, name: str = "") -> Iterator[Fault]:
     """Numbers without end, which no rule of a model forbids by itself and no record can hold."""
-    if isinstance(values, dict):
-        for key, value in values.items():
+    if isinstance(values, dict | list | tuple):
+        for key, value in values.items() if isinstance(values, dict) else enumerate(values):
             yield from _endless(value, f"{name}.{key}" if name else str(key))
     elif isinstance(values, float) and not math.isfinite(values):
         yield Fault(name, "must be a finite number", repr(values))

@@ -34,7 +34,7 @@ _EXPRESSION = ("meta_talk_expression", "audiodvp_expression")
 _RENDERER = ("meta_talk_renderer", "audiodvp_nfr_generator")
 _DEFAULT_FEATURES = {"meta_talk_expression": "mfcc80", "audiodvp_expression": "atnet"}
 _ATNET = "audiodvp_atnet"
-_BANK = CropSettings(max_size=1024)
+_BANK = CropSettings()
 """Crops to borrow from, as sharp as the renderer's own can be."""
 _NO_BANK = CropSettings(bank_limit=0)
 """Crops that only tell where the mouth is hidden: no pixels are kept to borrow."""

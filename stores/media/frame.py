@@ -210,14 +210,13 @@ class Frame:
         news = (planes.luma, planes.chroma[..., 0], planes.chroma[..., 1])
         pictures = self._changeable()  # the one that is looked at comes last
         before = planes.within(plane_views(self._seen), self.layout)
-        gone = np.ones(planes.luma.shape, np.float32) if opacity is None else opacity
         for picture in pictures:
             parts = planes.within(plane_views(picture), self.layout)
             for part, was, new in zip(parts, before, news, strict=True):
-                looked_at = picture is self._seen
-                part[...] = (
-                    new if looked_at else carried_over(part, was, new, gone, self.layout.codes)
-                )
+                if opacity is None or picture is self._seen:
+                    part[...] = new
+                else:
+                    part[...] = carried_over(part, was, new, opacity, self.layout.codes)
 
     def scaled_rgb(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Rgb:
         """Convert the rectangle [x0, x1) x [y0, y1), in px inside the picture, scaled to a size."""

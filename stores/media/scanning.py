@@ -108,8 +108,7 @@ class Scanner:
         self._skipped = 0
         self._declared = ColorTags()
         self._sizes: set[tuple[int, int]] = set()
-        self._scaled = self._transparent = self._alpha_beside = False
-        self._left_out = ""
+        self._scaled = self._transparent = False
         self._field_order = PROGRESSIVE
 
     def run(self) -> Timeline:
@@ -117,7 +116,8 @@ class Scanner:
         with open_source(self._path) as container:
             stream = video_stream(container, self._path)
             stream.thread_type = "AUTO"
-            self._read_header(container, stream)
+            self._declared = ColorTags.declared(stream)
+            check_structure(container, self._path)
             audio = next(iter(sound_streams(container)), None)
             self._decode(container, stream, audio)
             still = container.format.name.endswith("_pipe") or (
@@ -127,12 +127,6 @@ class Scanner:
                 raise self._cut_short("not all of its picture")
             self._check_counts(container, stream)
             return self._timeline(container, stream, audio, still)
-
-    def _read_header(self, container: av.container.InputContainer, stream: VideoStream) -> None:
-        self._declared = ColorTags.declared(stream)
-        self._left_out = _left_out(container)
-        self._alpha_beside = _alpha_beside(stream)
-        check_structure(container, self._path)
 
     def _decode(
         self,
@@ -302,10 +296,16 @@ class Scanner:
             metadata=limited_metadata(dict(container.metadata)),
             timecode=find_timecode(container),
             still=still,
-            notes=self._notes(raw, still),
+            notes=self._notes(container, stream, raw, still),
         )
 
-    def _notes(self, raw: NDArray[np.int64], still: bool) -> list[str]:
+    def _notes(
+        self,
+        container: av.container.InputContainer,
+        stream: VideoStream,
+        raw: NDArray[np.int64],
+        still: bool,
+    ) -> list[str]:
         """What was changed or left out in reading."""
         notes = []
         if len(self._sizes) > 1 and self._first is not None:
@@ -320,13 +320,13 @@ class Scanner:
                 "the picture is transparent in parts, which no output can be: the colours stored "
                 "there show instead; lay it over a background first if that was not meant"
             )
-        elif self._alpha_beside:
+        elif _alpha_beside(stream):
             notes.append(
                 "the file keeps how transparent the picture is, which no output can: the colours "
                 "stored there show; lay it over a background first if that was not meant"
             )
-        if self._left_out:
-            notes.append(f"of what else the file holds, the output has not: {self._left_out}")
+        if left_out := _left_out(container):
+            notes.append(f"of what else the file holds, the output has not: {left_out}")
         if self._skipped:
             notes.append(
                 f"the recording begins between two keyframes: {self._skipped} packets of pictures "
@@ -380,7 +380,8 @@ class _PartScanner(Scanner):
             if not _SEEKABLE & set(container.format.name.split(",")) or time_base is None:
                 return None
             stream.thread_type = "AUTO"
-            self._read_header(container, stream)
+            self._declared = ColorTags.declared(stream)
+            check_structure(container, self._path)
             audio = next(iter(sound_streams(container)), None)
             zero = clock_zero(self._path)
             first, last = (round((seconds + zero) / time_base) for seconds in self._wanted)

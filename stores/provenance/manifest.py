@@ -244,6 +244,11 @@ def read_manifest(path: Path) -> Manifest | None:
     return _manifest(told, str(state).lower(), sealed=is_whole(path), sidecar=sidecar)
 
 
+def sidecar_of(dub: Path) -> Path | None:
+    """The file beside a dub that holds its manifest; None: the dub holds it itself."""
+    return None if dub.suffix.lower() in _EMBEDDED else dub.with_suffix(SIDECAR)
+
+
 def holds_manifest(path: Path) -> bool:
     """Whether there is one, even if too damaged to be read: its label stands near the start."""
     with path.open("rb") as file:

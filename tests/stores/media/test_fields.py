@@ -9,6 +9,7 @@ import pytest
 
 from stores.media.encode import encode_segment
 from stores.media.fields import field_order, flagged
+from stores.media.frame import Frame
 from stores.media.planes import plane_views
 from stores.media.read import read_frames
 from stores.media.scanning import scan
@@ -53,11 +54,16 @@ def test_the_picture_looked_at_is_that_of_the_first_field(tmp_path: Path) -> Non
         assert distance(stored, first) > 0.8 * distance(stored, second), "half of it is the second"
 
 
-def test_a_patch_changes_both_fields_and_nothing_around_it(tmp_path: Path) -> None:
+def twice(tmp_path: Path) -> tuple[Frame, Frame]:
+    """One interlaced frame, read two times."""
     path = make_video(tmp_path / "a.mp4", size=SIZE, field_order="tff")
     clip = scan(path)
-    (before,) = read_frames(path, clip, 8, 9)
-    (frame,) = read_frames(path, clip, 8, 9)
+    (one,), (same,) = (list(read_frames(path, clip, 8, 9)) for _ in range(2))
+    return one, same
+
+
+def test_a_patch_changes_both_fields_and_nothing_around_it(tmp_path: Path) -> None:
+    before, frame = twice(tmp_path)
     same = frame.crop_rgb(40, 40, 80, 80)
     frame.paste_rgb(40, 40, same)
     for old, new in zip(plane_views(before.native()), plane_views(frame.native()), strict=True):
@@ -75,10 +81,7 @@ def test_a_patch_changes_both_fields_and_nothing_around_it(tmp_path: Path) -> No
 
 
 def test_of_another_field_goes_as_much_as_of_the_one_that_is_looked_at(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "a.mp4", size=SIZE, field_order="tff")
-    clip = scan(path)
-    (before,) = read_frames(path, clip, 8, 9)
-    (frame,) = read_frames(path, clip, 8, 9)
+    before, frame = twice(tmp_path)
     planes = frame.planes(40, 40, 80, 80)
     drawn = planes.luma.copy()
     drawn[:, 20:] = np.minimum(drawn[:, 20:], 3)  # little changes where it was nearly as dark
