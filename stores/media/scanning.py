@@ -428,6 +428,7 @@ def _left_out(container: av.container.InputContainer) -> str:
 
 def _alpha_beside(stream: VideoStream) -> bool:
     """Whether WebM says that it has a second picture, of how opaque the first is."""
+    # No frame shows it: findings/vp9_decoder_drops_alpha.sh.
     return any(n.lower() == "alpha_mode" and v == "1" for n, v in stream.metadata.items())
 
 

@@ -252,6 +252,17 @@ def test_colour_tags_that_only_the_header_has_are_kept(tmp_path: Path) -> None:
     assert frame.layout.codes.red_weight == pytest.approx(0.2627)
 
 
+def write_rgba(path: Path, rgba: np.ndarray, codec: str, pix_fmt: str, **options: str) -> None:
+    """Three frames of a picture."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, 25, options=options)
+        stream.width, stream.height, stream.pix_fmt = rgba.shape[1], rgba.shape[0], pix_fmt
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pix_fmt)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 @pytest.mark.parametrize("transparent", [True, False])
 @pytest.mark.parametrize(
     ("suffix", "codec", "pix_fmt"),
@@ -274,15 +285,18 @@ def test_lost_transparency_is_said_where_there_is_some(
     elif suffix == ".gif":
         Image.fromarray(rgba).save(path, save_all=True, append_images=[Image.fromarray(rgba // 2)])
     else:
-        with av.open(str(path), "w") as container:
-            stream: Any = container.add_stream(codec, 25)
-            stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
-            for _ in range(3):
-                frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=pix_fmt)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+        write_rgba(path, rgba, codec, pix_fmt)
     notes = scan(path).notes
     assert ["transparent" in note for note in notes] == [True] * transparent
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+@pytest.mark.parametrize("pix_fmt", ["yuva420p", "yuv420p"])
+def test_alpha_that_no_frame_shows_is_said(tmp_path: Path, codec: str, pix_fmt: str) -> None:
+    rgba = np.concatenate([pattern(0, 64, 48), np.full((48, 64, 1), 90, np.uint8)], axis=2)
+    write_rgba(tmp_path / "a.webm", rgba, codec, pix_fmt, **{"auto-alt-ref": "0"})
+    notes = scan(tmp_path / "a.webm").notes
+    assert ["how transparent" in note for note in notes] == [True] * (pix_fmt == "yuva420p")
 
 
 def test_a_recording_that_begins_between_keyframes_says_so(tmp_path: Path) -> None:
