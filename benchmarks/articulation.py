@@ -79,7 +79,7 @@ def judged(video: Source, *, dub: bool) -> dict[Key, Counts]:
     if dub:
         clip = prepare(video.path)
         person = speaker(clip.seen, mel=None, features=None, model=model_key())
-        wanted = spoken(clip, clip.seen.waveform, person)
+        wanted = spoken(clip, clip.speech, person)
         made_clock, made = largest_face(Source.of(resynthesise(clip, wanted)))
         found |= judge(DUB, made, made_clock, face, heard)
     return found

@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.spatial import cKDTree
 
 from benchmarks.clips import clip_rows
+from benchmarks.weights import keep_arrays
 from models.deep3d.alignment import STANDARD_POINTS
 from models.deep3d.basis import N_EXPRESSION, N_IDENTITY
 from models.deep3d.geometry import harmonics, vertex_normals
@@ -361,8 +362,7 @@ def main(given: Sequence[str] | None = None) -> None:
         "faces": len(faces.shapes),
         "pictures": len(faces.pictures),
     }
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, chosen.output, metadata={"made_of": json.dumps(counts)})
+    keep_arrays(chosen.output, arrays, made_of=counts)
     print(f"wrote {chosen.output}: {json.dumps(counts)}")
     print_figures(shapes, look(chosen.clips, "validation", surface).by_person())
 

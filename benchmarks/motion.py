@@ -68,7 +68,7 @@ def detected(clip: Clip, wanted: Artifact, settings: ExemplarSettings) -> tuple[
 def stages(clip: Clip) -> Iterator[tuple[str, Mouths, FrameMask]]:
     """Name, mouths, one for each frame, and which of them are known."""
     person = speaker(clip.seen, mel=None, features=None, model=model_key())
-    wanted = spoken(clip, clip.seen.waveform, person)
+    wanted = spoken(clip, clip.speech, person)
     seen = clip.seen.landmarks.read("valid")[clip.output_frames.read("source_frame")]
     yield "asked for by the speech", wanted.read("mouth"), seen
     path, drawn = path_and_drawn(clip, wanted, ExemplarSettings())

@@ -1,13 +1,14 @@
-"""What the polishing network gains: the same dubs with it and without.
+"""What expression and the polishing network gain: the same dubs with them and without.
 
     python -m benchmarks.polish --clips DIR [--split validation] [--store FOLDER] [--limit N]
 
 Clips are dubbed with their own sound as in `benchmarks.quality`, with the mouths that the speech
-asks for and with the true ones. PSNR, SSIM and lip distance are those of that page; acceleration is
-that of `benchmarks.motion`. Sharpness is the variance of the mouth's Laplacian over the source's,
-CPBD the share of sharp edges over the source's, of clips whose mouths are large enough for it;
-flicker the mean change from frame to frame over the source's. Gains are means of differences by
-clip, with their intervals. `--sheets FOLDER` keeps the frames that the network changes most.
+asks for, alone and with the face's expression, and with the true ones. PSNR, SSIM and lip distance
+are those of that page; acceleration is that of `benchmarks.motion`. Sharpness is the variance of
+the mouth's Laplacian over the source's, CPBD the share of sharp edges over the source's, of clips
+whose mouths are large enough for it; flicker the mean change from frame to frame over the source's.
+Gains are means of differences by clip, with their intervals. `--sheets FOLDER` keeps the frames
+that the network changes most.
 """
 
 import argparse
@@ -48,6 +49,7 @@ FIGURES = {
     "lip distance [%]": 3,
 }
 """Figures of a dub, and the digits that are shown."""
+SPEECH_ALONE, PREDICTED = "speech alone", "predicted"
 WORST = 5
 """Frames of a clip that a sheet shows."""
 
@@ -56,7 +58,8 @@ def wanted(clip: Clip) -> dict[str, Artifact]:
     """The mouths that are asked for, by name."""
     person = speaker(clip.seen, mel=None, features=None, model=model_key())
     return {
-        "predicted": spoken(clip, clip.seen.waveform, person),
+        SPEECH_ALONE: spoken(clip, clip.speech, person, expression=False),
+        PREDICTED: spoken(clip, clip.speech, person),
         "true": true_motion(person, clip.seen.landmarks, output_frames=clip.output_frames),
     }
 
@@ -107,7 +110,7 @@ def measured(clip: Clip, sheet: Path | None) -> Iterator[tuple[str, list[float],
             resynthesise(clip, mouth, ExemplarSettings.model_validate({"render": {"polish": on}}))
             for on in (False, True)
         ]
-        if sheet is not None and name == "predicted":
+        if sheet is not None and name == PREDICTED:
             cv2.imwrite(str(sheet), most_changed(clip, *results)[..., ::-1])
         yield name, figures(clip, results[0]), figures(clip, results[1])
 
@@ -141,15 +144,29 @@ def main() -> None:
                 found.setdefault(kind, []).append((without, polished))
                 told = " ".join(f"{a:.3f}>{b:.3f}" for a, b in zip(without, polished, strict=True))
                 print(f"{name} {kind}: {told}", flush=True)
-    for kind, pairs in found.items():
-        plain, new = (np.array(side) for side in zip(*pairs, strict=True))
-        table(
-            [f"{kind} lips, {len(pairs)} clips", "without", "polished", "gain"],
-            (
-                [name, *(shown(side[:, n], digits) for side in (plain, new, new - plain))]
-                for n, (name, digits) in enumerate(FIGURES.items())
-            ),
-        )
+    sides = {
+        kind: [np.array(side) for side in zip(*pairs, strict=True)] for kind, pairs in found.items()
+    }
+    for kind, (plain, polished) in sides.items():
+        compared(f"{kind} lips, {len(plain)} clips", ("without", plain), ("polished", polished))
+    if sides:
+        before = ("by speech alone", sides[SPEECH_ALONE][0])
+        compared("expression", before, ("with it", sides[PREDICTED][0]))
+        compared("expression and polish", before, ("with both", sides[PREDICTED][1]))
+
+
+def compared(
+    title: str, before: tuple[str, NDArray[np.float64]], after: tuple[str, NDArray[np.float64]]
+) -> None:
+    """Print a table of the FIGURES (clip, figure) under two names, and what is gained."""
+    (one, old), (other, new) = before, after
+    table(
+        [title, one, other, "gain"],
+        (
+            [name, *(shown(side[:, n], digits) for side in (old, new, new - old))]
+            for n, (name, digits) in enumerate(FIGURES.items())
+        ),
+    )
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from skimage.metrics import structural_similarity
 from benchmarks.baselines import closed, other_moment
 from benchmarks.clips import clip_arguments, clip_rows, largest_face
 from benchmarks.command import table
-from flows.methods.exemplar import ExemplarSettings, borrowed_mouths
+from flows.methods.exemplar import ExemplarSettings, borrowed_mouths, expression_of, heard
 from models.faces.mesh.indices import LIPS, MOUTH
 from models.faces.settings import BlendSettings
 from models.speech_to_lips.neutral import opening
@@ -44,10 +44,8 @@ from tasks.source.crops import crops
 from tasks.source.seen import Seen
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
-from tasks.speech.mel import mel
 from tasks.speech.motion import motion
 from tasks.speech.speaker import speaker
-from tasks.speech.speech_features import speech_features
 from tasks.speech.waveform import waveform
 from viewer.intervals import mean_interval
 from viewer.report.render import interval as show_interval
@@ -84,6 +82,12 @@ class Clip:
     output_frames: Artifact
     end_pts: int
 
+    @property
+    def speech(self) -> Artifact:
+        """Its own."""
+        assert self.seen.waveform is not None
+        return self.seen.waveform
+
 
 def prepare(clip: Path) -> Clip:
     """The shared stages."""
@@ -99,7 +103,8 @@ def variants(clip: Clip, person: Artifact) -> dict[str, Callable[[], Artifact]]:
     """Name → what gives the wanted mouth."""
     seen, frames = clip.seen, clip.output_frames
     return {
-        "exemplar": lambda: spoken(clip, seen.waveform, person),
+        "exemplar": lambda: spoken(clip, clip.speech, person),
+        "by speech alone": lambda: spoken(clip, clip.speech, person, expression=False),
         "closed mouth": lambda: closed(person, frames),
         "random other moment": lambda: other_moment(
             seen, speaker=person, output_frames=frames, apart_s=APART_S, seed=SEED
@@ -108,13 +113,13 @@ def variants(clip: Clip, person: Artifact) -> dict[str, Callable[[], Artifact]]:
     }
 
 
-def spoken(clip: Clip, sound: Artifact, person: Artifact) -> Artifact:
-    """The mouth that a sound asks for."""
+def spoken(clip: Clip, sound: Artifact, person: Artifact, *, expression: bool = True) -> Artifact:
+    """The mouth that a sound asks for, with the expression of the frame's own face or without."""
     return motion(
         clip.seen,
-        mel=mel(sound),
-        features=speech_features(sound),
+        **heard(sound),
         speaker=person,
+        expression=expression_of(clip.seen, person) if expression else None,
         output_frames=clip.output_frames,
     )
 

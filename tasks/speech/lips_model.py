@@ -1,4 +1,4 @@
-"""The shipped networks between speech and lips: one predicts motion, one only judges it."""
+"""The shipped models of lips: one hears how they move, one sees their expression, one judges."""
 
 import json
 from functools import cache
@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from stores.artifacts.keys import file_key
 from stores.shipped import shipped_file
 
 if TYPE_CHECKING:
+    from models.speech_to_lips.expression import ExpressionModel
     from models.speech_to_lips.lips_network import LipsNetwork
 
 TICKS_PER_SECOND = 25
@@ -25,6 +27,11 @@ def model_key() -> str:
 def listener_key() -> str:
     """The same of the weights that only listen."""
     return file_key(_weights_file("from_mel"))
+
+
+def expression_key() -> str:
+    """The same of the weights that see the face's expression."""
+    return file_key(_weights_file("expression"))
 
 
 def _weights_file(name: str) -> Path:
@@ -42,6 +49,14 @@ def listening_model() -> "LipsNetwork":
     So what is dubbed is not measured by what dubbed it.
     """
     return _model("from_mel")
+
+
+@cache
+def expression_model() -> "ExpressionModel":
+    """The shipped model that takes the upper half of a face to its lips."""
+    from models.speech_to_lips.expression import ExpressionModel
+
+    return ExpressionModel.from_arrays(load_file(_weights_file("expression")))
 
 
 def _model(name: str) -> "LipsNetwork":

@@ -24,12 +24,19 @@ MOTION = Schema(
 )
 
 
-@stage(MOTION, version=4)
+def adapter_of(speaker: Artifact) -> Adapter:
+    """What fits the model to the speaker."""
+    learnt = {name: speaker.read(name) for name in ("weight", "bias")}
+    return Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
+
+
+@stage(MOTION, version=5)
 def motion(
     mel: Artifact,
     features: Artifact,
     *,
     speaker: Artifact,
+    expression: Artifact | None,
     output_frames: Artifact,
     timeline: Artifact,
 ) -> Made:
@@ -38,16 +45,15 @@ def motion(
     Args:
         mel: Of the new speech.
         features: `speech_features` of it.
+        expression: `lip_expression` of the source; None: speech alone shapes the lips.
     """
     from models.speech_to_lips.predict import LIVELY, predict_motion
 
-    learnt = {name: speaker.read(name) for name in ("weight", "bias")}
-    adapter = Adapter.from_arrays(learnt | {"scale": speaker.read("scale").reshape(())})
     predicted = predict_motion(
         lips_model(),
         mel.read("mel"),
         speech=features.read("feature"),
-        adapter=adapter,
+        adapter=adapter_of(speaker),
         edge=LIVELY,
     )
     tick_seconds = float(load_timeline(timeline).time_base)
@@ -58,6 +64,8 @@ def motion(
         notes.append(f"not adapted to the speaker: {speaker.attributes['reason']}")
     mouth = at_times(predicted, times)
     mouth += neutral
+    if expression is not None:
+        mouth += expression.read("mouth")[output_frames.read("source_frame")]
     return Made({"mouth": mouth, "neutral": neutral}, {"notes": notes})
 
 

@@ -68,7 +68,15 @@ def test_every_artifact_of_a_dub_is_drawn(dubbed: Dubbed, tmp_path: Path) -> Non
     store, record = dubbed
     for kind, key in record.artifacts:
         assert is_drawn(store.get(kind, key)), kind
-    for kind in ("track", "visibility", "speaker", "timeline", "speech_features", "motion"):
+    for kind in (
+        "track",
+        "visibility",
+        "speaker",
+        "timeline",
+        "speech_features",
+        "lip_expression",
+        "motion",
+    ):
         assert draw(store, the(dubbed, kind), tmp_path / f"{kind}.png") == []
         picture = cv2.imread(str(tmp_path / f"{kind}.png"))
         assert picture is not None and picture.std() > 10, kind

@@ -12,6 +12,7 @@ dubbed                   frames of the file
 waveform, mel, speech_features   envelope, bands, the channels that vary most
 timeline                 how long each frame is shown, keyframes, cuts
 speaker                  the closed mouth, and whether the model was adapted
+lip_expression           corners of the mouth raised and drawn apart by the face's expression
 motion                   mouth opening: asked, lent by the path, drawn, in the source; loudness
 anything else            its pictures if it has some, else its first array
 """

@@ -19,6 +19,8 @@ Plot = Callable[[Any, Lineage], None]
 
 _MOST_ROWS = 200_000
 """Of what is only drawn in general."""
+CORNERS = 61, 291
+"""Mesh numbers of the corners of the mouth: the subject's right, left."""
 _PERCENT = "% of face height"
 
 
@@ -104,6 +106,16 @@ def speaker(axes: Any, lineage: Lineage) -> None:
         told.append(f"own speech and mouth: correlation {facts['correlation']:.2f}")
     axes.set_title(f"adapted to the speaker: {adapted}\n{'; '.join(told)}", fontsize=9)
     axes.set(xlabel="face heights")
+    axes.legend(loc="upper right", fontsize=8)
+
+
+def lip_expression(axes: Any, lineage: Lineage) -> None:
+    """How far it raises the corners of the mouth, and widens it."""
+    right, left = (lineage.artifact.read("mouth")[:, MOUTH.index(point)] for point in CORNERS)
+    times = lineage.clip.seconds
+    axes.plot(times, -50 * (right + left)[:, 1], label="corners raised", linewidth=1.2)
+    axes.plot(times, 100 * (left - right)[:, 0], label="mouth wider", linewidth=1.2)
+    axes.set(xlabel="time of the source [s]", ylabel=f"added to the speech's mouth [{_PERCENT}]")
     axes.legend(loc="upper right", fontsize=8)
 
 
@@ -206,6 +218,7 @@ PLOTS: dict[str, Plot] = {
     "waveform": waveform,
     "timeline": timeline,
     "speaker": speaker,
+    "lip_expression": lip_expression,
     "motion": motion,
 }
 """By kind of artifact."""

@@ -23,6 +23,7 @@ _DRAWN = {
     "landmarks": "landmarks",
     "motion": "mouth",
     "speaker": "mouth",
+    "lip_expression": "mouth",
 }
 _SOURCE, _DUB = ("timeline", "output_frames"), ("composite", "dubbed")
 _SOUND = ("waveform", "mel")

@@ -69,7 +69,7 @@ def test_a_plan_tells_what_a_change_reruns_and_writes_nothing(
     assert states(blend, "follows") == ["dubbed"]
     mouths = plan_redo(store, record, {"method_settings": {"adapt": False}}, None)
     assert states(mouths, "computed") == ["speaker"]
-    assert states(mouths, "follows") == ["motion", "lenders", *LAST]
+    assert states(mouths, "follows") == ["lip_expression", "motion", "lenders", *LAST]
     part = plan_redo(store, record, {}, (10, 40))
     assert set(states(part, "stored")) >= VIDEO
     assert states(part, "computed") == ["waveform", "output_frames"]
