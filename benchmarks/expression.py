@@ -84,6 +84,7 @@ def faces_of(folder: Path, split: str, seconds: float, points: NDArray[np.int32]
                 load_timeline(clip.seen.timeline).seconds,
                 speaker=person,
                 **heard(clip.speech),
+                basis=lips_model().basis,
             )
         except (DubflowError, ValueError) as error:
             print(f"{row['file']}: left out: {error}")
@@ -101,10 +102,10 @@ def fitted(faces: Sequence[Face], points: NDArray[np.int32]) -> ExpressionModel:
 
 def judged(face: Face, model: ExpressionModel) -> dict[str, Figures | None]:
     """Lips by speech, by the upper face too, and by all."""
-    clock, basis = load_timeline(face.clip.seen.timeline), lips_model().basis
+    clock = load_timeline(face.clip.seen.timeline)
     landmarks = face.clip.seen.landmarks
     truth = landmarks.read("mouth")[: len(face.left.wrong)] - face.neutral
-    said = truth - (face.left.wrong @ basis).reshape(truth.shape)
+    said = truth - (face.left.wrong @ model.basis).reshape(truth.shape)
     made = {SPEECH: said}
     for name, wrong in ((UPPER_FACE, None), (BOTH, face.left.wrong if face.left.fits else None)):
         found = lips_by_expression(
@@ -116,7 +117,7 @@ def judged(face: Face, model: ExpressionModel) -> dict[str, Figures | None]:
             frame_rate_hz=float(clock.video.rate),
             wrong=wrong,
         )
-        made[name] = said + lip_offsets(model, found[: len(said)], basis)
+        made[name] = said + lip_offsets(model, found[: len(said)])
     seen = face.valid.astype(np.float32)
     return {
         name: clip_figures(mouth, truth, neutral=face.neutral, seen=seen)
@@ -169,14 +170,13 @@ def main() -> None:
 
 def keep(model: ExpressionModel, training: Sequence[Face], path: Path) -> None:
     """Write the weights, in half precision, with what they were made of."""
-    names = ("directions", "spread", "weight", "parting")
-    arrays = {name: getattr(model, name).astype(np.float16) for name in names}
+    arrays = {name: array.astype(np.float16) for name, array in vars(model).items()}
     facts = {
         "clips": len(training),
         "persons": len({face.person for face in training}),
         "frames": int(sum(face.valid.sum() for face in training)),
     }
-    keep_arrays(path, {"points": model.points} | arrays, trained_on=facts)
+    keep_arrays(path, arrays | {"points": model.points}, trained_on=facts)
 
 
 if __name__ == "__main__":

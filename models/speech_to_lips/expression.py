@@ -8,7 +8,7 @@ Only the shape of the lips is taken over, never their gap: speech alone opens an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float32, Int32, Num
@@ -55,9 +55,6 @@ def upper_points(mean_face: Mesh, mirror: Int32[np.ndarray, "478"]) -> NDArray[n
     return np.flatnonzero(above & above[mirror]).astype(np.int32)
 
 
-_ARRAYS = ("directions", "spread", "weight", "parting")
-
-
 @dataclass(frozen=True)
 class ExpressionModel:
     """From the upper half of a face to its lips.
@@ -68,6 +65,7 @@ class ExpressionModel:
         spread: standard deviation of the points along each direction, as the model was trained.
         weight: scores → components of motion [face heights].
         parting: components of a motion that opens the middle inner lips by 1, as mouths open.
+        basis: of the components, orthonormal.
     """
 
     points: NDArray[np.int32]
@@ -75,6 +73,7 @@ class ExpressionModel:
     spread: Float32[np.ndarray, " score"]
     weight: Float32[np.ndarray, "score component"]
     parting: Float32[np.ndarray, " component"]
+    basis: MotionBasis
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Num[np.ndarray, "..."]]) -> "ExpressionModel":
@@ -84,8 +83,8 @@ class ExpressionModel:
             ValueError: these are not its arrays.
         """
         try:
-            points = np.asarray(arrays["points"], np.int32)
-            return cls(points, *(np.asarray(arrays[name], np.float32) for name in _ARRAYS))
+            points, *rest = (arrays[field.name] for field in fields(cls))
+            return cls(points.astype(np.int32), *(array.astype(np.float32) for array in rest))
         except KeyError as error:
             raise ValueError(f"these are not weights of an expression model: {error}") from error
 
@@ -172,16 +171,15 @@ def _square_distance(
     return np.asarray(np.maximum(squares - 2 * product, 0), np.float32)
 
 
-def lip_offsets(model: ExpressionModel, found: Offsets, basis: MotionBasis) -> Mouths:
+def lip_offsets(model: ExpressionModel, found: Offsets) -> Mouths:
     """Offsets of the mouth's points, canonical [face heights], that leave the lips' gap as it is.
 
     Args:
         model: knows how mouths open: what would open this one is taken out along that way.
         found: of `lips_by_expression`.
-        basis: of the components.
     """
-    shape = found - (found @ opening_row(basis))[:, None] * model.parting
-    points = (shape @ basis).reshape(len(found), len(MOUTH), 3)
+    shape = found - (found @ opening_row(model.basis))[:, None] * model.parting
+    points = (shape @ model.basis).reshape(len(found), len(MOUTH), 3)
     upper, lower = FACING_LIPS
     half = (points[:, lower, 1] - points[:, upper, 1]) / 2
     points[:, lower, 1] -= half

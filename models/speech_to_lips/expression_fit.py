@@ -70,5 +70,5 @@ def fit_expression(
     moved = np.concatenate(motion)
     opened = moved @ opening_row(basis)
     parting = opened @ moved / (opened @ opened)
-    arrays = (directions, spread, weight, parting)
+    arrays = (directions, spread, weight, parting, basis)
     return ExpressionModel(points, *(array.astype(np.float32) for array in arrays))

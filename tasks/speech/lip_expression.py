@@ -57,7 +57,14 @@ def lip_expression(
     clip, valid = load_timeline(timeline), landmarks.read("valid")
     wrong, network = None, expression_model()
     if mel is not None and features is not None:
-        left = left_by_speech(landmarks, clip.seconds, speaker=speaker, mel=mel, features=features)
+        left = left_by_speech(
+            landmarks,
+            clip.seconds,
+            speaker=speaker,
+            mel=mel,
+            features=features,
+            basis=network.basis,
+        )
         wrong = left.wrong if left.fits else None
     found = lips_by_expression(
         network,
@@ -68,7 +75,7 @@ def lip_expression(
         frame_rate_hz=float(clip.video.rate),
         wrong=wrong,
     )
-    mouth = lip_offsets(network, found, lips_model().basis)
+    mouth = lip_offsets(network, found)
     return Made({"mouth": mouth}, {"own_speech": wrong is not None})
 
 
@@ -103,6 +110,7 @@ def left_by_speech(
     speaker: Artifact,
     mel: Artifact,
     features: Artifact,
+    basis: NDArray[np.float32],
 ) -> LeftBySpeech:
     """Predict the source's mouth from its own speech, in the first ten minutes.
 
@@ -111,6 +119,7 @@ def left_by_speech(
         speaker: Tells the neutral mouth, and how the prediction is adapted.
         mel: Of the source's own sound.
         features: `speech_features` of the same sound.
+        basis: Of the components (component, 171).
     """
     from models.speech_to_lips.lag import find_lag
     from models.speech_to_lips.neutral import opening
@@ -118,9 +127,9 @@ def left_by_speech(
     from models.speech_to_lips.recordings import at_ticks
     from models.whisper.encoder import STEPS_PER_SECOND
 
-    network, neutral = lips_model(), speaker.read("neutral")
+    neutral = speaker.read("neutral")
     predicted = predict_motion(
-        network,
+        lips_model(),
         mel.read("mel", 0, round(HEARD_SECONDS * COLUMNS_PER_SECOND)),
         speech=features.read("feature", 0, round(HEARD_SECONDS * STEPS_PER_SECOND)),
         adapter=adapter_of(speaker),
@@ -136,9 +145,5 @@ def left_by_speech(
         both = min(len(ticks), len(predicted))
         lag = find_lag(opening(neutral + predicted[:both]), opening(ticks[:both]), seen=seen[:both])
         fits = lag.reliable
-    basis = network.basis.T
-    return LeftBySpeech(
-        (mouth - neutral).reshape(count, -1) @ basis,
-        (mouth - said).reshape(count, -1) @ basis,
-        fits,
-    )
+    observed, left = ((mouth - each).reshape(count, -1) @ basis.T for each in (neutral, said))
+    return LeftBySpeech(observed, left, fits)

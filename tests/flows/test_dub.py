@@ -55,7 +55,7 @@ Make = Callable[..., DubSettings]
 
 VIDEO_STAGES = {
     *("timeline", "faces", "face_descriptors", "track", "landmarks", "crops", "visibility"),
-    "speaker",
+    *("speaker", "lip_expression"),
 }
 
 

@@ -103,7 +103,7 @@ def test_a_smile_of_the_cheeks_is_one_of_the_lips() -> None:
     said, true = added(model, upper) @ BASIS, smiling(smile) @ BASIS
     assert np.corrcoef(said.ravel(), true.ravel())[0, 1] > 0.95
     assert 0.7 < said.std() / true.std() < 1.1
-    corners = lip_offsets(model, added(model, upper), BASIS)[:, CORNERS, 1].mean(1)
+    corners = lip_offsets(model, added(model, upper))[:, CORNERS, 1].mean(1)
     assert np.corrcoef(corners, -smile)[0, 1] > 0.95
 
 
@@ -113,14 +113,14 @@ def test_the_fit_knows_no_side() -> None:
     _, upper = smiles(20)
     even = np.repeat(upper.mean((0,), keepdims=True), 50, 0)
     even[25:, :, 1] -= 0.01 * (even[0, :, 1] > 0.1)
-    lips = lip_offsets(model, added(model, even), BASIS)[-1, CORNERS]
+    lips = lip_offsets(model, added(model, even))[-1, CORNERS]
     assert lips[0, 1] == pytest.approx(lips[1, 1], rel=0.1)
     assert lips[0, 0] == pytest.approx(-lips[1, 0], rel=0.1)
 
 
 def test_no_expression_opens_or_shuts_lips(shipped: ExpressionModel) -> None:
     wild = np.random.default_rng(0).normal(0, 0.1, (40, len(BASIS))).astype(np.float32)
-    offsets = lip_offsets(shipped, wild, BASIS)
+    offsets = lip_offsets(shipped, wild)
     assert np.abs(gaps(offsets)).max() < 1e-6
     assert np.abs(offsets).max() > 0.01
 
@@ -130,7 +130,7 @@ def test_how_mouths_open_is_taken_out_whole() -> None:
     model = learned()
     opening_mouth = np.linspace(0, 0.05, 10, dtype=np.float32)[:, None] * model.parting
     assert opening_mouth.any()
-    assert np.abs(lip_offsets(model, opening_mouth, BASIS)).max() < 1e-3
+    assert np.abs(lip_offsets(model, opening_mouth)).max() < 1e-3
 
 
 def test_what_was_left_elsewhere_is_looked_up(shipped: ExpressionModel) -> None:
