@@ -4,7 +4,8 @@
 
 Each clip is dubbed with its own sound. No frame may borrow from within 1 s of itself, and the
 speech model is not adapted to the clip, whose mouth it would have seen. Landmarks are detected
-anew in the result and compared with the original's, head pose removed. Baselines use the same
+anew in the result and compared with the original's, head pose removed: as recorded, and in step,
+which takes out how much later than its sound the original's picture is. Baselines use the same
 renderer. Clips are those of at least MIN_SECONDS; intervals are bootstraps over clips.
 """
 
@@ -23,8 +24,10 @@ from benchmarks.baselines import closed, other_moment
 from benchmarks.clips import clip_arguments, clip_rows, largest_face
 from benchmarks.command import table
 from flows.methods.exemplar import ExemplarSettings, borrowed_mouths, expression_of, heard
+from models.arrays import Mouths
 from models.faces.mesh.indices import LIPS, MOUTH
 from models.faces.settings import BlendSettings
+from models.speech_to_lips.lag import shifted
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
 from stores.artifacts.source import Source
@@ -36,14 +39,17 @@ from stores.media.settings import EncodeSettings, MuxSettings
 from tasks.engine.open_run import open_run
 from tasks.methods.exemplar import lenders
 from tasks.methods.polish_pairs import true_motion
+from tasks.metrics.agreement import agreement
 from tasks.result.composite import composite
 from tasks.result.dubbed import dubbed
 from tasks.result.output_frames import lay_out, output_frames
 from tasks.result.settings import SyncSettings
 from tasks.source.crops import crops
 from tasks.source.seen import Seen
+from tasks.source.timeline import load_timeline
 from tasks.source.visibility import visibility
-from tasks.speech.lips_model import model_key
+from tasks.speech.lips_model import listener_key, model_key
+from tasks.speech.mel import mel
 from tasks.speech.motion import motion
 from tasks.speech.speaker import speaker
 from tasks.speech.waveform import waveform
@@ -66,12 +72,17 @@ class Score:
         psnr: in the mouth region [dB].
         ssim: in the mouth region, on luma, 0..1.
         opening_correlation: of the mouth opening over time.
+        lip_distance_in_step: as `lip_distance`, from the original's mouth as much later as its
+            picture is later than its sound.
+        correlation_in_step: of the opening, likewise.
     """
 
     lip_distance: float
     psnr: float
     ssim: float
     opening_correlation: float
+    lip_distance_in_step: float
+    correlation_in_step: float
 
 
 @dataclass(frozen=True)
@@ -183,12 +194,29 @@ def resynthesise(clip: Clip, wanted: Artifact, settings: ExemplarSettings | None
 def compare(clip: Clip, result: Path) -> Score:
     """Detect the face in the result anew and compare it with the original."""
     _, face = largest_face(Source.of(result))
-    both = clip.seen.landmarks.read("valid") & face.read("valid")
-    before, after = clip.seen.landmarks.read("mouth")[both], face.read("mouth")[both]
+    there = clip.seen.landmarks.read("valid")
+    both = there & face.read("valid")
+    before, after = clip.seen.landmarks.read("mouth"), face.read("mouth")
+    late = lag_seconds(clip) * float(load_timeline(clip.seen.timeline).video.rate)
+    at = np.arange(len(both)) + late
+    known = (shifted(there.astype(np.float32), late) > 0.99) & (at >= 0) & (at <= len(both) - 1)
+    distance, correlation = _lips(before[both], after[both])
+    use = both & known
+    in_step = _lips(shifted(before, late)[use], after[use])
+    return Score(distance, *_pixels(clip, result, both), correlation, *in_step)
+
+
+def lag_seconds(clip: Clip) -> float:
+    """How much later the clip's picture is than its sound, as the listening model finds it."""
+    clock, face = clip.seen.timeline, clip.seen.landmarks
+    heard_and_seen = agreement(face, clock, mel=mel(clip.speech), model=listener_key())
+    return heard_and_seen.attributes["values"]["agreement_lag"] or 0.0
+
+
+def _lips(before: Mouths, after: Mouths) -> tuple[float, float]:
+    """Distance of the lips [% of face height], and correlation of the opening."""
     distance = np.linalg.norm((after - before)[:, _LIP_ROWS, :2], axis=-1).mean()
-    correlation = np.corrcoef(opening(before), opening(after))[0, 1]
-    psnr, ssim = _pixels(clip, result, both)
-    return Score(100 * float(distance), psnr, ssim, float(correlation))
+    return 100 * float(distance), float(np.corrcoef(opening(before), opening(after))[0, 1])
 
 
 def _pixels(clip: Clip, result: Path, both: NDArray[np.bool_]) -> tuple[float, float]:
@@ -301,7 +329,10 @@ def main() -> None:
 def report(scores: dict[str, list[Score]], quiet: list[tuple[float, float, float]]) -> None:
     """Print the tables."""
     table(
-        ["", "lip distance [% face height]", "PSNR [dB]", "SSIM", "opening correlation", "n"],
+        [
+            *("", "lip distance [% face height]", "PSNR [dB]", "SSIM", "opening correlation"),
+            *("lip distance, in step", "opening correlation, in step", "n"),
+        ],
         (
             [name, *map(interval, zip(*map(astuple, found), strict=True)), len(found)]
             for name, found in scores.items()
