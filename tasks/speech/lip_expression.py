@@ -145,5 +145,6 @@ def left_by_speech(
         both = min(len(ticks), len(predicted))
         lag = find_lag(opening(neutral + predicted[:both]), opening(ticks[:both]), seen=seen[:both])
         fits = lag.reliable
-    observed, left = ((mouth - each).reshape(count, -1) @ basis.T for each in (neutral, said))
+    shape = (count, basis.shape[1])
+    observed, left = ((mouth - each).reshape(shape) @ basis.T for each in (neutral, said))
     return LeftBySpeech(observed, left, fits)
