@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
 from benchmarks.clips import clip_arguments, clip_rows
 from benchmarks.lips import report
@@ -35,9 +34,8 @@ from models.speech_to_lips.expression_fit import Shown, fit_expression
 from models.speech_to_lips.figures import Figures, clip_figures
 from stores.artifacts.store import Store
 from stores.errors import DubflowError
-from stores.shipped import shipped_file
 from tasks.engine.open_run import open_run
-from tasks.source.landmarks import mean_face
+from tasks.source.landmarks import mean_face, mirrored_points
 from tasks.source.timeline import load_timeline
 from tasks.speech.lip_expression import LeftBySpeech, left_by_speech, upper_faces
 from tasks.speech.lips_model import expression_model, lips_model, model_key
@@ -95,9 +93,8 @@ def faces_of(folder: Path, split: str, seconds: float, points: NDArray[np.int32]
 
 def fitted(faces: Sequence[Face], points: NDArray[np.int32]) -> ExpressionModel:
     """The model of some clips."""
-    mirror = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
     shown = [face.shown() for face in faces if face.valid.any()]
-    return fit_expression(shown, lips_model().basis, points=points, mirror=mirror)
+    return fit_expression(shown, lips_model().basis, points=points, mirror=mirrored_points())
 
 
 def judged(face: Face, model: ExpressionModel) -> dict[str, Figures | None]:
@@ -142,8 +139,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="keep the model here")
     parser.add_argument("--report", action="store_true", help="of the model that ships")
     chosen = parser.parse_args()
-    mirror = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
-    points = upper_points(mean_face(), mirror)
+    points = upper_points(mean_face(), mirrored_points())
     folder = chosen.store or Path(tempfile.mkdtemp(prefix="dubflow-expression-"))
     with open_run(Store(folder), workers=2):
         if chosen.report:

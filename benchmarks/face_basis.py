@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from scipy.spatial import cKDTree
 
 from benchmarks.clips import clip_rows
@@ -40,10 +39,9 @@ from models.faces.mesh.indices import (
 from models.speech_to_lips.neutral import CLOSED_FRACTION
 from stores.media.read import read_frames
 from stores.media.scanning import scan
-from stores.shipped import shipped_file
 from tasks.inference.threads import one_thread
 from tasks.source.faces import DETECTION_SIDE_PX
-from tasks.source.landmarks import mean_face
+from tasks.source.landmarks import mean_face, mirrored_points
 from tasks.source.mesh_detector import FaceMeshDetector, RgbView
 
 Floats = NDArray[np.float64]
@@ -151,8 +149,7 @@ def facing(found: Ints, points: Floats) -> Ints:
 
 def mirror_points() -> Ints:
     """Each of the 468 points' partner."""
-    shipped = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))
-    return shipped["mirror"][:N_POINTS].astype(np.int64)
+    return mirrored_points()[:N_POINTS].astype(np.int64)
 
 
 def look(folder: Path, split: str, surface: Surface) -> Faces:

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from benchmarks.lips import SHOWN, Clip, read_clip, report
@@ -49,9 +48,9 @@ from models.speech_to_lips.training import mirrored_rows
 from stores.artifacts.store import Store
 from stores.dataset_index import read_parts
 from stores.errors import InputError
-from stores.shipped import shipped_file
 from tasks.engine.open_run import open_run
 from tasks.inference.threads import one_thread
+from tasks.source.landmarks import mirrored_points
 from tasks.speech.speech_features import features_of
 
 Array = NDArray[np.float32]
@@ -90,8 +89,7 @@ def recordings(clips: Iterable[Clip]) -> list[Recording]:
 
 def train(training: Sequence[Recording], settings: FitSettings, size: Size) -> SpeechToLips:
     """Speech → mouth motion, in two rounds: the first finds how late each clip's picture is."""
-    mirror = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
-    rows, level = mirrored_rows(mirror), common_level(training, size.input_features)
+    rows, level = mirrored_rows(mirrored_points()), common_level(training, size.input_features)
     made = [*training, *wordless(neutral_mouth(training[0].mouth[training[0].seen > 0]))]
     first = replace(settings, steps=min(settings.steps, FIRST_ROUND_STEPS))
     alone = replace(size, members=1)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from models.arrays import Points3D
+from models.faces.mesh.indices import MOUTH_CORNERS
 from models.ganimation.generator import ACTION_UNITS
 
 UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
@@ -22,7 +23,6 @@ FaceMeasures = Float32[np.ndarray, "frame 6"]  # [face heights], in the order of
 _INNER_BROWS, _OUTER_BROWS = ((107, 55), (336, 285)), ((70, 46), (300, 276))
 _EYE_CORNERS = ((33, 133), (263, 362))
 _LIDS = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
-_MOUTH_CORNERS = (61, 291)
 _LIPS = (13, 14)
 
 _BROWS_RAISED = 0.04
@@ -58,7 +58,7 @@ def face_measures(canonical: Points3D) -> FaceMeasures:
         return np.asarray(np.linalg.norm(canonical[:, one] - canonical[:, other], axis=1))
 
     right, left = (canonical[:, list(brow)].mean(1) for brow in _INNER_BROWS)
-    corners = canonical[:, list(_MOUTH_CORNERS)]
+    corners = canonical[:, list(MOUTH_CORNERS)]
     found = (
         heights(_INNER_BROWS),
         heights(_OUTER_BROWS),

@@ -5,15 +5,15 @@ from jaxtyping import Float32
 
 from models.arrays import Meshes
 from models.faces.mesh.align import Pose
+from models.faces.mesh.indices import MOUTH_CORNERS, NOSE_TIP
 
 _RIGHT_EYE, _LEFT_EYE = (33, 133, 159, 145), (362, 263, 386, 374)
-_NOSE_TIP, _MOUTH_CORNERS = 1, (61, 291)
 
 
 def five_points(landmarks: Meshes) -> Float32[np.ndarray, "frame 5 3"]:
     """Eye centres, nose tip, mouth corners, left in the image first; in frame px like the mesh."""
     eyes = [landmarks[:, list(eye)].mean(1) for eye in (_RIGHT_EYE, _LEFT_EYE)]
-    rest = [landmarks[:, point] for point in (_NOSE_TIP, *_MOUTH_CORNERS)]
+    rest = [landmarks[:, point] for point in (NOSE_TIP, *MOUTH_CORNERS)]
     return np.asarray(np.stack([*eyes, *rest], axis=1), np.float32)
 
 

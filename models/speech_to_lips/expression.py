@@ -15,17 +15,17 @@ from jaxtyping import Float32, Int32, Num
 from numpy.typing import NDArray
 
 from models.arrays import FrameMask, Mesh, MotionBasis, Mouths, Seconds
-from models.faces.mesh.indices import MOUTH
+from models.faces.mesh.indices import MOUTH, NOSE_TIP
 from models.faces.smooth import smooth_landmarks
 from models.speech_to_lips.neutral import opening_row
-from models.speech_to_lips.predict import FACING_LIPS
+from models.speech_to_lips.predict import inner_gaps, shut_by
 
 Scores = Float32[np.ndarray, "frame score"]  # of the upper face, in standard deviations
 Offsets = Float32[np.ndarray, "frame component"]  # of the lips, on a basis of motion
 Upper = Float32[np.ndarray, "frame upper 3"]  # points of the upper half of the face, canonical
 
-NOSE_TIP, IRISES = 1, 468
-"""Mesh numbers: a point, and the first of those that look where they like."""
+IRISES = 468
+"""The first of the mesh's points that look where they like."""
 LIMIT = 5.0
 """Faces that look further from usual than this [standard deviations] count as if they did not."""
 WINDOW_SECONDS = 0.5
@@ -180,8 +180,4 @@ def lip_offsets(model: ExpressionModel, found: Offsets) -> Mouths:
     """
     shape = found - (found @ opening_row(model.basis))[:, None] * model.parting
     points = (shape @ model.basis).reshape(len(found), len(MOUTH), 3)
-    upper, lower = FACING_LIPS
-    half = (points[:, lower, 1] - points[:, upper, 1]) / 2
-    points[:, lower, 1] -= half
-    points[:, upper, 1] += half
-    return np.asarray(points, np.float32)
+    return shut_by(points, inner_gaps(points))

@@ -7,6 +7,7 @@ on where blocks begin, and memory beyond input and output stays the same for hou
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Float32
 
 from models.arrays import (
     BandColumns,
@@ -103,7 +104,7 @@ def edged(components: Components, edge: float) -> Components:
 
 
 _INNER = len(MOUTH) - len(INNER_LIP)
-FACING_LIPS = _INNER + np.arange(1, 10), _INNER + np.arange(19, 10, -1)
+_UPPER, _LOWER = _INNER + np.arange(1, 10), _INNER + np.arange(19, 10, -1)
 """Rows of the inner lips between the corners: upper points, and the lower one below each."""
 
 
@@ -112,12 +113,20 @@ def lips_apart(motion: TickMouths) -> TickMouths:
 
     Neutral is closed, so lips that come nearer than in neutral share the difference.
     """
-    upper, lower = FACING_LIPS
-    overlap = np.minimum(motion[:, lower, 1] - motion[:, upper, 1], 0) / 2
-    apart = motion.copy()
-    apart[:, lower, 1] -= overlap
-    apart[:, upper, 1] += overlap
-    return apart
+    return shut_by(motion, np.minimum(inner_gaps(motion), 0))
+
+
+def inner_gaps(motion: TickMouths) -> Float32[np.ndarray, "tick 9"]:
+    """How far motion draws the inner lips apart between the corners [face heights]."""
+    return np.asarray(motion[:, _LOWER, 1] - motion[:, _UPPER, 1])
+
+
+def shut_by(motion: TickMouths, gaps: Float32[np.ndarray, "tick 9"]) -> TickMouths:
+    """Motion whose inner lips are nearer to each other by so much, both lips sharing it."""
+    shut = motion.copy()
+    shut[:, _LOWER, 1] -= gaps / 2
+    shut[:, _UPPER, 1] += gaps / 2
+    return shut
 
 
 def predict_blocks(

@@ -42,6 +42,7 @@ LANDMARKS = Schema(
 )
 
 
+_MEAN_FACE = "models/faces/mesh/mean_face.safetensors"
 _MARGIN_FRAMES = 40
 """Frames read on either side of a shard, so that smoothing does not see its border."""
 
@@ -49,7 +50,13 @@ _MARGIN_FRAMES = 40
 @cache
 def mean_face() -> NDArray[np.float32]:
     """The canonical mean face (478, 3) float32, in face heights."""
-    return load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mean_face"]
+    return load_file(shipped_file(_MEAN_FACE))["mean_face"]
+
+
+@cache
+def mirrored_points() -> NDArray[np.int32]:
+    """Each mesh point's partner on the other side of the face (478,)."""
+    return load_file(shipped_file(_MEAN_FACE))["mirror"]
 
 
 @stage(LANDMARKS, version=2, rows="timeline")

@@ -31,8 +31,6 @@ LIP_EXPRESSION = Schema(
 )
 
 _FRAMES_AT_ONCE = 2000
-HEARD_SECONDS = 600.0
-"""Of the source's own speech so much is compared with its mouths."""
 
 
 @stage(LIP_EXPRESSION, version=1)
@@ -121,6 +119,7 @@ def left_by_speech(
         features: `speech_features` of the same sound.
         basis: Of the components (component, 171).
     """
+    from models.speech_to_lips.adapt import MAX_SECONDS
     from models.speech_to_lips.lag import find_lag
     from models.speech_to_lips.neutral import opening
     from models.speech_to_lips.predict import LIVELY, predict_motion
@@ -130,8 +129,8 @@ def left_by_speech(
     neutral = speaker.read("neutral")
     predicted = predict_motion(
         lips_model(),
-        mel.read("mel", 0, round(HEARD_SECONDS * COLUMNS_PER_SECOND)),
-        speech=features.read("feature", 0, round(HEARD_SECONDS * STEPS_PER_SECOND)),
+        mel.read("mel", 0, round(MAX_SECONDS * COLUMNS_PER_SECOND)),
+        speech=features.read("feature", 0, round(MAX_SECONDS * STEPS_PER_SECOND)),
         adapter=adapter_of(speaker),
         edge=LIVELY,
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.numpy import load_file
 from torch import Tensor
 
 from models.ip_lap.boxes import face_boxes, to_box
@@ -18,7 +17,7 @@ from models.ip_lap.training import (
     jittered_boxes,
     mirror_columns,
 )
-from stores.shipped import shipped_file
+from tasks.source.landmarks import mirrored_points
 from tasks.training.recipe import Sample
 from tasks.training.schedule import Schedule
 
@@ -95,8 +94,7 @@ def inputs_of(
 
 def load_mirror() -> NDArray[np.int64]:
     """Column of each landmark's partner on the other side (131,)."""
-    shipped = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))
-    return mirror_columns(shipped["mirror"])
+    return mirror_columns(mirrored_points())
 
 
 def crop_px(landmarks: Tensor) -> Floats:

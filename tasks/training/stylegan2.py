@@ -7,7 +7,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from models.face_basis.own import LANDMARKS
@@ -22,7 +21,7 @@ from models.stylegan2_face.losses import (
 from models.stylegan2_face.settings import Settings, SquareSettings
 from stores.artifacts.store import Store
 from stores.errors import SettingsError
-from stores.shipped import shipped_file
+from tasks.source.landmarks import mirrored_points
 from tasks.training.face_squares import SquareWindows
 from tasks.training.recipe import Batch, Sample
 from tasks.training.schedule import Schedule
@@ -162,7 +161,7 @@ def _moved(
 @cache
 def mirror_of_points() -> list[int]:
     """For each of iBUG's 68 points its partner on the other side of the face."""
-    mirror = load_file(shipped_file("models/faces/mesh/mean_face.safetensors"))["mirror"]
+    mirror = mirrored_points()
     return [LANDMARKS.index(int(mirror[point])) for point in LANDMARKS]
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from models.faces.mesh.indices import LIPS, LOWER_INNER_LIP, MOUTH, UPPER_INNER_LIP
+from models.faces.mesh.indices import LIPS, LOWER_INNER_LIP, MOUTH, NOSE_TIP, UPPER_INNER_LIP
 from models.speech_to_lips.expression import (
     APART_SECONDS,
     IRISES,
     LIMIT,
-    NOSE_TIP,
     ExpressionModel,
     lip_offsets,
     lips_by_expression,

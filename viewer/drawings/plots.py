@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.exemplar.render import mixed_mouths, mouth_displacement
 from models.exemplar.settings import RenderSettings
-from models.faces.mesh.indices import MOUTH, OUTER_LIP
+from models.faces.mesh.indices import MOUTH, MOUTH_CORNERS, OUTER_LIP
 from models.speech_to_lips.neutral import opening
 from stores.artifacts.artifact import Artifact
 from viewer.drawings.lineage import Lineage
@@ -19,8 +19,6 @@ Plot = Callable[[Any, Lineage], None]
 
 _MOST_ROWS = 200_000
 """Of what is only drawn in general."""
-CORNERS = 61, 291
-"""Mesh numbers of the corners of the mouth: the subject's right, left."""
 _PERCENT = "% of face height"
 
 
@@ -111,7 +109,7 @@ def speaker(axes: Any, lineage: Lineage) -> None:
 
 def lip_expression(axes: Any, lineage: Lineage) -> None:
     """How far it raises the corners of the mouth, and widens it."""
-    right, left = (lineage.artifact.read("mouth")[:, MOUTH.index(point)] for point in CORNERS)
+    right, left = (lineage.artifact.read("mouth")[:, MOUTH.index(point)] for point in MOUTH_CORNERS)
     times = lineage.clip.seconds
     axes.plot(times, -50 * (right + left)[:, 1], label="corners raised", linewidth=1.2)
     axes.plot(times, 100 * (left - right)[:, 0], label="mouth wider", linewidth=1.2)

@@ -36,5 +36,10 @@ RIGID: tuple[int, ...] = (
 )
 """23 points that speech hardly moves: eye corners, nose bridge, forehead, temples."""
 
+NOSE_TIP = 1
+
+MOUTH_CORNERS = (61, 291)
+"""The subject's right and left."""
+
 UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
 """The two points whose distance is the mouth opening."""

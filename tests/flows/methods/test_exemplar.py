@@ -27,11 +27,13 @@ def made_by(settings: DubSettings, wanted: str = "render") -> Artifact:
     return store.get(kind, key)
 
 
-def test_a_polish_changes_the_mouths_and_nothing_else(settings: Settings) -> None:
+def test_a_polish_changes_the_mouths_and_nothing_else(settings: Settings, tmp_path: Path) -> None:
     plain = settings()
     dub(plain)
     before = made_by(plain)
-    polished = settings(method_settings={"render": {"polish": True}})
+    polished = settings(
+        output=tmp_path / "polished.mp4", method_settings={"render": {"polish": True}}
+    )
     report = dub(polished)
     after = made_by(polished)
     assert {"small_mouths", "render", "composite"} <= computed(report)
@@ -52,7 +54,9 @@ def test_lips_keep_the_expression_and_speech_their_gap(
     video = talk
     if not own_sound:
         video = make_video(tmp_path / "silent.mp4", frames=30, size=(400, 300), real_faces=True)
-    alone = settings(video=video, method_settings={"expression": False})
+    alone = settings(
+        video=video, output=tmp_path / "alone.mp4", method_settings={"expression": False}
+    )
     assert "lip_expression" not in {stage.name for stage in dub(alone).stages}
     without = made_by(alone, "motion").read("mouth")
     both = settings(video=video)
